@@ -1,0 +1,100 @@
+"""Reading strictly and writing atomically: what every room needs of the file system."""
+
+import hashlib
+import json
+import os
+from collections.abc import Collection, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from hat.errors import UserError
+
+
+@contextmanager
+def atomic_path(path: Path) -> Iterator[Path]:
+    """Yield a temporary path beside `path`; on success flush it to disk and rename it to `path`.
+
+    The temporary name is always the same, so a killed writer leaves at most one stray file,
+    which the next one overwrites.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.name}.partial")
+    try:
+        yield temporary
+        with temporary.open("rb") as stream:
+            os.fsync(stream.fileno())
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write `text` as UTF-8, whole or not at all."""
+    with atomic_path(path) as temporary:
+        temporary.write_text(text, encoding="utf-8")
+
+
+def write_json(path: Path, value: object) -> None:
+    """Write `value` as indented JSON, whole or not at all."""
+    write_text(path, json.dumps(value, indent=1, ensure_ascii=False) + "\n")
+
+
+def read_text(path: Path) -> str:
+    """Read a small UTF-8 text file. Raises UserError naming the path and the reason."""
+    try:
+        return path.read_text(encoding="utf-8")
+    except UnicodeDecodeError as error:
+        raise UserError(f"{path}: not UTF-8 text (byte {error.start})") from error
+    except OSError as error:
+        raise UserError(f"{path}: {error.strerror}") from error
+
+
+def read_json(path: Path) -> Any:
+    """Read a JSON file. Raises UserError naming path and line."""
+    try:
+        return json.loads(read_text(path))
+    except (json.JSONDecodeError, RecursionError) as error:
+        line = f"{error.lineno}: {error.msg}" if isinstance(error, json.JSONDecodeError) else "0: nested too deep"
+        raise UserError(f"{path}:{line}") from error
+
+
+def read_yaml(path: Path) -> Any:
+    """Read a YAML (or JSON) file. Raises UserError naming path and line."""
+    try:
+        return yaml.safe_load(read_text(path))
+    except (yaml.YAMLError, RecursionError) as error:
+        mark = getattr(error, "problem_mark", None)
+        line = mark.line + 1 if mark else 1
+        problem = getattr(error, "problem", None) or "not YAML"
+        raise UserError(f"{path}:{line}: {problem}") from error
+
+
+def check_keys(value: object, known: Collection[str], where: str, optional: Collection[str] = ()) -> Mapping[str, Any]:
+    """Return `value` if it is a mapping with exactly the `known` keys (those in `optional` may be absent).
+
+    Raises UserError that names `where`, the offending keys and the known ones.
+    """
+    if not isinstance(value, Mapping):
+        raise UserError(f"{where}: expected a mapping with the keys {', '.join(known)}")
+    unknown = [str(key) for key in value if key not in known]
+    if unknown:
+        raise UserError(f"{where}: unknown key {', '.join(unknown)}; the known keys are {', '.join(known)}")
+    missing = [key for key in known if key not in value and key not in optional]
+    if missing:
+        raise UserError(f"{where}: missing key {', '.join(missing)}")
+    return value
+
+
+def file_digest(path: Path) -> str:
+    """SHA-256 of a file's content, in hexadecimal."""
+    with path.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
+
+
+def digest(value: object) -> str:
+    """SHA-256 of JSON-like data, independent of the order of keys, in hexadecimal."""
+    canonical = json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+    return hashlib.sha256(canonical.encode()).hexdigest()
