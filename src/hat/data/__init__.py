@@ -1,0 +1,27 @@
+"""Corpora, tokenizers, memory-mapped token stores, batches by token budget."""
+
+from hat.data.batches import Batch, collate, epoch_batches, sequential_batches
+from hat.data.cleaning import Cleaning
+from hat.data.corpus import Part, read_lines, read_pairs
+from hat.data.prepare import Corpora, prepare, typical_lengths
+from hat.data.store import TokenStore, write_store
+from hat.data.tokenizer import Tokenizer, Tokenizers, Vocabulary
+
+__all__ = [
+    "Batch",
+    "Cleaning",
+    "Corpora",
+    "Part",
+    "TokenStore",
+    "Tokenizer",
+    "Tokenizers",
+    "Vocabulary",
+    "collate",
+    "epoch_batches",
+    "prepare",
+    "read_lines",
+    "read_pairs",
+    "sequential_batches",
+    "typical_lengths",
+    "write_store",
+]

@@ -1,0 +1,93 @@
+"""Batches by token budget, of sentences alike in length, in an order known from (seed, epoch)."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from hat.data.store import TokenStore
+from hat.data.tokenizer import EOS, PAD
+from hat.errors import UserError
+
+Ids = npt.NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Padded sentences (REFERENCE item 7); B sentences, S and T longest lengths with </s>."""
+
+    source: Ids
+    """(B, S), left-padded, each ending in </s>."""
+
+    target_in: Ids
+    """(B, T), right-padded: </s>, then the target without its last token."""
+
+    target_out: Ids
+    """(B, T), right-padded: the target, ending in </s>."""
+
+    target_tokens: int
+    """Tokens of `target_out` that are not padding; what a loss is divided by."""
+
+
+def epoch_batches(store: TokenStore, batch_tokens: int, seed: int, epoch: int) -> list[Ids]:
+    """The batches of one epoch as arrays of sentence indices; each sentence occurs exactly once.
+
+    A batch of n sentences has n * max(S, T) <= batch_tokens, lengths counted with </s>; a single
+    sentence above that is a batch of its own. Reads only the lengths.
+    """
+    rng = np.random.Generator(np.random.PCG64([seed, epoch]))
+    batches = _cut(store, rng.permutation(len(store)), batch_tokens)
+    return [batches[i] for i in rng.permutation(len(batches))]
+
+
+def sequential_batches(store: TokenStore, batch_tokens: int) -> list[Ids]:
+    """The batches for validation: as `epoch_batches`, shortest first, nothing drawn."""
+    return _cut(store, np.arange(len(store)), batch_tokens)
+
+
+def collate(store: TokenStore, indices: Ids | Sequence[int]) -> Batch:
+    """Read the sentences `indices` of `store` into one padded batch."""
+    rows = np.asarray(indices, dtype=np.int64)
+    sources, source_lengths = _gather(store.source_tokens, store.source_offsets, rows)
+    targets, target_lengths = _gather(store.target_tokens, store.target_offsets, rows)
+    S, T = int(source_lengths.max()), int(target_lengths.max())
+
+    source = np.full((len(rows), S + 1), PAD, dtype=np.int64)
+    source[:, :S][np.arange(S) >= S - source_lengths[:, None]] = sources
+    source[:, S] = EOS
+
+    inside = np.arange(T) < target_lengths[:, None]
+    target_in = np.full((len(rows), T + 1), PAD, dtype=np.int64)
+    target_in[:, 0] = EOS
+    target_in[:, 1:][inside] = targets
+
+    target_out = np.full((len(rows), T + 1), PAD, dtype=np.int64)
+    target_out[:, :T][inside] = targets
+    target_out[np.arange(len(rows)), target_lengths] = EOS
+    return Batch(source, target_in, target_out, int(target_lengths.sum()) + len(rows))
+
+
+def _gather(tokens: npt.NDArray[np.integer], offsets: Ids, rows: Ids) -> tuple[Ids, Ids]:
+    """The ids of some sentences end to end, and each one's length."""
+    starts, ends = offsets[rows], offsets[rows + 1]
+    pieces = [tokens[start:end] for start, end in zip(starts, ends, strict=True)]
+    return np.concatenate(pieces).astype(np.int64), ends - starts
+
+
+def _cut(store: TokenStore, ties: Ids, batch_tokens: int) -> list[Ids]:
+    """Sort sentences by length, equal ones by `ties`, and cut the row into batches."""
+    if batch_tokens < 1:
+        raise UserError(f"batch_tokens is {batch_tokens}; it must be at least 1")
+    source, target = store.source_lengths + 1, store.target_lengths + 1
+    # Target lengths rise at one source length and fall at the next, so that neighbours across the
+    # border are alike too.
+    order = np.lexsort((ties, np.where(source % 2, target, -target), source))
+    longest = np.maximum(source, target)[order].tolist()
+    borders, start, width = [], 0, 0
+    for position, length in enumerate(longest):
+        width = max(width, length)
+        if width * (position + 1 - start) > batch_tokens and position > start:
+            borders.append(position)
+            start, width = position, length
+    return np.split(order, borders)

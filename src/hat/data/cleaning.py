@@ -1,0 +1,109 @@
+"""Which sentence pairs are worth training on. Validation and test text is never cleaned."""
+
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass
+from hashlib import blake2b
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+from hat.data.corpus import Pair
+from hat.errors import UserError
+
+REASONS = ("empty", "duplicate", "too_long", "ratio")
+BUCKETS = 64
+RECORD = np.dtype([("key", "<u8"), ("check", "<u8"), ("line", "<u8")])
+FLUSH_EVERY = 1 << 16
+
+
+@dataclass(frozen=True)
+class Cleaning:
+    """Limits on a training pair. Lengths are in pieces after tokenisation, </s> included."""
+
+    max_length: int = 250
+    """Longest side kept; 250 is what the paper's WMT preparation keeps."""
+
+    max_ratio: float = 3.0
+    """Longer side over shorter side. Short honest pairs differ much ("Yes." – "Ja, das ist so."),
+    so this only catches misaligned lines."""
+
+    def __post_init__(self) -> None:
+        if self.max_length < 2:
+            raise UserError(f"cleaning: max_length is {self.max_length}; it must be at least 2")
+        if not self.max_ratio >= 1:
+            raise UserError(f"cleaning: max_ratio is {self.max_ratio}; it must be at least 1")
+
+    def verdict(self, source: Sequence[int], target: Sequence[int]) -> str | None:
+        """Why a tokenised pair is dropped (one of REASONS), or None if it is kept."""
+        shorter, longer = sorted((len(source) + 1, len(target) + 1))
+        if shorter == 1:
+            return "empty"
+        if longer > self.max_length:
+            return "too_long"
+        return "ratio" if longer > self.max_ratio * shorter else None
+
+
+def keep_flags(pairs: Iterable[Pair], work: Path, counts: Counter[str]) -> bytearray:
+    """Tell for every pair whether to keep it (1) or not (0: a side is empty, or seen before).
+
+    Of equal pairs the first is kept. Memory is one byte a pair, plus one bucket of hashes: 128-bit
+    hashes go to BUCKETS files in the existing folder `work`, and equal ones meet in one bucket.
+    Adds to `counts` what was read and dropped.
+    """
+    keep = bytearray()
+    with _Buckets(work) as buckets:
+        for line, (source, target) in enumerate(pairs):
+            whole = bool(source and target)
+            keep.append(whole)
+            if whole:
+                buckets.add(f"{source}\n{target}", line)
+    counts["read"] += len(keep)
+    counts["empty"] += len(keep) - sum(keep)
+    flags = np.frombuffer(keep, dtype=np.uint8)
+    for repeated in buckets.repeated():
+        flags[repeated] = 0
+        counts["duplicate"] += len(repeated)
+    return keep
+
+
+class _Buckets(ExitStack):
+    """Hashes of sentence pairs on disk, split so that one part fits in memory."""
+
+    def __init__(self, work: Path) -> None:
+        super().__init__()
+        self._paths = [work / f"hashes.{bucket:02}" for bucket in range(BUCKETS)]
+        self._files = [self.enter_context(path.open("wb")) for path in self._paths]
+        self._hashes = bytearray()
+        self._lines: list[int] = []
+        self.callback(self._flush)
+
+    def add(self, text: str, line: int) -> None:
+        self._hashes += blake2b(text.encode(), digest_size=16).digest()
+        self._lines.append(line)
+        if len(self._lines) == FLUSH_EVERY:
+            self._flush()
+
+    def _flush(self) -> None:
+        halves = np.frombuffer(bytes(self._hashes), dtype="<u8").reshape(-1, 2)
+        records = np.empty(len(self._lines), dtype=RECORD)
+        records["key"], records["check"], records["line"] = *halves.T, self._lines
+        bucket = records["key"] % BUCKETS
+        for index, file in enumerate(self._files):
+            file.write(records[bucket == index].tobytes())
+        self._hashes.clear()
+        self._lines.clear()
+
+    def repeated(self) -> Iterable[npt.NDArray[np.uint64]]:
+        """Yield, bucket by bucket, the lines whose pair occurs on an earlier line."""
+        for path in self._paths:
+            records = np.fromfile(path, dtype=RECORD)
+            records = records[np.lexsort((records["line"], records["check"], records["key"]))]
+            same = np.ones(len(records), dtype=bool)
+            for field in ("key", "check"):
+                same[1:] &= records[field][1:] == records[field][:-1]
+            same[:1] = False
+            yield records["line"][same]
+            path.unlink()

@@ -1,0 +1,184 @@
+"""From parallel text to a folder that training reads: vocabulary, token stores, raw references."""
+
+import os
+import shutil
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from itertools import compress, islice
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from hat.data.cleaning import REASONS, Cleaning, keep_flags
+from hat.data.corpus import Pair, Part, read_pairs
+from hat.data.store import SIDES, Chunk, TokenStore, write_store
+from hat.data.tokenizer import UNK, Tokenizers, Vocabulary, sample_pairs, train_tokenizers
+from hat.errors import UserError
+from hat.files import file_digest, write_json, write_text
+from hat.progress import Progress, silent
+
+CHUNK = 20_000
+QUANTILES = (10, 50, 90)
+
+
+@dataclass(frozen=True)
+class Corpora:
+    """The parallel text of a run; every set may lie in several parts."""
+
+    train: tuple[Part, ...]
+    valid: tuple[Part, ...]
+    test: tuple[Part, ...]
+
+
+def prepare(
+    folder: Path,
+    corpora: Corpora,
+    *,
+    vocabulary: Vocabulary,
+    cleaning: Cleaning,
+    seed: int,
+    threads: int | None = None,
+    progress: Progress = silent,
+) -> dict[str, Any]:
+    """Make `folder` ready for training; equal input gives equal bytes, whenever it is repeated.
+
+    Writes `tokenizer/`, the token stores `train/`, `valid/` and `test/`, the raw text
+    `valid.source.txt`, `valid.target.txt` and likewise for test, `lengths.json` and, last of all,
+    `report.json`, which is also returned: a folder without it is unfinished. Only training text is
+    cleaned. Memory does not grow with the corpus, but for one byte a line. `threads` (all by
+    default) changes nothing but the time.
+
+    Raises UserError for bad text (see `read_pairs`), an impossible vocabulary size, or when no
+    training pair survives cleaning.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "report.json").unlink(missing_ok=True)
+    threads = threads or os.cpu_count() or 1
+    for name in ("valid", "test"):
+        _copy_text(folder, name, getattr(corpora, name))
+
+    counts = Counter(dict.fromkeys(("read", "kept", *REASONS), 0))
+    keep = _find_keepers(folder, corpora.train, counts, _between(progress, 0, 0.15))
+    kept = sum(keep)
+
+    def pairs(stage: Progress) -> Iterator[Pair]:
+        return compress(read_pairs(corpora.train, progress=stage), keep)
+
+    reading = pairs(_between(progress, 0.15, 0.25))
+    sample = sample_pairs(reading, kept, vocabulary.sample, seed)
+    tokenizers = train_tokenizers(folder / "tokenizer", sample, vocabulary)
+
+    sizes = (tokenizers.source.size, tokenizers.target.size)
+    encoded = _encode(pairs(_between(progress, 0.4, 1)), tokenizers, threads)
+    clean = _clean(encoded, cleaning, counts)
+    stores = {"train": write_store(folder / "train", clean, sizes, counts)}
+    _check_left(corpora.train, counts)
+    for name in ("valid", "test"):
+        text = read_pairs(getattr(corpora, name))
+        stores[name] = write_store(folder / name, _encode(text, tokenizers, threads), sizes)
+
+    lengths = {"pairs": typical_lengths(stores["train"]), "source_quantiles": QUANTILES}
+    write_json(folder / "lengths.json", lengths)
+    report = _report(folder, stores, counts, lengths)
+    write_json(folder / "report.json", report)
+    progress(1, 1, "prepared")
+    return report
+
+
+def typical_lengths(store: TokenStore) -> list[tuple[int, int]]:
+    """Typical (source, target) lengths in tokens, </s> included, for measuring latency.
+
+    One pair for each of QUANTILES of the source length: that length, and the median target length
+    of the sentences that have it.
+    """
+    source, target = store.source_lengths + 1, store.target_lengths + 1
+    typical = []
+    for length in np.percentile(source, QUANTILES, method="nearest"):
+        median = np.percentile(target[source == length], 50, method="nearest")
+        typical.append((int(length), int(median)))
+    return typical
+
+
+def _copy_text(folder: Path, name: str, parts: Sequence[Part]) -> None:
+    """Keep the raw text, which BLEU is measured on."""
+    sides = zip(*read_pairs(parts, allow_empty=False), strict=True)
+    for side, sentences in zip(SIDES, sides, strict=True):
+        write_text(folder / f"{name}.{side}.txt", "\n".join(sentences) + "\n")
+
+
+def _find_keepers(
+    folder: Path, parts: Sequence[Part], counts: Counter[str], progress: Progress
+) -> bytearray:
+    work = folder / ".work"
+    if work.exists():
+        shutil.rmtree(work)
+    work.mkdir()
+    try:
+        keep = keep_flags(read_pairs(parts, progress=progress), work, counts)
+    finally:
+        shutil.rmtree(work)
+    if not any(keep):
+        raise UserError(f"{parts[0].source}: no sentence pair with text on both sides")
+    return keep
+
+
+def _encode(pairs: Iterable[Pair], tokenizers: Tokenizers, threads: int) -> Iterator[Chunk]:
+    pairs = iter(pairs)
+    while chunk := list(islice(pairs, CHUNK)):
+        sources, targets = zip(*chunk, strict=True)
+        yield (
+            tokenizers.source.encode(sources, threads),
+            tokenizers.target.encode(targets, threads),
+        )
+
+
+def _clean(chunks: Iterable[Chunk], cleaning: Cleaning, counts: Counter[str]) -> Iterator[Chunk]:
+    for sources, targets in chunks:
+        verdicts = [cleaning.verdict(*pair) for pair in zip(sources, targets, strict=True)]
+        counts.update("kept" if verdict is None else verdict for verdict in verdicts)
+        good = [verdict is None for verdict in verdicts]
+        yield list(compress(sources, good)), list(compress(targets, good))
+
+
+def _check_left(parts: Sequence[Part], counts: Counter[str]) -> None:
+    if not counts["kept"]:
+        dropped = ", ".join(f"{counts[reason]} {reason}" for reason in REASONS)
+        raise UserError(
+            f"{parts[0].source}: cleaning left none of {counts['read']} pairs ({dropped}); "
+            "raise max_length or max_ratio"
+        )
+
+
+def _report(
+    folder: Path, stores: dict[str, TokenStore], counts: Counter[str], lengths: dict[str, Any]
+) -> dict[str, Any]:
+    models = sorted((folder / "tokenizer").glob("*.model"))
+    return {
+        "cleaning": dict(counts),
+        "vocab": dict(zip(SIDES, stores["train"].vocab, strict=True)),
+        "tokenizer": {model.name: file_digest(model) for model in models},
+        "lengths": lengths,
+        **{name: _summary(store) for name, store in stores.items()},
+    }
+
+
+def _summary(store: TokenStore) -> dict[str, Any]:
+    return {
+        "digest": store.digest,
+        "sentences": len(store),
+        "source_tokens": len(store.source_tokens),
+        "target_tokens": len(store.target_tokens),
+        "source_unknown": int(np.count_nonzero(store.source_tokens == UNK)),
+        "target_unknown": int(np.count_nonzero(store.target_tokens == UNK)),
+    }
+
+
+def _between(progress: Progress, start: float, end: float) -> Progress:
+    """Show one pass over the text as the stretch from `start` to `end` of the whole."""
+
+    def part(done: float, total: float, note: str) -> None:
+        progress(start + (end - start) * done / max(total, 1), 1, note)
+
+    return part

@@ -1,0 +1,185 @@
+"""SentencePiece vocabularies: trained on a bounded sample, the same bytes every time."""
+
+import io
+import re
+import shutil
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import cast
+
+import numpy as np
+import sentencepiece
+
+from hat.data.corpus import Pair
+from hat.errors import UserError
+from hat.files import atomic_path
+
+BOS, PAD, EOS, UNK = 0, 1, 2, 3
+SPECIAL_PIECES = ("<s>", "<pad>", "</s>", "<unk>")
+NORMALISATIONS = ("nmt_nfkc", "identity")
+
+
+@dataclass(frozen=True)
+class Vocabulary:
+    """How the text is cut into pieces (byte-pair encoding without byte fallback)."""
+
+    size: int = 8000
+    """Pieces of the joint vocabulary, or of each of the two separate ones, specials included."""
+
+    joint: bool = True
+    """One vocabulary for both sides, so that names and numbers are copied and embeddings shared."""
+
+    character_coverage: float = 1.0
+    """Share of the sample's characters that get a piece; the rest becomes <unk>. Lower it to
+    0.9995 for scripts with thousands of characters."""
+
+    normalisation: str = "nmt_nfkc"
+    """nmt_nfkc maps what people type alike (no-break spaces, decomposed accents, full-width forms,
+    ligatures) to the same pieces, at the price that e.g. "…" is written "..." in translations;
+    identity leaves every character alone."""
+
+    sample: int = 500_000
+    """Most sentence pairs the vocabulary is learnt from; bounds the memory (about 0.6 GB)."""
+
+    def __post_init__(self) -> None:
+        if self.size <= len(SPECIAL_PIECES):
+            raise UserError(f"vocabulary: size is {self.size}; it must be above 4 (special pieces)")
+        if not 0.9 <= self.character_coverage <= 1:
+            raise UserError(
+                f"vocabulary: character_coverage is {self.character_coverage}; "
+                "it must be from 0.9 to 1.0"
+            )
+        if self.normalisation not in NORMALISATIONS:
+            raise UserError(
+                f"vocabulary: normalisation is {self.normalisation}; "
+                f"the choices are {', '.join(NORMALISATIONS)}"
+            )
+        if self.sample < 1:
+            raise UserError(f"vocabulary: sample is {self.sample}; it must be at least 1")
+
+
+class Tokenizer:
+    """One SentencePiece model: text to ids and back."""
+
+    def __init__(self, path: Path) -> None:
+        """Load a model file. Raises UserError if it is none or has other special ids than ours."""
+        if not path.is_file():
+            raise UserError(f"{path}: no such tokenizer model")
+        try:
+            self._processor = sentencepiece.SentencePieceProcessor(model_file=str(path))
+            pieces = tuple(self._processor.id_to_piece(list(range(len(SPECIAL_PIECES)))))
+        except (RuntimeError, OSError, IndexError) as error:
+            raise UserError(f"{path}: not a SentencePiece model (damaged or cut short?)") from error
+        if pieces != SPECIAL_PIECES:
+            raise UserError(
+                f"{path}: special pieces are {' '.join(pieces)}; "
+                f"expected {' '.join(SPECIAL_PIECES)}"
+            )
+
+    @property
+    def size(self) -> int:
+        """Number of pieces, specials included."""
+        return int(self._processor.vocab_size())
+
+    def encode(self, lines: Sequence[str], threads: int = 1) -> list[list[int]]:
+        """Ids of each line, without <s> and </s>."""
+        encoded = self._processor.encode(list(lines), out_type=int, num_threads=threads)
+        return cast(list[list[int]], encoded)
+
+    def decode(self, ids: Sequence[int]) -> str:
+        """Text of ids; special pieces vanish."""
+        return str(self._processor.decode([int(i) for i in ids if i not in (BOS, PAD, EOS)]))
+
+
+@dataclass(frozen=True)
+class Tokenizers:
+    """The tokenizers of both sides; the same object twice if joint."""
+
+    source: Tokenizer
+    target: Tokenizer
+
+    @property
+    def joint(self) -> bool:
+        return self.source is self.target
+
+    @classmethod
+    def load(cls, folder: Path) -> "Tokenizers":
+        """Load `joint.model`, or `source.model` and `target.model`. Raises UserError."""
+        if (folder / "joint.model").exists():
+            joint = Tokenizer(folder / "joint.model")
+            return cls(joint, joint)
+        return cls(Tokenizer(folder / "source.model"), Tokenizer(folder / "target.model"))
+
+
+def train_tokenizers(folder: Path, pairs: Iterable[Pair], options: Vocabulary) -> Tokenizers:
+    """Learn the vocabularies of `pairs` (already sampled), replacing whatever `folder` holds.
+
+    Writes `joint.model`, or `source.model` and `target.model`; equal pairs and options give equal
+    bytes. Raises UserError if the text is too small, or too rich in characters, for the size.
+    """
+    if folder.exists():
+        shutil.rmtree(folder)
+    if options.joint:
+        sentences = (sentence for pair in pairs for sentence in pair)
+        _train(folder / "joint.model", sentences, options)
+    else:
+        # SentencePiece pulls one side at a time; the sample is bounded, so it may be held.
+        sources, targets = zip(*pairs, strict=True)
+        _train(folder / "source.model", iter(sources), options)
+        _train(folder / "target.model", iter(targets), options)
+    return Tokenizers.load(folder)
+
+
+def sample_pairs(pairs: Iterable[Pair], total: int, sample: int, seed: int) -> Iterator[Pair]:
+    """Stream a uniform sample of `sample` out of `total` pairs, in order and in constant memory.
+
+    Selection sampling: Knuth, The Art of Computer Programming, volume 2, algorithm 3.4.2 S.
+    """
+    rng = np.random.Generator(np.random.PCG64(seed))
+    wanted, left = min(sample, total), total
+    for pair in pairs:
+        if not wanted:
+            return
+        if rng.random() * left < wanted:
+            wanted -= 1
+            yield pair
+        left -= 1
+
+
+def _train(path: Path, sentences: Iterator[str], options: Vocabulary) -> None:
+    model = io.BytesIO()
+    try:
+        sentencepiece.SentencePieceTrainer.train(
+            sentence_iterator=sentences,
+            model_writer=model,
+            model_type="bpe",
+            vocab_size=options.size,
+            character_coverage=options.character_coverage,
+            normalization_rule_name=options.normalisation,
+            byte_fallback=False,
+            bos_id=BOS,
+            pad_id=PAD,
+            eos_id=EOS,
+            unk_id=UNK,
+            num_threads=1,
+            minloglevel=2,
+        )
+    except RuntimeError as error:
+        raise _explained(path, str(error), options.size) from error
+    with atomic_path(path) as temporary:
+        temporary.write_bytes(model.getvalue())
+
+
+def _explained(path: Path, message: str, size: int) -> UserError:
+    side = path.stem
+    if found := re.search(r"too high.*<= (\d+)", message, re.DOTALL):
+        limit = f"too large for this text; the largest possible is {found[1]}"
+    elif found := re.search(r"smaller than required_chars\. \d+ vs (\d+)", message):
+        limit = (
+            f"too small for the characters of this text; at least {found[1]} is needed, "
+            "or a lower character_coverage"
+        )
+    else:
+        limit = f"refused by SentencePiece: {message.strip().splitlines()[-1]}"
+    return UserError(f"vocabulary ({side}): size {size} is {limit}")
