@@ -1,0 +1,29 @@
+"""What goes on the device: the artefact, the engines' interface and the Translator. No torch."""
+
+from hat.runtime.artefact import Artefact, ArtefactConfig, is_artefact
+from hat.runtime.engine import (
+    ENGINES,
+    DecodeOptions,
+    Engine,
+    Hypothesis,
+    available_threads,
+    load_engine,
+)
+from hat.runtime.tokenizer import Tokenizer, TokenizerConfig
+from hat.runtime.translator import Translation, Translator
+
+__all__ = [
+    "ENGINES",
+    "Artefact",
+    "ArtefactConfig",
+    "DecodeOptions",
+    "Engine",
+    "Hypothesis",
+    "Tokenizer",
+    "TokenizerConfig",
+    "Translation",
+    "Translator",
+    "available_threads",
+    "is_artefact",
+    "load_engine",
+]

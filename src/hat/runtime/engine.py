@@ -1,0 +1,115 @@
+"""What every engine promises: token ids in, hypotheses out."""
+
+import math
+import os
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, fields
+from importlib import import_module
+from typing import TYPE_CHECKING, Protocol
+
+from hat.errors import UserError
+
+if TYPE_CHECKING:
+    from hat.runtime.artefact import Artefact
+
+# Name → module and class, in the order in which "auto" prefers them. Modules are imported by name
+# so that the plain install never loads torch.
+ENGINES = {"torch": ("hat.model.engine", "TorchEngine")}
+
+
+@dataclass(frozen=True)
+class DecodeOptions:
+    """How to search. Lengths are target tokens including the final </s>. Raises UserError.
+
+    `length_penalty`: a hypothesis scores log-probability / length**length_penalty (REFERENCE item
+    18). The longest hypothesis has max_length_factor × source tokens + max_length_offset tokens.
+    """
+
+    beam: int = 5
+    length_penalty: float = 1.0
+    nbest: int = 1
+    min_length: int = 1
+    max_length_factor: float = 0.0
+    max_length_offset: int = 200
+
+    def __post_init__(self) -> None:
+        for field in fields(self):
+            _check_number(field.name, getattr(self, field.name), whole=field.type is int)
+        for name, least in (("beam", 1), ("nbest", 1), ("min_length", 1), ("max_length_factor", 0)):
+            if getattr(self, name) < least:
+                raise UserError(f"{name}: {getattr(self, name)} is less than {least}")
+        if self.nbest > self.beam:
+            raise UserError(f"nbest: {self.nbest} is more than the beam of {self.beam}")
+        if self.max_length(1) < self.min_length:
+            raise UserError(
+                f"max_length_offset: {self.max_length_offset} leaves no room for "
+                f"min_length {self.min_length}"
+            )
+
+    def max_length(self, source_length: int) -> int:
+        """The most target tokens for a source of `source_length` tokens, </s> counted in both."""
+        return int(self.max_length_factor * source_length) + self.max_length_offset
+
+
+@dataclass(frozen=True)
+class Hypothesis:
+    """One translation: target ids including the final </s>, its length-normalised log-probability
+    and the log-probability of each token."""
+
+    tokens: tuple[int, ...]
+    score: float
+    token_scores: tuple[float, ...]
+
+
+class Engine(Protocol):
+    """Runs one model. `name` is the engine's name, one of ENGINES."""
+
+    name: str
+
+    def translate(
+        self, sources: Sequence[Sequence[int]], options: DecodeOptions
+    ) -> list[list[Hypothesis]]:
+        """For each source (ids including the final </s>) its `options.nbest` best, best first."""
+
+    def close(self) -> None:
+        """Give back what the engine holds; it is not used afterwards."""
+
+
+def load_engine(name: str, artefact: "Artefact", threads: int) -> Engine:
+    """The engine called `name` ("auto": the first that is installed) over `artefact`.
+
+    Raises UserError where there is no such engine or its library is not installed.
+    """
+    if name not in ("auto", *ENGINES):
+        raise UserError(f"no engine is called {name!r}; the engines are auto, {', '.join(ENGINES)}")
+    if threads < 1:
+        raise UserError(f"threads: {threads} is less than 1")
+    absent = []
+    for candidate in ENGINES if name == "auto" else (name,):
+        module, factory_name = ENGINES[candidate]
+        try:
+            factory: Callable[[Artefact, int], Engine] = getattr(
+                import_module(module), factory_name
+            )
+        except ModuleNotFoundError as error:
+            absent.append(f"{candidate} needs {error.name}")
+            continue
+        return factory(artefact, threads)
+    raise UserError(
+        f"no engine to run the model with: {'; '.join(absent)}. "
+        'Install it with pip install "hardware-aware-transformers[train]"'
+    )
+
+
+def available_threads() -> int:
+    """How many processor threads this process may use."""
+    if hasattr(os, "sched_getaffinity"):  # Linux: what the container or taskset leaves to us
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+def _check_number(name: str, value: object, whole: bool) -> None:
+    kinds = (int,) if whole else (int, float)
+    if not isinstance(value, kinds) or isinstance(value, bool) or not math.isfinite(value):
+        kind = "whole number" if whole else "finite number"
+        raise UserError(f"{name}: {value!r} is not a {kind}")
