@@ -1,0 +1,25 @@
+"""A SentencePiece model trained on four sentences."""
+
+from pathlib import Path
+
+import sentencepiece
+
+VOCAB = 50
+LINES = [
+    "The small dog sleeps in the house.",
+    "A big cat runs to the old tree.",
+    "We saw the dog and the cat yesterday!",
+    "Does the old house stand near a tree?",
+]
+
+
+def train_tokenizer(path: Path, **ids: int) -> None:
+    given = {"bos_id": 0, "pad_id": 1, "eos_id": 2, "unk_id": 3} | ids
+    sentencepiece.SentencePieceTrainer.train(
+        sentence_iterator=iter(LINES * 5),
+        model_prefix=str(path.with_suffix("")),
+        vocab_size=VOCAB,
+        model_type="bpe",
+        minloglevel=2,
+        **given,
+    )
