@@ -1,0 +1,210 @@
+"""Reads the published code's checkpoints without running anything that is in them.
+
+A checkpoint is a pickle, and a pickle may call any function it names. This reader resolves only
+the names that the published trainer writes, to inert stand-ins, and refuses every other by name.
+It reads both of PyTorch's containers: the zip of version 1.6 and later, whose checksums it verifies
+(`torch.load` returns damaged weights without a word), and the older stream of pickles.
+"""
+
+import pickle
+import struct
+import zipfile
+from collections import OrderedDict
+from collections.abc import Mapping
+from dataclasses import dataclass
+from io import SEEK_CUR
+from math import prod
+from pathlib import Path
+from typing import IO, BinaryIO, NamedTuple, Protocol
+
+import torch
+from torch import Tensor
+
+from hat.errors import UserError
+
+ZIP_START = b"PK\x03\x04"
+STREAM_MAGIC = 0x1950A86A20F9469CFC6C
+STREAM_PROTOCOL = 1001
+
+# What damaged bytes make a pickle or a zip reader raise.
+DAMAGE = (
+    *(pickle.UnpicklingError, zipfile.BadZipFile, struct.error, EOFError, LookupError, ValueError),
+    *(TypeError, AttributeError, OverflowError, NotImplementedError, RecursionError, MemoryError),
+    *(AssertionError, RuntimeError),
+)
+
+
+@dataclass(frozen=True)
+class ReferenceCheckpoint:
+    """`args`: the trainer's settings, by name. `tensors`: the state dict, as stored."""
+
+    args: dict[str, object]
+    tensors: dict[str, Tensor]
+
+
+def read_checkpoint(path: Path) -> ReferenceCheckpoint:
+    """Read settings and weights; the optimiser's state stays on disk.
+
+    Raises UserError if the file is unreadable, damaged, not such a checkpoint, or holds an object
+    of a kind that the published trainer does not write.
+    """
+    try:
+        with path.open("rb") as stream:
+            zipped = stream.read(len(ZIP_START)) == ZIP_START
+            stream.seek(0)
+            return _assemble(_Zip(stream) if zipped else _Stream(stream))
+    except OSError as error:
+        raise UserError(f"{path}: {error.strerror or error}") from error
+    except UserError as error:
+        raise UserError(f"{path}: {error}") from error
+    except DAMAGE as error:
+        reason = f"{path}: cut short, damaged, or not a published checkpoint"
+        raise UserError(f"{reason} ({error or type(error).__name__})") from error
+
+
+class _Inert:
+    """Stands in for a published object: keeps its attributes, does nothing."""
+
+
+class _Storage(NamedTuple):
+    """A block of numbers that is still on disk."""
+
+    dtype: torch.dtype
+    key: str
+    numel: int
+
+    def check(self, count: int, what: str) -> None:
+        if count != self.numel * self.dtype.itemsize:
+            raise ValueError(f"{what}: {count} bytes for {self.numel} numbers of {self.dtype}")
+
+
+class _TensorRecord(NamedTuple):
+    """What a checkpoint says about a tensor. Offset and strides count elements."""
+
+    storage: _Storage
+    offset: int
+    shape: tuple[int, ...]
+    strides: tuple[int, ...]
+
+
+def _record_tensor(
+    storage: _Storage, offset: int, shape: tuple[int, ...], strides: tuple[int, ...], *_: object
+) -> _TensorRecord:
+    return _TensorRecord(storage, offset, shape, strides)
+
+
+KNOWN: dict[str, object] = {
+    "collections.OrderedDict": OrderedDict,
+    "argparse.Namespace": _Inert,
+    "fairseq.meters.AverageMeter": _Inert,
+    "fairseq.meters.StopwatchMeter": _Inert,
+    "fairseq.meters.TimeMeter": _Inert,
+    "torch._utils._rebuild_tensor_v2": _record_tensor,
+    "torch.BFloat16Storage": torch.bfloat16,
+    "torch.BoolStorage": torch.bool,
+    "torch.ByteStorage": torch.uint8,
+    "torch.DoubleStorage": torch.float64,
+    "torch.FloatStorage": torch.float32,
+    "torch.HalfStorage": torch.float16,
+    "torch.IntStorage": torch.int32,
+    "torch.LongStorage": torch.int64,
+}
+
+
+# Python's unpickler, not the one in C, which reserves as much memory as a forged index asks for.
+class _Unpickler(pickle._Unpickler):
+    """Builds plain data, and nothing by a name outside KNOWN. Lists the storages it meets."""
+
+    def __init__(self, stream: IO[bytes]) -> None:
+        super().__init__(stream)
+        self.storages: dict[str, _Storage] = {}
+
+    def find_class(self, module: str, name: str) -> object:
+        known = KNOWN.get(f"{module}.{name}")
+        if known is None:
+            raise UserError(f"refused: holds {module}.{name}, which no published checkpoint does")
+        return known
+
+    def persistent_load(self, pid: object) -> _Storage:
+        match pid:
+            # The older container adds None, or of what other storage this one is a part.
+            case ("storage", torch.dtype() as dtype, str(key), str(), int(numel), *view):
+                if not any(view):
+                    return self.storages.setdefault(key, _Storage(dtype, key, numel))
+        raise ValueError(f"unknown storage {pid!r:.80}")
+
+
+class _Container(Protocol):
+    """A checkpoint file: one pickled object, and the storages it refers to."""
+
+    content: object
+
+    def read(self, storage: _Storage) -> bytes: ...
+
+
+class _Zip:
+    """The zip container: NAME/data.pkl, and one uncompressed entry NAME/data/KEY per storage."""
+
+    def __init__(self, stream: BinaryIO) -> None:
+        self.archive = zipfile.ZipFile(stream)
+        pickles = [name for name in self.archive.namelist() if name.endswith("/data.pkl")]
+        if len(pickles) != 1:
+            raise ValueError(f"{len(pickles)} entries named data.pkl")
+        self.folder = pickles[0].removesuffix("data.pkl")
+        if any(entry.compress_type != zipfile.ZIP_STORED for entry in self.archive.infolist()):
+            raise ValueError("compressed entries")
+        order = f"{self.folder}byteorder"  # absent before version 2.1
+        if order in self.archive.namelist() and self.archive.read(order) != b"little":
+            raise ValueError("written on a big-endian machine")
+        with self.archive.open(pickles[0]) as entry:
+            self.content = _Unpickler(entry).load()
+
+    def read(self, storage: _Storage) -> bytes:
+        return self.archive.read(f"{self.folder}data/{storage.key}")
+
+
+class _Stream:
+    """The older container: pickled header, object and keys, then per storage its count and data."""
+
+    def __init__(self, stream: BinaryIO) -> None:
+        self.stream = stream
+        header = (_Unpickler(stream).load(), _Unpickler(stream).load())
+        if header != (STREAM_MAGIC, STREAM_PROTOCOL):
+            raise ValueError("no PyTorch header")
+        if not _Unpickler(stream).load()["little_endian"]:
+            raise ValueError("written on a big-endian machine")
+        unpickler = _Unpickler(stream)
+        self.content = unpickler.load()
+        self.offsets: dict[str, int] = {}
+        for key in _Unpickler(stream).load():
+            storage = unpickler.storages[key]
+            (numel,) = struct.unpack("<q", stream.read(8))
+            storage.check(numel * storage.dtype.itemsize, f"storage {key}")
+            self.offsets[key] = stream.tell()
+            stream.seek(numel * storage.dtype.itemsize, SEEK_CUR)
+
+    def read(self, storage: _Storage) -> bytes:
+        self.stream.seek(self.offsets[storage.key])
+        return self.stream.read(storage.numel * storage.dtype.itemsize)
+
+
+def _assemble(container: _Container) -> ReferenceCheckpoint:
+    match container.content:
+        case {"args": _Inert() as args, "model": Mapping() as records}:
+            tensors = {
+                str(name): _tensor(str(name), record, container) for name, record in records.items()
+            }
+            return ReferenceCheckpoint(dict(vars(args)), tensors)
+    raise ValueError("no entries args and model")
+
+
+def _tensor(name: str, record: object, container: _Container) -> Tensor:
+    if not isinstance(record, _TensorRecord):
+        raise ValueError(f"model entry {name} is not a tensor")
+    storage = record.storage
+    data = bytearray(container.read(storage))
+    storage.check(len(data), name)
+    if not 0 < prod(record.shape) <= storage.numel:
+        raise ValueError(f"{name}: shape {record.shape}, but {storage.numel} numbers stored")
+    flat = torch.frombuffer(data, dtype=storage.dtype)
+    return flat.as_strided(record.shape, record.strides, record.offset).contiguous()
