@@ -58,8 +58,9 @@ def read_checkpoint(path: Path) -> ReferenceCheckpoint:
     except UserError as error:
         raise UserError(f"{path}: {error}") from error
     except DAMAGE as error:
-        reason = f"{path}: cut short, damaged, or not a published checkpoint"
-        raise UserError(f"{reason} ({error or type(error).__name__})") from error
+        reason = (str(error) or type(error).__name__).splitlines()[0]
+        text = f"{path}: cut short, damaged, or not a published checkpoint ({reason})"
+        raise UserError(text) from error
 
 
 class _Inert:
