@@ -5,7 +5,7 @@ import shutil
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from itertools import compress, islice
+from itertools import compress
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +19,8 @@ from hat.errors import UserError
 from hat.files import file_digest, write_json, write_text
 from hat.progress import Progress, silent
 
-CHUNK = 20_000
+# By characters, not by lines: a corpus of paragraphs must not take more memory.
+CHUNK_CHARACTERS = 2_000_000
 QUANTILES = (10, 50, 90)
 
 
@@ -60,26 +61,28 @@ def prepare(
         _copy_text(folder, name, getattr(corpora, name))
 
     counts = Counter(dict.fromkeys(("read", "kept", *REASONS), 0))
-    keep = _find_keepers(folder, corpora.train, counts, _between(progress, 0, 0.15))
-    kept = sum(keep)
+    keep = _find_keepers(folder, corpora.train, counts, _between(progress, 0, 0.15, "checking"))
 
     def pairs(stage: Progress) -> Iterator[Pair]:
         return compress(read_pairs(corpora.train, progress=stage), keep)
 
-    reading = pairs(_between(progress, 0.15, 0.25))
-    sample = sample_pairs(reading, kept, vocabulary.sample, seed)
-    tokenizers = train_tokenizers(folder / "tokenizer", sample, vocabulary)
+    def sample() -> Iterator[Pair]:
+        reading = pairs(_between(progress, 0.15, 0.2, "sampling"))
+        yield from sample_pairs(reading, sum(keep), vocabulary.sample, seed)
+        progress(0.2, 1, "learning the vocabulary")
+
+    tokenizers = train_tokenizers(folder / "tokenizer", sample(), vocabulary)
 
     sizes = (tokenizers.source.size, tokenizers.target.size)
-    encoded = _encode(pairs(_between(progress, 0.4, 1)), tokenizers, threads)
+    encoded = _encode(pairs(_between(progress, 0.4, 1, "encoding")), tokenizers, threads)
     clean = _clean(encoded, cleaning, counts)
     stores = {"train": write_store(folder / "train", clean, sizes, counts)}
-    _check_left(corpora.train, counts)
     for name in ("valid", "test"):
         text = read_pairs(getattr(corpora, name))
         stores[name] = write_store(folder / name, _encode(text, tokenizers, threads), sizes)
 
-    lengths = {"pairs": typical_lengths(stores["train"]), "source_quantiles": QUANTILES}
+    typical = [list(pair) for pair in typical_lengths(stores["train"])]
+    lengths = {"pairs": typical, "source_quantiles": list(QUANTILES)}
     write_json(folder / "lengths.json", lengths)
     report = _report(folder, stores, counts, lengths)
     write_json(folder / "report.json", report)
@@ -125,13 +128,24 @@ def _find_keepers(
 
 
 def _encode(pairs: Iterable[Pair], tokenizers: Tokenizers, threads: int) -> Iterator[Chunk]:
-    pairs = iter(pairs)
-    while chunk := list(islice(pairs, CHUNK)):
+    for chunk in _chunks(pairs):
         sources, targets = zip(*chunk, strict=True)
         yield (
             tokenizers.source.encode(sources, threads),
             tokenizers.target.encode(targets, threads),
         )
+
+
+def _chunks(pairs: Iterable[Pair]) -> Iterator[list[Pair]]:
+    chunk, size = [], 0
+    for pair in pairs:
+        chunk.append(pair)
+        size += len(pair[0]) + len(pair[1])
+        if size >= CHUNK_CHARACTERS:
+            yield chunk
+            chunk, size = [], 0
+    if chunk:
+        yield chunk
 
 
 def _clean(chunks: Iterable[Chunk], cleaning: Cleaning, counts: Counter[str]) -> Iterator[Chunk]:
@@ -140,13 +154,10 @@ def _clean(chunks: Iterable[Chunk], cleaning: Cleaning, counts: Counter[str]) ->
         counts.update("kept" if verdict is None else verdict for verdict in verdicts)
         good = [verdict is None for verdict in verdicts]
         yield list(compress(sources, good)), list(compress(targets, good))
-
-
-def _check_left(parts: Sequence[Part], counts: Counter[str]) -> None:
     if not counts["kept"]:
         dropped = ", ".join(f"{counts[reason]} {reason}" for reason in REASONS)
         raise UserError(
-            f"{parts[0].source}: cleaning left none of {counts['read']} pairs ({dropped}); "
+            f"cleaning left none of {counts['read']} training pairs ({dropped}); "
             "raise max_length or max_ratio"
         )
 
@@ -161,6 +172,7 @@ def _report(
         "tokenizer": {model.name: file_digest(model) for model in models},
         "lengths": lengths,
         **{name: _summary(store) for name, store in stores.items()},
+        "unknown": {name: _unknown(stores[name]) for name in ("valid", "test")},
     }
 
 
@@ -170,15 +182,19 @@ def _summary(store: TokenStore) -> dict[str, Any]:
         "sentences": len(store),
         "source_tokens": len(store.source_tokens),
         "target_tokens": len(store.target_tokens),
-        "source_unknown": int(np.count_nonzero(store.source_tokens == UNK)),
-        "target_unknown": int(np.count_nonzero(store.target_tokens == UNK)),
     }
 
 
-def _between(progress: Progress, start: float, end: float) -> Progress:
+def _unknown(store: TokenStore) -> dict[str, int]:
+    """Occurrences of <unk>: characters that the training text did not show."""
+    sides = zip(SIDES, (store.source_tokens, store.target_tokens), strict=True)
+    return {side: int(np.count_nonzero(tokens == UNK)) for side, tokens in sides}
+
+
+def _between(progress: Progress, start: float, end: float, what: str) -> Progress:
     """Show one pass over the text as the stretch from `start` to `end` of the whole."""
 
     def part(done: float, total: float, note: str) -> None:
-        progress(start + (end - start) * done / max(total, 1), 1, note)
+        progress(start + (end - start) * done / max(total, 1), 1, f"{what} {note}")
 
     return part

@@ -3,6 +3,7 @@
 import os
 import shutil
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import ExitStack
 from hashlib import sha256
 from itertools import chain
 from pathlib import Path
@@ -16,7 +17,7 @@ from hat.files import check_keys, digest, read_json, write_json
 
 FORMAT = 1
 SIDES = ("source", "target")
-OFFSET = np.dtype("<u8")
+OFFSET = np.dtype("<i8")
 MANIFEST_KEYS = ("format", "sentences", "source", "target", "cleaning", "digest")
 SIDE_KEYS = ("vocab", "dtype", "tokens", "tokens_sha256", "offsets_sha256")
 
@@ -36,28 +37,40 @@ def write_store(
     manifest as they stand when the chunks are exhausted. An existing store is replaced.
 
     Files: for each side `{side}.bin`, the ids end to end (uint16, or uint32 for a vocabulary of
-    65536 and more), `{side}.offsets.bin` (uint64: where sentence i starts; one entry more than
+    65536 and more), `{side}.offsets.bin` (int64: where sentence i starts; one entry more than
     sentences), and `manifest.json`; all little-endian.
     """
     partial = folder.with_name(f".{folder.name}.partial")
     if partial.exists():
         shutil.rmtree(partial)
     partial.mkdir(parents=True)
-    writers = [_SideWriter(partial, side, size) for side, size in zip(SIDES, vocab, strict=True)]
-    for chunk in chunks:
-        for writer, sentences in zip(writers, chunk, strict=True):
-            writer.add(sentences)
-    content = {
-        "format": FORMAT,
-        "sentences": writers[0].sentences,
-        **{side: writer.close() for side, writer in zip(SIDES, writers, strict=True)},
-    }
-    manifest = {**content, "cleaning": dict(cleaning or {}), "digest": digest(content)}
-    write_json(partial / "manifest.json", manifest)
-    if folder.exists():
-        shutil.rmtree(folder)
-    partial.rename(folder)
+    try:
+        content = {"format": FORMAT, **_write_sides(partial, chunks, vocab)}
+        manifest = {**content, "cleaning": dict(cleaning or {}), "digest": digest(content)}
+        write_json(partial / "manifest.json", manifest)
+        if folder.exists():
+            shutil.rmtree(folder)
+        partial.rename(folder)
+    finally:
+        shutil.rmtree(partial, ignore_errors=True)
     return TokenStore.open(folder)
+
+
+def _write_sides(
+    folder: Path, chunks: Iterable[Chunk], vocab: tuple[int, int]
+) -> dict[str, int | dict[str, Any]]:
+    with ExitStack() as stack:
+        writers = [
+            stack.enter_context(_SideWriter(folder, side, size))
+            for side, size in zip(SIDES, vocab, strict=True)
+        ]
+        for chunk in chunks:
+            for writer, sentences in zip(writers, chunk, strict=True):
+                writer.add(sentences)
+        return {
+            "sentences": writers[0].sentences,
+            **{side: writer.finish() for side, writer in zip(SIDES, writers, strict=True)},
+        }
 
 
 class TokenStore:
@@ -73,9 +86,9 @@ class TokenStore:
             (self.source_tokens, self.source_offsets),
             (self.target_tokens, self.target_offsets),
         ) = (_open_side(folder, side, manifest) for side in SIDES)
-        self.source_lengths = np.diff(self.source_offsets)
+        self.source_lengths = np.diff(self.source_offsets).astype(np.int32)
         """Ids of each source sentence, without </s>."""
-        self.target_lengths = np.diff(self.target_offsets)
+        self.target_lengths = np.diff(self.target_offsets).astype(np.int32)
 
     @classmethod
     def open(cls, folder: Path) -> "TokenStore":
@@ -107,14 +120,17 @@ class TokenStore:
         return self.target_tokens[start:end].astype(np.int64)
 
 
-class _SideWriter:
+class _SideWriter(ExitStack):
     """The two files of one side, hashed while they are written."""
 
     def __init__(self, folder: Path, side: str, vocab: int) -> None:
+        super().__init__()
         self.vocab = vocab
         self.dtype = np.dtype("<u2" if vocab < 1 << 16 else "<u4")
-        self.tokens = _HashedFile(folder / f"{side}.bin")
-        self.offsets = _HashedFile(folder / f"{side}.offsets.bin")
+        self.tokens, self.offsets = (
+            _HashedFile(self.enter_context((folder / name).open("wb")))
+            for name in (f"{side}.bin", f"{side}.offsets.bin")
+        )
         self.offsets.write(np.zeros(1, OFFSET))
         self.sentences = 0
         self.end = 0
@@ -127,19 +143,20 @@ class _SideWriter:
         self.tokens.write(np.fromiter(chain.from_iterable(sentences), self.dtype))
         self.offsets.write(ends)
 
-    def close(self) -> dict[str, Any]:
+    def finish(self) -> dict[str, Any]:
+        """Flush to the disk; returns the side's entry in the manifest."""
         return {
             "vocab": self.vocab,
             "dtype": self.dtype.name,
             "tokens": self.end,
-            "tokens_sha256": self.tokens.close(),
-            "offsets_sha256": self.offsets.close(),
+            "tokens_sha256": self.tokens.finish(),
+            "offsets_sha256": self.offsets.finish(),
         }
 
 
 class _HashedFile:
-    def __init__(self, path: Path) -> None:
-        self._file: BinaryIO = path.open("wb")
+    def __init__(self, file: BinaryIO) -> None:
+        self._file = file
         self._hash = sha256()
 
     def write(self, array: npt.NDArray[Any]) -> None:
@@ -147,21 +164,20 @@ class _HashedFile:
         self._hash.update(data)
         self._file.write(data)
 
-    def close(self) -> str:
+    def finish(self) -> str:
         self._file.flush()
         os.fsync(self._file.fileno())
-        self._file.close()
         return self._hash.hexdigest()
 
 
 def _open_side(
     folder: Path, side: str, manifest: Mapping[str, Any]
 ) -> tuple[npt.NDArray[Any], npt.NDArray[np.int64]]:
-    """Map one side's ids and read its offsets, checked against the manifest."""
+    """Map one side's ids and offsets, checked against the manifest."""
     told = manifest[side]
     tokens = _map(folder / f"{side}.bin", np.dtype(told["dtype"]).newbyteorder("<"), told["tokens"])
     path = folder / f"{side}.offsets.bin"
-    offsets = np.array(_map(path, OFFSET, manifest["sentences"] + 1), dtype=np.int64)
+    offsets = _map(path, OFFSET, manifest["sentences"] + 1)
     if offsets[0] != 0 or offsets[-1] != told["tokens"] or np.any(np.diff(offsets) < 0):
         raise UserError(f"{path}: offsets do not fit the {told['tokens']} tokens; prepare again")
     return tokens, offsets

@@ -12,7 +12,7 @@ import numpy as np
 import sentencepiece
 
 from hat.data.corpus import Pair
-from hat.errors import UserError
+from hat.errors import HatError, UserError
 from hat.files import atomic_path
 
 BOS, PAD, EOS, UNK = 0, 1, 2, 3
@@ -149,9 +149,10 @@ def sample_pairs(pairs: Iterable[Pair], total: int, sample: int, seed: int) -> I
 
 def _train(path: Path, sentences: Iterator[str], options: Vocabulary) -> None:
     model = io.BytesIO()
+    guarded = _Guarded(sentences)
     try:
         sentencepiece.SentencePieceTrainer.train(
-            sentence_iterator=sentences,
+            sentence_iterator=guarded,
             model_writer=model,
             model_type="bpe",
             vocab_size=options.size,
@@ -162,16 +163,38 @@ def _train(path: Path, sentences: Iterator[str], options: Vocabulary) -> None:
             pad_id=PAD,
             eos_id=EOS,
             unk_id=UNK,
-            num_threads=1,
+            num_threads=1,  # recorded in the model: another number gives other bytes
             minloglevel=2,
         )
     except RuntimeError as error:
+        if guarded.failure:
+            raise guarded.failure from None
         raise _explained(path, str(error), options.size) from error
     with atomic_path(path) as temporary:
         temporary.write_bytes(model.getvalue())
 
 
-def _explained(path: Path, message: str, size: int) -> UserError:
+class _Guarded:
+    """Keeps what stopped an iterator (a UserError, Ctrl-C), which SentencePiece turns into text."""
+
+    def __init__(self, sentences: Iterator[str]) -> None:
+        self._sentences = sentences
+        self.failure: BaseException | None = None
+
+    def __iter__(self) -> "_Guarded":
+        return self
+
+    def __next__(self) -> str:
+        try:
+            return next(self._sentences)
+        except StopIteration:
+            raise
+        except BaseException as error:
+            self.failure = error
+            raise
+
+
+def _explained(path: Path, message: str, size: int) -> HatError:
     side = path.stem
     if found := re.search(r"too high.*<= (\d+)", message, re.DOTALL):
         limit = f"too large for this text; the largest possible is {found[1]}"
@@ -180,6 +203,8 @@ def _explained(path: Path, message: str, size: int) -> UserError:
             f"too small for the characters of this text; at least {found[1]} is needed, "
             "or a lower character_coverage"
         )
+    elif "sentences_.empty()" in message:
+        return UserError(f"vocabulary ({side}): no sentence of at most 4192 bytes to learn from")
     else:
-        limit = f"refused by SentencePiece: {message.strip().splitlines()[-1]}"
+        return HatError(f"vocabulary ({side}): SentencePiece failed: {' '.join(message.split())}")
     return UserError(f"vocabulary ({side}): size {size} is {limit}")
