@@ -1,0 +1,95 @@
+"""The built-in corpus: English–German sentences of a synchronous grammar, made on the spot."""
+
+from collections.abc import Iterable
+from pathlib import Path
+from random import Random
+from typing import NamedTuple
+
+from hat.data.grammar.sampling import Sampler, held_out_combinations
+from hat.errors import UserError
+from hat.files import write_text
+from hat.progress import Progress, silent
+
+SentencePair = tuple[str, str]  # English, German
+
+# Draws per sentence wanted after which the grammar is taken to be exhausted: about 8 are needed
+# for a held-out sentence.
+_PATIENCE = 40
+
+
+class BuiltinCorpus(NamedTuple):
+    """Disjoint on both sides: no English and no German sentence occurs twice.
+
+    Every valid and test sentence contains a combination of words (verb and object, verb and
+    place, adjective and noun, parts of a compound) that no training sentence contains, though
+    both words do occur there with others.
+    """
+
+    train: list[SentencePair]
+    valid: list[SentencePair]
+    test: list[SentencePair]
+
+
+def generate(
+    seed: int,
+    train: int = 100_000,
+    valid: int = 1000,
+    test: int = 1000,
+    *,
+    progress: Progress = silent,
+) -> BuiltinCorpus:
+    """The corpus of this seed, with so many sentence pairs in each part.
+
+    Raises UserError if a count is negative or more than the grammar can give.
+    """
+    counts = {"train": train, "valid": valid, "test": test}
+    for name, count in counts.items():
+        if count < 0:
+            raise UserError(f"built-in corpus: {name} must be at least 0, not {count}")
+    sampler, held_out = Sampler(Random(seed)), held_out_combinations()
+    corpus, wanted = BuiltinCorpus([], [], []), train + valid + test
+    english_seen: set[str] = set()
+    german_seen: set[str] = set()
+    draws_left = _PATIENCE * (wanted + 1000)
+    while len(english_seen) < wanted:
+        if not draws_left:
+            raise UserError(f"built-in corpus: the grammar does not give {wanted} sentence pairs")
+        draws_left -= 1
+        sentence = sampler.sentence()
+        if sentence.combinations.isdisjoint(held_out):
+            part, size = corpus.train, train
+        elif len(corpus.test) < test:
+            part, size = corpus.test, test
+        else:
+            part, size = corpus.valid, valid
+        english, german = sentence.english, sentence.german
+        if len(part) < size and english not in english_seen and german not in german_seen:
+            english_seen.add(english)
+            german_seen.add(german)
+            part.append((english, german))
+            if len(english_seen) % 5000 == 0:
+                progress(len(english_seen), wanted, "sentence pairs")
+    return corpus
+
+
+def write_builtin(
+    folder: Path,
+    seed: int,
+    train: int = 100_000,
+    valid: int = 1000,
+    test: int = 1000,
+    *,
+    progress: Progress = silent,
+) -> None:
+    """Write {train,valid,test}.{en,de} into `folder`, a sentence a line, each file atomically.
+
+    Raises UserError as `generate`.
+    """
+    corpus = generate(seed, train, valid, test, progress=progress)
+    for name, part in corpus._asdict().items():
+        _write_lines(folder / f"{name}.en", (english for english, _ in part))
+        _write_lines(folder / f"{name}.de", (german for _, german in part))
+
+
+def _write_lines(path: Path, lines: Iterable[str]) -> None:
+    write_text(path, "".join(f"{line}\n" for line in lines))

@@ -1,0 +1,1 @@
+"""A synchronous English–German grammar: one derivation, two strings."""
