@@ -12,7 +12,7 @@ import zipfile
 from collections import OrderedDict
 from collections.abc import Mapping
 from dataclasses import dataclass
-from io import SEEK_CUR
+from io import SEEK_CUR, BytesIO
 from math import prod
 from pathlib import Path
 from typing import IO, BinaryIO, NamedTuple, Protocol
@@ -157,8 +157,8 @@ class _Zip:
         order = f"{self.folder}byteorder"  # absent before version 2.1
         if order in self.archive.namelist() and self.archive.read(order) != b"little":
             raise ValueError("written on a big-endian machine")
-        with self.archive.open(pickles[0]) as entry:
-            self.content = _Unpickler(entry).load()
+        # Read whole first: the checksum is verified at an entry's end.
+        self.content = _Unpickler(BytesIO(self.archive.read(pickles[0]))).load()
 
     def read(self, storage: _Storage) -> bytes:
         return self.archive.read(f"{self.folder}data/{storage.key}")
