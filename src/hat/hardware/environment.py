@@ -1,0 +1,82 @@
+"""What a measurement depends on besides the model: recorded, never changed."""
+
+import os
+import platform
+import re
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+from hat import __version__
+from hat.runtime import available_threads
+
+CPU = Path("/sys/devices/system/cpu")
+LIBRARIES = ("numpy", "torch", "onnxruntime")
+# The instruction sets that decide which matrix kernels run (x86 names, then ARM's).
+FLAGS = (
+    *("avx2", "fma", "avx512f", "avx512_vnni", "avx512_bf16", "avx_vnni"),
+    *("amx_bf16", "amx_int8", "asimd", "asimddp", "i8mm", "bf16", "sve"),
+)
+
+
+def environment() -> dict[str, Any]:
+    """The machine, its state and the versions in use, as JSON data; None where it does not tell."""
+    info = _read(Path("/proc/cpuinfo")) or ""
+    found = re.search(r"^(?:flags|Features)\s*:(.*)$", info, re.MULTILINE)
+    flags = found.group(1).split() if found else []
+    model = re.search(r"^(?:model name|Model)\s*:\s*(.*)$", info, re.MULTILINE)
+    return {
+        "cpu": model.group(1).strip() if model else platform.processor() or platform.machine(),
+        "machine": platform.machine(),
+        "flags": [flag for flag in FLAGS if flag in flags],
+        "cores": os.cpu_count(),
+        "cores_allowed": available_threads(),
+        "threads_per_core": _threads_per_core(),
+        "memory_bytes": _memory_bytes(),
+        "governor": _read(CPU / "cpu0/cpufreq/scaling_governor"),
+        "turbo_off": _read(CPU / "intel_pstate/no_turbo"),
+        "load_average": os.getloadavg()[0],
+        "system": f"{platform.system()} {platform.release()}",
+        "python": platform.python_version(),
+        "hat": __version__,
+        **{name: _version(name) for name in LIBRARIES},
+    }
+
+
+def peak_resident_bytes() -> int:
+    """The most memory this process has had resident.
+
+    Not `getrusage`: Linux lets its figure survive exec, so that a small child of a large process
+    would inherit the parent's.
+    """
+    status = _read(Path("/proc/self/status")) or ""
+    peak = re.search(r"^VmHWM:\s*(\d+) kB$", status, re.MULTILINE)
+    if peak:
+        return int(peak.group(1)) * 1024
+    import resource  # noqa: PLC0415  (absent on Windows, wrong on Linux: the last resort)
+
+    used = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return used if platform.system() == "Darwin" else used * 1024
+
+
+def _read(path: Path) -> str | None:
+    try:
+        return path.read_text(encoding="utf-8", errors="replace").strip()
+    except OSError:
+        return None
+
+
+def _threads_per_core() -> int | None:
+    siblings = _read(CPU / "cpu0/topology/thread_siblings_list")
+    return None if siblings is None else len(re.findall(r"\d+", siblings))
+
+
+def _memory_bytes() -> int:
+    return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+
+
+def _version(name: str) -> str | None:
+    try:
+        return version(name)
+    except PackageNotFoundError:
+        return None

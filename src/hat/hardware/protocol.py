@@ -1,0 +1,106 @@
+"""What exactly is timed: a latency means nothing without it."""
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, fields
+from typing import Any
+
+import numpy as np
+
+from hat.errors import UserError
+from hat.files import check_keys, digest
+from hat.runtime import DecodeOptions
+from hat.runtime.artefact import DTYPES
+
+
+@dataclass(frozen=True)
+class MeasureProtocol:
+    """How latency is measured. One timed call decodes every pair of lengths once.
+
+    `source_lengths` and `target_lengths` are paired, in tokens including </s>: a source of S random
+    tokens is decoded for exactly T steps, beam search and output projection included. `batch`:
+    sentences decoded together. Each model is called `warmup` times untimed and then once in each of
+    `rounds` rounds. Raises UserError.
+    """
+
+    source_lengths: tuple[int, ...]
+    target_lengths: tuple[int, ...]
+    engine: str = "torch"
+    threads: int = 1
+    precision: str = "float32"
+    beam: int = 5
+    batch: int = 1
+    warmup: int = 2
+    rounds: int = 10
+
+    def __post_init__(self) -> None:
+        for field in fields(self):
+            value = getattr(self, field.name)
+            if field.type == tuple[int, ...]:
+                object.__setattr__(self, field.name, _counts(value, field.name))
+            elif field.type is int:
+                _check_count(value, field.name)
+            elif not isinstance(value, str):
+                raise UserError(f"{field.name}: {value!r} is not a name")
+        if self.precision not in DTYPES:
+            raise UserError(f"precision: {self.precision!r}; the choices are {', '.join(DTYPES)}")
+        if len(self.source_lengths) != len(self.target_lengths):
+            raise UserError(
+                f"target_lengths: {len(self.target_lengths)} lengths for "
+                f"{len(self.source_lengths)} source_lengths; they are pairs"
+            )
+
+    @classmethod
+    def from_dict(cls, value: object, where: str = "protocol") -> "MeasureProtocol":
+        """Read strictly. Raises UserError."""
+        names = [field.name for field in fields(cls)]
+        keys: Mapping[str, Any] = check_keys(value, names, where, optional=names[2:])
+        try:
+            return cls(**keys)
+        except UserError as error:
+            raise UserError(f"{where}: {error}") from error
+
+    def to_dict(self) -> dict[str, Any]:
+        """JSON data, as `from_dict` reads it."""
+        lengths = {name: list(getattr(self, name)) for name in ("source_lengths", "target_lengths")}
+        return asdict(self) | lengths
+
+    def digest(self) -> str:
+        """Twelve hexadecimal digits that name this protocol."""
+        return digest(self.to_dict())[:12]
+
+    @property
+    def pairs(self) -> tuple[tuple[int, int], ...]:
+        """The (source, target) lengths that one call decodes."""
+        return tuple(zip(self.source_lengths, self.target_lengths, strict=True))
+
+    @property
+    def sentences(self) -> int:
+        """Sentences decoded in one call."""
+        return self.batch * len(self.source_lengths)
+
+
+def forced_options(beam: int, steps: int) -> DecodeOptions:
+    """Beam search that goes on for exactly `steps` steps."""
+    return DecodeOptions(beam=beam, min_length=steps, max_length_offset=steps)
+
+
+def random_sources(protocol: MeasureProtocol, vocabulary: int, seed: int) -> list[list[list[int]]]:
+    """For each pair of lengths a batch of sources: random ids above the special ones, then </s>."""
+    rng = np.random.default_rng(seed)
+    return [
+        [[*rng.integers(4, vocabulary, length - 1).tolist(), 2] for _ in range(protocol.batch)]
+        for length in protocol.source_lengths
+    ]
+
+
+def _counts(values: object, name: str) -> tuple[int, ...]:
+    if not isinstance(values, list | tuple) or not values:
+        raise UserError(f"{name}: {values!r} is not a list of lengths")
+    for value in values:
+        _check_count(value, name)
+    return tuple(values)
+
+
+def _check_count(value: object, name: str) -> None:
+    if not isinstance(value, int) or isinstance(value, bool) or value < 1:
+        raise UserError(f"{name}: {value!r} is not a positive whole number")
