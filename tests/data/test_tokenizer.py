@@ -1,0 +1,145 @@
+"""Vocabularies: special ids, repeatable bytes, sizes that cannot be, models that are none."""
+
+import hashlib
+from pathlib import Path
+
+import pytest
+import sentencepiece
+
+from hat.data import Tokenizer, Tokenizers, Vocabulary
+from hat.data.tokenizer import sample_pairs, train_tokenizers
+from hat.errors import HatError, UserError
+
+Pairs = list[tuple[str, str]]
+
+
+def contents(folder: Path) -> dict[str, str]:
+    files = sorted(folder.iterdir())
+    return {path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in files}
+
+
+@pytest.mark.parametrize("joint", [True, False])
+def test_trains_loads_and_repeats(tmp_path: Path, joint: bool, pairs: Pairs) -> None:
+    options = Vocabulary(size=80, joint=joint)
+    tokenizers = train_tokenizers(tmp_path / "first", iter(pairs), options)
+    assert tokenizers.joint == joint
+    assert tokenizers.source.size == tokenizers.target.size == 80
+    train_tokenizers(tmp_path / "second", iter(pairs), options)
+    assert contents(tmp_path / "first") == contents(tmp_path / "second")
+    assert len(contents(tmp_path / "first")) == (1 if joint else 2)
+    assert Tokenizers.load(tmp_path / "first").joint == joint
+
+
+def test_replaces_another_kind(tmp_path: Path, pairs: Pairs) -> None:
+    train_tokenizers(tmp_path / "t", iter(pairs), Vocabulary(size=80, joint=True))
+    train_tokenizers(tmp_path / "t", iter(pairs), Vocabulary(size=80, joint=False))
+    assert set(contents(tmp_path / "t")) == {"source.model", "target.model"}
+
+
+def test_text_to_ids_and_back(tmp_path: Path, pairs: Pairs) -> None:
+    tokenizer = train_tokenizers(tmp_path, iter(pairs), Vocabulary(size=80)).source
+    line = "zwölf grün straße"
+    (ids,) = tokenizer.encode([line])
+    assert min(ids) > 3
+    assert tokenizer.decode([2, 0, *ids, 2, 1]) == line
+    assert tokenizer.encode([line, ""], threads=2) == [ids, []]
+    assert 3 in tokenizer.encode(["☃"])[0]
+
+
+def test_text_cannot_spell_special_pieces(tmp_path: Path, pairs: Pairs) -> None:
+    tokenizer = train_tokenizers(tmp_path, iter(pairs), Vocabulary(size=80)).source
+    assert not {0, 1, 2} & set(tokenizer.encode(["<s> a </s> <pad>"])[0])
+
+
+@pytest.mark.parametrize(("normalisation", "same"), [("nmt_nfkc", True), ("identity", False)])
+def test_normalisation(tmp_path: Path, normalisation: str, same: bool, pairs: Pairs) -> None:
+    options = Vocabulary(size=80, normalisation=normalisation)
+    tokenizer = train_tokenizers(tmp_path, iter(pairs), options).source
+    composed, decomposed = tokenizer.encode(["zwölf", "zwo\u0308lf"])
+    assert (composed == decomposed) == same
+
+
+def test_largest_possible_size_is_named_and_possible(tmp_path: Path, pairs: Pairs) -> None:
+    with pytest.raises(
+        UserError, match=r"\(joint\): size 9000 is too large for .* is \d+$"
+    ) as caught:
+        train_tokenizers(tmp_path, iter(pairs), Vocabulary(size=9000))
+    assert not (tmp_path / "joint.model").exists()
+    largest = int(str(caught.value).split()[-1])
+    assert train_tokenizers(tmp_path, iter(pairs), Vocabulary(size=largest)).source.size == largest
+
+
+def test_smallest_possible_size_is_named(tmp_path: Path, pairs: Pairs) -> None:
+    with pytest.raises(
+        UserError, match=r"\(source\): size 10 is too small .* at least \d+ is needed"
+    ):
+        train_tokenizers(tmp_path, iter(pairs), Vocabulary(size=10, joint=False))
+
+
+def test_only_endless_sentences(tmp_path: Path) -> None:
+    with pytest.raises(HatError, match="no sentence of at most 4192 bytes"):
+        train_tokenizers(tmp_path, [("a" * 5000, "b" * 5000)], Vocabulary(size=80))
+
+
+@pytest.mark.parametrize("stop", [UserError("file:3: not UTF-8"), KeyboardInterrupt()])
+def test_errors_while_reading_come_through(
+    tmp_path: Path, stop: BaseException, pairs: Pairs
+) -> None:
+    def failing():  # type: ignore[no-untyped-def]
+        yield pairs[0]
+        raise stop
+
+    with pytest.raises(type(stop)) as caught:
+        train_tokenizers(tmp_path, failing(), Vocabulary(size=80))
+    assert caught.value is stop
+
+
+@pytest.mark.parametrize(
+    ("option", "choices"),
+    [
+        ({"size": 4}, "above 4"),
+        ({"character_coverage": 1.5}, "from 0.9 to 1.0"),
+        ({"normalisation": "nfd"}, "nmt_nfkc, identity"),
+        ({"sample": 0}, "at least 1"),
+    ],
+)
+def test_impossible_options(option: dict[str, object], choices: str) -> None:
+    with pytest.raises(UserError, match=choices):
+        Vocabulary(**option)  # type: ignore[arg-type]
+
+
+def test_damaged_models(tmp_path: Path, pairs: Pairs) -> None:
+    train_tokenizers(tmp_path, iter(pairs), Vocabulary(size=80))
+    model = (tmp_path / "joint.model").read_bytes()
+    for damaged in (b"", model[:500], b"not a model", model[1:]):
+        (tmp_path / "joint.model").write_bytes(damaged)
+        with pytest.raises(UserError, match=r"joint\.model: "):
+            Tokenizers.load(tmp_path)
+    with pytest.raises(UserError, match="no such tokenizer"):
+        Tokenizer(tmp_path / "none.model")
+
+
+def test_model_with_other_special_ids(tmp_path: Path, pairs: Pairs) -> None:
+    path = tmp_path / "joint.model"
+    with path.open("wb") as stream:
+        sentencepiece.SentencePieceTrainer.train(
+            sentence_iterator=(source for source, _ in pairs),
+            model_writer=stream,
+            vocab_size=30,
+            model_type="char",
+            hard_vocab_limit=False,
+            minloglevel=2,
+        )
+    with pytest.raises(UserError, match=r"special pieces are <unk> <s> </s> .* expected <s> <pad>"):
+        Tokenizer(path)
+
+
+def test_sample_is_uniform_ordered_and_repeatable() -> None:
+    pairs = [(str(i), "") for i in range(1000)]
+    drawn = [int(source) for source, _ in sample_pairs(pairs, 1000, 100, seed=7)]
+    assert len(drawn) == 100
+    assert drawn == sorted(set(drawn))
+    assert drawn == [int(source) for source, _ in sample_pairs(pairs, 1000, 100, seed=7)]
+    assert drawn != [int(source) for source, _ in sample_pairs(pairs, 1000, 100, seed=8)]
+    assert 400 < sum(drawn) / 100 < 600
+    assert list(sample_pairs(pairs, 1000, 2000, seed=7)) == pairs
