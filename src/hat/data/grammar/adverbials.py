@@ -36,15 +36,18 @@ _MONTHS = _pairs(
 )
 _DAYS = (31, 28, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31)
 _UNITS = _pairs("minutes/Minuten hours/Stunden days/Tagen weeks/Wochen months/Monaten years/Jahren")
+_TEENS_AND_TENS = (*range(13, 21), *range(30, 100, 10))
 
 
 def number(rng: Random) -> int:
     """A number from 2, small ones likelier, never one that ends in 01."""
     kind = rng.random()
-    if kind < 0.4:
+    if kind < 0.35:
         return rng.randint(2, 12)
-    drawn = rng.randint(13, 99) if kind < 0.75 else rng.randint(100, 999)
-    return drawn if drawn % 100 != 1 else rng.randint(2, 99)
+    if kind < 0.5:
+        return rng.choice(_TEENS_AND_TENS)
+    drawn = rng.randint(21, 99) if kind < 0.8 else rng.randint(100, 999)
+    return drawn if drawn % 100 != 1 else drawn + 1
 
 
 def date(day: int, month: int) -> Pair:

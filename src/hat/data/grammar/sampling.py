@@ -43,7 +43,7 @@ _ADVERBS = (Pair("when ", "wann "), Pair("why ", "warum "))
 _SINGULAR = (("the", 36), ("a", 34), ("possessive", 14), ("this", 8), ("every", 4), ("owner", 4))
 _PLURAL = (("the", 32), ("", 24), ("possessive", 12), ("this", 10), ("number", 22))
 _NEGATABLE = ("the", "a", "", "this", "possessive")
-_SUBJECT_PRONOUNS = ("I", "I", "you", "you", "you", "he", "she", "we", "they")
+_SUBJECT_PRONOUNS = ("I", "I", "I", "you", "you", "you", "he", "she", "we", "they")
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,6 +72,10 @@ def _sharing(words: Sequence[T], kinds_of: Callable[[T], Sequence[str]]) -> dict
     return groups
 
 
+def _drinks(verb: Verb) -> bool:
+    return verb.object_kinds == ("mass",)
+
+
 class Sampler:
     """Draws sentences from the grammar; the sequence depends on the random generator alone."""
 
@@ -82,7 +86,13 @@ class Sampler:
         self._adjectives = _sharing(self._words.adjectives, lambda adjective: adjective.kinds)
         self._verbs = _sharing(self._words.verbs, lambda verb: verb.government)
         special = {*self._verbs["clause"], *self._verbs["zu"]}
-        self._ordinary = [verb for verb in self._words.verbs if verb not in special]
+        # Twice those of rare forms: a dative object, and drinks (which alone lack a determiner).
+        self._ordinary = [
+            verb
+            for verb in self._words.verbs
+            if verb not in special
+            for _ in range(1 + (verb.object_preposition in ("von", "mit") or _drinks(verb)))
+        ]
         self._for_things = [verb for verb in self._verbs["acc"] if "thing" in verb.object_kinds]
         self._combinations: set[Combination] = set()
 
@@ -110,21 +120,21 @@ class Sampler:
 
     def _noun(self, kinds: Sequence[str]) -> Noun:
         noun = self._rng.choice(self._nouns[self._rng.choice(kinds)])
-        if "furniture" in noun.kinds and self._rng.random() < 0.3:
+        if "furniture" in noun.kinds and self._rng.random() < 0.4:
             modifier = self._rng.choice(self._words.modifiers)[0]
             self._note("compound", modifier, noun)
             return self._words.compounds[modifier, noun.english[0]]
         return noun
 
     def _noun_phrase(
-        self, kinds: Sequence[str], negated: bool = False, described: float = 0.4
+        self, kinds: Sequence[str], negated: bool = False, described: float = 0.45
     ) -> NounPhrase:
         noun, rng = self._noun(kinds), self._rng
         kind = noun.kinds[0]
         adjectives = self._adjective(noun, kind) if rng.random() < described else ()
         if kind == "mass":
             return NounPhrase(noun, "", adjectives=adjectives)
-        plural = rng.random() < (0.2 if kind == "place" else 0.36)
+        plural = kind != "place" and rng.random() < 0.4
         choices = _PLURAL if plural else _SINGULAR
         if kind == "place" or negated:
             choices = tuple(choice for choice in choices if choice[0] in _NEGATABLE)
@@ -139,7 +149,7 @@ class Sampler:
         return NounPhrase(noun, determiner, plural, adjectives)
 
     def _subject(self, negated: bool = False) -> Nominal:
-        if self._rng.random() < 0.5:
+        if self._rng.random() < 0.54:
             return PRONOUNS[self._rng.choice(_SUBJECT_PRONOUNS)]
         return self._noun_phrase(("person",), negated)
 
@@ -187,11 +197,13 @@ class Sampler:
             clause = replace(clause, object=self._object(verb, clause))
             if not full or negated or clause.time.english or rng.random() < 0.85:
                 return clause
-            return replace(clause, company=self._company("for", "für", "acc", clause.subject))
+            return replace(
+                clause, company=prepositional("for", "für", "acc", self._person(clause.subject))
+            )
         if placed and rng.random() < (0.75 if full else 0.4):
             clause = replace(clause, place=self._place(verb))
         if full and rng.random() < 0.35:
-            return replace(clause, company=self._company("with", "mit", "dat", clause.subject))
+            return replace(clause, company=self._companion(clause.subject))
         return clause
 
     def _recipient(self, subject: Nominal) -> Nominal:
@@ -210,10 +222,10 @@ class Sampler:
 
     def _thing(self, verb: Verb, negated: bool = False) -> NounPhrase:
         """An object noun phrase of any kind that suits the verb."""
-        drinks = verb.object_kinds == ("mass",)
-        thing = self._noun_phrase(verb.object_kinds, negated, described=0.7 if drinks else 0.4)
+        described = 0.7 if _drinks(verb) else 0.45
+        thing = self._noun_phrase(verb.object_kinds, negated, described)
         self._note("verb", verb.name, thing.noun)
-        if not drinks or self._rng.random() < 0.55:
+        if not _drinks(verb) or self._rng.random() < 0.55:
             return thing
         added = self._noun_phrase(("mass",), described=0.9)
         mixed = prepositional("with", "mit", "dat", added)
@@ -224,8 +236,10 @@ class Sampler:
         self._note("place", verb.name, place.noun)
         return direction(place) if "motion" in verb.government else location(place)
 
-    def _company(self, english: str, german: str, case: str, subject: Nominal) -> Pair:
-        return prepositional(english, german, case, self._person(subject))
+    def _companion(self, subject: Nominal) -> Pair:
+        thing = self._rng.random() < 0.6
+        companion = self._noun_phrase(("thing",)) if thing else self._person(subject)
+        return prepositional("with", "mit", "dat", companion)
 
     def _copula(self) -> Clause:
         rng = self._rng
@@ -242,7 +256,7 @@ class Sampler:
 
     def _dependent(self, mode: str | None = None) -> Clause:
         """A short clause to stand beside another."""
-        if mode is None and self._rng.random() < 0.12:
+        if mode is None and self._rng.random() < 0.2:
             return self._copula()
         return self._clause(mode=mode, negated=self._rng.random() < 0.12, full=False)
 
@@ -256,6 +270,11 @@ class Sampler:
             clause = replace(clause, time=NOTHING, front=clause.time)
         elif clause.place.english and not clause.negated and rng.random() < 0.25:
             clause = replace(clause, place=NOTHING, front=clause.place)
+        return Pair(english_statement(clause) + ".", german_statement(clause) + ".")
+
+    def description(self) -> Pair:
+        """The man is old."""
+        clause = self._copula()
         return Pair(english_statement(clause) + ".", german_statement(clause) + ".")
 
     def subordinate(self) -> Pair:
@@ -359,7 +378,8 @@ class Sampler:
 
 
 _TEMPLATES: tuple[tuple[Callable[[Sampler], Pair], int], ...] = (
-    (Sampler.main, 40),
+    (Sampler.main, 38),
+    (Sampler.description, 2),
     (Sampler.subordinate, 18),
     (Sampler.reported, 9),
     (Sampler.question, 13),
