@@ -1,0 +1,37 @@
+"""The hypotheses of the published beam search."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from golden_case import every_case, read_case
+
+from hat.model import beam_search
+from hat.runtime.engine import DecodeOptions
+
+# The published limits, 1 to 20 tokens, leave the final </s> out; ours count it.
+OPTIONS = DecodeOptions(beam=5, nbest=5, min_length=2, max_length_offset=21)
+
+SETTINGS = {
+    "default": OPTIONS,
+    "lenpen0.6": replace(OPTIONS, length_penalty=0.6),
+    "beam4_lenpen0.6": replace(OPTIONS, length_penalty=0.6, beam=4, nbest=4),
+    "unnormalized": replace(OPTIONS, length_penalty=0.0),
+}
+
+
+@every_case
+@pytest.mark.parametrize("setting", SETTINGS)
+def test_hypotheses(shared: Path, tag: str, case: str, setting: str) -> None:
+    golden = read_case(shared, tag, case)
+    model = golden.network.extract(golden.architecture)
+    results = beam_search(model, golden.source, SETTINGS[setting])
+    counts = golden.arrays[f"gen_{setting}_nhyp"]
+    assert [len(hypotheses) for hypotheses in results] == counts.tolist()
+    for sentence, hypotheses in enumerate(results):
+        for rank, hypothesis in enumerate(hypotheses):
+            stem = f"gen_{setting}_s{sentence}_h{rank}"
+            assert list(hypothesis.tokens) == golden.arrays[f"{stem}_tokens"].tolist()
+            assert hypothesis.score == pytest.approx(golden.arrays[f"{stem}_score"], rel=1e-5)
+            token_scores = golden.arrays[f"{stem}_pos"].tolist()
+            assert hypothesis.token_scores == pytest.approx(token_scores, abs=1e-5)
