@@ -71,7 +71,7 @@ def generate(
             english_seen.add(english)
             german_seen.add(german)
             part.append((english, german))
-            if len(english_seen) % 5000 == 0:
+            if len(english_seen) in (wanted, len(english_seen) // 5000 * 5000):
                 progress(len(english_seen), wanted, "sentence pairs")
     return corpus
 
