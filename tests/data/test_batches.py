@@ -80,9 +80,7 @@ def test_order_follows_seed_and_epoch(store: TokenStore) -> None:
     assert first[0] != sorted(first)[0]
     for seed, epoch in [(1, 1), (2, 0), (0, 1)]:
         other = flat(epoch_batches(store, 1000, seed, epoch))
-        assert sorted(map(sorted, first)) != sorted(
-            map(sorted, other)
-        )  # other company, not only order
+        assert sorted(map(sorted, first)) != sorted(map(sorted, other))  # other company, not only order
 
 
 def test_order_is_pinned(tmp_path: Path) -> None:

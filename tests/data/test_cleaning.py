@@ -33,7 +33,9 @@ def test_verdict_counts_the_end_of_sentence(source: int, target: int, reason: st
 def test_keep_flags(tmp_path: Path) -> None:
     pairs = [("a", "b"), ("", "b"), ("a", "b"), ("a", ""), ("b", "a"), ("a", "b"), ("a", "c")]
     counts: Counter[str] = Counter()
-    assert list(keep_flags(pairs, tmp_path, counts)) == [1, 0, 0, 0, 1, 0, 1]
+    keep, size = keep_flags(pairs, tmp_path, counts)
+    assert list(keep) == [1, 0, 0, 0, 1, 0, 1]
+    assert size == 5 * len("a\nb")
     assert counts == {"read": 7, "empty": 2, "duplicate": 2}
     assert not list(tmp_path.iterdir())
 
@@ -43,14 +45,14 @@ def test_duplicates_across_flushes(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     rng = random.Random(1)
     pairs = [(str(rng.randrange(700)), str(rng.randrange(2))) for _ in range(2000)]
     counts: Counter[str] = Counter()
-    keep = keep_flags(pairs, tmp_path, counts)
+    keep, _ = keep_flags(pairs, tmp_path, counts)
     kept = [pair for pair, flag in zip(pairs, keep, strict=True) if flag]
     assert kept == list(dict.fromkeys(pairs))
     assert counts["duplicate"] == 2000 - len(kept)
 
 
 def test_nothing_to_keep(tmp_path: Path) -> None:
-    assert list(keep_flags([("", ""), ("a", "")], tmp_path, Counter())) == [0, 0]
+    assert keep_flags([("", ""), ("a", "")], tmp_path, Counter()) == (bytearray(2), 0)
 
 
 @pytest.mark.parametrize("wrong", [{"max_length": 1}, {"max_ratio": 0.5}, {"max_ratio": "nan"}])

@@ -37,9 +37,7 @@ def test_digest_follows_the_content_alone(store: TokenStore, tmp_path: Path) -> 
     whole = [(SOURCES, TARGETS)]
     assert write_store(tmp_path / "a", whole, (65_535, 70_001)).digest == store.digest
     assert write_store(tmp_path / "a", whole, (65_535, 70_002)).digest != store.digest
-    assert (
-        write_store(tmp_path / "a", [(TARGETS, SOURCES)], (70_001, 65_535)).digest != store.digest
-    )
+    assert write_store(tmp_path / "a", [(TARGETS, SOURCES)], (70_001, 65_535)).digest != store.digest
     assert write_store(tmp_path / "a", whole[:0], (9, 9)).digest != store.digest
 
 
@@ -54,9 +52,7 @@ def test_a_failed_writer_leaves_what_was_there(store: TokenStore, tmp_path: Path
     assert TokenStore.open(tmp_path / "train").digest == store.digest
 
 
-@pytest.mark.parametrize(
-    "name", ["source.bin", "target.bin", "source.offsets.bin", "target.offsets.bin"]
-)
+@pytest.mark.parametrize("name", ["source.bin", "target.bin", "source.offsets.bin", "target.offsets.bin"])
 def test_truncated_extended_or_missing_files(store: TokenStore, name: str) -> None:
     path = store.folder / name
     data = path.read_bytes()

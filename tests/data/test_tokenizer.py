@@ -60,9 +60,7 @@ def test_normalisation(tmp_path: Path, normalisation: str, same: bool, pairs: Pa
 
 
 def test_largest_possible_size_is_named_and_possible(tmp_path: Path, pairs: Pairs) -> None:
-    with pytest.raises(
-        UserError, match=r"\(joint\): size 9000 is too large for .* is \d+$"
-    ) as caught:
+    with pytest.raises(UserError, match=r"\(joint\): size 9000 is too large for .* is \d+$") as caught:
         train_tokenizers(tmp_path, iter(pairs), Vocabulary(size=9000))
     assert not (tmp_path / "joint.model").exists()
     largest = int(str(caught.value).split()[-1])
@@ -70,9 +68,7 @@ def test_largest_possible_size_is_named_and_possible(tmp_path: Path, pairs: Pair
 
 
 def test_smallest_possible_size_is_named(tmp_path: Path, pairs: Pairs) -> None:
-    with pytest.raises(
-        UserError, match=r"\(source\): size 10 is too small .* at least \d+ is needed"
-    ):
+    with pytest.raises(UserError, match=r"\(source\): size 10 is too small .* at least \d+ is needed"):
         train_tokenizers(tmp_path, iter(pairs), Vocabulary(size=10, joint=False))
 
 
@@ -82,9 +78,7 @@ def test_only_endless_sentences(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("stop", [UserError("file:3: not UTF-8"), KeyboardInterrupt()])
-def test_errors_while_reading_come_through(
-    tmp_path: Path, stop: BaseException, pairs: Pairs
-) -> None:
+def test_errors_while_reading_come_through(tmp_path: Path, stop: BaseException, pairs: Pairs) -> None:
     def failing():  # type: ignore[no-untyped-def]
         yield pairs[0]
         raise stop

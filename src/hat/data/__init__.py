@@ -3,7 +3,7 @@
 from hat.data.batches import Batch, collate, epoch_batches, sequential_batches
 from hat.data.cleaning import Cleaning
 from hat.data.corpus import Part, read_lines, read_pairs
-from hat.data.prepare import Corpora, prepare, typical_lengths
+from hat.data.preparation import Corpora, prepare, typical_lengths
 from hat.data.store import TokenStore, write_store
 from hat.data.tokenizer import Tokenizer, Tokenizers, Vocabulary
 

@@ -46,27 +46,30 @@ class Cleaning:
         return "ratio" if longer > self.max_ratio * shorter else None
 
 
-def keep_flags(pairs: Iterable[Pair], work: Path, counts: Counter[str]) -> bytearray:
+def keep_flags(pairs: Iterable[Pair], work: Path, counts: Counter[str]) -> tuple[bytearray, int]:
     """Tell for every pair whether to keep it (1) or not (0: a side is empty, or seen before).
 
-    Of equal pairs the first is kept. Memory is one byte a pair, plus one bucket of hashes: 128-bit
-    hashes go to BUCKETS files in the existing folder `work`, and equal ones meet in one bucket.
-    Adds to `counts` what was read and dropped.
+    Also returns the bytes (UTF-8) of all pairs that have two sides. Of equal pairs the first is
+    kept. Memory is one byte a pair, plus one bucket of hashes: 128-bit hashes go to BUCKETS files
+    in the existing folder `work`, and equal ones meet in one bucket. Adds to `counts` what was read
+    and dropped.
     """
-    keep = bytearray()
+    keep, size = bytearray(), 0
     with _Buckets(work) as buckets:
         for line, (source, target) in enumerate(pairs):
             whole = bool(source and target)
             keep.append(whole)
             if whole:
-                buckets.add(f"{source}\n{target}", line)
+                text = f"{source}\n{target}".encode()
+                size += len(text)
+                buckets.add(text, line)
     counts["read"] += len(keep)
     counts["empty"] += len(keep) - sum(keep)
     flags = np.frombuffer(keep, dtype=np.uint8)
     for repeated in buckets.repeated():
         flags[repeated] = 0
         counts["duplicate"] += len(repeated)
-    return keep
+    return keep, size
 
 
 class _Buckets(ExitStack):
@@ -80,8 +83,8 @@ class _Buckets(ExitStack):
         self._lines: list[int] = []
         self.callback(self._flush)
 
-    def add(self, text: str, line: int) -> None:
-        self._hashes += blake2b(text.encode(), digest_size=16).digest()
+    def add(self, text: bytes, line: int) -> None:
+        self._hashes += blake2b(text, digest_size=16).digest()
         self._lines.append(line)
         if len(self._lines) == FLUSH_EVERY:
             self._flush()

@@ -85,8 +85,7 @@ def _tsv(source: "_TextFile") -> Iterator[Pair]:
         fields = line.split("\t")
         if len(fields) != 2:
             raise UserError(
-                f"{source.path}:{number}: {len(fields) - 1} tabs; "
-                "a TSV line is source, one tab, target"
+                f"{source.path}:{number}: {len(fields) - 1} tabs; a TSV line is source, one tab, target"
             )
         yield fields[0].rstrip(), fields[1].rstrip()
 
@@ -122,8 +121,7 @@ class _TextFile:
     def _decode(self, raw: bytes, number: int) -> str:
         if len(raw) == MAX_LINE_BYTES and raw[-1:] != b"\n":
             raise UserError(
-                f"{self.path}:{number}: line over {MAX_LINE_BYTES} bytes; "
-                "expected one sentence a line"
+                f"{self.path}:{number}: line over {MAX_LINE_BYTES} bytes; expected one sentence a line"
             )
         if b"\0" in raw:
             raise UserError(

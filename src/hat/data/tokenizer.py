@@ -40,15 +40,14 @@ class Vocabulary:
     identity leaves every character alone."""
 
     sample: int = 500_000
-    """Most sentence pairs the vocabulary is learnt from; bounds the memory (about 0.6 GB)."""
+    """Most sentence pairs the vocabulary is learnt from, drawn at random; bounds the memory."""
 
     def __post_init__(self) -> None:
         if self.size <= len(SPECIAL_PIECES):
             raise UserError(f"vocabulary: size is {self.size}; it must be above 4 (special pieces)")
         if not 0.9 <= self.character_coverage <= 1:
             raise UserError(
-                f"vocabulary: character_coverage is {self.character_coverage}; "
-                "it must be from 0.9 to 1.0"
+                f"vocabulary: character_coverage is {self.character_coverage}; it must be from 0.9 to 1.0"
             )
         if self.normalisation not in NORMALISATIONS:
             raise UserError(
@@ -73,8 +72,7 @@ class Tokenizer:
             raise UserError(f"{path}: not a SentencePiece model (damaged or cut short?)") from error
         if pieces != SPECIAL_PIECES:
             raise UserError(
-                f"{path}: special pieces are {' '.join(pieces)}; "
-                f"expected {' '.join(SPECIAL_PIECES)}"
+                f"{path}: special pieces are {' '.join(pieces)}; expected {' '.join(SPECIAL_PIECES)}"
             )
 
     @property

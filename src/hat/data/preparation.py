@@ -21,6 +21,8 @@ from hat.progress import Progress, silent
 
 # By characters, not by lines: a corpus of paragraphs must not take more memory.
 CHUNK_CHARACTERS = 2_000_000
+# What SentencePiece may hold at once; at 0.3 kB a pair it is Vocabulary.sample pairs.
+SAMPLE_BYTES = 150_000_000
 QUANTILES = (10, 50, 90)
 
 
@@ -61,14 +63,17 @@ def prepare(
         _copy_text(folder, name, getattr(corpora, name))
 
     counts = Counter(dict.fromkeys(("read", "kept", *REASONS), 0))
-    keep = _find_keepers(folder, corpora.train, counts, _between(progress, 0, 0.15, "checking"))
+    checking = _between(progress, 0, 0.15, "checking")
+    keep, size = _find_keepers(folder, corpora.train, counts, checking)
 
     def pairs(stage: Progress) -> Iterator[Pair]:
         return compress(read_pairs(corpora.train, progress=stage), keep)
 
     def sample() -> Iterator[Pair]:
         reading = pairs(_between(progress, 0.15, 0.2, "sampling"))
-        yield from sample_pairs(reading, sum(keep), vocabulary.sample, seed)
+        kept = sum(keep)
+        most = min(vocabulary.sample, max(1, SAMPLE_BYTES * kept // size))
+        yield from sample_pairs(reading, kept, most, seed)
         progress(0.2, 1, "learning the vocabulary")
 
     tokenizers = train_tokenizers(folder / "tokenizer", sample(), vocabulary)
@@ -113,18 +118,18 @@ def _copy_text(folder: Path, name: str, parts: Sequence[Part]) -> None:
 
 def _find_keepers(
     folder: Path, parts: Sequence[Part], counts: Counter[str], progress: Progress
-) -> bytearray:
+) -> tuple[bytearray, int]:
     work = folder / ".work"
     if work.exists():
         shutil.rmtree(work)
     work.mkdir()
     try:
-        keep = keep_flags(read_pairs(parts, progress=progress), work, counts)
+        keep, size = keep_flags(read_pairs(parts, progress=progress), work, counts)
     finally:
         shutil.rmtree(work)
     if not any(keep):
         raise UserError(f"{parts[0].source}: no sentence pair with text on both sides")
-    return keep
+    return keep, size
 
 
 def _encode(pairs: Iterable[Pair], tokenizers: Tokenizers, threads: int) -> Iterator[Chunk]:

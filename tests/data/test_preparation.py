@@ -97,9 +97,7 @@ def test_killed_anywhere_ends_in_the_same_bytes(tmp_path: Path, corpora: Corpora
     for survive in range(0, 40, 3):
         folder = tmp_path / f"killed{survive}"
         arguments = (folder, corpora, survive)
-        process = multiprocessing.get_context("fork").Process(
-            target=killed_before_flush, args=arguments
-        )
+        process = multiprocessing.get_context("fork").Process(target=killed_before_flush, args=arguments)
         process.start()
         process.join(60)
         if process.exitcode == 0:
@@ -168,3 +166,14 @@ def test_typical_lengths(tmp_path: Path) -> None:
     targets = [[5] * (2 * n) for n in range(1, 102)] + [[5] * 110] * 2
     store = write_store(tmp_path / "s", [(sources, targets)], (9, 9))
     assert typical_lengths(store) == [(12, 23), (52, 111), (92, 183)]
+
+
+def test_a_corpus_of_long_lines_does_not_swell_the_sample(
+    tmp_path: Path, corpora: Corpora, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run(tmp_path / "bounded_by_pairs", corpora, sample=30)
+    monkeypatch.setattr("hat.data.preparation.SAMPLE_BYTES", 3000)
+    run(tmp_path / "a", corpora, sample=300)
+    run(tmp_path / "b", corpora, sample=200)
+    models = [tmp_path / name / "tokenizer" / "joint.model" for name in ("a", "b", "bounded_by_pairs")]
+    assert models[0].read_bytes() == models[1].read_bytes() != models[2].read_bytes()
