@@ -26,9 +26,7 @@ def law(architecture: Architecture) -> float:
 class Clock:
     """A timer that obeys the law, times `speed(number of the call)`, and may die at a call."""
 
-    def __init__(
-        self, speed: Callable[[int], float] = lambda call: 1.0, dies_at: int | None = None
-    ) -> None:
+    def __init__(self, speed: Callable[[int], float] = lambda call: 1.0, dies_at: int | None = None) -> None:
         self.calls, self._speed, self._dies_at = 0, speed, dies_at
 
     def __call__(self, call: Callable[[], object], architecture: Architecture) -> float:
@@ -55,15 +53,15 @@ def test_a_steady_machine(models: Models, tmp_path: Path) -> None:
 
 
 def test_drift_is_divided_out_and_reported(models: Models, tmp_path: Path) -> None:
-    calls = 3 * 9 * 6
-    slowing = Clock(speed=lambda call: 1 + call / calls)
+    calls = (20 + 6) * 6
+    slowing = Clock(speed=lambda call: 1 + call / calls / 2)
     found = measure(models, PROTOCOL, tmp_path, reference=models[3], timer=slowing)
     true = [law(one.architecture) / 2 for one in found]
     level = found[3].latency_ms / true[3]
     corrected = [abs(one.latency_ms / level / t - 1) for one, t in zip(found, true, strict=True)]
     raw = [abs(one.raw_ms / level / t - 1) for one, t in zip(found, true, strict=True)]
     assert max(corrected) < 0.03
-    assert max(raw) > 0.2
+    assert max(raw) > 0.1
     assert found[0].too_noisy
 
 
@@ -73,18 +71,16 @@ def test_measured_models_are_not_measured_again(models: Models, tmp_path: Path) 
     assert measure(models[:10], PROTOCOL, tmp_path, timer=clock) == first
     assert clock.calls == 0
     more = measure(models, PROTOCOL, tmp_path, timer=clock)
-    assert clock.calls == (10 + 2) * 6  # ten models in two blocks, each with the reference
+    assert clock.calls == (10 + 4) * 6  # ten models in two blocks, each with the reference twice
     assert [one.architecture for one in more] == [model.architecture for model in models]
     measure(models[:1], replace(PROTOCOL, beam=4), tmp_path, timer=clock)
-    assert clock.calls == (10 + 2 + 2) * 6
+    assert clock.calls == (10 + 4 + 3) * 6
     described = json.loads((tmp_path / "environment.json").read_text())
     assert [value["beam"] for value in described["protocols"].values()] == [5, 4]
 
 
-@pytest.mark.parametrize("dies_at", [1, 20, 54, 55, 60, 108, 109, 138])
-def test_killed_and_resumed_gives_the_same_bytes(
-    models: Models, tmp_path: Path, dies_at: int
-) -> None:
+@pytest.mark.parametrize("dies_at", [1, 20, 60, 61, 70, 120, 121, 156])
+def test_killed_and_resumed_gives_the_same_bytes(models: Models, tmp_path: Path, dies_at: int) -> None:
     whole = measure(models, PROTOCOL, tmp_path / "whole", timer=Clock())
     with pytest.raises(KeyboardInterrupt):
         measure(models, PROTOCOL, tmp_path / "killed", timer=Clock(dies_at=dies_at))
@@ -145,9 +141,7 @@ class Recorder:
         self.asked: list[tuple[list[int], DecodeOptions]] = []
         self.extra, self.closed = extra, False
 
-    def translate(
-        self, sources: Sequence[Sequence[int]], options: DecodeOptions
-    ) -> list[list[Hypothesis]]:
+    def translate(self, sources: Sequence[Sequence[int]], options: DecodeOptions) -> list[list[Hypothesis]]:
         self.asked.append(([len(source) for source in sources], options))
         assert all(source[-1] == 2 and min(source[:-1]) > 3 for source in sources)
         steps = options.max_length(len(sources[0])) + self.extra

@@ -33,9 +33,9 @@ def noisy(architectures: list[Architecture], seed: int = 0, noise: float = 0.01)
 
 
 def test_synthetic_truth_is_recovered(architectures: list[Architecture]) -> None:
-    start = time.perf_counter()
+    start = time.thread_time()
     predictor = LatencyPredictor.fit(architectures[:40], noisy(architectures[:40]), seed=0)
-    assert time.perf_counter() - start < 1.5
+    assert time.thread_time() - start < 1
     report = predictor.report
     assert (report.samples, report.folds) == (40, 10)
     assert report.mape_low < report.mape < report.mape_high < 2
@@ -62,8 +62,7 @@ def test_few_samples_and_constant_features(architectures: list[Architecture]) ->
     same_encoder = [
         Architecture(512, architectures[0].encoder, a.decoder)
         for a in architectures
-        if max(x.encoder_layers_attended for x in a.decoder.layers)
-        <= len(architectures[0].encoder.layers)
+        if max(x.encoder_layers_attended for x in a.decoder.layers) <= len(architectures[0].encoder.layers)
     ][:9]
     predictor = LatencyPredictor.fit(same_encoder, noisy(same_encoder), seed=0)
     assert predictor.report.folds == 9

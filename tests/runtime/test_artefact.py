@@ -163,9 +163,7 @@ def test_bad_tensors(artefact: Artefact, tmp_path: Path, edit: Edit, message: st
         lambda content: b"PK\x03\x04" + content,
     ],
 )
-def test_damaged_weights(
-    artefact: Artefact, tmp_path: Path, damage: Callable[[bytes], bytes]
-) -> None:
+def test_damaged_weights(artefact: Artefact, tmp_path: Path, damage: Callable[[bytes], bytes]) -> None:
     artefact.save(tmp_path)
     path = tmp_path / "model.safetensors"
     path.write_bytes(damage(path.read_bytes()))

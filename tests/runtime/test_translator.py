@@ -34,16 +34,11 @@ class Echo:
         self.options: list[DecodeOptions] = []
         self.closed = False
 
-    def translate(
-        self, sources: Sequence[Sequence[int]], options: DecodeOptions
-    ) -> list[list[Hypothesis]]:
+    def translate(self, sources: Sequence[Sequence[int]], options: DecodeOptions) -> list[list[Hypothesis]]:
         self.batches.append([len(source) for source in sources])
         self.options.append(options)
         assert all(source[-1] == 2 and len(source) > 1 for source in sources)
-        return [
-            [self._repeat(source, rank) for rank in range(1, options.nbest + 1)]
-            for source in sources
-        ]
+        return [[self._repeat(source, rank) for rank in range(1, options.nbest + 1)] for source in sources]
 
     def _repeat(self, source: Sequence[int], times: int) -> Hypothesis:
         tokens = (*(tuple(source[:-1]) * times), 2)
@@ -64,9 +59,7 @@ def speaking(artefact: Artefact, echo: Echo) -> Translator:
 
 
 @pytest.fixture
-def run_folder(
-    artefact: Artefact, echo: Echo, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> Path:
+def run_folder(artefact: Artefact, echo: Echo, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setattr(translator, "load_engine", lambda name, artefact, threads: echo)
     artefact.save(tmp_path / "export" / "fast")
     artefact.save(tmp_path / "export" / "good")
@@ -202,9 +195,7 @@ def test_a_vocabulary_of_another_size_is_refused(artefact: Artefact, echo: Echo)
 
 
 def test_unknown_engine_and_threads(artefact: Artefact) -> None:
-    with pytest.raises(
-        UserError, match="no engine is called 'abacus'; the engines are auto, torch"
-    ):
+    with pytest.raises(UserError, match="no engine is called 'abacus'; the engines are auto, torch"):
         load_engine("abacus", artefact, 1)
     with pytest.raises(UserError, match="threads: 0"):
         load_engine("auto", artefact, 0)

@@ -24,9 +24,7 @@ FEATURES: dict[str, Callable[[Architecture], float]] = {
     "decoder_layers": lambda a: len(a.decoder.layers),
     "cross_keys": lambda a: a.qkv_dim * _attended(a),
     "cross_projection": lambda a: a.encoder.embed_dim * a.qkv_dim * _attended(a),
-    "cross_softmax": lambda a: sum(
-        x.cross_heads * x.encoder_layers_attended for x in a.decoder.layers
-    ),
+    "cross_softmax": lambda a: sum(x.cross_heads * x.encoder_layers_attended for x in a.decoder.layers),
     "output_projection": lambda a: a.decoder.embed_dim,
 }
 

@@ -54,7 +54,8 @@ def measure(
     """Time models with random weights in the deployed engine; results in the order of `models`.
 
     Each block of models and the `reference` (by default the first model; best the largest) is timed
-    in `protocol.rounds` rounds of random order. A finished block is on disk in `folder` before the
+    in `protocol.rounds` rounds of random order, in which the reference comes twice: its noise goes
+    into all of the block's figures. A finished block is on disk in `folder` before the
     next begins, and models measured there under the same protocol are not measured again. Raises
     UserError where `folder` belongs to another machine.
     """
@@ -84,7 +85,8 @@ def _time_block(
     order: random.Random,
 ) -> list[Record]:
     subjects = [Decoding(model, protocol) for model in (*block, reference)]
-    architectures = [model.architecture for model in (*block, reference)]
+    subjects.append(subjects[-1])
+    architectures = [model.architecture for model in (*block, reference, reference)]
     times: list[list[float]] = [[] for _ in subjects]
     try:
         for subject, architecture in zip(subjects, architectures, strict=True):
@@ -97,6 +99,7 @@ def _time_block(
     finally:
         for subject in subjects:
             subject.close()
+    reference_ms = [statistics.fmean(twice) for twice in zip(*times[-2:], strict=True)]
     return [
         Record(
             model_key(model),
@@ -106,7 +109,7 @@ def _time_block(
             len(block),
             place,
             times[place],
-            times[-1],
+            reference_ms,
         )
         for place, model in enumerate(block)
     ]

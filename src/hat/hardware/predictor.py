@@ -95,18 +95,14 @@ class LatencyPredictor:
         weights = check_keys(keys["weights"], FEATURES, f"{where}.weights")
         names = [field.name for field in fields(FitReport)]
         report = check_keys(keys["report"], names, f"{where}.report")
-        for name, number in (
-            {"intercept": keys["intercept"]} | dict(weights) | dict(report)
-        ).items():
+        for name, number in ({"intercept": keys["intercept"]} | dict(weights) | dict(report)).items():
             if not isinstance(number, int | float) or not np.isfinite(number):
                 raise UserError(f"{where}: {name}: {number!r} is not a number")
         ordered = tuple(float(weights[name]) for name in FEATURES)
         return cls(ordered, float(keys["intercept"]), FitReport(**report))
 
 
-def _held_out(
-    x: Array, y: Array, folds: Sequence[Any], fit: Callable[[Array, Array], Predict]
-) -> Array:
+def _held_out(x: Array, y: Array, folds: Sequence[Any], fit: Callable[[Array, Array], Predict]) -> Array:
     """Absolute errors in % of every sample, predicted from the other folds."""
     errors = np.zeros(len(y))
     for fold in folds:

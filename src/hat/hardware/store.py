@@ -41,9 +41,7 @@ class Record:
         """Read strictly. Raises UserError; ValueError where the line is no JSON."""
         record = cls(**check_keys(json.loads(line), [field.name for field in fields(cls)], where))
         for times in (record.times_ms, record.reference_ms):
-            if not isinstance(times, list) or not all(
-                isinstance(t, float) and t > 0 for t in times
-            ):
+            if not isinstance(times, list) or not all(isinstance(t, float) and t > 0 for t in times):
                 raise UserError(f"{where}: expected lists of positive numbers of milliseconds")
         return record
 

@@ -4,10 +4,13 @@ config.json (what the model is), model.safetensors (weights under the names and 
 `hat.architecture.weight_shapes`) and tokenizer/ (absent from models made only for timing).
 """
 
+import json
 import os
 import shutil
+import struct
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from math import prod
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +28,7 @@ from hat.runtime.tokenizer import TokenizerConfig
 FORMAT = 1
 CONFIG, WEIGHTS, TOKENIZER = "config.json", "model.safetensors", "tokenizer"
 # Precision → the element type in safetensors and in numpy.
-DTYPES = {"float32": ("F32", np.dtype(np.float32))}
+DTYPES = {"float32": ("F32", np.dtype("<f4"))}
 MODEL_KEYS = (
     "source_vocab",
     "target_vocab",
@@ -71,16 +74,12 @@ class ArtefactConfig:
         """Read strictly. Raises UserError naming `where` and the key."""
         keys = check_keys(value, CONFIG_KEYS, where)
         if keys["format"] != FORMAT:
-            raise UserError(
-                f"{where}: format {keys['format']!r}; this version of hat reads format {FORMAT}"
-            )
+            raise UserError(f"{where}: format {keys['format']!r}; this version of hat reads format {FORMAT}")
         for name in ("source_language", "target_language"):
             if not isinstance(keys[name], str) or not keys[name]:
                 raise UserError(f"{where}: {name}: {keys[name]!r} is not a language's code")
         if keys["precision"] not in list(DTYPES):
-            raise UserError(
-                f"{where}: precision: {keys['precision']!r}; the choices are {', '.join(DTYPES)}"
-            )
+            raise UserError(f"{where}: precision: {keys['precision']!r}; the choices are {', '.join(DTYPES)}")
         if not isinstance(keys["provenance"], dict):
             raise UserError(f"{where}: provenance: expected a mapping")
         tokenizer = keys["tokenizer"]
@@ -90,9 +89,7 @@ class ArtefactConfig:
             keys["target_language"],
             keys["precision"],
             _decode_options(keys["decode"], where),
-            None
-            if tokenizer is None
-            else TokenizerConfig.from_dict(tokenizer, f"{where}: tokenizer"),
+            None if tokenizer is None else TokenizerConfig.from_dict(tokenizer, f"{where}: tokenizer"),
             keys["provenance"],
         )
 
@@ -211,15 +208,30 @@ def _check_count(value: object, least: int, where: str) -> None:
 def _read_weights(path: Path, config: ArtefactConfig) -> Weights:
     """Shapes and types are compared before any tensor is read: a false header costs nothing."""
     try:
+        # Checks the header: types, and that offsets lie in the file, without gap or overlap.
         with safe_open(path, framework="numpy") as tensors:
             slices = {name: tensors.get_slice(name) for name in tensors.keys()}  # noqa: SIM118
             found = {n: (s.get_dtype(), tuple(s.get_shape())) for n, s in slices.items()}
-            _check_weights(found, config, DTYPES[config.precision][0], str(path))
-            return {name: tensors.get_tensor(name) for name in weight_shapes(config.model)}
+        type_name, dtype = DTYPES[config.precision]
+        _check_weights(found, config, type_name, str(path))
+        return _read_arrays(path, weight_shapes(config.model), dtype)
     except SafetensorError as error:
         raise UserError(f"{path}: truncated or damaged ({error})") from error
     except OSError as error:
         raise UserError(f"{path}: {error.strerror or error}") from error
+
+
+def _read_arrays(path: Path, shapes: Mapping[str, tuple[int, ...]], dtype: np.dtype[Any]) -> Weights:
+    """Read checked tensors. safetensors' own reader maps the file and then copies: twice the memory,
+    on devices that have little."""
+    weights = {}
+    with path.open("rb") as stream:
+        (header_size,) = struct.unpack("<Q", stream.read(8))
+        header = json.loads(stream.read(header_size))
+        for name, shape in shapes.items():
+            stream.seek(8 + header_size + header[name]["data_offsets"][0])
+            weights[name] = np.fromfile(stream, dtype, prod(shape)).reshape(shape)
+    return weights
 
 
 def _check_weights(
@@ -235,14 +247,10 @@ def _check_weights(
             raise UserError(f"{where}: tensor {name} is of type {found[name][0]}; expected {dtype}")
     unknown = [name for name in found if name not in expected]
     if unknown:
-        raise UserError(
-            f"{where}: unknown tensor {unknown[0]}; the architecture has no such weight"
-        )
+        raise UserError(f"{where}: unknown tensor {unknown[0]}; the architecture has no such weight")
 
 
-def _random_weight(
-    name: str, shape: tuple[int, ...], rng: np.random.Generator
-) -> NDArray[np.float32]:
+def _random_weight(name: str, shape: tuple[int, ...], rng: np.random.Generator) -> NDArray[np.float32]:
     if name.endswith(".bias"):
         return np.zeros(shape, np.float32)
     if len(shape) == 1:

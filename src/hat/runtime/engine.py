@@ -42,8 +42,7 @@ class DecodeOptions:
             raise UserError(f"nbest: {self.nbest} is more than the beam of {self.beam}")
         if self.max_length(1) < self.min_length:
             raise UserError(
-                f"max_length_offset: {self.max_length_offset} leaves no room for "
-                f"min_length {self.min_length}"
+                f"max_length_offset: {self.max_length_offset} leaves no room for min_length {self.min_length}"
             )
 
     def max_length(self, source_length: int) -> int:
@@ -66,9 +65,7 @@ class Engine(Protocol):
 
     name: str
 
-    def translate(
-        self, sources: Sequence[Sequence[int]], options: DecodeOptions
-    ) -> list[list[Hypothesis]]:
+    def translate(self, sources: Sequence[Sequence[int]], options: DecodeOptions) -> list[list[Hypothesis]]:
         """For each source (ids including the final </s>) its `options.nbest` best, best first."""
 
     def close(self) -> None:
@@ -88,9 +85,7 @@ def load_engine(name: str, artefact: "Artefact", threads: int) -> Engine:
     for candidate in ENGINES if name == "auto" else (name,):
         module, factory_name = ENGINES[candidate]
         try:
-            factory: Callable[[Artefact, int], Engine] = getattr(
-                import_module(module), factory_name
-            )
+            factory: Callable[[Artefact, int], Engine] = getattr(import_module(module), factory_name)
         except ModuleNotFoundError as error:
             absent.append(f"{candidate} needs {error.name}")
             continue

@@ -180,9 +180,7 @@ class Translator:
             tokens = tokens[cut:]
         return parts
 
-    def _decode(
-        self, parts: list[list[int]], options: DecodeOptions, batch: int
-    ) -> list[list[Hypothesis]]:
+    def _decode(self, parts: list[list[int]], options: DecodeOptions, batch: int) -> list[list[Hypothesis]]:
         order = sorted(range(len(parts)), key=lambda index: -len(parts[index]))
         results: dict[int, list[Hypothesis]] = {}
         for start in range(0, len(order), batch):
