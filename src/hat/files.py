@@ -57,7 +57,11 @@ def read_json(path: Path) -> Any:
     try:
         return json.loads(read_text(path))
     except (json.JSONDecodeError, RecursionError) as error:
-        line = f"{error.lineno}: {error.msg}" if isinstance(error, json.JSONDecodeError) else "0: nested too deep"
+        line = (
+            f"{error.lineno}: {error.msg}"
+            if isinstance(error, json.JSONDecodeError)
+            else "0: nested too deep"
+        )
         raise UserError(f"{path}:{line}") from error
 
 
@@ -72,7 +76,9 @@ def read_yaml(path: Path) -> Any:
         raise UserError(f"{path}:{line}: {problem}") from error
 
 
-def check_keys(value: object, known: Collection[str], where: str, optional: Collection[str] = ()) -> Mapping[str, Any]:
+def check_keys(
+    value: object, known: Collection[str], where: str, optional: Collection[str] = ()
+) -> Mapping[str, Any]:
     """Return `value` if it is a mapping with exactly the `known` keys (those in `optional` may be absent).
 
     Raises UserError that names `where`, the offending keys and the known ones.

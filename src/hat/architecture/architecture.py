@@ -59,7 +59,11 @@ class Architecture:
 
     def __post_init__(self) -> None:
         _check_positive(self.qkv_dim, "qkv_dim")
-        for side, part in (("encoder", self.encoder), ("decoder", self.decoder)):
+        parts: tuple[tuple[str, Encoder | Decoder], ...] = (
+            ("encoder", self.encoder),
+            ("decoder", self.decoder),
+        )
+        for side, part in parts:
             _check_positive(part.embed_dim, f"{side}.embed_dim")
             if not part.layers:
                 raise UserError(f"{side}.layers: at least one layer is needed")
@@ -88,11 +92,17 @@ class Architecture:
         try:
             return cls(
                 top["qkv_dim"],
-                Encoder(encoder["embed_dim"], _layers(EncoderLayer, encoder["layers"], f"{where}.encoder")),
-                Decoder(decoder["embed_dim"], _layers(DecoderLayer, decoder["layers"], f"{where}.decoder")),
+                Encoder(
+                    encoder["embed_dim"],
+                    _layers(EncoderLayer, encoder["layers"], f"{where}.encoder"),
+                ),
+                Decoder(
+                    decoder["embed_dim"],
+                    _layers(DecoderLayer, decoder["layers"], f"{where}.decoder"),
+                ),
             )
         except UserError as error:
-            raise error if str(error).startswith(where) else UserError(f"{where}.{error}") from error
+            raise (error if str(error).startswith(where) else UserError(f"{where}.{error}")) from error
 
     def to_dict(self) -> dict[str, Any]:
         """The published schema: mappings, lists and integers only."""

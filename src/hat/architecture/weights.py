@@ -49,7 +49,11 @@ def weight_shapes(config: ModelConfig) -> dict[str, tuple[int, ...]]:
     same name, which is the whole of weight sharing.
     """
     architecture = config.architecture
-    qkv, enc, dec = architecture.qkv_dim, architecture.encoder.embed_dim, architecture.decoder.embed_dim
+    qkv, enc, dec = (
+        architecture.qkv_dim,
+        architecture.encoder.embed_dim,
+        architecture.decoder.embed_dim,
+    )
     shapes: dict[str, tuple[int, ...]] = {}
     if config.embeddings == "shared":
         shapes["embedding"] = (config.source_vocab, max(enc, dec))
@@ -68,7 +72,9 @@ def weight_shapes(config: ModelConfig) -> dict[str, tuple[int, ...]]:
         shapes |= _linear(f"{name}.self_attention.out", dec, qkv) | _norm(f"{name}.self_attention_norm", dec)
         shapes |= _stacked(f"{name}.cross_attention.q", 1, qkv, dec)
         shapes |= _stacked(f"{name}.cross_attention.kv", 2, qkv, enc)
-        shapes |= _linear(f"{name}.cross_attention.out", dec, qkv) | _norm(f"{name}.cross_attention_norm", dec)
+        shapes |= _linear(f"{name}.cross_attention.out", dec, qkv) | _norm(
+            f"{name}.cross_attention_norm", dec
+        )
         shapes |= _feed_forward(name, dec, decoder_layer.ffn_dim)
     return shapes
 

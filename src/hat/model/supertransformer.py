@@ -1,0 +1,67 @@
+"""Weight sharing: one set of weights of which every SubTransformer borrows the leading corner."""
+
+from dataclasses import replace
+from functools import lru_cache
+
+import torch
+from torch import Tensor, nn
+from torch.func import functional_call
+
+from hat.architecture import Architecture, ModelConfig, weight_shapes
+from hat.errors import UserError
+from hat.model.transformer import Dropout, Transformer
+
+
+class SuperTransformer(nn.Module):
+    """Holds the weights of the largest SubTransformer and lends them (HAT, section 3.2).
+
+    `config.architecture` is the largest one; its widths become the `*_super_dim` of all.
+    """
+
+    def __init__(self, config: ModelConfig, dropout: Dropout = Dropout()) -> None:
+        super().__init__()
+        self.config = config
+        self.dropout = dropout
+        self.largest = Transformer(config, dropout)
+
+    def sub_config(self, architecture: Architecture) -> ModelConfig:
+        """The configuration of one of its SubTransformers."""
+        return replace(self.config, architecture=architecture)
+
+    def lend(self, architecture: Architecture) -> dict[str, Tensor]:
+        """Name → weight of a SubTransformer, through which gradients reach the shared weights.
+
+        Made contiguous: products then run the same kernels as the extracted model's, to the bit.
+        Raises UserError if the architecture does not fit inside the SuperTransformer.
+        """
+        own = dict(self.largest.named_parameters())
+        lent = {}
+        for name, shape in weight_shapes(self.sub_config(architecture)).items():
+            if name not in own or any(n > m for n, m in zip(shape, own[name].shape, strict=True)):
+                have = tuple(own[name].shape) if name in own else "nothing"
+                raise UserError(f"outside the SuperTransformer: {name} needs {shape}, it has {have}")
+            lent[name] = own[name][tuple(slice(size) for size in shape)].contiguous()
+        return lent
+
+    def forward(self, architecture: Architecture, source: Tensor, target_in: Tensor) -> Tensor:
+        """Logits (B, T, V) of a SubTransformer run on lent weights."""
+        network = _skeleton(self.sub_config(architecture), self.dropout).train(self.training)
+        return functional_call(network, self.lend(architecture), (source, target_in))  # type: ignore[no-any-return]
+
+    def extract(self, architecture: Architecture) -> Transformer:
+        """The SubTransformer as a model of its own, with copies of the lent weights."""
+        network = build_empty(self.sub_config(architecture), self.dropout)
+        lent = {name: weight.detach().clone() for name, weight in self.lend(architecture).items()}
+        network.load_state_dict(lent, assign=True)
+        for parameter in network.parameters():
+            parameter.requires_grad_(True)
+        return network.train(self.training)
+
+
+def build_empty(config: ModelConfig, dropout: Dropout) -> Transformer:
+    """The network without weights, to be filled in."""
+    with torch.device("meta"):
+        return Transformer(config, dropout)
+
+
+_skeleton = lru_cache(maxsize=256)(build_empty)

@@ -1,0 +1,18 @@
+"""Training: the loop, its settings, sampling strategies, losses, schedules, checkpoints."""
+
+from hat.training.loop import Stopped, SubTrainee, SuperTrainee, TrainingResult, train
+from hat.training.loss import label_smoothed_loss, validation_loss
+from hat.training.sampling import UniformSampling
+from hat.training.settings import TrainingSettings
+
+__all__ = [
+    "Stopped",
+    "SubTrainee",
+    "SuperTrainee",
+    "TrainingResult",
+    "TrainingSettings",
+    "UniformSampling",
+    "label_smoothed_loss",
+    "train",
+    "validation_loss",
+]

@@ -1,0 +1,411 @@
+"""The training loop: deterministic from its seed, resumable at any update to the same bytes."""
+
+import json
+import signal
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, field
+from functools import partial
+from math import isfinite, log
+from pathlib import Path
+from types import FrameType
+from typing import Any, Protocol
+
+import torch
+from torch import Tensor, nn, optim
+from torch.utils.tensorboard import SummaryWriter
+
+from hat.architecture import Architecture
+from hat.data import Batch, TokenStore, collate, epoch_batches, sequential_batches
+from hat.errors import HatError
+from hat.files import read_json, write_json
+from hat.model import SuperTransformer, Transformer
+from hat.progress import Progress, silent
+from hat.training.checkpoint import (
+    load_checkpoint,
+    load_tensors,
+    load_weights,
+    save_checkpoint,
+    save_tensors,
+)
+from hat.training.loss import Network, label_smoothed_loss, tensors, validation_loss
+from hat.training.precision import uses_bf16
+from hat.training.sampling import UniformSampling
+from hat.training.schedule import learning_rate
+from hat.training.settings import TrainingSettings
+
+CHECKPOINT, MODEL, SUMMARY, LOG = (
+    "checkpoint.safetensors",
+    "model.safetensors",
+    "training.json",
+    "log.jsonl",
+)
+
+
+class Stopped(HatError):
+    """A signal asked to stop; a checkpoint has been written. Exit code as shells give: 128 + signal."""
+
+    def __init__(self, number: int) -> None:
+        super().__init__("stopped after writing a checkpoint; the same command goes on from here")
+        self.exit_code = 128 + number
+
+
+class Trainee(Protocol):
+    """What the loop trains: one module, seen through one or more networks."""
+
+    @property
+    def module(self) -> nn.Module:
+        """Whose parameters are optimised and saved."""
+
+    def networks(self, update: int) -> list[Network]:
+        """The networks whose losses update `update` adds up."""
+
+    def validated(self) -> Mapping[str, Network]:
+        """The networks whose mean validation loss says which weights are best."""
+
+
+class SubTrainee:
+    """One model of its own: a SubTransformer or a baseline."""
+
+    def __init__(self, model: Transformer) -> None:
+        self.module = model
+
+    def networks(self, update: int) -> list[Network]:
+        return [self.module]
+
+    def validated(self) -> Mapping[str, Network]:
+        return {"model": self.module}
+
+
+class SuperTrainee:
+    """A SuperTransformer, through the SubTransformers a sampling strategy draws."""
+
+    def __init__(self, model: SuperTransformer, sampling: UniformSampling, smallest: Architecture) -> None:
+        self.model = model
+        self.module = model.largest
+        self.sampling = sampling
+        self.ends = {"largest": model.config.architecture, "smallest": smallest}
+
+    def networks(self, update: int) -> list[Network]:
+        self.model.train(self.module.training)
+        return [partial(self.model, architecture) for architecture in self.sampling.architectures(update)]
+
+    def validated(self) -> Mapping[str, Network]:
+        self.model.train(self.module.training)
+        return {name: partial(self.model, architecture) for name, architecture in self.ends.items()}
+
+
+@dataclass
+class Position:
+    """Where a training stands: all that is not in the tensors."""
+
+    update: int = 0
+    epoch: int = 0
+    batch: int = 0  # of the epoch
+    tokens: int = 0  # target tokens seen
+    history: list[dict[str, Any]] = field(default_factory=list)  # one record per validation
+
+    @property
+    def best(self) -> dict[str, Any]:
+        """The validation record of lowest loss."""
+        return min(self.history, key=lambda record: float(record["loss"]))
+
+
+@dataclass(frozen=True)
+class TrainingResult:
+    """`loss`: validation loss of the weights kept, nats per token; `kept`: which those are."""
+
+    loss: float
+    kept: str
+    updates: int
+    history: list[dict[str, Any]]
+
+
+def train(
+    trainee: Trainee,
+    train_store: TokenStore,
+    valid_store: TokenStore,
+    settings: TrainingSettings,
+    folder: Path,
+    seed: int = 0,
+    progress: Progress = silent,
+) -> TrainingResult:
+    """Train, leaving the kept weights in the trainee and in folder/model.safetensors.
+
+    Goes on from folder/checkpoint.safetensors if there is one, and ends in the same bytes as an
+    undisturbed training on the same machine and thread count. Raises HatError when the loss
+    diverges, Stopped after SIGTERM or SIGINT, UserError for a damaged checkpoint.
+    """
+    if (folder / SUMMARY).exists():
+        return _finished(trainee, folder)
+    optimizer = optim.AdamW(
+        trainee.module.parameters(),
+        betas=(0.9, 0.98),
+        eps=1e-8,
+        weight_decay=settings.weight_decay,
+        fused=True,
+    )
+    position = Position()
+    if (folder / CHECKPOINT).exists():
+        position = Position(**load_checkpoint(folder / CHECKPOINT, trainee.module, optimizer))
+    valid = [collate(valid_store, rows) for rows in sequential_batches(valid_store, settings.batch_tokens)]
+    with _stop_requests() as stop, _Log(folder, position) as journal:
+        batches = _batches(train_store, settings.batch_tokens, seed, position)
+        while position.update < settings.updates and not _out_of_patience(position, settings):
+            _update(trainee, optimizer, batches, settings, seed, position, journal)
+            if position.update % settings.validate_every == 0 or position.update == settings.updates:
+                _validate(trainee, valid, settings, position, folder, journal)
+                _prune_snapshots(folder, position, settings.average)
+            if stop or position.update % settings.checkpoint_every == 0:
+                save_checkpoint(folder / CHECKPOINT, trainee.module, optimizer, asdict(position))
+            if stop:
+                raise Stopped(stop[0])
+            progress(position.update, settings.updates, journal.note)
+    return _keep(trainee, valid, settings, position, folder)
+
+
+def _update(
+    trainee: Trainee,
+    optimizer: optim.Optimizer,
+    batches: Iterator[Batch],
+    settings: TrainingSettings,
+    seed: int,
+    position: Position,
+    journal: "_Log",
+) -> None:
+    """One optimiser update: gradients of the loss per target token over `accumulate` batches."""
+    started = time.perf_counter()
+    torch.manual_seed(seed + position.update)  # all randomness of an update, so resuming needs no state
+    trainee.module.train()
+    networks = trainee.networks(position.update)
+    optimizer.zero_grad()
+    loss_sum, count = 0.0, 0
+    for _ in range(settings.accumulate):
+        batch = next(batches)
+        source, target_in, target_out = tensors(batch)
+        for network in networks:
+            with torch.autocast("cpu", torch.bfloat16, enabled=uses_bf16(settings)):
+                logits = network(source, target_in)
+            loss = label_smoothed_loss(logits, target_out, settings.label_smoothing)
+            loss.backward()  # type: ignore[no-untyped-call]
+            loss_sum += float(loss.detach())
+        count += batch.target_tokens
+    norm = apply_gradients(trainee.module, optimizer, count, settings, position.update)
+    mean = loss_sum / count / len(networks)
+    if not (isfinite(mean) and isfinite(norm)):
+        raise HatError(
+            f"training diverged at update {position.update}: loss {mean}, gradient norm {norm}; "
+            "a lower learning_rate, a longer warmup or clip_norm 1 may help"
+        )
+    position.update += 1
+    position.tokens += count
+    journal.update(position, mean, norm, count, time.perf_counter() - started, optimizer)
+
+
+def apply_gradients(
+    module: nn.Module,
+    optimizer: optim.Optimizer,
+    tokens: int,
+    settings: TrainingSettings,
+    update: int,
+) -> float:
+    """Turn summed gradients into means over `tokens`, clip, and step; returns their norm before clipping."""
+    parameters = [parameter for parameter in module.parameters() if parameter.grad is not None]
+    for parameter in parameters:
+        assert parameter.grad is not None
+        parameter.grad /= tokens
+    limit = settings.clip_norm or float("inf")
+    norm = float(nn.utils.clip_grad_norm_(parameters, limit))
+    for group in optimizer.param_groups:
+        group["lr"] = learning_rate(update, settings)
+    if isfinite(norm):
+        optimizer.step()
+    return norm
+
+
+def _batches(store: TokenStore, budget: int, seed: int, position: Position) -> Iterator[Batch]:
+    """Batches from `position` on, for ever; `position` follows."""
+    while True:
+        epoch = epoch_batches(store, budget, seed, position.epoch)
+        while position.batch < len(epoch):
+            rows = epoch[position.batch]
+            position.batch += 1
+            yield collate(store, rows)
+        position.epoch, position.batch = position.epoch + 1, 0
+
+
+def _losses(trainee: Trainee, valid: list[Batch], settings: TrainingSettings) -> dict[str, float]:
+    trainee.module.eval()
+    with torch.autocast("cpu", torch.bfloat16, enabled=uses_bf16(settings)):
+        return {
+            name: validation_loss(network, valid, settings.label_smoothing)
+            for name, network in trainee.validated().items()
+        }
+
+
+def _validate(
+    trainee: Trainee,
+    valid: list[Batch],
+    settings: TrainingSettings,
+    position: Position,
+    folder: Path,
+    journal: "_Log",
+) -> None:
+    losses = _losses(trainee, valid, settings)
+    mean = sum(losses.values()) / len(losses)
+    position.history.append({"update": position.update, "loss": mean, **losses})
+    journal.validation(position)
+    hopeless = 2 * log(valid_vocabulary(trainee.module))
+    if not mean < hopeless:
+        raise HatError(
+            f"training diverged: validation loss {mean:.2f} at update {position.update}; "
+            "a lower learning_rate or a longer warmup may help"
+        )
+    save_tensors(_snapshot(folder, position.update), dict(trainee.module.named_parameters()))
+
+
+def valid_vocabulary(module: nn.Module) -> int:
+    """Size of the target vocabulary of a Transformer."""
+    assert isinstance(module, Transformer)
+    return module.config.target_vocab
+
+
+def _snapshot(folder: Path, update: int) -> Path:
+    return folder / f"snapshot-{update}.safetensors"
+
+
+def _prune_snapshots(folder: Path, position: Position, average: int) -> None:
+    """Keep the best snapshot and the last `average` ones."""
+    for record in position.history[:-average]:
+        if record != position.best:
+            _snapshot(folder, record["update"]).unlink(missing_ok=True)
+
+
+def _out_of_patience(position: Position, settings: TrainingSettings) -> bool:
+    if not settings.patience or not position.history:
+        return False
+    losses = [record["loss"] for record in position.history]
+    return len(losses) - 1 - losses.index(min(losses)) >= settings.patience
+
+
+def _keep(
+    trainee: Trainee,
+    valid: list[Batch],
+    settings: TrainingSettings,
+    position: Position,
+    folder: Path,
+) -> TrainingResult:
+    """Keep the best snapshot or the average of the last ones, whichever validates better."""
+    recent = [record["update"] for record in position.history[-settings.average :]]
+    candidates = {f"average of updates {', '.join(map(str, recent))}": _mean(folder, recent)}
+    best = position.best["update"]
+    candidates[f"update {best}"] = load_tensors(_snapshot(folder, best))[0]
+    losses = {}
+    for name, weights in candidates.items():
+        load_weights(folder, trainee.module, weights)
+        values = _losses(trainee, valid, settings)
+        losses[name] = sum(values.values()) / len(values)
+    kept = min(losses, key=lambda name: losses[name])
+    load_weights(folder, trainee.module, candidates[kept])
+    result = TrainingResult(losses[kept], kept, position.update, position.history)
+    save_tensors(folder / MODEL, candidates[kept])
+    write_json(folder / SUMMARY, {**asdict(result), "target_tokens": position.tokens})
+    _clear(folder)
+    return result
+
+
+def _finished(trainee: Trainee, folder: Path) -> TrainingResult:
+    """What an earlier call ended with."""
+    load_weights(folder / MODEL, trainee.module, load_tensors(folder / MODEL)[0])
+    summary = read_json(folder / SUMMARY)
+    _clear(folder)
+    return TrainingResult(**{name: summary[name] for name in TrainingResult.__dataclass_fields__})
+
+
+def _clear(folder: Path) -> None:
+    """Remove what only an unfinished training needs."""
+    for path in (*folder.glob("snapshot-*.safetensors"), folder / CHECKPOINT):
+        path.unlink(missing_ok=True)
+
+
+def _mean(folder: Path, updates: list[int]) -> dict[str, Tensor]:
+    total: dict[str, Tensor] = {}
+    for update in updates:
+        for name, tensor in load_tensors(_snapshot(folder, update))[0].items():
+            total[name] = total[name] + tensor if name in total else tensor
+    return {name: tensor / len(updates) for name, tensor in total.items()}
+
+
+@contextmanager
+def _stop_requests() -> Iterator[list[int]]:
+    """Collect SIGTERM and SIGINT instead of dying of them, so that the update under way can finish."""
+    requests: list[int] = []
+
+    def note(number: int, frame: FrameType | None) -> None:
+        requests.append(number)
+
+    try:
+        previous = {number: signal.signal(number, note) for number in (signal.SIGTERM, signal.SIGINT)}
+    except ValueError:  # not the main thread: signals are someone else's business
+        previous = {}
+    try:
+        yield requests
+    finally:
+        for number, handler in previous.items():
+            signal.signal(number, handler)
+
+
+class _Log:
+    """Learning curves: log.jsonl and TensorBoard. After a resume, lines beyond the checkpoint go."""
+
+    def __init__(self, folder: Path, position: Position) -> None:
+        folder.mkdir(parents=True, exist_ok=True)
+        self.path = folder / LOG
+        if self.path.exists():
+            lines = self.path.read_text(encoding="utf-8").splitlines(keepends=True)
+            self.path.write_text("".join(line for line in lines if _belongs(line, position.update)), "utf-8")
+        self.writer = SummaryWriter(str(folder / "tensorboard"), purge_step=position.update)
+        self.note = ""
+
+    def __enter__(self) -> "_Log":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.writer.close()
+
+    def update(
+        self,
+        position: Position,
+        loss: float,
+        norm: float,
+        tokens: int,
+        seconds: float,
+        optimizer: optim.Optimizer,
+    ) -> None:
+        rate = tokens / seconds
+        valid = f", valid {position.history[-1]['loss']:.3f}" if position.history else ""
+        self.note = f"loss {loss:.3f}{valid}, {rate:,.0f} tokens/s"
+        record = {
+            "loss": loss,
+            "gradient_norm": norm,
+            "learning_rate": optimizer.param_groups[0]["lr"],
+        }
+        self._write(position.update, "train", {**record, "tokens_per_second": round(rate)})
+
+    def validation(self, position: Position) -> None:
+        losses = {key: value for key, value in position.history[-1].items() if key != "update"}
+        self._write(position.update, "valid", losses)
+
+    def _write(self, update: int, kind: str, values: dict[str, float]) -> None:
+        with self.path.open("a", encoding="utf-8") as stream:
+            stream.write(json.dumps({"update": update, "kind": kind, **values}) + "\n")
+        for name, value in values.items():
+            self.writer.add_scalar(f"{kind}/{name}", value, update)
+
+
+def _belongs(line: str, update: int) -> bool:
+    try:
+        return bool(json.loads(line)["update"] <= update)
+    except (ValueError, KeyError):
+        return False  # the line a kill tore

@@ -1,0 +1,41 @@
+"""How one model is trained: everything but the data and the network."""
+
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+
+class TrainingSettings(BaseModel):
+    """One training. The optimiser is Adam with β (0.9, 0.98), ε 1e-8, as published."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    updates: int = Field(gt=0, description="Optimiser updates; also where the cosine ends.")
+    batch_tokens: int = Field(
+        4096, gt=0, description="Token budget of a batch: its longest sentence × sentences."
+    )
+    accumulate: int = Field(1, gt=0, description="Batches whose gradients are added up for one update.")
+    schedule: Literal["cosine", "inverse-sqrt"] = Field(
+        "cosine", description="WMT: cosine; IWSLT: inverse-sqrt."
+    )
+    learning_rate: float = Field(1e-3, gt=0, description="Peak learning rate, reached after the warm-up.")
+    floor_learning_rate: float = Field(
+        1e-7, ge=0, description="Where the warm-up starts and the cosine ends."
+    )
+    warmup: int = Field(1000, ge=0, description="Updates of linear warm-up; post-norm networks need one.")
+    label_smoothing: float = Field(0.1, ge=0, lt=1, description="Probability spread over the vocabulary.")
+    clip_norm: float = Field(0.0, ge=0, description="Largest gradient norm; 0 clips nothing.")
+    weight_decay: float = Field(0.0, ge=0, description="Decoupled weight decay, per unit of learning rate.")
+    dropout: float = Field(
+        0.1, ge=0, lt=1, description="Of the widest model; narrower ones get less in proportion."
+    )
+    attention_dropout: float = Field(
+        0.0, ge=0, lt=1, description="On attention weights; slow on CPUs unless 0."
+    )
+    precision: Literal["auto", "fp32", "bf16"] = Field(
+        "auto", description="Of products. auto: bf16 where the processor multiplies it in hardware."
+    )
+    validate_every: int = Field(500, gt=0, description="Updates between validations; each leaves a snapshot.")
+    patience: int = Field(0, ge=0, description="Stop after this many validations without gain; 0: never.")
+    average: int = Field(5, gt=0, description="Last snapshots to average; kept if better than the best one.")
+    checkpoint_every: int = Field(200, gt=0, description="Updates between checkpoints to go on from.")
