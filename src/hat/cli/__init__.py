@@ -1,0 +1,43 @@
+"""The `hat` command: thin commands over the rooms, and what their errors look like."""
+
+import errno
+import sys
+import traceback
+
+from hat.cli.app import app
+from hat.errors import HatError
+
+__all__ = ["app", "main"]
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Run the command line and exit: 0 done, 1 failed, 2 the user's mistake, 130 or 143 stopped."""
+    given = sys.argv[1:] if arguments is None else arguments
+    debug = "--debug" in given
+    try:
+        app([argument for argument in given if argument != "--debug"], prog_name="hat")
+    except SystemExit as stop:
+        if stop.code == 130:
+            print("hat: stopped; the same command goes on from here", file=sys.stderr)
+        raise
+    except BaseException as error:
+        if debug:
+            traceback.print_exc()
+        _fail(error)
+
+
+def _fail(error: BaseException) -> None:
+    message, code = _describe(error)
+    for line in message.splitlines():
+        print(f"hat: {line}", file=sys.stderr)
+    raise SystemExit(code) from None
+
+
+def _describe(error: BaseException) -> tuple[str, int]:
+    if isinstance(error, HatError):
+        return "\n".join(f"error: {line}" for line in str(error).splitlines()), error.exit_code
+    if isinstance(error, OSError) and error.errno == errno.ENOSPC:
+        return f"error: disk full, writing {error.filename or 'a result'}; make room and run it again", 1
+    if isinstance(error, OSError) and error.filename:
+        return f"error: {error.filename}: {error.strerror}", 1
+    return f"error: {type(error).__name__}: {error} (--debug shows the traceback)", 1

@@ -1,0 +1,89 @@
+"""`hat cost`: parameters, FLOPs and bytes of an architecture file."""
+
+import json
+from math import prod
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from hat.architecture import Architecture, ModelConfig, artefact_bytes, weight_shapes
+from hat.architecture import cost as architecture_cost
+from hat.architecture.cost import PRECISION_BITS
+from hat.errors import UserError
+
+EXAMPLES = """
+Examples:
+
+    hat cost arch.yaml
+
+    hat cost arch.json --vocab 32000 --precision int8 --json
+"""
+
+
+def add_to(app: typer.Typer) -> None:
+    """Add the command."""
+    app.command("cost", epilog=EXAMPLES)(cost)
+
+
+def cost(
+    file: Annotated[Path, typer.Argument(metavar="ARCH.yaml", help="Architecture file, YAML or JSON.")],
+    vocab: Annotated[
+        int | None, typer.Option("--vocab", min=1, help="Vocabulary size, for bytes with embeddings.")
+    ] = None,
+    tied: Annotated[
+        bool, typer.Option("--tied/--untied", help="One embedding matrix for all uses, or three.")
+    ] = True,
+    precision: Annotated[
+        str, typer.Option(help=f"Precision of the weights: {', '.join(PRECISION_BITS)}.")
+    ] = "float32",
+    length: Annotated[int, typer.Option(min=1, help="Tokens per sentence, for the FLOPs.")] = 30,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+) -> None:
+    """Print what an architecture costs: parameters, FLOPs (published rules) and bytes."""
+    if precision not in PRECISION_BITS:
+        raise UserError(f"--precision {precision}: the choices are {', '.join(PRECISION_BITS)}")
+    figures = _figures(Architecture.load(file), vocab, tied, precision, length)
+    if as_json:
+        typer.echo(json.dumps(figures, indent=1))
+    else:
+        typer.echo(_table(figures))
+
+
+def _figures(
+    architecture: Architecture, vocab: int | None, tied: bool, precision: str, length: int
+) -> dict[str, Any]:
+    config = ModelConfig(architecture, vocab or 1, vocab or 1, "shared" if tied else "separate")
+    counted = architecture_cost(architecture, length)
+    without, whole = artefact_bytes(config, precision)
+    return {
+        "parameters": counted.parameters,
+        "flops": counted.flops,
+        "length": length,
+        "precision": precision,
+        "embeddings": config.embeddings,
+        "vocab": vocab,
+        "parameters_with_embeddings": _count(config) if vocab else None,
+        "bytes_without_embeddings": without,
+        "bytes_with_embeddings": whole if vocab else None,
+    }
+
+
+def _count(config: ModelConfig) -> int:
+    return sum(prod(shape) for shape in weight_shapes(config).values())
+
+
+def _table(figures: dict[str, Any]) -> str:
+    if figures["vocab"]:
+        kind = f"{figures['vocab']:,} pieces, {figures['embeddings']}"
+        parameters = f"{figures['parameters_with_embeddings']:,} ({kind})"
+        size = f"{figures['bytes_with_embeddings']:,}"
+    else:
+        parameters = size = "needs --vocab"
+    return (
+        f"parameters, without embeddings  {figures['parameters']:,}\n"
+        f"parameters, with embeddings     {parameters}\n"
+        f"FLOPs, {figures['length']} tokens a sentence    {figures['flops']:,}\n"
+        f"bytes, without embeddings       {figures['bytes_without_embeddings']:,} ({figures['precision']})\n"
+        f"bytes, with embeddings          {size}"
+    )

@@ -1,0 +1,95 @@
+"""Progress on a terminal as bars with an ETA; elsewhere as a plain line every few seconds."""
+
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TextIO
+
+from rich.console import Console
+from rich.progress import BarColumn, TaskProgressColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.progress import Progress as Bars
+
+from hat.progress import Progress
+
+LINE_EVERY_SECONDS = 10.0
+
+
+class Terminal:
+    """The Reporter of the command line, on standard error: results go to standard output."""
+
+    def __init__(self, stream: TextIO | None = None) -> None:
+        self._stream = stream or sys.stderr
+        self._console = Console(file=self._stream, highlight=False)
+
+    def say(self, line: str) -> None:
+        """Print one line."""
+        print(line, file=self._stream, flush=True)
+
+    @contextmanager
+    def working(self, name: str) -> Iterator[Progress]:
+        """Show a step's progress and say at its end how long it took."""
+        started = time.monotonic()
+        if self._console.is_terminal:
+            with _bars(self._console) as bars:
+                yield _Bar(bars, name)
+        else:
+            yield _Lines(self, name, started)
+        self.say(f"{name}: done in {duration(time.monotonic() - started)}")
+
+
+class _Bar:
+    def __init__(self, bars: Bars, name: str) -> None:
+        self._bars = bars
+        self._task = bars.add_task(name, total=None, note="")
+
+    def __call__(self, done: float, total: float, note: str) -> None:
+        self._bars.update(self._task, completed=done, total=total, note=note)
+
+
+class _Lines:
+    """The ETA counts from the first report, which a resumed step makes far from zero."""
+
+    def __init__(self, terminal: Terminal, name: str, started: float) -> None:
+        self._terminal = terminal
+        self._name = name
+        self._first: tuple[float, float] | None = None
+        self._printed = started
+
+    def __call__(self, done: float, total: float, note: str) -> None:
+        now = time.monotonic()
+        if self._first is None:
+            self._first = (now, done)
+        if now - self._printed < LINE_EVERY_SECONDS:
+            return
+        self._printed = now
+        began, before = self._first
+        left = (total - done) * (now - began) / (done - before) if done > before else None
+        eta = f"  ETA {duration(left)}" if left is not None else ""
+        share = f"{done / total:4.0%}" if total else ""
+        self._terminal.say(f"{self._name}: {share}{eta}  {note}".rstrip())
+
+
+def _bars(console: Console) -> Bars:
+    return Bars(
+        TextColumn("{task.description}"),
+        BarColumn(bar_width=None),
+        TaskProgressColumn(),
+        TimeElapsedColumn(),
+        TextColumn("ETA"),
+        TimeRemainingColumn(),
+        TextColumn("{task.fields[note]}"),
+        console=console,
+        transient=True,
+        refresh_per_second=4,
+        speed_estimate_period=60,
+    )
+
+
+def duration(seconds: float) -> str:
+    """`1:02:03`, `2:03` or `3.4 s`."""
+    if seconds < 60:
+        return f"{seconds:.1f} s"
+    minutes, left = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02}:{left:02}" if hours else f"{minutes}:{left:02}"

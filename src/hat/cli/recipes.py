@@ -1,0 +1,35 @@
+"""`hat recipe`: the built-in recipes, as files to edit."""
+
+from typing import Annotated
+
+import typer
+
+from hat.zoo import recipe_names, recipe_text
+
+EXAMPLES = """
+Examples:
+
+    hat recipe multi30k > my.yaml
+
+    hat run my.yaml --set data.root=~/corpora/multi30k
+"""
+
+
+def add_to(app: typer.Typer) -> None:
+    """Add the command."""
+    app.command("recipe", epilog=EXAMPLES)(recipe)
+
+
+def recipe(
+    name: Annotated[str, typer.Argument(help="A built-in recipe; `hat run --list` shows them.")],
+) -> None:
+    """Print a built-in recipe with its comments, to save and edit."""
+    typer.echo(recipe_text(name), nl=False)
+
+
+def list_recipes() -> None:
+    """Print the built-in recipes, each with the first line of its comment."""
+    width = max(map(len, recipe_names()))
+    for name in recipe_names():
+        about = recipe_text(name).splitlines()[0].lstrip("# ")
+        typer.echo(f"{name:{width}}  {about}")

@@ -1,0 +1,120 @@
+"""The commands over run folders: `hat run`, each stage alone, and `hat status`."""
+
+import json
+from dataclasses import asdict
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from hat.cli.extra import training_extra
+from hat.cli.progress import Terminal
+from hat.cli.recipes import list_recipes
+from hat.errors import UserError
+
+# ruff: noqa: PLC0415 (the pipeline is imported when a command runs: it needs the [train] extra)
+
+STAGES = {
+    "prepare": "Clean the text, learn the vocabulary, write the token stores.",
+    "train-super": "Train the SuperTransformer.",
+    "measure": "Measure SubTransformers on the device.",
+    "fit": "Fit the latency predictor to the measurements.",
+    "search": "Search for the best SubTransformer under each latency constraint.",
+    "train": "Train the found SubTransformers and the baselines to their final weights.",
+    "evaluate": "Score, time and compare the final models.",
+}
+
+RUN_EXAMPLES = """
+Examples:
+
+    hat run demo
+
+    hat run my.yaml --set search.constraints=[50%,30%] --run-dir runs/fast
+
+    hat run runs/fast
+"""
+
+Target = Annotated[str, typer.Argument(metavar="RECIPE|DIR", help="A recipe file or name, or a run folder.")]
+Overrides = Annotated[
+    list[str] | None,
+    typer.Option("--set", metavar="KEY=VALUE", help="Override a recipe key; may be repeated."),
+]
+RunDir = Annotated[Path | None, typer.Option("--run-dir", help="The run folder; runs/NAME by default.")]
+
+
+def add_to(app: typer.Typer) -> None:
+    """Add the commands."""
+    app.command("run", epilog=RUN_EXAMPLES)(run)
+    for stage, about in STAGES.items():
+        _add_stage(app, stage, about)
+    app.command("status", epilog=_examples("hat status runs/demo", "hat status runs/demo --json"))(status)
+
+
+def run(
+    target: Annotated[
+        str | None,
+        typer.Argument(metavar="RECIPE|DIR", help="A recipe file or name, or a run folder."),
+    ] = None,
+    overrides: Overrides = None,
+    run_dir: RunDir = None,
+    show: Annotated[bool, typer.Option("--list", help="List the built-in recipes.")] = False,
+) -> None:
+    """Do everything a recipe says, from text to models; what is done already is not repeated."""
+    if show:
+        list_recipes()
+    elif target is None:
+        raise UserError("name a recipe; `hat run --list` shows the built-in ones")
+    else:
+        _work("run", target, run_dir, overrides, tuple(STAGES))
+
+
+def status(
+    target: Annotated[str, typer.Argument(metavar="DIR", help="A run folder.")],
+    overrides: Overrides = None,
+    verify: Annotated[bool, typer.Option("--verify", help="Compare every result with its digest.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+) -> None:
+    """Say what is done, what it cost, and what is next."""
+    with training_extra("status"):
+        from hat.pipeline import open_run
+        from hat.pipeline import status as run_status
+        from hat.report import print_status
+    recipe, root = open_run(target, None, overrides or ())
+    found = run_status(recipe, root, verify=verify)
+    if as_json:
+        typer.echo(json.dumps({"run": str(root), "steps": [asdict(step) for step in found]}, indent=1))
+    else:
+        print_status(root, found)
+
+
+def _add_stage(app: typer.Typer, stage: str, about: str) -> None:
+    def command(target: Target, overrides: Overrides = None, run_dir: RunDir = None) -> None:
+        _work(stage, target, run_dir, overrides, (stage,))
+
+    command.__doc__ = f"{about} Goes on where it was stopped."
+    examples = [f"hat {stage} runs/demo"]
+    if stage == "prepare":
+        examples.append("hat prepare my.yaml --run-dir runs/mine")
+    app.command(stage, epilog=_examples(*examples))(command)
+
+
+def _examples(*lines: str) -> str:
+    return "\n\n".join(("Examples:", *(f"    {line}" for line in lines)))
+
+
+def _work(
+    command: str,
+    target: str,
+    run_dir: Path | None,
+    overrides: list[str] | None,
+    stages: tuple[str, ...],
+) -> None:
+    with training_extra(command):
+        from hat import pipeline, report
+    recipe, root = pipeline.open_run(target, run_dir, overrides or ())
+    terminal = Terminal()
+    pipeline.run(recipe, root, stages=stages, reporter=terminal)
+    if "evaluate" in stages:
+        report.print_report(root)
+    else:
+        terminal.say(f"{stages[-1]}: finished; `hat status {root}` says what is next")

@@ -1,0 +1,38 @@
+"""From a trained model to what a device gets."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from hat.model import Transformer
+from hat.runtime import Artefact, ArtefactConfig, DecodeOptions, TokenizerConfig
+
+__all__ = ["export"]
+
+
+def export(
+    model: Transformer,
+    folder: Path,
+    *,
+    tokenizer_folder: Path,
+    languages: tuple[str, str],
+    decode: DecodeOptions,
+    provenance: Mapping[str, Any],
+) -> Artefact:
+    """Write a model as an artefact folder, whole or not at all, and return it.
+
+    `tokenizer_folder` holds `joint.model`, or `source.model` and `target.model`; `languages` are
+    the codes of source and target; `decode` and `provenance` go to the configuration. Raises
+    UserError where weights or tokenizer do not fit, HatError where writing fails.
+    """
+    config = ArtefactConfig(
+        model.config,
+        *languages,
+        decode=decode,
+        tokenizer=TokenizerConfig(joint=(tokenizer_folder / "joint.model").is_file()),
+        provenance=provenance,
+    )
+    weights = {name: parameter.detach().float().cpu().numpy() for name, parameter in model.named_parameters()}
+    artefact = Artefact(config, weights, tokenizer_folder)
+    artefact.save(folder)
+    return artefact

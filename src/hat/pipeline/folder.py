@@ -1,0 +1,77 @@
+"""A run folder: whose it is, which format it has, and who is working in it."""
+
+import fcntl
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import hat
+from hat.errors import UserError
+from hat.files import check_keys, read_json, write_json
+
+RUN_FORMAT = 1
+RUN_FILE = "run.json"
+RECIPE_FILE = "recipe.yaml"
+LOCK_FILE = ".lock"
+# What a process killed while it made the folder may leave.
+LEFTOVERS = {LOCK_FILE, f".{RUN_FILE}.partial"}
+
+
+def open_folder(root: Path) -> None:
+    """Check that `root` is a run folder this version can work in.
+
+    Raises UserError if it is none, or was written in another format.
+    """
+    path = root / RUN_FILE
+    if not path.exists():
+        raise UserError(f"{root}: not a run folder (no {RUN_FILE}); `hat run RECIPE --run-dir DIR` makes one")
+    run = check_keys(read_json(path), ("format", "hat"), str(path))
+    if run["format"] != RUN_FORMAT:
+        raise UserError(
+            f"{root}: written by hat {run['hat']} in run format {run['format']}, but this is "
+            f"hat {hat.__version__} and format {RUN_FORMAT}; start a new run with --run-dir"
+        )
+
+
+def is_run(root: Path) -> bool:
+    """True if `root` is a run folder, of whatever format."""
+    return (root / RUN_FILE).exists()
+
+
+def check_usable(root: Path) -> None:
+    """Check that a run can be made or continued in `root`. Raises UserError, for other folders too."""
+    if is_run(root):
+        return open_folder(root)
+    if root.exists() and not root.is_dir():
+        raise UserError(f"{root}: a file; a run needs a folder")
+    if root.exists() and {path.name for path in root.iterdir()} - LEFTOVERS:
+        raise UserError(f"{root}: holds files but is not a run folder; name a new or empty one")
+    return None
+
+
+def create_folder(root: Path) -> None:
+    """Make `root` a run folder if it is none."""
+    if not is_run(root):
+        write_json(root / RUN_FILE, {"format": RUN_FORMAT, "hat": hat.__version__})
+
+
+@contextmanager
+def locked(root: Path) -> Iterator[None]:
+    """Hold the run folder for this process. The kernel lets go of it when the process ends, however.
+
+    Raises UserError naming the process that holds it already.
+    """
+    root.mkdir(parents=True, exist_ok=True)
+    descriptor = os.open(root / LOCK_FILE, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+    try:
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            owner = os.read(descriptor, 32).decode(errors="replace").strip() or "unknown"
+            raise UserError(f"{root}: process {owner} is working in this run folder") from error
+        os.ftruncate(descriptor, 0)
+        os.pwrite(descriptor, f"{os.getpid()}\n".encode(), 0)
+        yield
+    finally:
+        os.close(descriptor)

@@ -1,0 +1,110 @@
+"""What a finished run shows: models.json for the Translator, report.json and report.md."""
+
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from math import prod
+from pathlib import Path
+from typing import Any
+
+from hat.architecture import EMBEDDING_NAMES, weight_shapes
+from hat.files import read_json, write_json, write_text
+from hat.pipeline.context import Context
+from hat.pipeline.costs import StepCost
+from hat.pipeline.stages import evaluate, fit
+from hat.pipeline.stages.train import ARTEFACT, TRAINING, FinalModel, final_models
+from hat.report import to_markdown
+
+MODELS, REPORT, MARKDOWN = "models.json", "report.json", "report.md"
+SAMPLES = 5
+
+
+def publish(context: Context, costs: Mapping[str, StepCost]) -> None:
+    """Write the three files into the run folder, from the results of the evaluate stage."""
+    models = final_models(context)
+    measurements = evaluate.read_measurements(context)
+    rows = [_row(context, model, measurements[model.twin or model.name]) for model in models]
+    default = _default(rows)
+    folders = {model.name: os.path.relpath(_artefact(context, model), context.root) for model in models}
+    write_json(context.root / MODELS, {"default": default, "models": folders})
+    report = {
+        "run": context.recipe.name,
+        "folder": str(context.root),
+        "default": default,
+        "models": rows,
+        "predictor": asdict(fit.load_predictor(context).report),
+        "costs": {stage: asdict(cost) for stage, cost in costs.items()},
+        "samples": _samples(context, next(one for one in models if one.name == default)),
+    }
+    write_json(context.root / REPORT, report)
+    write_text(context.root / MARKDOWN, to_markdown(report))
+
+
+def _row(context: Context, model: FinalModel, measurement: Mapping[str, Any]) -> dict[str, Any]:
+    config = context.model_config(model.architecture, elastic=model.kind != "baseline")
+    sizes = {name: prod(shape) for name, shape in weight_shapes(config).items()}
+    whole = sum(sizes.values())
+    files = [path for path in _artefact(context, model).rglob("*") if path.is_file()]
+    return {
+        "name": model.name,
+        "kind": model.kind,
+        "latency_ms": measurement["latency_ms"],
+        "latency_iqr_ms": measurement["iqr_ms"],
+        "noise": measurement["noise"],
+        "peak_memory_bytes": measurement["peak_memory_bytes"],
+        "parameters": whole - sum(sizes.get(name, 0) for name in EMBEDDING_NAMES),
+        "parameters_with_embeddings": whole,
+        "artefact_bytes": sum(path.stat().st_size for path in files),
+        **evaluate.read_scores(context, model),
+        **_training(context, model),
+        **_search(model),
+        "architecture": model.architecture.to_dict(),
+    }
+
+
+def _training(context: Context, model: FinalModel) -> dict[str, Any]:
+    path = context.outcome(model.step).folder / TRAINING
+    if not path.exists():
+        return {"updates": 0, "validation_loss": None}
+    summary = read_json(path)
+    return {"updates": summary["updates"], "validation_loss": summary["loss"]}
+
+
+def _search(model: FinalModel) -> dict[str, Any]:
+    if not model.found:
+        return {"constraint": None}
+    found = model.found
+    return {
+        "constraint": found["constraint"],
+        **{key: found[key] for key in ("predicted_ms", "measured_ms", "verified_ms", "verified")},
+        "inherited_loss": found["loss"],
+        "random_search_loss": found["random"]["best"][0]["loss"],
+        "evaluations": found["evolution"]["evaluations"],
+    }
+
+
+def _default(rows: Sequence[Mapping[str, Any]]) -> str:
+    """The fastest found model that is verified within the first constraint; failing that, the
+    fastest found one."""
+    found = [row for row in rows if row["kind"] == "found"]
+    first = found[0]["constraint"]["milliseconds"]
+    good = [row for row in found if row["verified"] and row["constraint"]["milliseconds"] <= first]
+    return str(min(good or found, key=lambda row: float(row["latency_ms"]))["name"])
+
+
+def _samples(context: Context, model: FinalModel) -> list[dict[str, str]]:
+    """Test sentences at even distances, as the default model translates them."""
+    text = context.outcome("prepare").folder
+    scored = context.outcome(evaluate.score_step(model)).folder
+    columns = {
+        "source": evaluate.read_lines(text / "test.source.txt"),
+        "reference": evaluate.read_lines(text / "test.target.txt"),
+        "translation": evaluate.read_lines(scored / evaluate.TRANSLATIONS),
+    }
+    count = len(columns["source"])
+    chosen = range(0, count, max(1, count // SAMPLES))[:SAMPLES]
+    return [{name: lines[index] for name, lines in columns.items()} for index in chosen]
+
+
+def _artefact(context: Context, model: FinalModel) -> Path:
+    return context.outcome(model.step).folder / ARTEFACT

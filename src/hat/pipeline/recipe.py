@@ -1,0 +1,313 @@
+"""What a run does, as the user writes it: every section and field of a recipe."""
+
+import re
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+
+from hat.architecture import Architecture, Decoder, DecoderLayer, Encoder, EncoderLayer
+from hat.errors import UserError
+from hat.training.settings import TrainingSettings
+
+# The ends of the design space, evaluated with inherited weights beside the final models.
+RESERVED_NAMES = ("largest", "smallest")
+# Names the step that times all models together, beside the steps named after models.
+LATENCIES = "latencies"
+NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+-]*")
+
+
+class Section(BaseModel):
+    """A part of a recipe: unknown keys are refused, and the docstring under a field describes it."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
+
+
+class Part(Section):
+    """One part of the corpus: either two line-aligned files or one TSV file."""
+
+    source: str | None = None
+    """Text in the source language, one sentence a line; `.gz` is read too."""
+    target: str | None = None
+    """Its translation, line by line."""
+    tsv: str | None = None
+    """Instead of both: one file with source, a tab, and target on each line."""
+
+    @model_validator(mode="after")
+    def _check_choice(self) -> "Part":
+        pair = self.source is not None and self.target is not None
+        if pair == (self.tsv is not None) or (self.source is None) != (self.target is None):
+            raise ValueError("give either source and target, or tsv")
+        return self
+
+    def names(self) -> tuple[str, ...]:
+        """The files as written in the recipe: two, or one TSV."""
+        if self.tsv is not None:
+            return (self.tsv,)
+        return (self.source or "", self.target or "")
+
+
+class BuiltinSizes(Section):
+    """How much the built-in English–German generator writes, in sentence pairs."""
+
+    train: int = Field(default=60_000, gt=0)
+    """Training pairs. 60,000 make its grammar learnable in minutes."""
+    valid: int = Field(default=500, gt=0)
+    """Validation pairs."""
+    test: int = Field(default=500, gt=0)
+    """Test pairs, with combinations unseen in training."""
+
+
+class Vocabulary(Section):
+    """The SentencePiece vocabulary."""
+
+    size: int = Field(default=8000, gt=0)
+    """Pieces, special symbols included, per vocabulary. 8,000 suit some 10,000 to 200,000 pairs."""
+    joint: bool = True
+    """One vocabulary (and one embedding matrix) for both languages, as the paper's WMT models have."""
+
+
+class Cleaning(Section):
+    """Which training pairs are left out."""
+
+    max_length: int = Field(default=200, gt=0)
+    """Longest sentence kept, in tokens of either side."""
+    max_ratio: float = Field(default=3.0, ge=1.0)
+    """Largest ratio between the lengths of a pair kept."""
+
+
+class Data(Section):
+    """The parallel text."""
+
+    corpus: Literal["files", "builtin"] = "files"
+    """`files`: those named below; `builtin`: the built-in English–German generator."""
+    root: str = "."
+    """Folder the file names are relative to; itself relative to the recipe's folder. `~` and `$NAME`
+    are expanded."""
+    source_language: str = "en"
+    """Code of the source language, for file names and records."""
+    target_language: str = "de"
+    """Code of the target language."""
+    train: Part | None = None
+    """Training text (`files` only)."""
+    valid: Part | None = None
+    """Validation text: decides checkpoints, early stopping and the search's loss (`files` only)."""
+    test: Part | None = None
+    """Test text: only scored, never chosen by (`files` only)."""
+    builtin: BuiltinSizes = BuiltinSizes()
+    """Sizes of the built-in corpus (`builtin` only)."""
+    vocabulary: Vocabulary = Vocabulary()
+    """How text becomes tokens."""
+    cleaning: Cleaning = Cleaning()
+    """Which training pairs are left out."""
+
+    @model_validator(mode="after")
+    def _check_parts(self) -> "Data":
+        missing = [name for name in ("train", "valid", "test") if getattr(self, name) is None]
+        if self.corpus == "files" and missing:
+            raise ValueError(
+                f"corpus files needs {', '.join(missing)}: {{source: …, target: …}} or {{tsv: …}}"
+            )
+        return self
+
+
+class Device(Section):
+    """Where the model will run, and how."""
+
+    name: Literal["local"] = "local"
+    """The device that is measured: this machine."""
+    engine: str = "torch"
+    """Engine that decodes on the device."""
+    threads: int = Field(default=1, gt=0)
+    """Processor threads of one translation. One leaves other cores to other work and is steady."""
+    beam: int = Field(default=5, gt=0)
+    """Beam width while measuring; equal to `evaluate.beam` unless the device decodes otherwise."""
+
+
+class Measure(Section):
+    """How latencies are measured for the predictor."""
+
+    samples: int = Field(default=200, gt=5)
+    """SubTransformers measured, besides the largest and the smallest. The paper measured 2,000."""
+    rounds: int = Field(default=5, gt=0)
+    """Timings of each, in interleaved rounds; their median counts."""
+    warmup: int = Field(default=1, gt=0)
+    """Untimed decodes of each before its timings."""
+    verify_rounds: int = Field(default=15, gt=0)
+    """Rounds where few models are compared: re-measuring, verification, the final table."""
+
+
+class Search(Section):
+    """The evolutionary search (HAT, section 3.2; the defaults are the paper's)."""
+
+    constraints: list[str] = Field(default=["60%"], min_length=1)
+    """Latency constraints, each giving one model: `12.5ms`, or `60%` of the largest SubTransformer's
+    measured latency."""
+    population: int = Field(default=125, gt=1)
+    """Candidates per iteration."""
+    parents: int = Field(default=25, gt=0)
+    """Best candidates kept and bred from."""
+    mutations: int = Field(default=50, gt=0)
+    """Candidates per iteration made by mutation."""
+    mutation_probability: float = Field(default=0.3, gt=0, le=1)
+    """Probability that a mutation redraws a gene."""
+    crossovers: int = Field(default=50, gt=0)
+    """Candidates per iteration made by crossover."""
+    iterations: int = Field(default=30, gt=0)
+    """Iterations."""
+    validation_sentences: int = Field(default=500, gt=0)
+    """Validation sentences (the first ones) a candidate's loss is computed on."""
+    remeasure: int = Field(default=5, gt=0)
+    """Best candidates that are measured on the device before one of them is chosen."""
+
+    @field_validator("constraints")
+    @classmethod
+    def _check_constraints(cls, values: list[str]) -> list[str]:
+        names = [Constraint.parse(value).name for value in values]
+        if len(set(names)) < len(names):
+            raise ValueError("the same constraint twice")
+        return values
+
+    @model_validator(mode="after")
+    def _check_parents(self) -> "Search":
+        if self.parents > self.population:
+            raise ValueError(f"parents: {self.parents} of a population of {self.population}")
+        return self
+
+
+class Train(Section):
+    """How the found SubTransformers get their final weights."""
+
+    mode: Literal["fine-tune", "scratch"] = "fine-tune"
+    """`fine-tune` starts from the SuperTransformer's weights (a quarter of the updates, the paper says)."""
+
+
+class Baseline(Section):
+    """A homogeneous Transformer trained from scratch, to compare with."""
+
+    name: str
+    """Its name in tables and folders."""
+    encoder_layers: int = Field(gt=0)
+    """Encoder layers."""
+    decoder_layers: int = Field(gt=0)
+    """Decoder layers."""
+    embed_dim: int = Field(gt=0)
+    """Width of both residual streams."""
+    ffn_dim: int = Field(gt=0)
+    """Width of the feed-forward parts."""
+    heads: int = Field(gt=0)
+    """Heads of every attention."""
+    qkv_dim: int | None = Field(default=None, gt=0)
+    """Total width of queries, keys and values; the embedding's, unless given."""
+
+    @field_validator("name")
+    @classmethod
+    def _check_name(cls, value: str) -> str:
+        return check_name(value)
+
+    @model_validator(mode="after")
+    def _check_architecture(self) -> "Baseline":
+        try:
+            self.architecture()
+        except UserError as error:
+            raise ValueError(str(error)) from error
+        return self
+
+    def architecture(self) -> Architecture:
+        """The architecture these numbers describe."""
+        encoder = EncoderLayer(self.ffn_dim, self.heads)
+        decoder = DecoderLayer(self.ffn_dim, self.heads, self.heads)
+        return Architecture(
+            self.qkv_dim or self.embed_dim,
+            Encoder(self.embed_dim, (encoder,) * self.encoder_layers),
+            Decoder(self.embed_dim, (decoder,) * self.decoder_layers),
+        )
+
+
+class Evaluate(Section):
+    """How the final models translate, here and by default later."""
+
+    beam: int = Field(default=5, gt=0)
+    """Beam width."""
+    length_penalty: float = Field(default=1.0, ge=0)
+    """Scores are divided by length to this power."""
+    batch: int = Field(default=16, gt=0)
+    """Sentences decoded at once; changes the speed, not the translations."""
+
+
+class Recipe(Section):
+    """Everything a run does, from text to models."""
+
+    name: str
+    """Names the run and its default folder, runs/NAME."""
+    seed: int = Field(default=1, ge=0)
+    """Seed of everything drawn at random."""
+    data: Data
+    """The parallel text."""
+    space: str | dict[str, Any]
+    """The design space: the name of a built-in one, or its choices written out."""
+    super_training: TrainingSettings
+    """Training of the SuperTransformer."""
+    sub_training: TrainingSettings
+    """Final training of the found SubTransformers (see `train.mode`)."""
+    baseline_training: TrainingSettings
+    """Training of the baselines."""
+    device: Device = Device()
+    """Where the model will run."""
+    measure: Measure = Measure()
+    """How latencies are measured."""
+    search: Search = Search()
+    """The search under latency constraints."""
+    train: Train = Train()
+    """Final training."""
+    baselines: list[Baseline] = []
+    """Homogeneous Transformers to compare with."""
+    evaluate: Evaluate = Evaluate()
+    """How the final models translate."""
+
+    @field_validator("name")
+    @classmethod
+    def _check_name(cls, value: str) -> str:
+        return check_name(value)
+
+    @model_validator(mode="after")
+    def _check_model_names(self) -> "Recipe":
+        names = [*RESERVED_NAMES, LATENCIES, *(baseline.name for baseline in self.baselines)]
+        names += [Constraint.parse(text).name for text in self.search.constraints]
+        twice = sorted({name for name in names if names.count(name) > 1})
+        if twice:
+            raise ValueError(f"baselines: {', '.join(twice)} is taken; name it otherwise")
+        return self
+
+
+@dataclass(frozen=True)
+class Constraint:
+    """A latency constraint: a number of milliseconds, or per cent of the largest SubTransformer's latency."""
+
+    text: str
+    value: float
+    relative: bool
+
+    @classmethod
+    def parse(cls, text: str) -> "Constraint":
+        """Read `12.5ms` or `60%`. Raises ValueError."""
+        match = re.fullmatch(r"\s*([0-9]+(?:\.[0-9]*)?)\s*(ms|%)\s*", text)
+        if not match or float(match[1]) <= 0:
+            raise ValueError(f"{text!r} is no latency; write it like 12.5ms, or 60% of the largest's")
+        return cls(f"{match[1]}{match[2]}", float(match[1]), match[2] == "%")
+
+    @property
+    def name(self) -> str:
+        """Names the SubTransformer found under this constraint."""
+        return f"hat-{self.text.replace('%', 'pct')}"
+
+    def milliseconds(self, largest_ms: float) -> float:
+        """The constraint in milliseconds, given the largest SubTransformer's measured latency."""
+        return self.value / 100 * largest_ms if self.relative else self.value
+
+
+def check_name(value: str) -> str:
+    """`value` if it can name a folder. Raises ValueError."""
+    if not NAME.fullmatch(value):
+        raise ValueError(f"{value!r} cannot name a folder; use letters, digits, '.', '_', '+' and '-'")
+    return value

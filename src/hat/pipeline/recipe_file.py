@@ -1,0 +1,155 @@
+"""From a recipe file and `--set` overrides to a Recipe, with errors that name file, line and key."""
+
+import os
+from collections.abc import Sequence
+from copy import deepcopy
+from pathlib import Path
+from typing import Any, get_args
+
+import yaml
+from pydantic import BaseModel, ValidationError
+
+from hat.errors import UserError
+from hat.files import read_yaml, write_text
+from hat.pipeline.recipe import Recipe
+from hat.space import DesignSpace
+from hat.zoo import recipe_names, recipe_text, space
+
+
+def load_recipe(name: str, overrides: Sequence[str] = ()) -> Recipe:
+    """The recipe in the file `name`, or the built-in one called so, with overrides and absolute paths.
+
+    Raises UserError with one line per mistake.
+    """
+    path = Path(name)
+    if path.is_file():
+        return _build(read_yaml(path), overrides, str(path), path.parent)
+    if name in recipe_names():
+        return _build(yaml.safe_load(recipe_text(name)), overrides, f"recipe {name}", Path())
+    if path.suffix in (".yaml", ".yml", ".json") or path.parent != Path():
+        raise UserError(f"{name}: no such recipe file")
+    raise UserError(f"{name}: neither a recipe file nor a built-in recipe ({', '.join(recipe_names())})")
+
+
+def save_recipe(path: Path, recipe: Recipe) -> None:
+    """Write the resolved recipe as YAML that `load_recipe` reads back equal."""
+    write_text(path, yaml.safe_dump(recipe.model_dump(mode="json"), sort_keys=False, allow_unicode=True))
+
+
+def design_space(recipe: Recipe) -> DesignSpace:
+    """The recipe's design space. Raises UserError if it is unknown or impossible."""
+    if isinstance(recipe.space, str):
+        return space(recipe.space)
+    return DesignSpace.from_dict(recipe.space, "space")
+
+
+def _build(value: object, overrides: Sequence[str], where: str, folder: Path) -> Recipe:
+    if not isinstance(value, dict):
+        raise UserError(f"{where}: a recipe is a mapping of sections; `hat recipe demo` prints one")
+    merged = deepcopy(value)
+    for override in overrides:
+        _override(merged, override)
+    try:
+        recipe = Recipe.model_validate(merged)
+    except ValidationError as error:
+        lines = _line_numbers(Path(where)) if Path(where).is_file() else {}
+        raise UserError("\n".join(_explain(error, where, lines))) from error
+    design_space(recipe)
+    root = folder / Path(os.path.expandvars(recipe.data.root)).expanduser()
+    data = recipe.data.model_copy(update={"root": str(root.resolve())})
+    return recipe.model_copy(update={"data": data})
+
+
+def _override(recipe: dict[str, Any], text: str) -> None:
+    """Apply `a.b.c=value`; numbers index lists; the value is YAML. Raises UserError."""
+    path, equals, value = text.partition("=")
+    if not equals or not path.strip():
+        raise UserError(f"--set {text}: write it as key=value, for instance --set super_training.updates=500")
+    *parents, last = path.strip().split(".")
+    node: Any = recipe
+    for key in parents:
+        node = _step_into(node, key, text)
+    try:
+        parsed = yaml.safe_load(value)
+    except yaml.YAMLError as error:
+        raise UserError(f"--set {text}: {value!r} is not a YAML value") from error
+    if isinstance(node, list):
+        node[_index(node, last, text)] = parsed
+    else:
+        node[last] = parsed
+
+
+def _step_into(node: Any, key: str, text: str) -> Any:
+    if isinstance(node, list):
+        inner = node[_index(node, key, text)]
+    else:
+        inner = node.get(key)
+        if inner is None:
+            inner = node[key] = {}
+    if not isinstance(inner, dict | list):
+        raise UserError(f"--set {text}: {key} is {inner!r}, which has no parts")
+    return inner
+
+
+def _index(node: list[Any], key: str, text: str) -> int:
+    if not key.isdecimal() or int(key) >= len(node):
+        raise UserError(f"--set {text}: {key!r} must be a number from 0 to {len(node) - 1}")
+    return int(key)
+
+
+def _explain(error: ValidationError, where: str, lines: dict[tuple[str, ...], int]) -> list[str]:
+    """One line per mistake: file, line if it is in the file, key, what is wrong, what would be right."""
+    explained = []
+    for mistake in error.errors():
+        location = tuple(str(part) for part in mistake["loc"])
+        line = next(
+            (lines[location[:end]] for end in range(len(location), 0, -1) if location[:end] in lines), 0
+        )
+        place = f"{where}:{line}" if line else where
+        known = ", ".join(_section_at(location[:-1]).model_fields) if location else ""
+        match mistake["type"]:
+            case "extra_forbidden":
+                problem = f"unknown key; the known keys are {known}"
+            case "missing":
+                problem = f"missing; this section needs it (its keys are {known})"
+            case "value_error":
+                problem = str(mistake["ctx"]["error"])
+            case _:
+                problem = f"{mistake['msg']}, not {mistake['input']!r}"
+        explained.append(f"{place}: {'.'.join(location) or 'recipe'}: {problem}")
+    return explained
+
+
+def _section_at(location: Sequence[str]) -> type[BaseModel]:
+    """The section of the schema that the key path names."""
+    section: type[BaseModel] = Recipe
+    for key in location:
+        field = section.model_fields.get(key)
+        for kind in _kinds(field.annotation if field else None):
+            section = kind
+    return section
+
+
+def _kinds(annotation: Any) -> list[type[BaseModel]]:
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        return [annotation]
+    return [kind for argument in get_args(annotation) for kind in _kinds(argument)]
+
+
+def _line_numbers(path: Path) -> dict[tuple[str, ...], int]:
+    """Key path → line of the key in the YAML file, from 1."""
+    lines: dict[tuple[str, ...], int] = {}
+
+    def visit(node: yaml.Node | None, prefix: tuple[str, ...]) -> None:
+        if isinstance(node, yaml.MappingNode):
+            for key, value in node.value:
+                lines[(*prefix, str(key.value))] = key.start_mark.line + 1
+                visit(value, (*prefix, str(key.value)))
+        elif isinstance(node, yaml.SequenceNode):
+            for index, value in enumerate(node.value):
+                lines[(*prefix, str(index))] = value.start_mark.line + 1
+                visit(value, (*prefix, str(index)))
+
+    with path.open(encoding="utf-8") as stream:
+        visit(yaml.compose(stream, Loader=yaml.SafeLoader), ())
+    return lines

@@ -1,0 +1,150 @@
+"""Driving the stages of a run: all of them, one of them, or only looking."""
+
+from collections.abc import Collection, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+from hat.errors import UserError
+from hat.hardware import Timer
+from hat.pipeline.context import Context, NotFinished
+from hat.pipeline.costs import StepCost, read_cost
+from hat.pipeline.folder import RECIPE_FILE, check_usable, create_folder, is_run, locked, open_folder
+from hat.pipeline.publish import publish
+from hat.pipeline.recipe import Recipe
+from hat.pipeline.recipe_file import load_recipe, save_recipe
+from hat.pipeline.stages import STAGES
+from hat.pipeline.steps import changes, execute, find, started
+from hat.progress import Progress, silent
+from hat.zoo import recipe_names
+
+
+class Reporter(Protocol):
+    """Whoever tells the user how a run goes on."""
+
+    def say(self, line: str) -> None:
+        """Tell one thing that happened."""
+
+    def working(self, name: str) -> AbstractContextManager[Progress]:
+        """Show the progress of a step while it is worked on."""
+
+
+class Quiet:
+    """The Reporter that shows nothing."""
+
+    def say(self, line: str) -> None:
+        """Nothing."""
+
+    @contextmanager
+    def working(self, name: str) -> Iterator[Progress]:
+        """No progress."""
+        yield silent
+
+
+@dataclass(frozen=True)
+class StepStatus:
+    """How one step stands. `state`: done, unfinished or to do. `changes`: why it will run again."""
+
+    stage: str
+    step: str
+    state: str
+    cost: StepCost
+    changes: tuple[str, ...] = ()
+
+
+def open_run(target: str, run_dir: Path | None = None, overrides: Sequence[str] = ()) -> tuple[Recipe, Path]:
+    """Recipe and folder of a run that is named by its folder, by a recipe file or a recipe's name.
+
+    Raises UserError.
+    """
+    folder = Path(target)
+    if is_run(folder) or (folder.is_dir() and target not in recipe_names()):
+        open_folder(folder)
+        if run_dir and run_dir.resolve() != folder.resolve():
+            raise UserError(f"--run-dir {run_dir}: {folder} is a run folder already")
+        return load_recipe(str(folder / RECIPE_FILE), overrides), folder
+    recipe = load_recipe(target, overrides)
+    root = run_dir or Path("runs") / recipe.name
+    check_usable(root)
+    return recipe, root
+
+
+def run(
+    recipe: Recipe,
+    root: Path,
+    *,
+    stages: Collection[str] = tuple(STAGES),
+    timer: Timer | None = None,
+    reporter: Reporter | None = None,
+) -> None:
+    """Do what is not yet done of `stages`, in the run folder `root`, which is made if need be.
+
+    Raises UserError if a stage needs one that is neither done nor among `stages`, or another
+    process works in the folder.
+    """
+    reporter = reporter or Quiet()
+    check_usable(root)
+    with locked(root):
+        create_folder(root)
+        save_recipe(root / RECIPE_FILE, recipe)
+        context = Context(root, recipe, timer, writable=True)
+        for stage in STAGES:
+            if stage in stages:
+                _work(context, stage, reporter)
+            else:
+                _look(context, stage)
+        if "evaluate" in stages:
+            publish(context, _costs(context))
+
+
+def status(recipe: Recipe, root: Path, *, verify: bool = False) -> list[StepStatus]:
+    """How every step of the run stands. `verify` compares all results with their digests.
+
+    Raises UserError if a result is damaged.
+    """
+    context = Context(root, recipe)
+    found = [entry for stage in STAGES for entry in _look(context, stage)]
+    for outcome in context.outcomes.values() if verify else ():
+        outcome.check(content=True)
+    return found
+
+
+def _work(context: Context, stage: str, reporter: Reporter) -> None:
+    for step in STAGES[stage](context):
+        outcome = find(context.root, step)
+        if outcome:
+            reporter.say(f"{step.name}: done already")
+        else:
+            for change in changes(context.root, step):
+                reporter.say(f"{step.name}: runs again, {change}")
+            with reporter.working(step.name) as progress:
+                outcome = execute(context.root, step, progress)
+        context.outcomes[step.name] = outcome
+
+
+def _costs(context: Context) -> dict[str, StepCost]:
+    """Stage → what the steps behind the current results cost."""
+    costs = dict.fromkeys(STAGES, StepCost())
+    for outcome in context.outcomes.values():
+        stage = outcome.step.split("/", maxsplit=1)[0]
+        costs[stage] += read_cost(outcome.folder)
+    return costs
+
+
+def _look(context: Context, stage: str) -> list[StepStatus]:
+    """The stage's steps as far as they can be told without running anything."""
+    found = []
+    try:
+        for step in STAGES[stage](context):
+            outcome = find(context.root, step)
+            if outcome:
+                context.outcomes[step.name] = outcome
+            state = "unfinished" if started(context.root, step) else "to do"
+            cost = read_cost(step.folder(context.root))
+            why = tuple(changes(context.root, step))
+            found.append(StepStatus(stage, step.name, "done" if outcome else state, cost, why))
+    except NotFinished:
+        if not found:
+            found.append(StepStatus(stage, stage, "to do", StepCost()))
+    return found

@@ -1,0 +1,127 @@
+"""evaluate: the final models scored on the test text and timed together."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from hat.evaluation import score
+from hat.files import read_json, read_text, write_json, write_text
+from hat.hardware import peak_memory
+from hat.pipeline.context import Context
+from hat.pipeline.recipe import LATENCIES
+from hat.pipeline.stages.measure import device_inputs, lengths, measure_on_device, to_dict
+from hat.pipeline.stages.train import ARTEFACT, FinalModel, final_models
+from hat.pipeline.stages.train_super import THREADS
+from hat.pipeline.steps import Outcome, Step
+from hat.progress import Progress
+from hat.runtime import Translator
+
+SCORES, TRANSLATIONS, LATENCY_FILE = "scores.json", "translations.txt", "latencies.json"
+CHUNK_BATCHES = 8
+
+
+def steps(context: Context) -> Iterator[Step]:
+    """One step for the scores of each model, and one that times all of them in the same rounds."""
+    recipe = context.recipe
+    prepared = context.outcome("prepare")
+    models = final_models(context)
+    for model in models:
+        if model.twin:
+            continue
+        trained = context.outcome(model.step)
+        inputs = {
+            "evaluate": recipe.evaluate.model_dump(mode="json", include={"batch"}),
+            "device": recipe.device.model_dump(mode="json", include={"engine"}),
+            "results": {
+                "model": trained.digest_of(ARTEFACT),
+                "test text": prepared.digest_of("test.source.txt", "test.target.txt"),
+            },
+        }
+        run = partial(_score, context, trained)
+        yield Step(score_step(model), inputs, (TRANSLATIONS, SCORES), run)
+    yield _latency_step(context, models)
+
+
+def score_step(model: FinalModel) -> str:
+    """The step that scores a model."""
+    return f"evaluate/{model.twin or model.name}"
+
+
+def _score(context: Context, trained: Outcome, folder: Path, progress: Progress) -> None:
+    text = context.outcome("prepare").folder
+    sources = read_lines(text / "test.source.txt")
+    batch, engine = context.recipe.evaluate.batch, context.recipe.device.engine
+    chunk = batch * CHUNK_BATCHES
+    translated: list[str] = []
+    with Translator.load(trained.folder / ARTEFACT, None, engine, THREADS) as translator:
+        for start in range(0, len(sources), chunk):
+            progress(start, len(sources), "test sentences translated")
+            some = translator.translate(sources[start : start + chunk], batch=batch)
+            translated += map(str, some)
+    write_text(folder / TRANSLATIONS, "".join(f"{line}\n" for line in translated))
+    write_json(folder / SCORES, asdict(score(translated, read_lines(text / "test.target.txt"))))
+
+
+def _latency_step(context: Context, models: Sequence[FinalModel]) -> Step:
+    recipe = context.recipe
+
+    def run(folder: Path, progress: Progress) -> None:
+        distinct = [model for model in models if not model.twin]
+        found = measure_on_device(
+            context,
+            [model.architecture for model in distinct],
+            recipe.measure.verify_rounds,
+            folder,
+            progress,
+            elastic=[model.kind != "baseline" for model in distinct],
+            seed=3,
+        )
+        rows = {
+            model.name: {**to_dict(measurement), "peak_memory_bytes": _memory(context, model)}
+            for model, measurement in zip(distinct, found, strict=True)
+        }
+        write_json(folder / LATENCY_FILE, rows)
+
+    inputs = {
+        **device_inputs(context),
+        "seed": recipe.seed,
+        "space": context.space.to_dict(),
+        "measure": recipe.measure.model_dump(mode="json", include={"warmup", "verify_rounds"}),
+        "models": {model.name: _describe(model) for model in models},
+    }
+    return Step(f"evaluate/{LATENCIES}", inputs, (LATENCY_FILE,), run)
+
+
+def _describe(model: FinalModel) -> dict[str, Any]:
+    return {
+        "architecture": model.architecture.to_dict(),
+        "baseline": model.kind == "baseline",
+        "twin": model.twin,
+    }
+
+
+def _memory(context: Context, model: FinalModel) -> int | None:
+    """Peak memory of a process that only translates; unknown where an injected timer stands for
+    the device."""
+    if context.timer:
+        return None
+    device = context.recipe.device
+    artefact = context.outcome(model.step).folder / ARTEFACT
+    return peak_memory(artefact, device.engine, device.threads, lengths(context), device.beam)
+
+
+def read_lines(path: Path) -> list[str]:
+    """Lines that end at newlines only."""
+    return read_text(path).removesuffix("\n").split("\n")
+
+
+def read_scores(context: Context, model: FinalModel) -> dict[str, Any]:
+    """The scores of an evaluated model."""
+    return dict(read_json(context.outcome(score_step(model)).folder / SCORES))
+
+
+def read_measurements(context: Context) -> dict[str, Any]:
+    """Model name (not of twins) → its measurement and peak memory."""
+    return dict(read_json(context.outcome(f"evaluate/{LATENCIES}").folder / LATENCY_FILE))

@@ -1,0 +1,191 @@
+"""search: under each constraint the best SubTransformer, measured before it is believed.
+
+Predictions propose; measurements decide. The best candidates of the search are measured again, the
+one of lowest loss that meets the constraint is chosen, and a fresh measurement, which took no part
+in choosing, verifies it.
+"""
+
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from hat.architecture import Architecture
+from hat.data import TokenStore, collate, sequential_batches
+from hat.files import digest, write_json
+from hat.hardware import Measurement
+from hat.pipeline.context import Context
+from hat.pipeline.recipe import Constraint
+from hat.pipeline.stages.fit import PREDICTOR, load_predictor
+from hat.pipeline.stages.measure import (
+    LATENCIES,
+    device_inputs,
+    measure_on_device,
+    read_latencies,
+    to_dict,
+)
+from hat.pipeline.stages.train_super import WEIGHTS, load_super, seed_and_threads
+from hat.pipeline.steps import Step
+from hat.progress import Progress
+from hat.search import Candidate, EvolutionSettings, SearchProblem, evolve, random_search
+from hat.training import validation_loss
+from hat.training.precision import uses_bf16
+
+FOUND = "found.json"
+EVOLUTION = frozenset(EvolutionSettings.__dataclass_fields__)
+
+
+def steps(context: Context) -> Iterator[Step]:
+    """One step for each constraint, so another constraint repeats none of the others' work."""
+    recipe = context.recipe
+    losses = _loss_inputs(context)
+    latency = {
+        "measured latencies": context.outcome("measure").digest_of(LATENCIES),
+        "latency predictor": context.outcome("fit").digest_of(PREDICTOR),
+    }
+    device = device_inputs(context)
+    for constraint in map(Constraint.parse, recipe.search.constraints):
+        inputs = {
+            **device,
+            "seed": recipe.seed,
+            "space": context.space.to_dict(),
+            "search": recipe.search.model_dump(mode="json", exclude={"constraints", "validation_sentences"}),
+            "constraint": constraint.text,
+            "measure": recipe.measure.model_dump(mode="json", include={"warmup", "verify_rounds"}),
+            **{key: value for key, value in losses.items() if key != "results"},
+            "results": {**device["results"], **losses["results"], **latency},
+        }
+        run = partial(_run, context, constraint, digest(losses)[:12])
+        yield Step(f"search/{constraint.name}", inputs, (FOUND,), run)
+
+
+def _loss_inputs(context: Context) -> dict[str, Any]:
+    """What decides the loss of a candidate."""
+    recipe = context.recipe
+    return {
+        "search.validation_sentences": recipe.search.validation_sentences,
+        "super_training": recipe.super_training.model_dump(
+            mode="json", include={"batch_tokens", "label_smoothing", "precision"}
+        ),
+        "results": {
+            "validation text": context.outcome("prepare").digest_of("valid"),
+            "SuperTransformer": context.outcome("train-super").digest_of(WEIGHTS),
+        },
+    }
+
+
+def _run(context: Context, constraint: Constraint, losses: str, folder: Path, progress: Progress) -> None:
+    seed_and_threads(context.recipe.seed)
+    settings = EvolutionSettings(**context.recipe.search.model_dump(include=set(EVOLUTION)))
+    seed = context.recipe.seed
+    problem = SearchProblem(
+        context.space,
+        _loss(context),
+        load_predictor(context).predict,
+        constraint.milliseconds(read_latencies(context)[0][1]),
+    )
+    # Searches under all constraints share the losses they know: none is computed twice.
+    memo = context.root / "losses" / losses
+    found = evolve(problem, settings, seed, memo, _between(progress, 0, 0.45))
+    rival = random_search(problem, found.evaluations, seed, memo, _between(progress, 0.45, 0.9))
+    choice = _choose(context, constraint, found.best, folder, _between(progress, 0.9, 1))
+    result = {
+        "constraint": {"text": constraint.text, "milliseconds": problem.constraint_ms},
+        **choice,
+        "evolution": found.to_dict(),
+        "random": rival.to_dict(),
+    }
+    write_json(folder / FOUND, result)
+
+
+def _loss(context: Context) -> Callable[[Architecture], float]:
+    """Validation loss with inherited weights, on the first sentences of the validation text."""
+    recipe = context.recipe
+    settings = recipe.super_training
+    network = load_super(context, settings).eval()
+    store = TokenStore.open(context.outcome("prepare").folder / "valid")
+    wanted = recipe.search.validation_sentences
+    groups = [rows[rows < wanted] for rows in sequential_batches(store, settings.batch_tokens)]
+    batches = [collate(store, rows) for rows in groups if len(rows)]
+
+    def loss(architecture: Architecture) -> float:
+        with torch.autocast("cpu", torch.bfloat16, enabled=uses_bf16(settings)):
+            lent = partial(network, architecture)
+            return validation_loss(lent, batches, settings.label_smoothing)
+
+    return loss
+
+
+def _choose(
+    context: Context,
+    constraint: Constraint,
+    candidates: Sequence[Candidate],
+    folder: Path,
+    progress: Progress,
+) -> dict[str, Any]:
+    """Re-measure candidates, best first, until one meets the constraint twice."""
+    rounds, group = context.recipe.measure.verify_rounds, context.recipe.search.remeasure
+    measured: list[tuple[Candidate, Measurement]] = []
+    verified: list[tuple[Candidate, Measurement, Measurement]] = []
+    for start in range(0, len(candidates), group):
+        some = candidates[start : start + group]
+        again = measure_on_device(
+            context,
+            [candidate.architecture for candidate in some],
+            rounds,
+            folder / f"measured-{start}",
+            progress,
+            seed=1,
+        )
+        fresh = list(zip(some, again, strict=True))
+        measured += fresh
+        for candidate, measurement in fresh:
+            if _meets(constraint, measurement):
+                place = folder / f"verified-{len(verified)}"
+                (second,) = measure_on_device(
+                    context, [candidate.architecture], rounds, place, progress, seed=2
+                )
+                verified.append((candidate, measurement, second))
+                if _meets(constraint, second):
+                    return _report(verified[-1], True, measured, len(verified))
+    if not verified:
+        candidate, measurement = min(measured, key=lambda pair: pair[1].latency_ms)
+        return _report((candidate, measurement, measurement), False, measured, 0)
+    fastest = min(verified, key=lambda triple: triple[2].latency_ms)
+    return _report(fastest, False, measured, len(verified))
+
+
+def _meets(constraint: Constraint, measurement: Measurement) -> bool:
+    """A relative constraint refers to the largest SubTransformer as timed in the same rounds, which
+    keeps a machine that has become slower or faster since from deciding."""
+    return measurement.latency_ms <= constraint.milliseconds(measurement.reference_ms)
+
+
+def _report(
+    chosen: tuple[Candidate, Measurement, Measurement],
+    verified: bool,
+    measured: Sequence[tuple[Candidate, Measurement]],
+    verifications: int,
+) -> dict[str, Any]:
+    candidate, measurement, verification = chosen
+    return {
+        "architecture": candidate.architecture.to_dict(),
+        "loss": candidate.loss,
+        "predicted_ms": candidate.latency_ms,
+        "measured_ms": measurement.latency_ms,
+        "verified_ms": verification.latency_ms,
+        "verified": verified,
+        "verifications": verifications,
+        "measured": [
+            {"loss": one.loss, "predicted_ms": one.latency_ms, **to_dict(found)} for one, found in measured
+        ],
+    }
+
+
+def _between(progress: Progress, start: float, end: float) -> Progress:
+    def part(done: float, total: float, note: str) -> None:
+        progress(start + (end - start) * done / max(total, 1), 1, note)
+
+    return part

@@ -1,0 +1,151 @@
+"""train: the final weights of all models that are compared, each exported as an artefact."""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from hat import __version__
+from hat.architecture import Architecture
+from hat.export import export
+from hat.files import read_json
+from hat.model import Transformer
+from hat.pipeline.context import Context
+from hat.pipeline.recipe import RESERVED_NAMES, Constraint
+from hat.pipeline.stages.search import FOUND
+from hat.pipeline.stages.train_super import (
+    WEIGHTS,
+    dropout,
+    load_super,
+    open_stores,
+    seed_and_threads,
+    training_inputs,
+)
+from hat.pipeline.steps import Step
+from hat.progress import Progress
+from hat.runtime import DecodeOptions, is_artefact
+from hat.training import SubTrainee, TrainingSettings, train
+
+ARTEFACT = "artefact"
+TRAINING = "training.json"
+# The longest translation, from its source's length: far above any real one, and a bound on what a
+# badly trained model can babble.
+MAX_LENGTH_FACTOR, MAX_LENGTH_OFFSET = 2.0, 20
+
+
+@dataclass(frozen=True)
+class FinalModel:
+    """A model of the comparison. `kind`: baseline, found (under a constraint) or inherited (the
+    ends of the design space with the SuperTransformer's weights, for reference). `twin`: the
+    earlier model of the same architecture and training, which it shares all files with.
+    """
+
+    name: str
+    kind: str
+    architecture: Architecture
+    twin: str | None = None
+    found: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def step(self) -> str:
+        """The step that trains it."""
+        return f"train/{self.twin or self.name}"
+
+
+def final_models(context: Context) -> list[FinalModel]:
+    """All models of the comparison: baselines, found SubTransformers, references."""
+    recipe = context.recipe
+    models = [FinalModel(baseline.name, "baseline", baseline.architecture()) for baseline in recipe.baselines]
+    first: dict[Architecture, str] = {}
+    for constraint in map(Constraint.parse, recipe.search.constraints):
+        path = context.outcome(f"search/{constraint.name}").folder / FOUND
+        found = read_json(path)
+        architecture = Architecture.from_dict(found["architecture"], str(path))
+        twin = first.get(architecture)
+        models.append(FinalModel(constraint.name, "found", architecture, twin, found))
+        first.setdefault(architecture, constraint.name)
+    largest, smallest = RESERVED_NAMES
+    models.append(FinalModel(largest, "inherited", context.space.largest()))
+    models.append(FinalModel(smallest, "inherited", context.space.smallest()))
+    return models
+
+
+def steps(context: Context) -> Iterator[Step]:
+    """One step for each model, so another baseline trains nothing else again."""
+    recipe = context.recipe
+    prepared = context.outcome("prepare")
+    for model in final_models(context):
+        settings = _settings(context, model)
+        inherits = model.kind == "inherited" or (model.kind == "found" and recipe.train.mode == "fine-tune")
+        inputs: dict[str, Any] = {
+            "seed": recipe.seed,
+            "architecture": model.architecture.to_dict(),
+            "data": recipe.data.model_dump(mode="json", include={"source_language", "target_language"}),
+            "evaluate": recipe.evaluate.model_dump(mode="json", include={"beam", "length_penalty"}),
+            "results": {"prepared text": prepared.digest_of("train", "valid", "tokenizer")},
+        }
+        if settings:
+            section = "sub_training" if model.kind == "found" else "baseline_training"
+            inputs[section] = training_inputs(settings)
+        if model.kind == "found":
+            inputs["train"] = recipe.train.model_dump(mode="json")
+        if inherits:
+            super_weights = context.outcome("train-super").digest_of(WEIGHTS)
+            inputs["results"]["SuperTransformer"] = super_weights
+        if model.twin is None:
+            outputs = (ARTEFACT, TRAINING) if settings else (ARTEFACT,)
+            run = partial(_run, context, model, settings, inherits)
+            yield Step(model.step, inputs, outputs, run)
+
+
+def _settings(context: Context, model: FinalModel) -> TrainingSettings | None:
+    recipe = context.recipe
+    return {"found": recipe.sub_training, "baseline": recipe.baseline_training}.get(model.kind)
+
+
+def _run(
+    context: Context,
+    model: FinalModel,
+    settings: TrainingSettings | None,
+    inherits: bool,
+    folder: Path,
+    progress: Progress,
+) -> None:
+    # Saved whole and last, so it tells that all is done, even to a process started after a kill.
+    if is_artefact(folder / ARTEFACT):
+        return (folder / WEIGHTS).unlink(missing_ok=True)
+    recipe = context.recipe
+    prepared = context.outcome("prepare")
+    seed_and_threads(recipe.seed)
+    network = _initial(context, model, settings, inherits)
+    provenance: dict[str, Any] = {"hat": __version__, "run": recipe.name, "model": model.name}
+    if settings:
+        text, valid = open_stores(prepared)
+        result = train(SubTrainee(network), text, valid, settings, folder, recipe.seed, progress)
+        provenance |= {"validation_loss": result.loss, "updates": result.updates}
+    provenance["data"] = prepared.digest_of("train", "valid", "tokenizer")
+    export(
+        network,
+        folder / ARTEFACT,
+        tokenizer_folder=prepared.folder / "tokenizer",
+        languages=(recipe.data.source_language, recipe.data.target_language),
+        decode=DecodeOptions(
+            recipe.evaluate.beam,
+            recipe.evaluate.length_penalty,
+            max_length_factor=MAX_LENGTH_FACTOR,
+            max_length_offset=MAX_LENGTH_OFFSET,
+        ),
+        provenance=provenance,
+    )
+    return (folder / WEIGHTS).unlink(missing_ok=True)  # a second copy would only take room
+
+
+def _initial(
+    context: Context, model: FinalModel, settings: TrainingSettings | None, inherits: bool
+) -> Transformer:
+    settings = settings or context.recipe.super_training
+    if inherits:
+        return load_super(context, settings).extract(model.architecture)
+    config = context.model_config(model.architecture, elastic=model.kind != "baseline")
+    return Transformer(config, dropout(settings))

@@ -1,0 +1,80 @@
+"""train-super: one SuperTransformer, whose weights every SubTransformer borrows."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import torch
+
+from hat.data import TokenStore
+from hat.model import Dropout, SuperTransformer
+from hat.pipeline.context import Context
+from hat.pipeline.steps import Outcome, Step
+from hat.progress import Progress
+from hat.training import SuperTrainee, TrainingSettings, UniformSampling, train
+from hat.training.checkpoint import load_tensors, load_weights
+
+NAME = "train-super"
+WEIGHTS = "model.safetensors"
+OUTPUTS = (WEIGHTS, "training.json")
+# As the process started: all cores, unless OMP_NUM_THREADS says otherwise.
+THREADS = torch.get_num_threads()
+
+
+def steps(context: Context) -> Iterator[Step]:
+    """One step; it depends on training and validation text, not on the test set."""
+    recipe = context.recipe
+    prepared = context.outcome("prepare")
+
+    def run(folder: Path, progress: Progress) -> None:
+        seed_and_threads(recipe.seed)
+        network = _network(context, recipe.super_training)
+        trainee = SuperTrainee(network, UniformSampling(context.space, recipe.seed), context.space.smallest())
+        text, valid = open_stores(prepared)
+        train(trainee, text, valid, recipe.super_training, folder, recipe.seed, progress)
+
+    inputs = {
+        "seed": recipe.seed,
+        "super_training": training_inputs(recipe.super_training),
+        "space": context.space.to_dict(),
+        "data": {"vocabulary": {"joint": recipe.data.vocabulary.joint}},
+        "results": {"prepared text": prepared.digest_of("train", "valid")},
+    }
+    yield Step(NAME, inputs, OUTPUTS, run)
+
+
+def open_stores(prepared: Outcome) -> tuple[TokenStore, TokenStore]:
+    """Training and validation text."""
+    return TokenStore.open(prepared.folder / "train"), TokenStore.open(prepared.folder / "valid")
+
+
+def training_inputs(settings: TrainingSettings) -> dict[str, object]:
+    """What of the settings decides the result: not how often a checkpoint is written."""
+    return settings.model_dump(mode="json", exclude={"checkpoint_every"})
+
+
+def seed_and_threads(seed: int) -> None:
+    """Make what follows the same whatever this process did before.
+
+    Initial weights come from the seed; the thread count, which engines change, decides the order
+    of sums.
+    """
+    torch.manual_seed(seed)
+    torch.set_num_threads(THREADS)
+
+
+def load_super(context: Context, settings: TrainingSettings) -> SuperTransformer:
+    """The trained SuperTransformer; its extracted SubTransformers get the dropout of `settings`."""
+    path = context.outcome(NAME).folder / WEIGHTS
+    network = _network(context, settings)
+    load_weights(path, network.largest, load_tensors(path)[0])
+    return network
+
+
+def _network(context: Context, settings: TrainingSettings) -> SuperTransformer:
+    config = context.model_config(context.space.largest())
+    return SuperTransformer(config, dropout(settings))
+
+
+def dropout(settings: TrainingSettings) -> Dropout:
+    """The dropout probabilities of a training."""
+    return Dropout(settings.dropout, settings.attention_dropout)

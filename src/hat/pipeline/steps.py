@@ -1,0 +1,184 @@
+"""A stage is made of steps: pure functions of their inputs that resume where they were killed.
+
+A step works in `RUN/steps/<name>/<key>/`, where the key is a digest of its inputs. It may keep
+partial state there; `manifest.json`, written last, makes the folder finished for good. A changed
+recipe gives another key, so older results stay and changing back reuses them.
+"""
+
+import json
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from hat.errors import HatError, UserError
+from hat.files import check_keys, digest, file_digest, read_json, write_json
+from hat.pipeline.costs import CostMeter, read_cost
+from hat.progress import Progress
+
+MANIFEST = "manifest.json"
+MANIFEST_FORMAT = 1
+MANIFEST_KEYS = ("format", "step", "inputs", "outputs")
+
+
+@dataclass(frozen=True)
+class Step:
+    """One piece of work.
+
+    `inputs`: JSON-like, everything that decides the result (settings under their recipe names,
+    upstream results as digests under `results`). `outputs`: the files and folders in the step's
+    folder that are the result, the same bytes however often it was interrupted; what else it leaves
+    there (logs, times) is no part of it. `run(folder, progress)` does the work, or goes on with it.
+    """
+
+    name: str
+    inputs: Mapping[str, Any]
+    outputs: tuple[str, ...]
+    run: Callable[[Path, Progress], None]
+
+    @property
+    def key(self) -> str:
+        """Names the step's folder: twelve hexadecimal digits of the digest of its inputs."""
+        return digest(self.inputs)[:12]
+
+    def folder(self, root: Path) -> Path:
+        """Where the step works, under the run folder `root`."""
+        return root / "steps" / self.name / self.key
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """A finished step: its folder and what its manifest says of each output file."""
+
+    step: str
+    folder: Path
+    files: Mapping[str, Mapping[str, Any]]
+
+    def digest_of(self, *names: str) -> str:
+        """Digest of the content of some output files or folders: what a later step depends on."""
+        chosen = {
+            file: entry["sha256"]
+            for file, entry in self.files.items()
+            if file in names or file.startswith(tuple(f"{name}/" for name in names))
+        }
+        if not chosen:
+            raise HatError(f"{self.folder}: its manifest names none of {', '.join(names)}")
+        return digest(chosen)
+
+    def check(self, *, content: bool = False) -> None:
+        """Compare the files' sizes (or, with `content`, their digests) with the manifest.
+
+        Raises UserError naming the first file that is missing or damaged.
+        """
+        for name, entry in self.files.items():
+            path = self.folder / name
+            if not path.is_file():
+                raise UserError(f"{path}: missing; delete {self.folder} to make it again")
+            size = path.stat().st_size
+            if size != entry["bytes"]:
+                raise UserError(
+                    f"{path}: {size} bytes, but the manifest says {entry['bytes']}: damaged; "
+                    f"delete {self.folder} to make it again"
+                )
+            if content and file_digest(path) != entry["sha256"]:
+                raise UserError(
+                    f"{path}: not the content the manifest names: damaged; "
+                    f"delete {self.folder} to make it again"
+                )
+
+
+def find(root: Path, step: Step) -> Outcome | None:
+    """The step's outcome if it is finished, else None. Raises UserError if its files are damaged."""
+    folder = step.folder(root)
+    if not (folder / MANIFEST).exists():
+        return None
+    outcome = _read(folder)
+    outcome.check()
+    return outcome
+
+
+def execute(root: Path, step: Step, progress: Progress) -> Outcome:
+    """Run the step, or go on with it, and finish it with a manifest; a finished one is only found."""
+    finished = find(root, step)
+    if finished:
+        return finished
+    folder = step.folder(root)
+    folder.mkdir(parents=True, exist_ok=True)
+    with CostMeter(folder) as meter:
+        step.run(folder, meter.watch(progress))
+    manifest = {
+        "format": MANIFEST_FORMAT,
+        "step": step.name,
+        "inputs": step.inputs,
+        "outputs": _describe(folder, step),
+    }
+    write_json(folder / MANIFEST, manifest)
+    return _read(folder)
+
+
+def started(root: Path, step: Step) -> bool:
+    """True if the step has left something behind but no manifest yet."""
+    folder = step.folder(root)
+    return folder.is_dir() and not (folder / MANIFEST).exists() and any(folder.iterdir())
+
+
+def changes(root: Path, step: Step) -> list[str]:
+    """How the step's inputs differ from those of its most recently finished run, one line each.
+
+    Empty if it has never been finished, or is finished now.
+    """
+    home = root / "steps" / step.name
+    folders = [path.parent for path in home.glob(f"*/{MANIFEST}")]
+    if not folders or step.folder(root) in folders:
+        return []
+    latest = max(folders, key=lambda folder: (read_cost(folder).finished, folder.name))
+    before = dict(_flatten(read_json(latest / MANIFEST)["inputs"]))
+    after = dict(_flatten(json.loads(json.dumps(step.inputs))))
+    return [
+        _change(name, before.get(name), after.get(name))
+        for name in sorted(before | after)
+        if before.get(name) != after.get(name)
+    ]
+
+
+def _read(folder: Path) -> Outcome:
+    path = folder / MANIFEST
+    manifest = check_keys(read_json(path), MANIFEST_KEYS, str(path))
+    if manifest["format"] != MANIFEST_FORMAT:
+        raise UserError(f"{path}: format {manifest['format']}, but this version reads {MANIFEST_FORMAT}")
+    return Outcome(manifest["step"], folder, manifest["outputs"])
+
+
+def _describe(folder: Path, step: Step) -> dict[str, dict[str, Any]]:
+    described: dict[str, dict[str, Any]] = {}
+    for output in step.outputs:
+        path = folder / output
+        if not path.exists():
+            raise HatError(f"{step.name}: finished without writing {path}")
+        files = sorted(file for file in path.rglob("*") if file.is_file()) if path.is_dir() else [path]
+        for file in files:
+            name = file.relative_to(folder).as_posix()
+            described[name] = {"bytes": file.stat().st_size, "sha256": file_digest(file)}
+    return described
+
+
+def _flatten(value: object, prefix: str = "") -> Iterator[tuple[str, object]]:
+    if isinstance(value, dict) and value:
+        for key, inner in value.items():
+            yield from _flatten(inner, f"{prefix}.{key}" if prefix else str(key))
+    else:
+        yield prefix, value
+
+
+def _change(name: str, before: object, after: object) -> str:
+    section, _, rest = name.partition(".")
+    if section == "results":
+        return f"the {rest} changed"
+    if section == "text" and before and after:
+        return f"the text of {rest} changed"
+    return f"{name} {_short(before)} -> {_short(after)}"
+
+
+def _short(value: object) -> str:
+    text = "none" if value is None else json.dumps(value, ensure_ascii=False)
+    return text if len(text) <= 60 else f"{text[:57]}..."

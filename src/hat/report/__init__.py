@@ -1,0 +1,6 @@
+"""What a run found, as tables for people. Reads results only."""
+
+from hat.report.show import print_report, print_status
+from hat.report.tables import Table, to_markdown
+
+__all__ = ["Table", "print_report", "print_status", "to_markdown"]

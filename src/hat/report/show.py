@@ -1,0 +1,106 @@
+"""Reports on a terminal."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Protocol
+
+import rich.box
+import rich.table
+from rich.console import Console
+
+from hat.files import read_json
+from hat.report.tables import (
+    Table,
+    clock,
+    costs_table,
+    models_table,
+    next_lines,
+    sample_lines,
+)
+
+# A pipe has no width; a table wrapped at 80 columns is hard to read and to cut.
+PIPE_WIDTH = 160
+
+
+class Cost(Protocol):
+    """What a step cost."""
+
+    @property
+    def wall_seconds(self) -> float: ...
+
+    @property
+    def device_seconds(self) -> float: ...
+
+
+class Status(Protocol):
+    """How a step stands."""
+
+    @property
+    def stage(self) -> str: ...
+
+    @property
+    def step(self) -> str: ...
+
+    @property
+    def state(self) -> str: ...
+
+    @property
+    def cost(self) -> Any: ...
+
+    @property
+    def changes(self) -> Sequence[str]: ...
+
+
+def print_report(root: Path) -> None:
+    """Print the report of a finished run to standard output."""
+    report = read_json(root / "report.json")
+    console = _console()
+    for table in (models_table(report), costs_table(report)):
+        _print_table(console, table)
+    _print_lines(console, "Sample translations", sample_lines(report))
+    _print_lines(console, "Next", next_lines(report))
+
+
+def print_status(root: Path, steps: Sequence[Status]) -> None:
+    """Print what is done, what it cost and what is next to standard output."""
+    rows = tuple(
+        (
+            step.step,
+            step.state,
+            clock(step.cost.wall_seconds),
+            f"{step.cost.device_seconds / 3600:.3f}",
+            "; ".join(step.changes),
+        )
+        for step in steps
+    )
+    columns = ("step", "state", "wall time", "device hours", "changed since it was done")
+    console = _console()
+    _print_table(console, Table(str(root), columns, rows))
+    waiting = [step for step in steps if step.state != "done"]
+    if waiting:
+        todo = f"next: {waiting[0].step}; `hat {waiting[0].stage} {root}` alone, or `hat run {root}`"
+    else:
+        todo = f"all done; `hat translate {root}` translates, {root / 'report.md'} tells the results"
+    console.print(todo, markup=False)
+
+
+def _print_table(console: Console, table: Table) -> None:
+    drawn = rich.table.Table(title=table.title, title_justify="left", box=rich.box.SIMPLE_HEAD)
+    for index, column in enumerate(table.columns):
+        drawn.add_column(column, justify="right" if index else "left", overflow="fold")
+    for row in table.rows:
+        drawn.add_row(*row)
+    console.print(drawn)
+    for note in table.notes:
+        console.print(f"  {note}", markup=False)
+
+
+def _print_lines(console: Console, title: str, lines: Sequence[str]) -> None:
+    console.print(f"\n{title}", style="italic")
+    for line in lines:
+        console.print(f"  {line}", markup=False)
+
+
+def _console() -> Console:
+    console = Console(highlight=False)
+    return console if console.is_terminal else Console(highlight=False, width=PIPE_WIDTH)

@@ -1,0 +1,175 @@
+"""The tables of a report, as plain rows of text: the same for terminal and Markdown.
+
+A report is the content of a run's report.json.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+Report = Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class Table:
+    """`notes` are the sentences below it. All columns but the first hold numbers."""
+
+    title: str
+    columns: tuple[str, ...]
+    rows: tuple[tuple[str, ...], ...]
+    notes: tuple[str, ...] = ()
+
+
+MODEL_COLUMNS = (
+    "model",
+    "latency ms",
+    "memory MB",
+    "parameters",
+    "without emb.",
+    "artefact MB",
+    "BLEU",
+    "chrF",
+    "speed-up",
+    "compression",
+    "constraint",
+)
+
+
+def models_table(report: Report) -> Table:
+    """All models compared: baselines, found SubTransformers, references with inherited weights."""
+    models = report["models"]
+    slowest = slowest_model(models)
+    rows = tuple(_model_row(model, slowest, report["default"]) for model in models)
+    first = models[0]
+    notes = [
+        f"speed-up and compression (artefact bytes, embeddings included): against {slowest['name']}",
+        "latency: median ± interquartile range of a whole decode, all models timed in the same rounds",
+        f"BLEU: {first['bleu_signature']}",
+        f"chrF: {first['chrf_signature']}",
+        "* translates by default; --model NAME takes another",
+        *(_found_note(model) for model in models if model["kind"] == "found"),
+        _predictor_note(report["predictor"]),
+    ]
+    if any(model["noise"] > 0.1 for model in models):
+        notes.append("the machine was unsteady while latencies were measured; measure again when idle")
+    return Table("Models", MODEL_COLUMNS, rows, tuple(notes))
+
+
+def slowest_model(models: Sequence[Mapping[str, Any]]) -> Mapping[str, Any]:
+    """The slowest baseline; where there is none, the slowest model."""
+    baselines = [model for model in models if model["kind"] == "baseline"]
+    return max(baselines or models, key=lambda model: float(model["latency_ms"]))
+
+
+def costs_table(report: Report) -> Table:
+    """What each stage cost."""
+    costs = report["costs"]
+    rows = [_cost_row(stage, cost) for stage, cost in costs.items()]
+    total = {key: sum(cost[key] for cost in costs.values()) for key in ("wall_seconds", "device_seconds")}
+    return Table(
+        "Costs",
+        ("stage", "wall time", "device hours"),
+        (*rows, _cost_row("total", total)),
+        ("device hours: processor time summed over the cores",),
+    )
+
+
+def sample_lines(report: Report) -> list[str]:
+    """Some test sentences with reference and translation."""
+    lines = []
+    for sample in report["samples"]:
+        lines += [f"{name:>11}: {sample[name]}" for name in ("source", "reference", "translation")]
+        lines.append("")
+    return lines[:-1]
+
+
+def next_lines(report: Report) -> list[str]:
+    """Where the run lies and what to do next."""
+    folder = report["folder"]
+    return [
+        f"run folder: {folder}",
+        f"hat translate {folder} --interactive",
+        f"hat status {folder}",
+        f"hat run {folder} --set search.constraints=[40%]",
+        "hat recipe multi30k > my.yaml",
+    ]
+
+
+def to_markdown(report: Report) -> str:
+    """The whole report as Markdown."""
+    parts = [f"# {report['run']}"]
+    parts += [_markdown_table(table) for table in (models_table(report), costs_table(report))]
+    parts.append("## Sample translations\n\n```\n" + "\n".join(sample_lines(report)) + "\n```")
+    parts.append("## Next\n\n```\n" + "\n".join(next_lines(report)) + "\n```")
+    return "\n\n".join(parts) + "\n"
+
+
+def _markdown_table(table: Table) -> str:
+    lines = [
+        f"## {table.title}",
+        "",
+        "| " + " | ".join(table.columns) + " |",
+        "| --- |" + " ---: |" * (len(table.columns) - 1),
+        *("| " + " | ".join(row) + " |" for row in table.rows),
+        "",
+        *(f"- {note}" for note in table.notes),
+    ]
+    return "\n".join(lines)
+
+
+def _model_row(model: Mapping[str, Any], slowest: Mapping[str, Any], default: str) -> tuple[str, ...]:
+    memory = model["peak_memory_bytes"]
+    inherited = " (inherited weights)" if model["kind"] == "inherited" else ""
+    return (
+        model["name"] + ("*" if model["name"] == default else "") + inherited,
+        f"{model['latency_ms']:.1f} ± {model['latency_iqr_ms']:.1f}",
+        "–" if memory is None else f"{memory / 1e6:.0f}",
+        f"{model['parameters_with_embeddings'] / 1e6:.2f}M",
+        f"{model['parameters'] / 1e6:.2f}M",
+        f"{model['artefact_bytes'] / 1e6:.1f}",
+        f"{model['bleu']:.1f}",
+        f"{model['chrf']:.1f}",
+        f"{slowest['latency_ms'] / model['latency_ms']:.2f}×",
+        f"{slowest['artefact_bytes'] / model['artefact_bytes']:.2f}×",
+        _constraint(model),
+    )
+
+
+def _constraint(model: Mapping[str, Any]) -> str:
+    if not model["constraint"]:
+        return ""
+    return f"{_limit(model['constraint'])} {'met' if model['verified'] else 'NOT MET'}"
+
+
+def _limit(constraint: Mapping[str, Any]) -> str:
+    text, milliseconds = constraint["text"], constraint["milliseconds"]
+    return f"{text} = {milliseconds:.1f} ms" if text.endswith("%") else str(text)
+
+
+def _found_note(model: Mapping[str, Any]) -> str:
+    told = "verified by a fresh measurement" if model["verified"] else "NO candidate met the constraint"
+    return (
+        f"{model['name']}: {told}: predicted {model['predicted_ms']:.1f} ms, measured "
+        f"{model['measured_ms']:.1f}, verified {model['verified_ms']:.1f}; loss with inherited "
+        f"weights {model['inherited_loss']:.3f}, of random search with the same "
+        f"{model['evaluations']} evaluations {model['random_search_loss']:.3f}"
+    )
+
+
+def _predictor_note(report: Mapping[str, Any]) -> str:
+    return (
+        f"latency predictor: held-out error {report['mape']:.1f}% "
+        f"({report['mape_low']:.1f} to {report['mape_high']:.1f}), linear baseline "
+        f"{report['linear_mape']:.1f}%, {report['samples']} architectures measured"
+    )
+
+
+def _cost_row(name: str, cost: Mapping[str, Any]) -> tuple[str, ...]:
+    return name, clock(cost["wall_seconds"]), f"{cost['device_seconds'] / 3600:.3f}"
+
+
+def clock(seconds: float) -> str:
+    """`h:mm:ss`."""
+    minutes, left = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02}:{left:02}"
