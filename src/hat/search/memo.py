@@ -1,0 +1,71 @@
+"""The losses that are known, durable: one line of JSON per evaluated architecture."""
+
+import json
+from collections.abc import Callable
+from math import isfinite
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+from hat.architecture import Architecture
+from hat.errors import HatError, UserError
+from hat.files import check_keys
+
+
+class Memo:
+    """Losses by architecture, appended to a file as they come. Use as a context manager.
+
+    Every loss reaches the operating system before the next evaluation starts, so a killed process
+    loses only the one under way. A last line cut short is removed and evaluated again. Raises
+    UserError naming path and line where the file holds anything else.
+    """
+
+    def __init__(self, path: Path) -> None:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        self._losses = _read(path)
+        self._stream = path.open("ab")
+
+    def __enter__(self) -> "Memo":
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._stream.close()
+
+    def loss(self, architecture: Architecture, evaluate: Callable[[Architecture], float]) -> float:
+        """The known loss, or else that of `evaluate`. Raises HatError if it is not finite."""
+        if architecture not in self._losses:
+            loss = float(evaluate(architecture))
+            if not isfinite(loss):
+                raise HatError(
+                    f"the loss of architecture {architecture.short_hash()} is {loss}; "
+                    "the SuperTransformer may have diverged"
+                )
+            line = json.dumps({"architecture": architecture.to_dict(), "loss": loss})
+            self._stream.write(line.encode() + b"\n")
+            self._stream.flush()
+            self._losses[architecture] = loss
+        return self._losses[architecture]
+
+
+def _read(path: Path) -> dict[Architecture, float]:
+    content = path.read_bytes() if path.exists() else b""
+    whole = content.rfind(b"\n") + 1
+    if whole < len(content):
+        with path.open("r+b") as stream:
+            stream.truncate(whole)
+    lines = content[:whole].splitlines()
+    return dict(_parse(line, f"{path}:{number}") for number, line in enumerate(lines, start=1))
+
+
+def _parse(line: bytes, where: str) -> tuple[Architecture, float]:
+    try:
+        value: Any = json.loads(line)
+    except ValueError as error:
+        raise UserError(f"{where}: not a line of evaluated losses; delete the file") from error
+    row = check_keys(value, ("architecture", "loss"), where)
+    return Architecture.from_dict(row["architecture"], where), float(row["loss"])

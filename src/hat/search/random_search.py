@@ -1,0 +1,46 @@
+"""Random search: what as many evaluations find without evolution."""
+
+import random
+from pathlib import Path
+
+from hat.architecture import Architecture
+from hat.progress import Progress, silent
+from hat.search.evolution import MEMO_FILE
+from hat.search.feasible import check_reachable, draw_feasible
+from hat.search.memo import Memo
+from hat.search.problem import Candidate, SearchProblem, best_of
+from hat.search.result import KEPT, Iteration, SearchResult
+
+# Draws for each candidate wanted: uniform sampling seldom meets a tight constraint.
+TRIES = 200
+STEP = 100
+
+
+def random_search(
+    problem: SearchProblem,
+    budget: int,
+    seed: int,
+    folder: Path,
+    progress: Progress = silent,
+) -> SearchResult:
+    """Evaluate `budget` distinct feasible architectures drawn uniformly; history every 100.
+
+    Shares `evaluated.jsonl` in `folder` with `evolve`, so an architecture both come upon is
+    evaluated once but counted by each. Evaluates fewer when so few meet the constraint that
+    200 draws for each do not find them. Raises UserError when none meets it.
+    """
+    _, lowest = check_reachable(problem, seed)
+    rng = random.Random(f"random {seed}")
+    drawn = draw_feasible(problem, lambda: problem.space.sample(rng), budget, TRIES)
+    scored: dict[Architecture, Candidate] = {}
+    history: list[Iteration] = []
+    with Memo(folder / MEMO_FILE) as memo:
+        for number, (one, latency) in enumerate(drawn.items(), start=1):
+            progress(number - 1, budget, "random search")
+            scored[one] = Candidate(one, memo.loss(one, problem.loss), latency)
+            if number % STEP == 0 or number == len(drawn):
+                best = best_of(scored.values(), 1)[0]
+                history.append(Iteration(number, best.loss, best.latency_ms))
+    progress(budget, budget, f"{len(drawn)} architectures evaluated")
+    best_kept = best_of(scored.values(), KEPT)
+    return SearchResult("random", problem.constraint_ms, lowest, len(scored), best_kept, tuple(history))
