@@ -28,9 +28,9 @@ class DecodeOptions:
     beam: int = 5
     length_penalty: float = 1.0
     nbest: int = 1
-    min_length: int = 1
+    min_length: int = 2
     max_length_factor: float = 0.0
-    max_length_offset: int = 200
+    max_length_offset: int = 201
 
     def __post_init__(self) -> None:
         for field in fields(self):

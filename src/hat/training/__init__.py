@@ -1,6 +1,6 @@
 """Training: the loop, its settings, sampling strategies, losses, schedules, checkpoints."""
 
-from hat.training.loop import Stopped, SubTrainee, SuperTrainee, TrainingResult, train
+from hat.training.loop import Stopped, SubTrainee, SuperTrainee, Trainee, TrainingResult, train
 from hat.training.loss import label_smoothed_loss, validation_loss
 from hat.training.sampling import UniformSampling
 from hat.training.settings import TrainingSettings
@@ -9,6 +9,7 @@ __all__ = [
     "Stopped",
     "SubTrainee",
     "SuperTrainee",
+    "Trainee",
     "TrainingResult",
     "TrainingSettings",
     "UniformSampling",

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from functools import partial
-from math import isfinite, log
+from math import isfinite, log, sqrt
 from pathlib import Path
 from types import FrameType
 from typing import Any, Protocol
@@ -41,6 +41,7 @@ CHECKPOINT, MODEL, SUMMARY, LOG = (
     "training.json",
     "log.jsonl",
 )
+BETAS, EPSILON = (0.9, 0.98), 1e-8
 
 
 class Stopped(HatError):
@@ -219,6 +220,8 @@ def apply_gradients(
     norm = float(nn.utils.clip_grad_norm_(parameters, limit))
     for group in optimizer.param_groups:
         group["lr"] = learning_rate(update, settings)
+        # As published (REFERENCE item 16), epsilon joins the root of v before the bias correction.
+        group["eps"] = EPSILON / sqrt(1 - BETAS[1] ** (update + 1))
     if isfinite(norm):
         optimizer.step()
     return norm

@@ -1,0 +1,116 @@
+"""Law 1: the SubTransformer on lent weights and the extracted one are the same network."""
+
+import random
+
+import pytest
+import torch
+from torch import Tensor
+
+from hat import zoo
+from hat.architecture import Architecture, ModelConfig, cost, weight_shapes
+from hat.architecture.weights import EMBEDDING_NAMES
+from hat.errors import UserError
+from hat.model import Dropout, SuperTransformer, Transformer
+from hat.model.supertransformer import build_empty
+from hat.space import DesignSpace
+
+# Unequal widths, elastic qkv_dim and depths on both sides: everything a slice can get wrong.
+SPACE = DesignSpace.from_dict(
+    {
+        "encoder_embed_dim": [24, 16],
+        "decoder_embed_dim": [32, 24, 16],
+        "encoder_layers": [3, 2, 1],
+        "decoder_layers": [3, 2, 1],
+        "encoder_ffn_dim": [48, 32],
+        "encoder_heads": [4, 2],
+        "decoder_ffn_dim": [48, 32],
+        "decoder_self_heads": [4, 2],
+        "decoder_cross_heads": [4, 2],
+        "encoder_layers_attended": [1, 2, 3],
+        "qkv_dim": [32, 16],
+    },
+    "test space",
+)
+
+
+def perturbed(embeddings: str, dtype: torch.dtype) -> SuperTransformer:
+    torch.manual_seed(7)
+    network = SuperTransformer(ModelConfig(SPACE.largest(), 40, 40, embeddings)).to(dtype).eval()  # type: ignore[arg-type]
+    with torch.no_grad():
+        for parameter in network.parameters():
+            parameter.add_(0.1 * torch.randn_like(parameter))
+    return network
+
+
+def batch(seed: int) -> tuple[Tensor, Tensor]:
+    generator = torch.Generator().manual_seed(seed)
+    source = torch.randint(3, 40, (3, 7), generator=generator)
+    source[0, :3] = 1
+    return source, torch.randint(3, 40, (3, 6), generator=generator)
+
+
+@pytest.mark.parametrize("embeddings", ["shared", "separate"])
+@pytest.mark.parametrize(("dtype", "tolerance"), [(torch.float64, 0.0), (torch.float32, 1e-6)])
+@torch.no_grad()
+def test_lent_and_extracted_give_the_same_outputs(
+    embeddings: str, dtype: torch.dtype, tolerance: float
+) -> None:
+    network = perturbed(embeddings, dtype)
+    rng = random.Random(3)
+    for seed in range(200):
+        architecture = SPACE.sample(rng)
+        lent = network(architecture, *batch(seed))
+        extracted = network.extract(architecture)(*batch(seed))
+        assert (lent - extracted).abs().max() <= tolerance, architecture
+
+
+def test_built_modules_have_the_closed_forms_shapes_and_parameters() -> None:
+    rng = random.Random(5)
+    spaces = [SPACE, *map(zoo.space, zoo.space_names())]
+    for trial in range(100):
+        architecture = spaces[trial % len(spaces)].sample(rng)
+        config = (
+            ModelConfig(architecture, 50, 60, "separate") if trial % 2 else ModelConfig(architecture, 50, 50)
+        )
+        parameters = dict(build_empty(config, Dropout()).named_parameters())
+        assert {name: tuple(value.shape) for name, value in parameters.items()} == weight_shapes(config)
+        counted = sum(value.numel() for name, value in parameters.items() if name not in EMBEDDING_NAMES)
+        assert counted == cost(architecture).parameters
+
+
+def test_gradients_reach_the_lent_corner_only() -> None:
+    network = perturbed("separate", torch.float64).train()
+    smallest = SPACE.smallest()
+    network(smallest, *batch(0)).sum().backward()
+    for name, parameter in network.largest.named_parameters():
+        shape = weight_shapes(network.sub_config(smallest)).get(name)
+        if shape is None:
+            assert parameter.grad is None, f"{name} belongs to a layer that was not run"
+            continue
+        assert parameter.grad is not None
+        outside = parameter.grad.clone()
+        outside[tuple(slice(size) for size in shape)] = 0
+        assert outside.abs().sum() == 0
+        assert parameter.grad.abs().sum() > 0 or name == "decoder.0.cross_attention.kv.bias"
+
+
+def test_architecture_outside_is_refused_by_name() -> None:
+    network = perturbed("shared", torch.float32)
+    wider = SPACE.largest().to_dict()
+    wider["encoder"]["layers"][1]["ffn_dim"] = 64
+    with pytest.raises(
+        UserError, match=r"outside the SuperTransformer: encoder\.1\.fc1\.weight needs \(64, 24\)"
+    ):
+        network.lend(Architecture.from_dict(wider))
+
+
+def test_dropout_is_scaled_by_width_but_for_the_encoders_attention() -> None:
+    config = ModelConfig(SPACE.smallest(), 40, 40, "shared", encoder_super_dim=24, decoder_super_dim=32)
+    network = Transformer(config, Dropout(0.3, 0.1))
+    assert network.drop_source.rate == pytest.approx(0.3 * 16 / 24)
+    assert network.drop_target.rate == pytest.approx(0.3 * 16 / 32)
+    block = network.encoder[0]
+    assert block.drop_attention.rate == 0.3
+    assert block.drop.rate == pytest.approx(0.2)
+    assert block.self_attention.drop_weights.rate == 0.1
+    assert network.decoder[0].drop.rate == pytest.approx(0.15)
