@@ -67,7 +67,8 @@ class Architecture:
             _check_positive(part.embed_dim, f"{side}.embed_dim")
             if not part.layers:
                 raise UserError(f"{side}.layers: at least one layer is needed")
-            for index, layer in enumerate(part.layers):
+            layers: tuple[EncoderLayer | DecoderLayer, ...] = part.layers
+            for index, layer in enumerate(layers):
                 self._check_layer(layer, f"{side}.layers[{index}]")
 
     def _check_layer(self, layer: EncoderLayer | DecoderLayer, where: str) -> None:

@@ -9,7 +9,7 @@ from torch.func import functional_call
 
 from hat.architecture import Architecture, ModelConfig, weight_shapes
 from hat.errors import UserError
-from hat.model.transformer import Dropout, Transformer
+from hat.model.transformer import NO_DROPOUT, Dropout, Transformer
 
 
 class SuperTransformer(nn.Module):
@@ -18,7 +18,7 @@ class SuperTransformer(nn.Module):
     `config.architecture` is the largest one; its widths become the `*_super_dim` of all.
     """
 
-    def __init__(self, config: ModelConfig, dropout: Dropout = Dropout()) -> None:
+    def __init__(self, config: ModelConfig, dropout: Dropout = NO_DROPOUT) -> None:
         super().__init__()
         self.config = config
         self.dropout = dropout

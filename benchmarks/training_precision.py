@@ -1,0 +1,81 @@
+"""What bf16 gains in training on this machine: the measurement behind `precision: auto`.
+
+One update each in turn, fp32 and bf16, of the same networks on the same batches; medians.
+
+    python benchmarks/training_precision.py [--rounds N] [--output FILE]
+"""
+
+import argparse
+import statistics
+import time
+from datetime import date
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from hat import zoo
+from hat.architecture import ModelConfig
+from hat.files import write_json
+from hat.hardware import environment
+from hat.model import Dropout, Transformer
+from hat.training import TrainingSettings, label_smoothed_loss
+from hat.training.precision import uses_bf16
+
+VOCAB, SENTENCES, LENGTH = 4000, 220, 17
+SPACES = ("demo", "multi30k")
+
+
+def seconds(
+    network: Transformer, optimizer: torch.optim.Optimizer, tokens: torch.Tensor, bf16: bool
+) -> float:
+    """Time of one update."""
+    started = time.perf_counter()
+    with torch.autocast("cpu", torch.bfloat16, enabled=bf16):
+        logits = network(tokens, tokens)
+    label_smoothed_loss(logits, tokens, 0.1).backward()
+    optimizer.step()
+    optimizer.zero_grad()
+    return time.perf_counter() - started
+
+
+def measure(space: str, rounds: int) -> dict[str, object]:
+    """Medians over interleaved rounds, after one warm-up each."""
+    torch.manual_seed(0)
+    network = Transformer(ModelConfig(zoo.space(space).largest(), VOCAB, VOCAB), Dropout(0.1))
+    optimizer = torch.optim.AdamW(network.parameters(), fused=True)
+    times: dict[bool, list[float]] = {False: [], True: []}
+    for turn in range(rounds + 1):
+        tokens = torch.from_numpy(np.random.default_rng(turn).integers(4, VOCAB, (SENTENCES, LENGTH)))
+        for bf16, own in times.items():
+            elapsed = seconds(network, optimizer, tokens, bf16)
+            if turn:
+                own.append(elapsed)
+    rates = {bf16: SENTENCES * LENGTH / statistics.median(own) for bf16, own in times.items()}
+    return {
+        "space": space,
+        "fp32_tokens_per_second": round(rates[False]),
+        "bf16_tokens_per_second": round(rates[True]),
+        "gain": round(statistics.median(a / b for a, b in zip(times[False], times[True], strict=True)), 2),
+    }
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--rounds", type=int, default=15)
+    default = Path(__file__).parent / "results" / f"training-precision-{date.today()}.json"
+    parser.add_argument("--output", type=Path, default=default)
+    options = parser.parse_args()
+    results = [measure(space, options.rounds) for space in SPACES]
+    for row in results:
+        print(*(f"{key} {value}" for key, value in row.items()), sep="  ")
+    chosen = "bf16" if uses_bf16(TrainingSettings(updates=1)) else "fp32"
+    print(f"precision: auto chooses {chosen} on this machine")
+    record = {"date": str(date.today()), "auto": chosen, "rows": results}
+    write_json(options.output, {**record, "threads": torch.get_num_threads(), "environment": environment()})
+
+
+if __name__ == "__main__":
+    main()
