@@ -35,7 +35,7 @@ SPACE = DesignSpace(
     encoder_layers_attended=(1, 2),
     qkv_dim=(64,),
 )
-SMALL = EvolutionSettings(30, 10, 15, 0.3, 15, 16)
+SMALL = EvolutionSettings(40, 15, 20, 0.3, 20, 16)
 BRIEF = EvolutionSettings(30, 10, 15, 0.3, 15, 4)
 
 
@@ -120,7 +120,7 @@ def test_the_result_is_as_described(tmp_path: Path) -> None:
         assert candidate.loss == loss(candidate.architecture)
         assert candidate.latency_ms == _milliseconds(candidate.architecture) <= 7.0
     assert len(result.history) == SMALL.iterations
-    assert result.evaluations == result.history[-1].evaluations == 30 + 15 * 30
+    assert result.evaluations == result.history[-1].evaluations == 40 + 15 * 40
     bests = [iteration.best_loss for iteration in result.history]
     assert bests == sorted(bests, reverse=True)
     assert bests[-1] == losses[0]
