@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import sacrebleu
+import sacrebleu.metrics.bleu
 from scipy import sparse
 
 from hat.data.builtin import BuiltinCorpus, generate
@@ -37,7 +37,7 @@ def tokens(sentence: str) -> list[str]:
 
 def bleu(hypotheses: Sequence[str], references: Sequence[str]) -> tuple[float, str]:
     """SacreBLEU (cased, detokenised) and its signature."""
-    metric = sacrebleu.metrics.BLEU()
+    metric = sacrebleu.metrics.bleu.BLEU()
     return metric.corpus_score(hypotheses, [references]).score, str(metric.get_signature())
 
 
@@ -78,7 +78,7 @@ def jaccard(train: list[list[str]], test: list[list[str]], order: int) -> np.nda
     for start in range(0, len(test), _ROWS):
         shared = (asked[start : start + _ROWS] @ known.T).toarray()
         union = asked_sizes[start : start + _ROWS, None] + known_sizes - shared
-        nearest.append((shared / union).argmax(1))
+        nearest.append(np.argmax(shared / union, axis=1))
     return np.concatenate(nearest)
 
 

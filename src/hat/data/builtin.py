@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 from hat.data.corpus import Part
 from hat.data.grammar.sampling import Sampler, held_out_combinations
-from hat.data.prepare import Corpora
+from hat.data.preparation import Corpora
 from hat.errors import UserError
 from hat.files import write_text
 from hat.progress import Progress, silent
