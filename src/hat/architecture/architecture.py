@@ -72,11 +72,10 @@ class Architecture:
                 self._check_layer(layer, f"{side}.layers[{index}]")
 
     def _check_layer(self, layer: EncoderLayer | DecoderLayer, where: str) -> None:
-        for field in fields(layer):
-            value = getattr(layer, field.name)
-            _check_positive(value, f"{where}.{field.name}")
-            if field.name.endswith("heads") and self.qkv_dim % value:
-                raise UserError(f"{where}.{field.name}: {value} heads do not divide qkv_dim {self.qkv_dim}")
+        for name, value in vars(layer).items():
+            _check_positive(value, f"{where}.{name}")
+            if name.endswith("heads") and self.qkv_dim % value:
+                raise UserError(f"{where}.{name}: {value} heads do not divide qkv_dim {self.qkv_dim}")
         attended = getattr(layer, "encoder_layers_attended", 1)
         if attended > len(self.encoder.layers):
             raise UserError(
