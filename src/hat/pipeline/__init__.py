@@ -2,7 +2,7 @@
 
 from hat.pipeline.recipe import Recipe
 from hat.pipeline.recipe_file import load_recipe
-from hat.pipeline.run import Quiet, Reporter, StepStatus, open_run, run, status
+from hat.pipeline.runner import Quiet, Reporter, StepStatus, open_run, run, status
 
 __all__ = [
     "Quiet",

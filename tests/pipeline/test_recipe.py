@@ -1,0 +1,177 @@
+"""Recipes: errors name file, line and key; overrides; paths."""
+
+from pathlib import Path
+from typing import Any, get_args
+
+import pytest
+import yaml
+from pydantic import BaseModel
+
+from hat.errors import UserError
+from hat.pipeline.recipe import Constraint, Recipe
+from hat.pipeline.recipe_file import design_space, load_recipe, save_recipe
+from hat.zoo import recipe_names
+
+
+def write(tmp_path: Path, recipe: object) -> str:
+    path = tmp_path / "r.yaml"
+    path.write_text(yaml.safe_dump(recipe, sort_keys=False), encoding="utf-8")
+    return str(path)
+
+
+def changed(recipe: dict[str, Any], key: str, value: object) -> dict[str, Any]:
+    node = recipe
+    *parents, last = key.split(".")
+    for parent in parents:
+        node = node.setdefault(parent, {})
+    node[last] = value
+    return recipe
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "message"),
+    [
+        ("sedd", 1, r"r\.yaml:\d+: sedd: unknown key; the known keys are name, seed, data"),
+        ("data.vocabulary.sise", 9, r"data\.vocabulary\.sise: unknown key; the known keys are size"),
+        ("super_training.updats", 9, r"super_training\.updats: unknown key.*updates, batch_tokens"),
+        ("super_training.updates", "many", r"r\.yaml:\d+: super_training\.updates: .*'many'"),
+        ("super_training.updates", -1, r"super_training\.updates: .*greater than 0"),
+        ("search.constraints", ["fast"], r"search\.constraints: 'fast' is no latency; .*12\.5ms"),
+        ("search.constraints", ["60%", "60 %"], r"the same constraint twice"),
+        ("search.parents", 99, r"search: parents: 99 of a population of 6"),
+        ("baselines", [{"name": "x"}], r"baselines\.0\.encoder_layers: missing"),
+        ("space", "huge", r"no design space 'huge'; the built-in ones are"),
+        ("space.qkv_dim", [30], r"heads .*do not divide qkv_dim 30"),
+        ("space.encoder_layers_attended", [3], r"attends to more layers"),
+        ("data.corpus", "files", r"data: corpus files needs train, valid, test"),
+        ("data.train", {"source": "a"}, r"data\.train: give either source and target, or tsv"),
+        ("name", "../x", r"'\.\./x' cannot name a folder"),
+        ("train.mode", "magic", r"train\.mode: .*'fine-tune' or 'scratch'"),
+    ],
+)
+def test_bad_recipes(tmp_path: Path, tiny: dict[str, Any], key: str, value: object, message: str) -> None:
+    with pytest.raises(UserError, match=message):
+        load_recipe(write(tmp_path, changed(tiny, key, value)))
+
+
+def test_every_mistake_has_its_line(tmp_path: Path, tiny: dict[str, Any]) -> None:
+    tiny["sedd"] = 1
+    tiny["measure"]["runds"] = 2
+    path = write(tmp_path, tiny)
+    with pytest.raises(UserError) as caught:
+        load_recipe(path)
+    lines = str(caught.value).splitlines()
+    text = Path(path).read_text().splitlines()
+    assert len(lines) == 2
+    for line, key in zip(sorted(lines), ("runds", "sedd"), strict=True):
+        number = int(line.removeprefix(f"{path}:").split(":")[0])
+        assert text[number - 1].strip().startswith(key)
+
+
+def test_two_models_of_one_name(tmp_path: Path, tiny: dict[str, Any]) -> None:
+    for name in ("hat-70pct", "largest", "latencies"):
+        tiny["baselines"][0]["name"] = name
+        with pytest.raises(UserError, match=f"{name} is taken"):
+            load_recipe(write(tmp_path, tiny))
+
+
+def test_heads_must_divide(tmp_path: Path, tiny: dict[str, Any]) -> None:
+    tiny["baselines"][0]["heads"] = 3
+    with pytest.raises(UserError, match=r"baselines\.0: .*3 heads do not divide qkv_dim 32"):
+        load_recipe(write(tmp_path, tiny))
+
+
+@pytest.mark.parametrize("text", ["", "- a\n- b\n", "name: [", "a: b: c"])
+def test_no_recipe_at_all(tmp_path: Path, text: str) -> None:
+    path = tmp_path / "r.yaml"
+    path.write_text(text)
+    with pytest.raises(UserError, match=r"r\.yaml"):
+        load_recipe(str(path))
+
+
+def test_unknown_names(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="no such recipe file"):
+        load_recipe(str(tmp_path / "none.yaml"))
+    with pytest.raises(UserError, match=r"built-in recipe \(.*demo"):
+        load_recipe("dmeo")
+
+
+def test_overrides(recipe_file: Path) -> None:
+    recipe = load_recipe(
+        str(recipe_file),
+        [
+            "super_training.updates=7",
+            "search.constraints=[50%, 12.5ms]",
+            "baselines.0.name=other",
+            "data.cleaning.max_ratio=4",
+        ],
+    )
+    assert recipe.super_training.updates == 7
+    assert recipe.search.constraints == ["50%", "12.5ms"]
+    assert recipe.baselines[0].name == "other"
+    assert recipe.data.cleaning.max_ratio == 4
+
+
+@pytest.mark.parametrize(
+    ("override", "message"),
+    [
+        ("seed", "write it as key=value"),
+        ("=3", "write it as key=value"),
+        ("seed.x=3", "seed is 1, which has no parts"),
+        ("baselines.7.name=x", "number from 0 to 0"),
+        ("seed=[", "not a YAML value"),
+        ("sedd=3", "sedd: unknown key"),
+    ],
+)
+def test_bad_overrides(recipe_file: Path, override: str, message: str) -> None:
+    with pytest.raises(UserError, match=message):
+        load_recipe(str(recipe_file), ["seed=1", override])
+
+
+def test_root_is_relative_to_the_recipe(
+    tmp_path: Path, tiny: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("CORPORA", "texts")
+    path = write(tmp_path, changed(tiny, "data.root", "$CORPORA/x"))
+    assert load_recipe(path).data.root == str(tmp_path.resolve() / "texts" / "x")
+    monkeypatch.setenv("HOME", "/home/me")
+    assert load_recipe(path, ["data.root=~/y"]).data.root == "/home/me/y"
+
+
+def test_saved_recipe_reads_back_equal(tmp_path: Path, recipe_file: Path) -> None:
+    recipe = load_recipe(str(recipe_file))
+    save_recipe(tmp_path / "saved.yaml", recipe)
+    assert load_recipe(str(tmp_path / "saved.yaml")) == recipe
+
+
+@pytest.mark.parametrize("name", recipe_names())
+def test_built_in_recipes(name: str) -> None:
+    recipe = load_recipe(name)
+    assert recipe.name == name
+    space = design_space(recipe)
+    assert space.smallest() in space
+
+
+def test_every_field_is_described() -> None:
+    def undescribed(section: type[BaseModel]) -> list[str]:
+        found = []
+        for name, field in section.model_fields.items():
+            if not field.description:
+                found.append(f"{section.__name__}.{name}")
+            kinds = (field.annotation, *get_args(field.annotation))
+            for kind in kinds:
+                if isinstance(kind, type) and issubclass(kind, BaseModel):
+                    found += undescribed(kind)
+        return found
+
+    assert undescribed(Recipe) == []
+
+
+def test_constraints() -> None:
+    assert Constraint.parse("60%").milliseconds(50) == 30
+    assert Constraint.parse("12.5 ms").milliseconds(50) == 12.5
+    assert Constraint.parse("60%").name == "hat-60pct"
+    assert Constraint.parse("12.5ms").name == "hat-12.5ms"
+    for text in ("0%", "-3ms", "12", "ms", "1e3ms"):
+        with pytest.raises(ValueError, match="no latency"):
+            Constraint.parse(text)

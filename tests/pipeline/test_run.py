@@ -1,0 +1,189 @@
+"""The whole pipeline on a tiny run: what is made, what is not made twice, what depends on what."""
+
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from hat.errors import UserError
+from hat.pipeline import load_recipe, open_run, run, status
+from hat.runtime import Translator
+
+from tests.pipeline.tiny import TINY, Recorder, flops_timer
+
+STEPS = [
+    "prepare",
+    "train-super",
+    "measure",
+    "fit",
+    "search/hat-70pct",
+    "train/base",
+    "train/hat-70pct",
+    "train/largest",
+    "train/smallest",
+    "evaluate/base",
+    "evaluate/hat-70pct",
+    "evaluate/largest",
+    "evaluate/smallest",
+    "evaluate/latencies",
+]
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A finished tiny run. Tests that change it copy it."""
+    root = tmp_path_factory.mktemp("runs")
+    recipe = root / "tiny.yaml"
+    recipe.write_text(yaml.safe_dump(TINY), encoding="utf-8")
+    reporter = Recorder()
+    run(load_recipe(str(recipe)), root / "tiny", timer=flops_timer, reporter=reporter)
+    assert reporter.worked == STEPS
+    return root / "tiny"
+
+
+@pytest.fixture
+def copy(finished: Path, tmp_path: Path) -> Path:
+    """The finished run, to be changed."""
+    return Path(shutil.copytree(finished, tmp_path / "copy"))
+
+
+def again(root: Path, *overrides: str, **options: Any) -> Recorder:
+    """Run once more with some settings changed."""
+    reporter = Recorder()
+    recipe, folder = open_run(str(root), None, overrides)
+    run(recipe, folder, timer=flops_timer, reporter=reporter, **options)
+    return reporter
+
+
+def test_report_and_models(finished: Path) -> None:
+    report = json.loads((finished / "report.json").read_text())
+    models = {model["name"]: model for model in report["models"]}
+    assert list(models) == ["base", "hat-70pct", "largest", "smallest"]
+    found = models["hat-70pct"]
+    assert found["verified"]
+    assert found["latency_ms"] <= 0.7 * models["largest"]["latency_ms"]
+    assert found["predicted_ms"] == pytest.approx(found["verified_ms"], rel=0.3)
+    assert report["default"] == "hat-70pct"
+    assert len(report["samples"]) == 5
+    assert set(report["costs"]) == {name.split("/")[0] for name in STEPS}
+    text = (finished / "report.md").read_text()
+    assert "hat-70pct*" in text
+    assert "against base" in text
+
+
+def test_translator_finds_the_models(finished: Path) -> None:
+    for model in (None, "base", "smallest"):
+        with Translator.load(finished, model, threads=1) as translator:
+            assert translator.artefact.config.source_language == "en"
+            assert len(translator.translate(["The dog sleeps.", ""])) == 2
+
+
+def test_second_run_does_nothing(copy: Path) -> None:
+    reporter = again(copy)
+    assert reporter.worked == []
+    assert reporter.said == [f"{step}: done already" for step in STEPS]
+
+
+def test_status(finished: Path, copy: Path) -> None:
+    recipe, root = open_run(str(finished))
+    assert [(step.step, step.state) for step in status(recipe, root, verify=True)] == [
+        (step, "done") for step in STEPS
+    ]
+    recipe, root = open_run(str(copy), None, ["sub_training.updates=6"])
+    states = {step.step: step for step in status(recipe, root)}
+    assert states["train/base"].state == "done"
+    assert states["train/hat-70pct"].state == "to do"
+    assert states["train/hat-70pct"].changes == ("sub_training.updates 5 -> 6",)
+    shutil.rmtree(copy / "steps" / "measure")
+    states = {step.step: step for step in status(recipe, root)}
+    assert states["measure"].state == "to do"
+    assert states["search"].state == "to do"
+
+
+def test_another_baseline_trains_nothing_else(copy: Path) -> None:
+    second = {**TINY["baselines"][0], "name": "base-1", "decoder_layers": 1}
+    both = json.dumps([*TINY["baselines"], second])
+    reporter = again(copy, f"baselines={both}")
+    assert reporter.worked == ["train/base-1", "evaluate/base-1", "evaluate/latencies"]
+
+
+def test_change_redoes_what_depends_and_says_so(copy: Path) -> None:
+    reporter = again(copy, "sub_training.updates=6")
+    assert reporter.worked == ["train/hat-70pct", "evaluate/hat-70pct"]
+    assert "train/hat-70pct: runs again, sub_training.updates 5 -> 6" in reporter.said
+    assert "evaluate/hat-70pct: runs again, the model changed" in reporter.said
+    assert again(copy, "sub_training.updates=5").worked == []
+
+
+def test_same_architecture_twice_is_trained_once(copy: Path) -> None:
+    reporter = again(copy, "search.constraints=[70%, 100000ms, 200000ms]")
+    assert reporter.worked == [
+        "search/hat-100000ms",
+        "search/hat-200000ms",
+        "train/hat-100000ms",
+        "evaluate/hat-100000ms",
+        "evaluate/latencies",
+    ]
+    models = json.loads((copy / "models.json").read_text())["models"]
+    assert models["hat-200000ms"] == models["hat-100000ms"]
+    assert (copy / models["hat-200000ms"] / "config.json").is_file()
+
+
+def test_infeasible_constraint(copy: Path) -> None:
+    with pytest.raises(UserError, match="lowest reachable latency is"):
+        again(copy, "search.constraints=[0.001ms]")
+
+
+def test_a_stage_alone_needs_the_earlier_ones(tmp_path: Path, recipe_file: Path) -> None:
+    recipe = load_recipe(str(recipe_file))
+    with pytest.raises(UserError, match=r"prepare is not finished; run `hat prepare .*run` first"):
+        run(recipe, tmp_path / "run", stages=("train-super",))
+    run(recipe, tmp_path / "run", stages=("prepare",))
+    with pytest.raises(UserError, match="measure is not finished"):
+        run(recipe, tmp_path / "run", stages=("fit",))
+
+
+def test_damaged_result_is_refused(copy: Path) -> None:
+    (weights,) = copy.glob("steps/train-super/*/model.safetensors")
+    weights.write_bytes(weights.read_bytes()[:-1])
+    with pytest.raises(UserError, match=r"model\.safetensors: .*damaged; delete"):
+        again(copy)
+
+
+def test_text_counts_by_content(tmp_path: Path, tiny: dict[str, Any]) -> None:
+    corpus = tmp_path / "corpus"
+    corpus.mkdir()
+    names = {"train": 60, "valid": 10, "test": 10}
+    for name, count in names.items():
+        for side in ("en", "de"):
+            lines = (f"{side} {name} {number} sentence" for number in range(count))
+            (corpus / f"{name}.{side}").write_text("\n".join(lines) + "\n", encoding="utf-8")
+    tiny["data"] = {
+        "root": "corpus",
+        "vocabulary": {"size": 60},
+        **{name: {"source": f"{name}.en", "target": f"{name}.de"} for name in names},
+    }
+    path = tmp_path / "files.yaml"
+    path.write_text(yaml.safe_dump(tiny), encoding="utf-8")
+    root = tmp_path / "run"
+
+    def prepared() -> Recorder:
+        reporter = Recorder()
+        run(load_recipe(str(path)), root, stages=("prepare",), reporter=reporter)
+        return reporter
+
+    assert prepared().worked == ["prepare"]
+    (corpus / "train.en").touch()
+    assert prepared().worked == []
+    text = (corpus / "test.de").read_text().replace("sentence", "Satz")
+    (corpus / "test.de").write_text(text)
+    reporter = prepared()
+    assert reporter.said[0] == "prepare: runs again, the text of data.test.test.de changed"
+    shutil.rmtree(corpus)
+    assert prepared().worked == []
+    (root / "text-digests.json").unlink()
+    with pytest.raises(UserError, match=r"train\.en: cannot be read \(No such file"):
+        prepared()
