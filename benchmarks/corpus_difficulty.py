@@ -168,7 +168,8 @@ class WordTable:
         together = self._table(np.bincount(self._pair).astype(float))
         english = np.array([self.occurrences[word] for word in self.english])
         german = together[0]  # the empty word stands beside every German one
-        return 2 * together / (english[:, None] + german)
+        score: np.ndarray = 2 * together / (english[:, None] + german)
+        return score
 
     def _table(self, values: np.ndarray) -> np.ndarray:
         table = np.zeros((len(self.english), len(self.german)))
