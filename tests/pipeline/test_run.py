@@ -11,7 +11,6 @@ import yaml
 from hat.errors import UserError
 from hat.pipeline import load_recipe, open_run, run, status
 from hat.runtime import Translator
-
 from tests.pipeline.tiny import TINY, Recorder, flops_timer
 
 STEPS = [

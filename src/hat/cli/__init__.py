@@ -9,6 +9,9 @@ from hat.errors import HatError
 
 __all__ = ["app", "main"]
 
+# Exit codes after SIGINT and SIGTERM, as shells give them: nothing went wrong.
+STOPPED = (130, 143)
+
 
 def main(arguments: list[str] | None = None) -> None:
     """Run the command line and exit: 0 done, 1 failed, 2 the user's mistake, 130 or 143 stopped."""
@@ -16,28 +19,27 @@ def main(arguments: list[str] | None = None) -> None:
     debug = "--debug" in given
     try:
         app([argument for argument in given if argument != "--debug"], prog_name="hat")
-    except SystemExit as stop:
-        if stop.code == 130:
-            print("hat: stopped; the same command goes on from here", file=sys.stderr)
-        raise
-    except BaseException as error:
+    except Exception as error:  # the last resort: whatever it is, one line for the person
         if debug:
             traceback.print_exc()
         _fail(error)
 
 
-def _fail(error: BaseException) -> None:
+def _fail(error: Exception) -> None:
     message, code = _describe(error)
     for line in message.splitlines():
         print(f"hat: {line}", file=sys.stderr)
     raise SystemExit(code) from None
 
 
-def _describe(error: BaseException) -> tuple[str, int]:
+def _describe(error: Exception) -> tuple[str, int]:
     if isinstance(error, HatError):
-        return "\n".join(f"error: {line}" for line in str(error).splitlines()), error.exit_code
+        kind = "" if error.exit_code in STOPPED else "error: "
+        return "\n".join(kind + line for line in str(error).splitlines()), error.exit_code
     if isinstance(error, OSError) and error.errno == errno.ENOSPC:
         return f"error: disk full, writing {error.filename or 'a result'}; make room and run it again", 1
     if isinstance(error, OSError) and error.filename:
         return f"error: {error.filename}: {error.strerror}", 1
+    if "No space left on device" in str(error):  # as safetensors tells it
+        return "error: disk full; make room and run it again", 1
     return f"error: {type(error).__name__}: {error} (--debug shows the traceback)", 1

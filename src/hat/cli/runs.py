@@ -1,9 +1,11 @@
 """The commands over run folders: `hat run`, each stage alone, and `hat status`."""
 
 import json
+import signal
 from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated
+from types import FrameType
+from typing import Annotated, NoReturn
 
 import typer
 
@@ -113,8 +115,20 @@ def _work(
         from hat import pipeline, report
     recipe, root = pipeline.open_run(target, run_dir, overrides or ())
     terminal = Terminal()
-    pipeline.run(recipe, root, stages=stages, reporter=terminal)
+    before = signal.signal(signal.SIGTERM, _terminate)
+    try:
+        pipeline.run(recipe, root, stages=stages, reporter=terminal)
+    except (KeyboardInterrupt, SystemExit):
+        terminal.say("hat: stopped; the same command goes on from here")
+        raise
+    finally:
+        signal.signal(signal.SIGTERM, before)
     if "evaluate" in stages:
         report.print_report(root)
     else:
         terminal.say(f"{stages[-1]}: finished; `hat status {root}` says what is next")
+
+
+def _terminate(number: int, frame: FrameType | None) -> NoReturn:
+    """SIGTERM unwinds the stack as SIGINT does, so that child processes end too."""
+    raise SystemExit(128 + number)

@@ -56,8 +56,7 @@ def translate(
         try:
             for number, translation in enumerate(translations):
                 for line in _rendered(number, translation, nbest):
-                    print(line, flush=interactive)
-            sys.stdout.flush()
+                    print(line, flush=True)
         except BrokenPipeError:
             # The reader has gone: not an error, but Python would complain while closing stdout.
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

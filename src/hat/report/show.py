@@ -81,7 +81,7 @@ def print_status(root: Path, steps: Sequence[Status]) -> None:
         todo = f"next: {waiting[0].step}; `hat {waiting[0].stage} {root}` alone, or `hat run {root}`"
     else:
         todo = f"all done; `hat translate {root}` translates, {root / 'report.md'} tells the results"
-    console.print(todo, markup=False)
+    console.print(todo, markup=False, soft_wrap=True)
 
 
 def _print_table(console: Console, table: Table) -> None:
@@ -92,13 +92,13 @@ def _print_table(console: Console, table: Table) -> None:
         drawn.add_row(*row)
     console.print(drawn)
     for note in table.notes:
-        console.print(f"  {note}", markup=False)
+        console.print(f"  {note}", markup=False, soft_wrap=True)
 
 
 def _print_lines(console: Console, title: str, lines: Sequence[str]) -> None:
     console.print(f"\n{title}", style="italic")
     for line in lines:
-        console.print(f"  {line}", markup=False)
+        console.print(f"  {line}", markup=False, soft_wrap=True)
 
 
 def _console() -> Console:

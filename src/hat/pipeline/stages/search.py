@@ -10,8 +10,6 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-import torch
-
 from hat.architecture import Architecture
 from hat.data import TokenStore, collate, sequential_batches
 from hat.files import digest, write_json
@@ -30,7 +28,7 @@ from hat.pipeline.stages.train_super import WEIGHTS, load_super, seed_and_thread
 from hat.pipeline.steps import Step
 from hat.progress import Progress
 from hat.search import Candidate, EvolutionSettings, SearchProblem, evolve, random_search
-from hat.training import validation_loss
+from hat.search.evaluate import candidate_loss
 from hat.training.precision import uses_bf16
 
 FOUND = "found.json"
@@ -104,18 +102,13 @@ def _loss(context: Context) -> Callable[[Architecture], float]:
     """Validation loss with inherited weights, on the first sentences of the validation text."""
     recipe = context.recipe
     settings = recipe.super_training
-    network = load_super(context, settings).eval()
+    network = load_super(context, settings)
     store = TokenStore.open(context.outcome("prepare").folder / "valid")
     wanted = recipe.search.validation_sentences
     groups = [rows[rows < wanted] for rows in sequential_batches(store, settings.batch_tokens)]
     batches = [collate(store, rows) for rows in groups if len(rows)]
 
-    def loss(architecture: Architecture) -> float:
-        with torch.autocast("cpu", torch.bfloat16, enabled=uses_bf16(settings)):
-            lent = partial(network, architecture)
-            return validation_loss(lent, batches, settings.label_smoothing)
-
-    return loss
+    return candidate_loss(network, batches, settings.label_smoothing, uses_bf16(settings))
 
 
 def _choose(

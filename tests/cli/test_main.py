@@ -1,0 +1,116 @@
+"""What every command shares: help, errors, exit codes, the missing extra."""
+
+import errno
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import hat as package
+from hat.cli import app as tree
+from hat.errors import HatError, UserError
+from hat.zoo import recipe_names, recipe_text
+from tests.cli.conftest import Hat
+
+COMMANDS = (
+    *("run", "prepare", "train-super", "measure", "fit", "search", "train", "evaluate"),
+    *("status", "translate", "recipe", "cost"),
+)
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_help_has_examples(hat: Hat, command: str) -> None:
+    result = hat(command, "--help")
+    assert result.code == 0
+    assert "Examples:" in result.out
+    assert f"hat {command}" in result.out
+
+
+def test_help_lists_all_commands(hat: Hat) -> None:
+    shown = hat("--help").out
+    assert all(command in shown for command in COMMANDS)
+    assert hat("--version").out == f"hat {package.__version__}\n"
+
+
+def test_usage_errors(hat: Hat) -> None:
+    assert hat("fly").code == 2
+    assert hat("run", "--fly").code == 2
+    assert hat("recipe").code == 2
+
+
+@pytest.mark.parametrize(
+    ("error", "code", "message"),
+    [
+        (UserError("a: wrong\nb: wrong"), 2, "hat: error: a: wrong\nhat: error: b: wrong\n"),
+        (HatError("no luck"), 1, "hat: error: no luck\n"),
+        (OSError(errno.ENOSPC, "No space", "/x/y"), 1, "hat: error: disk full, writing /x/y; "),
+        (PermissionError(errno.EACCES, "Permission denied", "/x"), 1, "error: /x: Permission denied"),
+        (RuntimeError("I/O error: No space left on device (os error 28)"), 1, "error: disk full; "),
+        (ValueError("oops"), 1, "hat: error: ValueError: oops (--debug shows the traceback)\n"),
+    ],
+)
+def test_errors_are_one_line_each(
+    hat: Hat, monkeypatch: pytest.MonkeyPatch, error: Exception, code: int, message: str
+) -> None:
+    def fail(*arguments: object) -> None:
+        raise error
+
+    monkeypatch.setattr("hat.cli.recipes.recipe_text", fail)
+    result = hat("recipe", "demo")
+    assert result.code == code
+    assert message in result.err
+    assert "Traceback" not in result.err
+    for arguments in (("--debug", "recipe", "demo"), ("recipe", "demo", "--debug")):
+        result = hat(*arguments)
+        assert result.code == code
+        assert "Traceback" in result.err
+
+
+def test_recipes(hat: Hat) -> None:
+    for name in recipe_names():
+        assert hat("recipe", name).out == recipe_text(name)
+    listed = hat("run", "--list").out.splitlines()
+    assert [line.split()[0] for line in listed] == recipe_names()
+    assert "the built-in ones are demo" in hat("recipe", "none").err
+    assert "hat run --list" in hat("run").err
+
+
+def test_plain_install(tmp_path: Path) -> None:
+    """Without the [train] extra, light commands work and the others name the extra."""
+    blocked = "torch", "sacrebleu", "sklearn", "scipy", "tensorboard", "psutil"
+    script = (
+        "import sys\nfrom importlib.machinery import PathFinder\n"
+        "find = PathFinder.find_spec\n"
+        "def blocking(name, *rest):\n"
+        f"    return None if name in {blocked!r} else find(name, *rest)\n"
+        "PathFinder.find_spec = blocking\n"
+        "from hat.cli import main\nmain(sys.argv[1:])\n"
+    )
+
+    def hat(*arguments: str) -> subprocess.CompletedProcess[str]:
+        command = [sys.executable, "-c", script, *arguments]
+        return subprocess.run(command, capture_output=True, text=True, check=False, cwd=tmp_path)
+
+    (tmp_path / "a.yaml").write_text(
+        "qkv_dim: 8\nencoder: {embed_dim: 8, layers: [{ffn_dim: 8, heads: 2}]}\n"
+        "decoder: {embed_dim: 8, layers: [{ffn_dim: 8, self_heads: 2, cross_heads: 2}]}\n"
+    )
+    assert hat("cost", "a.yaml").returncode == 0
+    assert hat("recipe", "demo").returncode == 0
+    for command in ("run", "status"):
+        result = hat(command, "demo")
+        assert result.returncode == 2
+        assert result.stderr.startswith(f"hat: error: `hat {command}` needs ")
+        assert "pip install 'hardware-aware-transformers[train]'" in result.stderr
+        assert len(result.stderr.splitlines()) == 1
+
+
+def test_help_stays_light() -> None:
+    script = "import sys, hat.cli; print(sorted({'torch', 'sacrebleu'} & set(sys.modules)))"
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    assert done.stdout == "[]\n"
+
+
+def test_command_tree_is_exported() -> None:
+    assert tree.info.name == "hat"

@@ -1,0 +1,114 @@
+"""Tables of a report."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from hat.report import print_report, to_markdown
+from hat.report.tables import clock, costs_table, models_table, slowest_model
+
+SCORES = {"bleu": 30.0, "chrf": 55.0, "bleu_signature": "nrefs:1", "chrf_signature": "nc:6"}
+
+
+def model(name: str, kind: str, latency: float, size: int, **more: Any) -> dict[str, Any]:
+    return {
+        "name": name,
+        "kind": kind,
+        "latency_ms": latency,
+        "latency_iqr_ms": 0.5,
+        "noise": 0.01,
+        "peak_memory_bytes": 300_000_000,
+        "parameters": 1_000_000,
+        "parameters_with_embeddings": 2_000_000,
+        "artefact_bytes": size,
+        **SCORES,
+        "constraint": None,
+        **more,
+    }
+
+
+@pytest.fixture
+def report() -> dict[str, Any]:
+    found = {
+        "constraint": {"text": "60%", "milliseconds": 12.0},
+        "predicted_ms": 10.0,
+        "measured_ms": 11.0,
+        "verified_ms": 11.5,
+        "verified": True,
+        "inherited_loss": 2.5,
+        "random_search_loss": 2.6,
+        "evaluations": 100,
+    }
+    return {
+        "run": "r",
+        "folder": "runs/r",
+        "default": "hat-60pct",
+        "models": [
+            model("big", "baseline", 40.0, 8_000_000),
+            model("small", "baseline", 20.0, 2_000_000),
+            model("hat-60pct", "found", 10.0, 4_000_000, **found),
+            model("largest", "inherited", 80.0, 16_000_000, peak_memory_bytes=None),
+        ],
+        "predictor": {"samples": 50, "mape": 3.0, "mape_low": 2.0, "mape_high": 4.0, "linear_mape": 5.0},
+        "costs": {
+            "prepare": {"wall_seconds": 60, "device_seconds": 90},
+            "search": {"wall_seconds": 3600, "device_seconds": 3600},
+        },
+        "samples": [{"source": "a [b]", "reference": "c", "translation": "d"}],
+    }
+
+
+def row(report: dict[str, Any], name: str) -> dict[str, str]:
+    table = models_table(report)
+    return next(dict(zip(table.columns, cells, strict=True)) for cells in table.rows if name in cells[0])
+
+
+def test_compared_with_the_slowest_baseline(report: dict[str, Any]) -> None:
+    assert slowest_model(report["models"])["name"] == "big"
+    found = row(report, "hat-60pct")
+    assert found["model"] == "hat-60pct*"
+    assert found["speed-up"] == "4.00×"
+    assert found["compression"] == "2.00×"
+    assert found["constraint"] == "60% = 12.0 ms met"
+    assert row(report, "largest")["memory MB"] == "–"
+
+
+def test_without_baselines_the_slowest_of_all(report: dict[str, Any]) -> None:
+    report["models"] = report["models"][2:]
+    assert row(report, "hat-60pct")["speed-up"] == "8.00×"
+
+
+def test_an_unmet_constraint_is_not_hidden(report: dict[str, Any]) -> None:
+    report["models"][2] |= {"verified": False, "constraint": {"text": "9ms", "milliseconds": 9.0}}
+    assert row(report, "hat-60pct")["constraint"] == "9ms NOT MET"
+    assert any("NO candidate met the constraint" in note for note in models_table(report).notes)
+
+
+def test_noise_is_told(report: dict[str, Any]) -> None:
+    assert not any("unsteady" in note for note in models_table(report).notes)
+    report["models"][0]["noise"] = 0.3
+    assert any("unsteady" in note for note in models_table(report).notes)
+
+
+def test_costs_add_up(report: dict[str, Any]) -> None:
+    assert costs_table(report).rows == (
+        ("prepare", "0:01:00", "0.025"),
+        ("search", "1:00:00", "1.000"),
+        ("total", "1:01:00", "1.025"),
+    )
+    assert clock(3725.4) == "1:02:05"
+
+
+def test_markdown_and_terminal_tell_the_same(
+    report: dict[str, Any], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    markdown = to_markdown(report)
+    assert "| hat-60pct* | 10.0 ± 0.5 |" in markdown
+    (tmp_path / "report.json").write_text(json.dumps(report))
+    print_report(tmp_path)
+    printed = capsys.readouterr().out
+    for text in ("hat-60pct*", "60% = 12.0 ms met", "a [b]", "hat translate runs/r --interactive"):
+        assert text in printed
+        assert text in markdown
