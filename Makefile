@@ -29,6 +29,7 @@ check: install
 	$(BIN)/mypy
 
 bench: install
+	$(BIN)/pip install --quiet --constraint constraints.txt --editable '.[train,dev,bench]'
 	$(BIN)/python benchmarks/training_precision.py
 	$(BIN)/python benchmarks/corpus_difficulty.py
 	$(BIN)/python benchmarks/prepare_memory.py
