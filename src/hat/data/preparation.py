@@ -50,8 +50,8 @@ def prepare(
     Writes `tokenizer/`, the token stores `train/`, `valid/` and `test/`, the raw text
     `valid.source.txt`, `valid.target.txt` and likewise for test, `lengths.json` and, last of all,
     `report.json`, which is also returned: a folder without it is unfinished. Only training text is
-    cleaned. Memory does not grow with the corpus, but for one byte a line. `threads` (all by
-    default) changes nothing but the time.
+    cleaned. Memory grows with the corpus by some 30 bytes a pair (its lengths), nothing else.
+    `threads` (all by default) changes nothing but the time.
 
     Raises UserError for bad text (see `read_pairs`), an impossible vocabulary size, or when no
     training pair survives cleaning.
