@@ -44,9 +44,8 @@ def test_usage_errors(hat: Hat) -> None:
     [
         (UserError("a: wrong\nb: wrong"), 2, "hat: error: a: wrong\nhat: error: b: wrong\n"),
         (HatError("no luck"), 1, "hat: error: no luck\n"),
-        (OSError(errno.ENOSPC, "No space", "/x/y"), 1, "hat: error: disk full, writing /x/y; "),
+        (OSError(errno.ENOSPC, "No space", "/x/y"), 1, "hat: error: /x/y: the disk is full"),
         (PermissionError(errno.EACCES, "Permission denied", "/x"), 1, "error: /x: Permission denied"),
-        (RuntimeError("I/O error: No space left on device (os error 28)"), 1, "error: disk full; "),
         (ValueError("oops"), 1, "hat: error: ValueError: oops (--debug shows the traceback)\n"),
     ],
 )

@@ -1,9 +1,12 @@
 """Steps: keys, manifests, resuming, damage, and what changed."""
 
+import errno
 import json
+import os
 from pathlib import Path
 
 import pytest
+from safetensors import SafetensorError
 
 from hat.errors import HatError, UserError
 from hat.files import write_text
@@ -102,6 +105,20 @@ def test_manifest_of_another_format_is_refused(tmp_path: Path) -> None:
 def test_a_step_that_leaves_out_an_output_is_not_finished(tmp_path: Path) -> None:
     step = Step("empty", {}, ("result",), lambda folder, progress: None)
     with pytest.raises(HatError, match="without writing"):
+        execute(tmp_path, step, silent)
+    assert find(tmp_path, step) is None
+
+
+@pytest.mark.parametrize(
+    "error",
+    [OSError(errno.ENOSPC, os.strerror(errno.ENOSPC)), SafetensorError("I/O error: No space left on device")],
+)
+def test_full_disk_names_the_folder(tmp_path: Path, error: Exception) -> None:
+    def run(folder: Path, progress: Progress) -> None:
+        raise error
+
+    step = Step("full", {}, ("result",), run)
+    with pytest.raises(HatError, match=f"{step.folder(tmp_path)}: the disk is full"):
         execute(tmp_path, step, silent)
     assert find(tmp_path, step) is None
 

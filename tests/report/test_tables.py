@@ -51,6 +51,15 @@ def report() -> dict[str, Any]:
             model("hat-60pct", "found", 10.0, 4_000_000, **found),
             model("largest", "inherited", 80.0, 16_000_000, peak_memory_bytes=None),
         ],
+        "environment": {"cpu": "Z80", "cores_allowed": 2},
+        "protocol": {
+            "source_lengths": [9, 12],
+            "target_lengths": [10, 14],
+            "engine": "torch",
+            "threads": 1,
+            "precision": "float32",
+            "beam": 4,
+        },
         "predictor": {"samples": 50, "mape": 3.0, "mape_low": 2.0, "mape_high": 4.0, "linear_mape": 5.0},
         "costs": {
             "prepare": {"wall_seconds": 60, "device_seconds": 90},
@@ -84,6 +93,11 @@ def test_an_unmet_constraint_is_not_hidden(report: dict[str, Any]) -> None:
     report["models"][2] |= {"verified": False, "constraint": {"text": "9ms", "milliseconds": 9.0}}
     assert row(report, "hat-60pct")["constraint"] == "9ms NOT MET"
     assert any("NO candidate met the constraint" in note for note in models_table(report).notes)
+
+
+def test_conditions_are_told(report: dict[str, Any]) -> None:
+    told = "timed on Z80 with 1 of 2 threads, engine torch, float32, beam 4, source→target tokens 9→10, 12→14"
+    assert told in models_table(report).notes
 
 
 def test_noise_is_told(report: dict[str, Any]) -> None:

@@ -37,9 +37,7 @@ def _describe(error: Exception) -> tuple[str, int]:
         kind = "" if error.exit_code in STOPPED else "error: "
         return "\n".join(kind + line for line in str(error).splitlines()), error.exit_code
     if isinstance(error, OSError) and error.errno == errno.ENOSPC:
-        return f"error: disk full, writing {error.filename or 'a result'}; make room and run it again", 1
+        return f"error: {error.filename or 'standard output'}: the disk is full", 1
     if isinstance(error, OSError) and error.filename:
         return f"error: {error.filename}: {error.strerror}", 1
-    if "No space left on device" in str(error):  # as safetensors tells it
-        return "error: disk full; make room and run it again", 1
     return f"error: {type(error).__name__}: {error} (--debug shows the traceback)", 1

@@ -32,6 +32,7 @@ def publish(context: Context, costs: Mapping[str, StepCost]) -> None:
         "folder": str(context.root),
         "default": default,
         "models": rows,
+        **evaluate.read_conditions(context),
         "predictor": asdict(fit.load_predictor(context).report),
         "costs": {stage: asdict(cost) for stage, cost in costs.items()},
         "samples": _samples(context, next(one for one in models if one.name == default)),

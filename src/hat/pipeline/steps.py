@@ -5,11 +5,15 @@ partial state there; `manifest.json`, written last, makes the folder finished fo
 recipe gives another key, so older results stay and changing back reuses them.
 """
 
+import errno
 import json
+import os
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+
+from safetensors import SafetensorError
 
 from hat.errors import HatError, UserError
 from hat.files import check_keys, digest, file_digest, read_json, write_json
@@ -18,6 +22,8 @@ from hat.progress import Progress
 
 MANIFEST = "manifest.json"
 MANIFEST_FORMAT = 1
+# The system's words: safetensors has no error number to go by.
+DISK_FULL = os.strerror(errno.ENOSPC)
 MANIFEST_KEYS = ("format", "step", "inputs", "outputs")
 
 
@@ -104,8 +110,13 @@ def execute(root: Path, step: Step, progress: Progress) -> Outcome:
         return finished
     folder = step.folder(root)
     folder.mkdir(parents=True, exist_ok=True)
-    with CostMeter(folder) as meter:
-        step.run(folder, meter.watch(progress))
+    try:
+        with CostMeter(folder) as meter:
+            step.run(folder, meter.watch(progress))
+    except (OSError, SafetensorError) as error:
+        if DISK_FULL in str(error):
+            raise HatError(f"{folder}: the disk is full; make room and run it again") from error
+        raise
     manifest = {
         "format": MANIFEST_FORMAT,
         "step": step.name,

@@ -44,6 +44,7 @@ def models_table(report: Report) -> Table:
     notes = [
         f"speed-up and compression (artefact bytes, embeddings included): against {slowest['name']}",
         "latency: median ± interquartile range of a whole decode, all models timed in the same rounds",
+        _conditions_note(report["environment"], report["protocol"]),
         f"BLEU: {first['bleu_signature']}",
         f"chrF: {first['chrf_signature']}",
         "* translates by default; --model NAME takes another",
@@ -153,6 +154,15 @@ def _found_note(model: Mapping[str, Any]) -> str:
         f"{model['measured_ms']:.1f}, verified {model['verified_ms']:.1f}; loss with inherited "
         f"weights {model['inherited_loss']:.3f}, of random search with the same "
         f"{model['evaluations']} evaluations {model['random_search_loss']:.3f}"
+    )
+
+
+def _conditions_note(environment: Mapping[str, Any], protocol: Mapping[str, Any]) -> str:
+    lengths = zip(protocol["source_lengths"], protocol["target_lengths"], strict=True)
+    return (
+        f"timed on {environment['cpu']} with {protocol['threads']} of {environment['cores_allowed']} "
+        f"threads, engine {protocol['engine']}, {protocol['precision']}, beam {protocol['beam']}, "
+        f"source→target tokens {', '.join(f'{source}→{target}' for source, target in lengths)}"
     )
 
 

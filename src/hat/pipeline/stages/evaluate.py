@@ -9,9 +9,10 @@ from typing import Any
 from hat.evaluation import score
 from hat.files import read_json, read_text, write_json, write_text
 from hat.hardware import peak_memory
+from hat.hardware.store import ENVIRONMENT
 from hat.pipeline.context import Context
 from hat.pipeline.recipe import LATENCIES
-from hat.pipeline.stages.measure import device_inputs, lengths, measure_on_device, to_dict
+from hat.pipeline.stages.measure import device_inputs, lengths, make_protocol, measure_on_device, to_dict
 from hat.pipeline.stages.train import ARTEFACT, FinalModel, final_models
 from hat.pipeline.stages.train_super import THREADS
 from hat.pipeline.steps import Outcome, Step
@@ -120,6 +121,16 @@ def read_lines(path: Path) -> list[str]:
 def read_scores(context: Context, model: FinalModel) -> dict[str, Any]:
     """The scores of an evaluated model."""
     return dict(read_json(context.outcome(score_step(model)).folder / SCORES))
+
+
+def read_conditions(context: Context) -> dict[str, Any]:
+    """Machine and protocol of those measurements: without them they mean nothing."""
+    folder = context.outcome(f"evaluate/{LATENCIES}").folder
+    protocol = make_protocol(context, context.recipe.measure.verify_rounds)
+    return {
+        "environment": read_json(folder / ENVIRONMENT)["environment"],
+        "protocol": protocol.to_dict(),
+    }
 
 
 def read_measurements(context: Context) -> dict[str, Any]:

@@ -69,7 +69,7 @@ def measure_on_device(
     ]
     return measure(
         models,
-        _protocol(context, rounds),
+        make_protocol(context, rounds),
         folder,
         reference=context.model_config(context.space.largest()),
         timer=context.timer or wall_clock,
@@ -99,7 +99,8 @@ def to_dict(measurement: Measurement) -> dict[str, Any]:
 _KEYS = tuple(Measurement.__dataclass_fields__)
 
 
-def _protocol(context: Context, rounds: int) -> MeasureProtocol:
+def make_protocol(context: Context, rounds: int) -> MeasureProtocol:
+    """How this run measures: on its device, at the lengths typical of its text."""
     device = context.recipe.device
     sources, targets = zip(*lengths(context), strict=True)
     return MeasureProtocol(
