@@ -4,10 +4,10 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from golden_case import every_case, read_case
 
 from hat.model import beam_search
 from hat.runtime.engine import DecodeOptions
+from tests.golden.golden_case import every_case, read_case
 
 # The published limits, 1 to 20 tokens, leave the final </s> out; ours count it.
 OPTIONS = DecodeOptions(beam=5, nbest=5, min_length=2, max_length_offset=21)

@@ -5,18 +5,16 @@ from pathlib import Path
 
 import pytest
 import torch
-from golden_case import every_tag, published_name, read_json, read_network
 
 from hat.model import SuperTransformer
+from tests.golden.golden_case import every_tag, published_name, read_json, read_network
 
 
 @every_tag
 def test_initialisation(shared: Path, tag: str) -> None:
     torch.manual_seed(0)
     parts = defaultdict(list)
-    for name, parameter in SuperTransformer(
-        read_network(shared, tag).config
-    ).largest.named_parameters():
+    for name, parameter in SuperTransformer(read_network(shared, tag).config).largest.named_parameters():
         parts[published_name(name)].append(parameter.detach().flatten())
     recorded = read_json(shared, f"{tag}_init_stats.json")
     for name, tensors in parts.items():

@@ -4,7 +4,12 @@ from pathlib import Path
 
 import pytest
 import torch
-from golden_case import (
+from torch import Tensor
+
+from hat.architecture import cost
+from hat.interop import architecture_to_reference
+from hat.training.loss import label_smoothed_loss
+from tests.golden.golden_case import (
     CASES,
     TAGS,
     GoldenCase,
@@ -15,11 +20,6 @@ from golden_case import (
     read_json,
     without_dropout,
 )
-from torch import Tensor
-
-from hat.architecture import cost
-from hat.interop import architecture_to_reference
-from hat.training.loss import label_smoothed_loss
 
 LOGITS = 1e-5  # absolute
 LOSS, GRADIENT = 1e-6, 1e-5  # relative
@@ -107,9 +107,7 @@ def test_losses_and_gradient_norms(shared: Path, tag: str, case: str) -> None:
         if parameter.grad is not None
     ]
     names, norms = golden.arrays["grad_names"].tolist(), golden.arrays["grad_norms"].tolist()
-    assert published_norms(gradients) == pytest.approx(
-        dict(zip(names, norms, strict=True)), rel=GRADIENT
-    )
+    assert published_norms(gradients) == pytest.approx(dict(zip(names, norms, strict=True)), rel=GRADIENT)
 
 
 def both_ways(golden: GoldenCase, source: Tensor, target_in: Tensor) -> tuple[Tensor, Tensor]:

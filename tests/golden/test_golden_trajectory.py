@@ -7,14 +7,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from golden_case import (
-    GoldenCase,
-    every_tag,
-    published_norms,
-    read_case,
-    read_json,
-    without_dropout,
-)
 
 from hat.data import TokenStore, write_store
 from hat.interop import architecture_from_reference
@@ -22,6 +14,14 @@ from hat.model import SuperTransformer
 from hat.training.loop import train
 from hat.training.loss import Network
 from hat.training.settings import TrainingSettings
+from tests.golden.golden_case import (
+    GoldenCase,
+    every_tag,
+    published_norms,
+    read_case,
+    read_json,
+    without_dropout,
+)
 
 UPDATE, FINAL = 1e-5, 2e-4  # relative
 

@@ -7,7 +7,8 @@ from typing import Any
 
 import pytest
 import torch
-from published_checkpoint import Save, Tensors, published_args, published_tensors
+
+from tests.interop.published_checkpoint import Save, Tensors, published_args, published_tensors
 
 
 @pytest.fixture

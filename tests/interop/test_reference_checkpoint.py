@@ -11,10 +11,10 @@ from types import ModuleType
 
 import pytest
 import torch
-from published_checkpoint import Save, published_args, published_tensors
 
 from hat.errors import UserError
 from hat.interop import ReferenceCheckpoint, read_checkpoint
+from tests.interop.published_checkpoint import Save, published_args, published_tensors
 
 both_containers = pytest.mark.parametrize("zipped", [True, False])
 
@@ -39,15 +39,11 @@ def test_reads_settings_and_tensors(save: Save, zipped: bool) -> None:
     tensors = published_tensors()
     tensors["slice"] = torch.arange(20.0).view(4, 5).t()[1:3, ::2]
     args = published_args(arch="transformersuper")
-    assert equal(
-        read_checkpoint(save(tensors, args, zipped)), ReferenceCheckpoint(vars(args), tensors)
-    )
+    assert equal(read_checkpoint(save(tensors, args, zipped)), ReferenceCheckpoint(vars(args), tensors))
 
 
 @both_containers
-@pytest.mark.parametrize(
-    "dtype", [torch.float16, torch.bfloat16, torch.float64, torch.int64, torch.bool]
-)
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float64, torch.int64, torch.bool])
 def test_reads_numbers_of_every_kind(save: Save, zipped: bool, dtype: torch.dtype) -> None:
     tensor = torch.tensor([[0, 1, 1], [2, 0, 3]]).to(dtype)
     assert torch.equal(read_checkpoint(save({"x": tensor}, zipped=zipped)).tensors["x"], tensor)

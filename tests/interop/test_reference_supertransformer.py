@@ -5,12 +5,12 @@ from typing import Any
 
 import pytest
 import torch
-from published_checkpoint import FFN, QKV, VOCAB, Save, published_args, published_tensors
 
 from hat.architecture import DecoderLayer
 from hat.errors import UserError
 from hat.interop import load_reference_checkpoint
 from hat.model import Dropout
+from tests.interop.published_checkpoint import FFN, QKV, VOCAB, Save, published_args, published_tensors
 
 
 def test_sizes_come_from_the_tensors(save: Save) -> None:
@@ -110,8 +110,6 @@ def test_unexpected_shapes_and_names_are_refused(
         ({"encoder_attention_heads": 3}, "3 heads do not divide qkv_dim 8"),
     ],
 )
-def test_settings_ours_cannot_follow_are_refused(
-    save: Save, args: dict[str, Any], message: str
-) -> None:
+def test_settings_ours_cannot_follow_are_refused(save: Save, args: dict[str, Any], message: str) -> None:
     with pytest.raises(UserError, match=message):
         load_reference_checkpoint(save(args=published_args(**args)))

@@ -3,10 +3,10 @@
 from pathlib import Path
 
 import pytest
-from tiny_tokenizer import VOCAB, train_tokenizer
 
 from hat.architecture import Architecture, Decoder, DecoderLayer, Encoder, EncoderLayer, ModelConfig
 from hat.runtime import Artefact, ArtefactConfig, DecodeOptions, TokenizerConfig
+from tests.runtime.tiny_tokenizer import VOCAB, train_tokenizer
 
 
 @pytest.fixture(scope="session")

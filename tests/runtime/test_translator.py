@@ -9,7 +9,6 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from tiny_tokenizer import LINES, train_tokenizer
 
 from hat.errors import UserError
 from hat.runtime import (
@@ -22,6 +21,7 @@ from hat.runtime import (
     load_engine,
     translator,
 )
+from tests.runtime.tiny_tokenizer import LINES, train_tokenizer
 
 
 class Echo:

@@ -117,7 +117,7 @@ class Architecture:
         value = read_yaml(path)
         if isinstance(value, dict) and "architecture" in value:
             value = value["architecture"]
-        return cls.from_dict(value, str(path))
+        return cls.from_dict(value, f"{path}: architecture")
 
     def short_hash(self) -> str:
         """Twelve hexadecimal digits that name this architecture."""
