@@ -47,9 +47,7 @@ def test_short_hash_is_stable() -> None:
     assert SMALL.short_hash() == "b4aba06fbe6a"
     reordered = {key: SMALL.to_dict()[key] for key in ("decoder", "qkv_dim", "encoder")}
     assert Architecture.from_dict(reordered).short_hash() == SMALL.short_hash()
-    hashes = {
-        Architecture.from_dict(m["architecture"]).short_hash() for m in zoo.published_models()
-    }
+    hashes = {Architecture.from_dict(m["architecture"]).short_hash() for m in zoo.published_models()}
     distinct = {json.dumps(m["architecture"], sort_keys=True) for m in zoo.published_models()}
     assert len(hashes) == len(distinct)
 
@@ -82,9 +80,7 @@ def test_attended_layers_default_to_the_last() -> None:
         ),
     ],
 )
-def test_bad_architectures_name_the_place(
-    path: tuple[Any, ...], value: object, message: str
-) -> None:
+def test_bad_architectures_name_the_place(path: tuple[Any, ...], value: object, message: str) -> None:
     changed = deepcopy(SMALL.to_dict())
     place: Any = changed
     for key in path[:-1]:

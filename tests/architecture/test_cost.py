@@ -20,9 +20,7 @@ from hat.architecture import (
 )
 
 MODELS = zoo.published_models()
-SMALL = Architecture(
-    8, Encoder(6, (EncoderLayer(10, 2),) * 2), Decoder(4, (DecoderLayer(12, 4, 2, 2),))
-)
+SMALL = Architecture(8, Encoder(6, (EncoderLayer(10, 2),) * 2), Decoder(4, (DecoderLayer(12, 4, 2, 2),)))
 
 
 def test_all_44_published_models_are_here() -> None:
@@ -54,9 +52,7 @@ def test_heads_cost_nothing_and_attended_layers_cost_flops_only() -> None:
     assert cost(SMALL, length).flops - cost(other, length).flops == difference
 
 
-@pytest.mark.parametrize(
-    ("embeddings", "numbers"), [("shared", 6 * 100), ("separate", 100 * (6 + 4 + 4))]
-)
+@pytest.mark.parametrize(("embeddings", "numbers"), [("shared", 6 * 100), ("separate", 100 * (6 + 4 + 4))])
 def test_bytes_with_and_without_embeddings(embeddings: str, numbers: int) -> None:
     config = ModelConfig(SMALL, 100, 100, embeddings)  # type: ignore[arg-type]
     parameters = cost(SMALL).parameters

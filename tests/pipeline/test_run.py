@@ -180,7 +180,7 @@ def test_text_counts_by_content(tmp_path: Path, tiny: dict[str, Any]) -> None:
     text = (corpus / "test.de").read_text().replace("sentence", "Satz")
     (corpus / "test.de").write_text(text)
     reporter = prepared()
-    assert reporter.said[0] == "prepare: runs again, the text of data.test.test.de changed"
+    assert reporter.said[0] == "prepare: runs again, the text of data.test.target changed"
     shutil.rmtree(corpus)
     assert prepared().worked == []
     (root / "text-digests.json").unlink()

@@ -67,8 +67,7 @@ def test_mutation_redraws_at_the_given_rate() -> None:
     space = zoo.space("wmt-space0")
     one, rng = space.largest(), random.Random(3)
     changed = [
-        sum(a.ffn_dim != 3072 for a in space.mutate(one, rng, 0.3).encoder.layers)
-        for _ in range(2000)
+        sum(a.ffn_dim != 3072 for a in space.mutate(one, rng, 0.3).encoder.layers) for _ in range(2000)
     ]
     # A gene is drawn anew with 0.3, and differs in 2 of 3 draws: 0.2 × 6 layers.
     assert sum(changed) / len(changed) == pytest.approx(1.2, abs=0.08)

@@ -43,9 +43,7 @@ def test_every_name_opens() -> None:
 
 
 def test_unknown_names_list_the_choices() -> None:
-    with pytest.raises(
-        UserError, match=r"design space '\.\./x'; the built-in ones are demo, iwslt"
-    ):
+    with pytest.raises(UserError, match=r"design space '\.\./x'; the built-in ones are demo, iwslt"):
         zoo.space("../x")
     with pytest.raises(UserError, match="recipe 'x'"):
         zoo.recipe_text("x")
@@ -77,7 +75,5 @@ def test_measured_sets_were_sampled_from_the_latency_space(shared: Path) -> None
             mean = sum(space[key]) / len(space[key])
             assert sum(values) / len(values) == pytest.approx(mean, rel=0.03), (path.name, column)
             if column.startswith("decoder"):
-                one_layer = {
-                    float(row[column]) for row in rows if float(row["decoder_layer_num"]) == 1
-                }
+                one_layer = {float(row[column]) for row in rows if float(row["decoder_layer_num"]) == 1}
                 assert one_layer <= set(space[key]), (path.name, column)

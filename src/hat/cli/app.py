@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-import hat
+from hat import __version__
 from hat.cli import cost, recipes, runs, translate
 
 app = typer.Typer(
@@ -22,7 +22,7 @@ app = typer.Typer(
 
 def _version(value: bool) -> None:
     if value:
-        typer.echo(f"hat {hat.__version__}")
+        typer.echo(f"hat {__version__}")
         raise typer.Exit
 
 

@@ -192,9 +192,7 @@ class _Stream:
 def _assemble(container: _Container) -> ReferenceCheckpoint:
     match container.content:
         case {"args": _Inert() as args, "model": Mapping() as records}:
-            tensors = {
-                str(name): _tensor(str(name), record, container) for name, record in records.items()
-            }
+            tensors = {str(name): _tensor(str(name), record, container) for name, record in records.items()}
             return ReferenceCheckpoint(dict(vars(args)), tensors)
     raise ValueError("no entries args and model")
 

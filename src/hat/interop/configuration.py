@@ -69,16 +69,12 @@ def architecture_to_reference(architecture: Architecture) -> dict[str, dict[str,
             "decoder_ffn_embed_dim": [layer.ffn_dim for layer in decoder.layers],
             "decoder_self_attention_heads": [layer.self_heads for layer in decoder.layers],
             "decoder_ende_attention_heads": [layer.cross_heads for layer in decoder.layers],
-            "decoder_arbitrary_ende_attn": [
-                codes[layer.encoder_layers_attended] for layer in decoder.layers
-            ],
+            "decoder_arbitrary_ende_attn": [codes[layer.encoder_layers_attended] for layer in decoder.layers],
         },
     }
 
 
-def _side(
-    value: object, side: str, lists: tuple[str, ...], where: str
-) -> tuple[int, list[tuple[Any, ...]]]:
+def _side(value: object, side: str, lists: tuple[str, ...], where: str) -> tuple[int, list[tuple[Any, ...]]]:
     """Width of a side, and per layer the values that the lists give it."""
     width, depth = f"{side}_embed_dim", f"{side}_layer_num"
     fields: Mapping[str, Any] = check_keys(value, (width, depth, *lists), f"{where}.{side}")

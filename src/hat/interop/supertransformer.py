@@ -110,9 +110,7 @@ def _split_projections(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
         if ".in_proj_" not in name:
             split[name] = tensor
         elif tensor.dim() == 0 or tensor.shape[0] % 3:
-            raise UserError(
-                f"tensor {name}: shape {tuple(tensor.shape)}, expected three equal parts"
-            )
+            raise UserError(f"tensor {name}: shape {tuple(tensor.shape)}, expected three equal parts")
         else:
             for letter, third in zip("qkv", tensor.chunk(3), strict=True):
                 split[name.replace("in_proj_", f"{letter}_proj_")] = third
@@ -127,9 +125,7 @@ def _config(args: Mapping[str, object], tensors: Mapping[str, Tensor]) -> ModelC
     target_vocab, decoder_dim = _shape(tensors, TARGET)
     qkv_dim, _ = _shape(tensors, "encoder.layers.0.self_attn.q_proj_weight")
     encoder = [EncoderLayer(width, encoder_heads) for width in _ffn_dims(tensors, "encoder")]
-    decoder = [
-        DecoderLayer(width, decoder_heads, decoder_heads) for width in _ffn_dims(tensors, "decoder")
-    ]
+    decoder = [DecoderLayer(width, decoder_heads, decoder_heads) for width in _ffn_dims(tensors, "decoder")]
     architecture = Architecture(
         qkv_dim, Encoder(encoder_dim, tuple(encoder)), Decoder(decoder_dim, tuple(decoder))
     )

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-import hat
+from hat import __version__
 from hat.errors import UserError
 from hat.files import check_keys, read_json, write_json
 
@@ -30,7 +30,7 @@ def open_folder(root: Path) -> None:
     if run["format"] != RUN_FORMAT:
         raise UserError(
             f"{root}: written by hat {run['hat']} in run format {run['format']}, but this is "
-            f"hat {hat.__version__} and format {RUN_FORMAT}; start a new run with --run-dir"
+            f"hat {__version__} and format {RUN_FORMAT}; start a new run with --run-dir"
         )
 
 
@@ -53,7 +53,7 @@ def check_usable(root: Path) -> None:
 def create_folder(root: Path) -> None:
     """Make `root` a run folder if it is none."""
     if not is_run(root):
-        write_json(root / RUN_FILE, {"format": RUN_FORMAT, "hat": hat.__version__})
+        write_json(root / RUN_FILE, {"format": RUN_FORMAT, "hat": __version__})
 
 
 @contextmanager

@@ -40,11 +40,9 @@ class Part(Section):
             raise ValueError("give either source and target, or tsv")
         return self
 
-    def names(self) -> tuple[str, ...]:
-        """The files as written in the recipe: two, or one TSV."""
-        if self.tsv is not None:
-            return (self.tsv,)
-        return (self.source or "", self.target or "")
+    def names(self) -> dict[str, str]:
+        """The files as written in the recipe: source and target, or one TSV."""
+        return self.model_dump(exclude_none=True)
 
 
 class BuiltinSizes(Section):

@@ -94,9 +94,7 @@ class DesignSpace:
             )
             for _ in range(decoder_depth)
         ]
-        attended = [
-            rng.choice(self.encoder_layers_attended) for _ in range(max(self.decoder_layers))
-        ]
+        attended = [rng.choice(self.encoder_layers_attended) for _ in range(max(self.decoder_layers))]
         decoder = [
             DecoderLayer(*size, min(layers, encoder_depth))
             for size, layers in zip(sizes, attended, strict=False)
@@ -106,9 +104,7 @@ class DesignSpace:
             qkv_dim, Encoder(encoder_dim, tuple(encoder)), Decoder(decoder_dim, tuple(decoder))
         )
 
-    def mutate(
-        self, architecture: Architecture, rng: random.Random, probability: float
-    ) -> Architecture:
+    def mutate(self, architecture: Architecture, rng: random.Random, probability: float) -> Architecture:
         """Draw each gene anew with `probability` (HAT, section 3.3), and layers that appear."""
         return self.decode(
             [
@@ -187,9 +183,7 @@ class DesignSpace:
                 product(encoder_layers, repeat=depth),
                 product(decoder_layers, repeat=decoder_depth),
             ):
-                yield Architecture(
-                    qkv_dim, Encoder(encoder_dim, encoder), Decoder(decoder_dim, decoder)
-                )
+                yield Architecture(qkv_dim, Encoder(encoder_dim, encoder), Decoder(decoder_dim, decoder))
 
     def largest(self) -> Architecture:
         """The largest choice of everything: the SuperTransformer's own architecture."""

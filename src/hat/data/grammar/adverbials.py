@@ -36,7 +36,7 @@ _MONTHS = _pairs(
 )
 _DAYS = (31, 28, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31)
 _UNITS = _pairs("minutes/Minuten hours/Stunden days/Tagen weeks/Wochen months/Monaten years/Jahren")
-_TEENS_AND_TENS = (*range(13, 21), *range(30, 100, 10))
+_TEENS_AND_TENS: tuple[int, ...] = (*range(13, 21), *range(30, 100, 10))
 
 
 def number(rng: Random) -> int:

@@ -141,7 +141,9 @@ def _german_middle(clause: Clause) -> str:
 
     Pronouns, time, dative, accusative, nicht, then all that belongs closer to the verb.
     """
-    pronouns, full, bound = [], [], ""
+    pronouns: list[str] = []
+    full: list[str] = []
+    bound = ""
     negation = "nicht" if clause.negated else ""
     if clause.recipient:
         words = clause.recipient.german("dat")

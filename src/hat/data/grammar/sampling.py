@@ -135,9 +135,9 @@ class Sampler:
         if kind == "mass":
             return NounPhrase(noun, "", adjectives=adjectives)
         plural = kind != "place" and rng.random() < 0.4
-        choices = _PLURAL if plural else _SINGULAR
+        choices: Sequence[tuple[str, int]] = _PLURAL if plural else _SINGULAR
         if kind == "place" or negated:
-            choices = tuple(choice for choice in choices if choice[0] in _NEGATABLE)
+            choices = [choice for choice in choices if choice[0] in _NEGATABLE]
         determiner = _weighted(rng, choices)
         if determiner == "possessive":
             return NounPhrase(noun, rng.choice(POSSESSIVES), plural, adjectives)
@@ -197,9 +197,7 @@ class Sampler:
             clause = replace(clause, object=self._object(verb, clause))
             if not full or negated or clause.time.english or rng.random() < 0.85:
                 return clause
-            return replace(
-                clause, company=prepositional("for", "für", "acc", self._person(clause.subject))
-            )
+            return replace(clause, company=prepositional("for", "für", "acc", self._person(clause.subject)))
         if placed and rng.random() < (0.75 if full else 0.4):
             clause = replace(clause, place=self._place(verb))
         if full and rng.random() < 0.35:
@@ -393,7 +391,7 @@ _TEMPLATES: tuple[tuple[Callable[[Sampler], Pair], int], ...] = (
 def held_out_combinations() -> frozenset[Combination]:
     """One in twelve of the combinations, spread evenly over the words on both sides."""
     words = lexicon()
-    pairs = {
+    pairs: dict[str, list[tuple[str, Sequence[str]]]] = {
         "adjective": [(word.english, word.kinds) for word in words.adjectives],
         "verb": [(verb.name, verb.object_kinds) for verb in words.verbs],
         "place": [(verb.name, ("place",)) for verb in words.verbs],

@@ -52,15 +52,16 @@ def _corpus_inputs(context: Context) -> dict[str, object]:
     if recipe.data.corpus == "builtin":
         return {"data.builtin": recipe.data.builtin.model_dump()}
     digests = {
-        f"data.{name}.{path.name}": context.text_digest(path)
+        f"data.{name}.{side}": context.text_digest(path)
         for name in PARTS
-        for path in _paths(context, getattr(recipe.data, name))
+        for side, path in _paths(context, getattr(recipe.data, name)).items()
     }
     return {"text": digests}
 
 
-def _paths(context: Context, part: Part) -> list[Path]:
-    return [Path(context.recipe.data.root) / Path(name).expanduser() for name in part.names()]
+def _paths(context: Context, part: Part) -> dict[str, Path]:
+    root = Path(context.recipe.data.root)
+    return {side: root / Path(name).expanduser() for side, name in part.names().items()}
 
 
 def _corpora(context: Context, folder: Path, progress: Progress) -> data.Corpora:
@@ -70,5 +71,5 @@ def _corpora(context: Context, folder: Path, progress: Progress) -> data.Corpora
         return write_builtin(
             folder / "corpus", sizes.train, sizes.valid, sizes.test, recipe.seed, progress=progress
         )
-    parts = [data.Part(*_paths(context, getattr(recipe.data, name))) for name in PARTS]
+    parts = [data.Part(*_paths(context, getattr(recipe.data, name)).values()) for name in PARTS]
     return data.Corpora(*((part,) for part in parts))
