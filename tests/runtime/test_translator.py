@@ -84,7 +84,7 @@ def test_options(speaking: Translator, echo: Echo) -> None:
     [found] = speaking.translate(["tree"], nbest=3)
     assert found.score == -1
     assert found.alternatives == (("tree tree", -2.0), ("tree tree tree", -3.0))
-    assert echo.options[-1] == DecodeOptions(4, 0.6, 3, 2, 1.5, 200)
+    assert echo.options[-1] == DecodeOptions(4, 0.6, 3, 2, 1.5, 201)
     speaking.translate(["tree"], beam=2, length_penalty=1.0, max_length=7)
     assert echo.options[-1] == DecodeOptions(2, 1.0, 1, 2, 0.0, 7)
 
