@@ -37,7 +37,9 @@ def picture(models: Sequence[Mapping[str, Any]], path: Path) -> None:
     )
     points = base.mark_point(filled=True, size=90).encode(color=alt.Color("kind:N", title=None))
     labels = base.mark_text(align="left", dx=8, dy=-4).encode(text="model:N")
-    chart = (points + labels).properties(width=560, height=300).configure_legend(orient="bottom")
+    chart = (
+        (points + labels).properties(width=560, height=300).configure_legend(orient="bottom", labelLimit=0)
+    )
     chart.configure_view(strokeWidth=0).save(path)
 
 
@@ -67,7 +69,8 @@ def readme_table(table: Table, title: str, folder: Path) -> str:
             "",
             *lines,
             "",
-            "*: the model that translates by default. Made by `benchmarks/publish_run.py`; conditions, costs "
+            "*: the model that translates by default; it was fine-tuned from the SuperTransformer's weights, the "
+            "Transformers were trained from scratch. Made by `benchmarks/publish_run.py`; conditions, costs "
             f"and signatures in [{where}]({where}/report.md).",
             "",
             f"![BLEU against latency]({where}/pareto.svg)",
