@@ -69,9 +69,9 @@ def readme_table(table: Table, title: str, folder: Path) -> str:
             "",
             *lines,
             "",
-            "*: the model that translates by default; it was fine-tuned from the SuperTransformer's weights, the "
-            "Transformers were trained from scratch. Made by `benchmarks/publish_run.py`; conditions, costs "
-            f"and signatures in [{where}]({where}/report.md).",
+            "*: the model that translates by default; it was fine-tuned from the SuperTransformer's weights, "
+            "the Transformers were trained from scratch. Made by `benchmarks/publish_run.py`; conditions, "
+            f"costs and signatures in [{where}]({where}/report.md).",
             "",
             f"![BLEU against latency]({where}/pareto.svg)",
         ]
