@@ -1,0 +1,47 @@
+"""What inherited weights are worth: fine-tuning against training from scratch with more updates.
+
+The paper's figure: 10k updates from inherited weights equal 40k from scratch. Works on a finished run
+and leaves its recipe as it was.
+
+    python benchmarks/fine_tuning.py RUN_FOLDER [--factors 1 2 4] [--output FILE]
+"""
+
+import argparse
+from datetime import date
+from pathlib import Path
+
+from hat.files import read_json, write_json
+from hat.hardware import environment
+from hat.pipeline import open_run, run
+
+
+def rows(folder: Path, mode: str, updates: int) -> list[dict[str, object]]:
+    """Train (unless done before) and evaluate the found models; their quality."""
+    overrides = [f"train.mode={mode}", f"sub_training.updates={updates}"]
+    run(*open_run(str(folder), None, overrides))
+    keys = ("name", "updates", "validation_loss", "bleu")
+    models = [model for model in read_json(folder / "report.json")["models"] if model["kind"] == "found"]
+    return [{"mode": mode, **{key: model[key] for key in keys}} for model in models]
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("run", type=Path)
+    parser.add_argument("--factors", type=int, nargs="+", default=[1, 2, 4])
+    default = Path(__file__).parent / "results" / f"fine-tuning-{date.today()}.json"
+    parser.add_argument("--output", type=Path, default=default)
+    options = parser.parse_args()
+    recipe, _ = open_run(str(options.run))
+    updates = recipe.sub_training.updates
+    found = [row for factor in options.factors for row in rows(options.run, "scratch", factor * updates)]
+    found = rows(options.run, recipe.train.mode, updates) + found
+    for row in found:
+        print(*(f"{key} {value}" for key, value in row.items()), sep="  ")
+    record = {"date": str(date.today()), "run": recipe.name, "rows": found}
+    write_json(options.output, {**record, "environment": environment()})
+
+
+if __name__ == "__main__":
+    main()
