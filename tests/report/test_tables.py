@@ -126,3 +126,8 @@ def test_markdown_and_terminal_tell_the_same(
     for text in ("hat-60pct*", "60% = 12.0 ms met", "a [b]", "hat translate runs/r --interactive"):
         assert text in printed
         assert text in markdown
+
+
+def test_random_search_that_found_nothing(report: dict[str, Any]) -> None:
+    report["models"][2]["random_search_loss"] = None
+    assert any("100 evaluations none within the constraint" in note for note in models_table(report).notes)

@@ -75,11 +75,12 @@ def _search(model: FinalModel) -> dict[str, Any]:
     if not model.found:
         return {"constraint": None}
     found = model.found
+    rivals = found["random"]["best"]
     return {
         "constraint": found["constraint"],
         **{key: found[key] for key in ("predicted_ms", "measured_ms", "verified_ms", "verified")},
         "inherited_loss": found["loss"],
-        "random_search_loss": found["random"]["best"][0]["loss"],
+        "random_search_loss": rivals[0]["loss"] if rivals else None,
         "evaluations": found["evolution"]["evaluations"],
     }
 
