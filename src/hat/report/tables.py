@@ -150,11 +150,12 @@ def _limit(constraint: Mapping[str, Any]) -> str:
 def _found_note(model: Mapping[str, Any]) -> str:
     told = "verified by a fresh measurement" if model["verified"] else "NO candidate met the constraint"
     rival = model["random_search_loss"]
+    rival_told = "none within the constraint" if rival is None else f"{rival:.3f}"
     return (
         f"{model['name']}: {told}: predicted {model['predicted_ms']:.1f} ms, measured "
         f"{model['measured_ms']:.1f}, verified {model['verified_ms']:.1f}; loss with inherited "
         f"weights {model['inherited_loss']:.3f}, of random search with the same "
-        f"{model['evaluations']} evaluations {'none within the constraint' if rival is None else f'{rival:.3f}'}"
+        f"{model['evaluations']} evaluations {rival_told}"
     )
 
 
