@@ -1,9 +1,11 @@
 """Training: the loop, its settings, sampling strategies, losses, schedules, checkpoints."""
 
-from hat.training.loop import Stopped, SubTrainee, SuperTrainee, Trainee, TrainingResult, train
+from hat.training.loop import TrainingResult, train
 from hat.training.loss import label_smoothed_loss, validation_loss
 from hat.training.sampling import UniformSampling
 from hat.training.settings import TrainingSettings
+from hat.training.stopping import Stopped
+from hat.training.trainees import SubTrainee, SuperTrainee, Trainee
 
 __all__ = [
     "Stopped",

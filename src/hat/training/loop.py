@@ -1,26 +1,19 @@
 """The training loop: deterministic from its seed, resumable at any update to the same bytes."""
 
-import json
-import signal
 import time
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
-from dataclasses import asdict, dataclass, field
-from functools import partial
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
 from math import isfinite, log, sqrt
 from pathlib import Path
-from types import FrameType
-from typing import Any, Protocol
+from typing import Any
 
 import torch
 from torch import Tensor, nn, optim
-from torch.utils.tensorboard import SummaryWriter
 
-from hat.architecture import Architecture
 from hat.data import Batch, TokenStore, collate, epoch_batches, sequential_batches
 from hat.errors import HatError
 from hat.files import read_json, write_json
-from hat.model import SuperTransformer, Transformer
+from hat.model import Transformer
 from hat.progress import Progress, silent
 from hat.training.checkpoint import (
     load_checkpoint,
@@ -29,88 +22,16 @@ from hat.training.checkpoint import (
     save_checkpoint,
     save_tensors,
 )
-from hat.training.loss import Network, label_smoothed_loss, tensors, validation_loss
+from hat.training.journal import Journal, Position
+from hat.training.loss import label_smoothed_loss, tensors, validation_loss
 from hat.training.precision import uses_bf16
-from hat.training.sampling import UniformSampling
 from hat.training.schedule import learning_rate
 from hat.training.settings import TrainingSettings
+from hat.training.stopping import Stopped, stop_requests
+from hat.training.trainees import Trainee
 
-CHECKPOINT, MODEL, SUMMARY, LOG = (
-    "checkpoint.safetensors",
-    "model.safetensors",
-    "training.json",
-    "log.jsonl",
-)
+CHECKPOINT, MODEL, SUMMARY = "checkpoint.safetensors", "model.safetensors", "training.json"
 BETAS, EPSILON = (0.9, 0.98), 1e-8
-
-
-class Stopped(HatError):
-    """A signal asked to stop; a checkpoint has been written. Exit code as shells give: 128 + signal."""
-
-    def __init__(self, number: int) -> None:
-        super().__init__("stopped after writing a checkpoint; the same command goes on from here")
-        self.exit_code = 128 + number
-
-
-class Trainee(Protocol):
-    """What the loop trains: one module, seen through one or more networks."""
-
-    @property
-    def module(self) -> nn.Module:
-        """Whose parameters are optimised and saved."""
-
-    def networks(self, update: int) -> list[Network]:
-        """The networks whose losses update `update` adds up."""
-
-    def validated(self) -> Mapping[str, Network]:
-        """The networks whose mean validation loss says which weights are best."""
-
-
-class SubTrainee:
-    """One model of its own: a SubTransformer or a baseline."""
-
-    def __init__(self, model: Transformer) -> None:
-        self.module = model
-
-    def networks(self, update: int) -> list[Network]:
-        return [self.module]
-
-    def validated(self) -> Mapping[str, Network]:
-        return {"model": self.module}
-
-
-class SuperTrainee:
-    """A SuperTransformer, through the SubTransformers a sampling strategy draws."""
-
-    def __init__(self, model: SuperTransformer, sampling: UniformSampling, smallest: Architecture) -> None:
-        self.model = model
-        self.module = model.largest
-        self.sampling = sampling
-        self.ends = {"largest": model.config.architecture, "smallest": smallest}
-
-    def networks(self, update: int) -> list[Network]:
-        self.model.train(self.module.training)
-        return [partial(self.model, architecture) for architecture in self.sampling.architectures(update)]
-
-    def validated(self) -> Mapping[str, Network]:
-        self.model.train(self.module.training)
-        return {name: partial(self.model, architecture) for name, architecture in self.ends.items()}
-
-
-@dataclass
-class Position:
-    """Where a training stands: all that is not in the tensors."""
-
-    update: int = 0
-    epoch: int = 0
-    batch: int = 0  # of the epoch
-    tokens: int = 0  # target tokens seen
-    history: list[dict[str, Any]] = field(default_factory=list)  # one record per validation
-
-    @property
-    def best(self) -> dict[str, Any]:
-        """The validation record of lowest loss."""
-        return min(self.history, key=lambda record: float(record["loss"]))
 
 
 @dataclass(frozen=True)
@@ -151,7 +72,7 @@ def train(
     if (folder / CHECKPOINT).exists():
         position = Position(**load_checkpoint(folder / CHECKPOINT, trainee.module, optimizer))
     valid = [collate(valid_store, rows) for rows in sequential_batches(valid_store, settings.batch_tokens)]
-    with _stop_requests() as stop, _Log(folder, position) as journal:
+    with stop_requests() as stop, Journal(folder, position) as journal:
         batches = _batches(train_store, settings.batch_tokens, seed, position)
         while position.update < settings.updates and not _out_of_patience(position, settings):
             _update(trainee, optimizer, batches, settings, seed, position, journal)
@@ -173,7 +94,7 @@ def _update(
     settings: TrainingSettings,
     seed: int,
     position: Position,
-    journal: "_Log",
+    journal: Journal,
 ) -> None:
     """One optimiser update: gradients of the loss per target token over `accumulate` batches."""
     started = time.perf_counter()
@@ -253,7 +174,7 @@ def _validate(
     settings: TrainingSettings,
     position: Position,
     folder: Path,
-    journal: "_Log",
+    journal: Journal,
 ) -> None:
     losses = _losses(trainee, valid, settings)
     mean = sum(losses.values()) / len(losses)
@@ -338,77 +259,3 @@ def _mean(folder: Path, updates: list[int]) -> dict[str, Tensor]:
         for name, tensor in load_tensors(_snapshot(folder, update))[0].items():
             total[name] = total[name] + tensor if name in total else tensor
     return {name: tensor / len(updates) for name, tensor in total.items()}
-
-
-@contextmanager
-def _stop_requests() -> Iterator[list[int]]:
-    """Collect SIGTERM and SIGINT instead of dying of them, so that the update under way can finish."""
-    requests: list[int] = []
-
-    def note(number: int, frame: FrameType | None) -> None:
-        requests.append(number)
-
-    try:
-        previous = {number: signal.signal(number, note) for number in (signal.SIGTERM, signal.SIGINT)}
-    except ValueError:  # not the main thread: signals are someone else's business
-        previous = {}
-    try:
-        yield requests
-    finally:
-        for number, handler in previous.items():
-            signal.signal(number, handler)
-
-
-class _Log:
-    """Learning curves: log.jsonl and TensorBoard. After a resume, lines beyond the checkpoint go."""
-
-    def __init__(self, folder: Path, position: Position) -> None:
-        folder.mkdir(parents=True, exist_ok=True)
-        self.path = folder / LOG
-        if self.path.exists():
-            lines = self.path.read_text(encoding="utf-8").splitlines(keepends=True)
-            self.path.write_text("".join(line for line in lines if _belongs(line, position.update)), "utf-8")
-        self.writer = SummaryWriter(str(folder / "tensorboard"), purge_step=position.update)
-        self.note = ""
-
-    def __enter__(self) -> "_Log":
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.writer.close()
-
-    def update(
-        self,
-        position: Position,
-        loss: float,
-        norm: float,
-        tokens: int,
-        seconds: float,
-        optimizer: optim.Optimizer,
-    ) -> None:
-        rate = tokens / seconds
-        valid = f", valid {position.history[-1]['loss']:.3f}" if position.history else ""
-        self.note = f"loss {loss:.3f}{valid}, {rate:,.0f} tokens/s"
-        record = {
-            "loss": loss,
-            "gradient_norm": norm,
-            "learning_rate": optimizer.param_groups[0]["lr"],
-        }
-        self._write(position.update, "train", {**record, "tokens_per_second": round(rate)})
-
-    def validation(self, position: Position) -> None:
-        losses = {key: value for key, value in position.history[-1].items() if key != "update"}
-        self._write(position.update, "valid", losses)
-
-    def _write(self, update: int, kind: str, values: dict[str, float]) -> None:
-        with self.path.open("a", encoding="utf-8") as stream:
-            stream.write(json.dumps({"update": update, "kind": kind, **values}) + "\n")
-        for name, value in values.items():
-            self.writer.add_scalar(f"{kind}/{name}", value, update)
-
-
-def _belongs(line: str, update: int) -> bool:
-    try:
-        return bool(json.loads(line)["update"] <= update)
-    except (ValueError, KeyError):
-        return False  # the line a kill tore
