@@ -2,14 +2,18 @@
 
 import json
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
 
+from hat.architecture import Architecture
 from hat.errors import UserError
 from hat.pipeline import load_recipe, open_run, run, status
+from hat.pipeline.recipe_file import design_space
+from hat.pipeline.stages import search
 from hat.runtime import Translator
 from tests.pipeline.tiny import TINY, Recorder, flops_timer
 
@@ -186,3 +190,29 @@ def test_text_counts_by_content(tmp_path: Path, tiny: dict[str, Any]) -> None:
     (root / "text-digests.json").unlink()
     with pytest.raises(UserError, match=r"train\.en: cannot be read \(No such file"):
         prepared()
+
+
+def test_a_hopeful_predictor_is_corrected(copy: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The device is slower than when the predictor was fitted, but for the largest; were no candidate
+    verified, the search is repeated below what the measurements suggest."""
+    recipe, root = open_run(str(copy), None, ["search.constraints=[60%]"])
+    largest = design_space(recipe).largest()
+    choose = search._choose
+
+    def slower(call: Callable[[], object], architecture: Architecture) -> float:
+        return flops_timer(call, architecture) * (1 if architecture == largest else 1.25)
+
+    def fail_first(context: Any, constraint: Any, candidates: Any, folder: Path, progress: Any) -> Any:
+        choice = choose(context, constraint, candidates, folder, progress)
+        return {**choice, "verified": choice["verified"] and folder.name != "attempt-0"}
+
+    monkeypatch.setattr(search, "_choose", fail_first)
+    run(recipe, root, stages=("search",), timer=slower)
+    (path,) = root.glob("steps/search/hat-60pct/*/found.json")
+    found = json.loads(path.read_text())
+    assert found["attempts"] == 2
+    assert found["verified"]
+    assert found["evolution"]["constraint_ms"] == pytest.approx(
+        found["constraint"]["milliseconds"] / 1.25, rel=0.03
+    )
+    assert found["verified_ms"] <= found["constraint"]["milliseconds"]
