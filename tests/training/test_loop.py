@@ -14,25 +14,11 @@ from hat.runtime.engine import DecodeOptions
 from hat.space import DesignSpace
 from hat.training import Stopped, SubTrainee, SuperTrainee, Trainee, TrainingSettings, UniformSampling, train
 from hat.training.checkpoint import load_tensors
+from tests.pipeline.tiny import TINY
 from tests.training.tiny import CONFIG, VOCAB, settings, stores
 
 RESULTS = ("model.safetensors", "training.json")
-SPACE = DesignSpace.from_dict(
-    {
-        "encoder_embed_dim": [32, 16],
-        "decoder_embed_dim": [32, 16],
-        "encoder_layers": [2, 1],
-        "decoder_layers": [2, 1],
-        "encoder_ffn_dim": [64, 32],
-        "encoder_heads": [4, 2],
-        "decoder_ffn_dim": [64, 32],
-        "decoder_self_heads": [4, 2],
-        "decoder_cross_heads": [4, 2],
-        "encoder_layers_attended": [1, 2],
-        "qkv_dim": [32],
-    },
-    "test space",
-)
+SPACE = DesignSpace.from_dict(TINY["space"], "tiny")
 
 
 def sub(dropout: float = 0.1) -> SubTrainee:

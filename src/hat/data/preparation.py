@@ -17,7 +17,7 @@ from hat.data.store import SIDES, Chunk, TokenStore, write_store
 from hat.data.tokenizer import UNK, Tokenizers, Vocabulary, sample_pairs, train_tokenizers
 from hat.errors import UserError
 from hat.files import file_digest, write_json, write_text
-from hat.progress import Progress, silent
+from hat.progress import Progress, between, silent
 
 # By characters, not by lines: a corpus of paragraphs must not take more memory.
 CHUNK_CHARACTERS = 2_000_000
@@ -63,14 +63,14 @@ def prepare(
         _copy_text(folder, name, getattr(corpora, name))
 
     counts = Counter(dict.fromkeys(("read", "kept", *REASONS), 0))
-    checking = _between(progress, 0, 0.15, "checking")
+    checking = between(progress, 0, 0.15, "checking ")
     keep, size = _find_keepers(folder, corpora.train, counts, checking)
 
     def pairs(stage: Progress) -> Iterator[Pair]:
         return compress(read_pairs(corpora.train, progress=stage), keep)
 
     def sample() -> Iterator[Pair]:
-        reading = pairs(_between(progress, 0.15, 0.2, "sampling"))
+        reading = pairs(between(progress, 0.15, 0.2, "sampling "))
         kept = sum(keep)
         most = min(vocabulary.sample, max(1, SAMPLE_BYTES * kept // size))
         yield from sample_pairs(reading, kept, most, seed)
@@ -79,7 +79,7 @@ def prepare(
     tokenizers = train_tokenizers(folder / "tokenizer", sample(), vocabulary)
 
     sizes = (tokenizers.source.size, tokenizers.target.size)
-    encoded = _encode(pairs(_between(progress, 0.4, 1, "encoding")), tokenizers, threads)
+    encoded = _encode(pairs(between(progress, 0.4, 1, "encoding ")), tokenizers, threads)
     clean = _clean(encoded, cleaning, counts)
     stores = {"train": write_store(folder / "train", clean, sizes, counts)}
     for name in ("valid", "test"):
@@ -194,12 +194,3 @@ def _unknown(store: TokenStore) -> dict[str, int]:
     """Occurrences of <unk>: characters that the training text did not show."""
     sides = zip(SIDES, (store.source_tokens, store.target_tokens), strict=True)
     return {side: int(np.count_nonzero(tokens == UNK)) for side, tokens in sides}
-
-
-def _between(progress: Progress, start: float, end: float, what: str) -> Progress:
-    """Show one pass over the text as the stretch from `start` to `end` of the whole."""
-
-    def part(done: float, total: float, note: str) -> None:
-        progress(start + (end - start) * done / max(total, 1), 1, f"{what} {note}")
-
-    return part

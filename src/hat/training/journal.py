@@ -8,6 +8,8 @@ from typing import Any
 from torch import optim
 from torch.utils.tensorboard import SummaryWriter
 
+from hat.files import write_text
+
 LOG = "log.jsonl"
 
 
@@ -35,7 +37,7 @@ class Journal:
         self.path = folder / LOG
         if self.path.exists():
             lines = self.path.read_text(encoding="utf-8").splitlines(keepends=True)
-            self.path.write_text("".join(line for line in lines if _belongs(line, position.update)), "utf-8")
+            write_text(self.path, "".join(line for line in lines if _belongs(line, position.update)))
         self.writer = SummaryWriter(str(folder / "tensorboard"), purge_step=position.update)
         self.note = ""
 

@@ -180,7 +180,7 @@ def _validate(
     mean = sum(losses.values()) / len(losses)
     position.history.append({"update": position.update, "loss": mean, **losses})
     journal.validation(position)
-    hopeless = 2 * log(valid_vocabulary(trainee.module))
+    hopeless = 2 * log(_target_vocabulary(trainee.module))
     if not mean < hopeless:
         raise HatError(
             f"training diverged: validation loss {mean:.2f} at update {position.update}; "
@@ -189,7 +189,7 @@ def _validate(
     save_tensors(_snapshot(folder, position.update), dict(trainee.module.named_parameters()))
 
 
-def valid_vocabulary(module: nn.Module) -> int:
+def _target_vocabulary(module: nn.Module) -> int:
     """Size of the target vocabulary of a Transformer."""
     assert isinstance(module, Transformer)
     return module.config.target_vocab

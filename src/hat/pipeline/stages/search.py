@@ -29,7 +29,7 @@ from hat.pipeline.stages.measure import (
 )
 from hat.pipeline.stages.train_super import WEIGHTS, load_super, seed_and_threads
 from hat.pipeline.steps import Step
-from hat.progress import Progress
+from hat.progress import Progress, between
 from hat.search import Candidate, EvolutionSettings, SearchProblem, evolve, random_search
 from hat.search.evaluate import candidate_loss
 from hat.training.precision import uses_bf16
@@ -89,15 +89,15 @@ def _run(context: Context, constraint: Constraint, losses: str, folder: Path, pr
     memo = context.root / "losses" / losses
     for attempt, (start, end) in enumerate(ATTEMPTS):
         seed_and_threads(seed)  # measuring changes the number of threads, and with it the order of sums
-        found = evolve(problem, settings, seed, memo, _between(progress, start, start + (end - start) * 0.6))
-        part = _between(progress, start + (end - start) * 0.6, end)
+        found = evolve(problem, settings, seed, memo, between(progress, start, start + (end - start) * 0.6))
+        part = between(progress, start + (end - start) * 0.6, end)
         choice = _choose(context, constraint, found.best, folder / f"attempt-{attempt}", part)
         tighter = _corrected(problem.constraint_ms, limit, constraint, choice["measured"])
         if choice["verified"] or tighter < found.lowest_reachable_ms:
             break
         problem = replace(problem, constraint_ms=tighter)
     seed_and_threads(seed)
-    rival = random_search(problem, found.evaluations, seed, memo, _between(progress, ATTEMPTS[-1][1], 1))
+    rival = random_search(problem, found.evaluations, seed, memo, between(progress, ATTEMPTS[-1][1], 1))
     result = {
         "constraint": {"text": constraint.text, "milliseconds": limit},
         **choice,
@@ -197,10 +197,3 @@ def _report(
             {"loss": one.loss, "predicted_ms": one.latency_ms, **to_dict(found)} for one, found in measured
         ],
     }
-
-
-def _between(progress: Progress, start: float, end: float) -> Progress:
-    def part(done: float, total: float, note: str) -> None:
-        progress(start + (end - start) * done / max(total, 1), 1, note)
-
-    return part
