@@ -21,7 +21,7 @@ SAMPLES = 5
 
 def publish(context: Context, costs: Mapping[str, StepCost]) -> None:
     """Write the three files into the run folder, from the results of the evaluate stage."""
-    models = final_models(context)
+    models = list(final_models(context))
     measurements = evaluate.read_measurements(context)
     rows = [_row(context, model, measurements[model.twin or model.name]) for model in models]
     default = _default(rows)

@@ -27,7 +27,7 @@ def steps(context: Context) -> Iterator[Step]:
     """One step for the scores of each model, and one that times all of them in the same rounds."""
     recipe = context.recipe
     prepared = context.outcome("prepare")
-    models = final_models(context)
+    models = list(final_models(context))
     for model in models:
         if model.twin:
             continue

@@ -53,22 +53,23 @@ class FinalModel:
         return f"train/{self.twin or self.name}"
 
 
-def final_models(context: Context) -> list[FinalModel]:
-    """All models of the comparison: baselines, found SubTransformers, references."""
+def final_models(context: Context) -> Iterator[FinalModel]:
+    """All models of the comparison: baselines (which can be trained before the search), found
+    SubTransformers, references."""
     recipe = context.recipe
-    models = [FinalModel(baseline.name, "baseline", baseline.architecture()) for baseline in recipe.baselines]
+    for baseline in recipe.baselines:
+        yield FinalModel(baseline.name, "baseline", baseline.architecture())
     first: dict[Architecture, str] = {}
     for constraint in map(Constraint.parse, recipe.search.constraints):
         path = context.outcome(f"search/{constraint.name}").folder / FOUND
         found = read_json(path)
         architecture = Architecture.from_dict(found["architecture"], str(path))
         twin = first.get(architecture)
-        models.append(FinalModel(constraint.name, "found", architecture, twin, found))
+        yield FinalModel(constraint.name, "found", architecture, twin, found)
         first.setdefault(architecture, constraint.name)
     largest, smallest = RESERVED_NAMES
-    models.append(FinalModel(largest, "inherited", context.space.largest()))
-    models.append(FinalModel(smallest, "inherited", context.space.smallest()))
-    return models
+    yield FinalModel(largest, "inherited", context.space.largest())
+    yield FinalModel(smallest, "inherited", context.space.smallest())
 
 
 def steps(context: Context) -> Iterator[Step]:
