@@ -14,6 +14,7 @@ from hat.errors import UserError
 from hat.runtime import (
     Artefact,
     DecodeOptions,
+    EngineSettings,
     Hypothesis,
     Tokenizer,
     TokenizerConfig,
@@ -195,10 +196,10 @@ def test_a_vocabulary_of_another_size_is_refused(artefact: Artefact, echo: Echo)
 
 
 def test_unknown_engine_and_threads(artefact: Artefact) -> None:
-    with pytest.raises(UserError, match="no engine is called 'abacus'; the engines are auto, torch"):
-        load_engine("abacus", artefact, 1)
+    with pytest.raises(UserError, match="no engine is called 'abacus'; the engines are auto, native, onnxruntime, torch"):
+        load_engine("abacus", artefact, EngineSettings(1))
     with pytest.raises(UserError, match="threads: 0"):
-        load_engine("auto", artefact, 0)
+        load_engine("auto", artefact, EngineSettings(0))
 
 
 def test_the_device_half_needs_no_training_libraries() -> None:
@@ -215,7 +216,7 @@ architecture = Architecture(
 )
 artefact = hat.runtime.Artefact.random(ModelConfig(architecture, 9, 9), 1)
 try:
-    hat.runtime.load_engine("auto", artefact, 1)
+    hat.runtime.load_engine("auto", artefact, hat.runtime.EngineSettings(1))
 except UserError as error:
     print(error)
 """

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from hat.architecture import Architecture, ModelConfig
 from hat.errors import HatError
 from hat.hardware.protocol import MeasureProtocol, forced_options, random_sources
-from hat.runtime import Artefact, Engine, load_engine
+from hat.runtime import Artefact, Engine, EngineSettings, load_engine
 
 # Milliseconds that one call takes, on the device that the architecture is measured for.
 Timer = Callable[[Callable[[], object], Architecture], float]
@@ -36,7 +36,8 @@ class Decoding:
     def __call__(self) -> None:
         if self._engine is None:
             artefact = self._artefact or Artefact.random(self._config, seed=0)
-            self._engine = load_engine(self._protocol.engine, artefact, self._protocol.threads)
+            settings = EngineSettings(self._protocol.threads)
+            self._engine = load_engine(self._protocol.engine, artefact, settings)
         for sources, steps in zip(self._sources, self._protocol.target_lengths, strict=True):
             found = self._engine.translate(sources, forced_options(self._protocol.beam, steps))
             if any(len(hypotheses[0].tokens) != steps for hypotheses in found):

@@ -14,7 +14,12 @@ if TYPE_CHECKING:
 
 # Name → module and class, in the order in which "auto" prefers them. Modules are imported by name
 # so that the plain install never loads torch.
-ENGINES = {"torch": ("hat.model.engine", "TorchEngine")}
+ENGINES = {
+    "native": ("hat.runtime.native", "NativeEngine"),
+    "onnxruntime": ("hat.runtime.onnx_engine", "OnnxEngine"),
+    "torch": ("hat.model.engine", "TorchEngine"),
+}
+DEVICES = ("cpu", "cuda")
 
 
 @dataclass(frozen=True)
@@ -60,36 +65,61 @@ class Hypothesis:
     token_scores: tuple[float, ...]
 
 
+@dataclass(frozen=True)
+class EngineSettings:
+    """How an engine runs. `threads`: processor threads of one call. `device`: one of DEVICES, "cuda"
+    only with the torch engine. `instruction_set`: which of the native engine's kernels ("auto": the
+    best this processor has). Raises UserError.
+    """
+
+    threads: int = 1
+    device: str = "cpu"
+    instruction_set: str = "auto"
+
+    def __post_init__(self) -> None:
+        _check_number("threads", self.threads, whole=True)
+        if self.threads < 1:
+            raise UserError(f"threads: {self.threads} is less than 1")
+        if self.device not in DEVICES:
+            raise UserError(f"device: {self.device!r}; the choices are {', '.join(DEVICES)}")
+
+
 class Engine(Protocol):
-    """Runs one model. `name` is the engine's name, one of ENGINES."""
+    """Runs one model; safe to call from several threads. `name` is one of ENGINES."""
 
     name: str
 
     def translate(self, sources: Sequence[Sequence[int]], options: DecodeOptions) -> list[list[Hypothesis]]:
         """For each source (ids including the final </s>) its `options.nbest` best, best first."""
 
+    def score(
+        self, sources: Sequence[Sequence[int]], targets: Sequence[Sequence[int]]
+    ) -> list[tuple[float, ...]]:
+        """For each pair (ids including the final </s> on both sides) the log-probability of every
+        target token, </s> included."""
+
     def close(self) -> None:
         """Give back what the engine holds; it is not used afterwards."""
 
 
-def load_engine(name: str, artefact: "Artefact", threads: int) -> Engine:
+def load_engine(name: str, artefact: "Artefact", settings: EngineSettings) -> Engine:
     """The engine called `name` ("auto": the first that is installed) over `artefact`.
 
     Raises UserError where there is no such engine or its library is not installed.
     """
     if name not in ("auto", *ENGINES):
         raise UserError(f"no engine is called {name!r}; the engines are auto, {', '.join(ENGINES)}")
-    if threads < 1:
-        raise UserError(f"threads: {threads} is less than 1")
     absent = []
     for candidate in ENGINES if name == "auto" else (name,):
         module, factory_name = ENGINES[candidate]
         try:
-            factory: Callable[[Artefact, int], Engine] = getattr(import_module(module), factory_name)
+            factory: Callable[[Artefact, EngineSettings], Engine] = getattr(
+                import_module(module), factory_name
+            )
         except ModuleNotFoundError as error:
             absent.append(f"{candidate} needs {error.name}")
             continue
-        return factory(artefact, threads)
+        return factory(artefact, settings)
     raise UserError(
         f"no engine to run the model with: {'; '.join(absent)}. "
         'Install it with pip install "hardware-aware-transformers[train]"'

@@ -13,6 +13,7 @@ from hat.runtime.artefact import Artefact, is_artefact
 from hat.runtime.engine import (
     DecodeOptions,
     Engine,
+    EngineSettings,
     Hypothesis,
     available_threads,
     load_engine,
@@ -78,9 +79,8 @@ class Translator:
         `threads`: by default as many as this process may use. Raises UserError.
         """
         artefact = Artefact.load(_artefact_folder(Path(path), model))
-        if threads is None:
-            threads = available_threads()
-        runner = load_engine(engine, artefact, threads)
+        settings = EngineSettings(available_threads() if threads is None else threads)
+        runner = load_engine(engine, artefact, settings)
         try:
             return cls(artefact, runner)
         except UserError:
