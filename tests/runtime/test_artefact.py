@@ -62,7 +62,7 @@ def test_a_failed_save_leaves_the_old_artefact(artefact: Artefact, tmp_path: Pat
 
 def test_wrong_weights_are_not_saved(artefact: Artefact, tmp_path: Path) -> None:
     weights = dict(artefact.weights) | {"embedding": np.zeros((50, 8), np.float16)}
-    with pytest.raises(UserError, match="embedding is of type float16; expected float32"):
+    with pytest.raises(UserError, match="embedding is of type float16; expected F32"):
         replace(artefact, weights=weights).save(tmp_path / "model")
     with pytest.raises(UserError, match="none is given"):
         replace(artefact, tokenizer_folder=None).save(tmp_path / "model")

@@ -196,7 +196,9 @@ def test_a_vocabulary_of_another_size_is_refused(artefact: Artefact, echo: Echo)
 
 
 def test_unknown_engine_and_threads(artefact: Artefact) -> None:
-    with pytest.raises(UserError, match="no engine is called 'abacus'; the engines are auto, native, onnxruntime, torch"):
+    with pytest.raises(
+        UserError, match="no engine is called 'abacus'; the engines are auto, native, onnxruntime, torch"
+    ):
         load_engine("abacus", artefact, EngineSettings(1))
     with pytest.raises(UserError, match="threads: 0"):
         load_engine("auto", artefact, EngineSettings(0))

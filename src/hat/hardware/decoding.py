@@ -35,7 +35,9 @@ class Decoding:
 
     def __call__(self) -> None:
         if self._engine is None:
-            artefact = self._artefact or Artefact.random(self._config, seed=0)
+            artefact = self._artefact or Artefact.random(
+                self._config, seed=0, precision=self._protocol.precision
+            )
             settings = EngineSettings(self._protocol.threads)
             self._engine = load_engine(self._protocol.engine, artefact, settings)
         for sources, steps in zip(self._sources, self._protocol.target_lengths, strict=True):

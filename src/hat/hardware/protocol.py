@@ -9,7 +9,7 @@ import numpy as np
 from hat.errors import UserError
 from hat.files import check_keys, digest
 from hat.runtime import DecodeOptions
-from hat.runtime.artefact import DTYPES
+from hat.runtime.precision import check_precision
 
 
 @dataclass(frozen=True)
@@ -41,8 +41,7 @@ class MeasureProtocol:
                 _check_count(value, field.name)
             elif not isinstance(value, str):
                 raise UserError(f"{field.name}: {value!r} is not a name")
-        if self.precision not in DTYPES:
-            raise UserError(f"precision: {self.precision!r}; the choices are {', '.join(DTYPES)}")
+        check_precision(self.precision, "precision")
         if len(self.source_lengths) != len(self.target_lengths):
             raise UserError(
                 f"target_lengths: {len(self.target_lengths)} lengths for "

@@ -10,11 +10,13 @@ from hat.runtime.engine import (
     available_threads,
     load_engine,
 )
+from hat.runtime.precision import PRECISIONS
 from hat.runtime.tokenizer import Tokenizer, TokenizerConfig
 from hat.runtime.translator import Translation, Translator
 
 __all__ = [
     "ENGINES",
+    "PRECISIONS",
     "Artefact",
     "ArtefactConfig",
     "DecodeOptions",

@@ -1,34 +1,30 @@
 """The artefact: a folder with all that a device needs to translate, checked when it is read.
 
 config.json (what the model is), model.safetensors (weights under the names and shapes of
-`hat.architecture.weight_shapes`) and tokenizer/ (absent from models made only for timing).
+`hat.architecture.weight_shapes`, stored as `hat.runtime.precision` says) and tokenizer/ (absent from
+models made only for timing).
 """
 
-import json
 import os
 import shutil
-import struct
 from collections.abc import Mapping
-from dataclasses import dataclass, field
-from math import prod
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from safetensors import SafetensorError, safe_open
-from safetensors.numpy import save_file
 
 from hat.architecture import EMBEDDING_NAMES, Architecture, ModelConfig, weight_shapes
-from hat.errors import HatError, UserError
+from hat.errors import UserError
 from hat.files import check_keys, read_json, write_json
 from hat.runtime.engine import DecodeOptions
+from hat.runtime.precision import Weights, check_precision, pack, stored_tensors, unpack
+from hat.runtime.tensor_file import TensorFile, write_tensors
 from hat.runtime.tokenizer import TokenizerConfig
 
 FORMAT = 1
 CONFIG, WEIGHTS, TOKENIZER = "config.json", "model.safetensors", "tokenizer"
-# Precision → the element type in safetensors and in numpy.
-DTYPES = {"float32": ("F32", np.dtype("<f4"))}
 MODEL_KEYS = (
     "source_vocab",
     "target_vocab",
@@ -48,8 +44,6 @@ CONFIG_KEYS = (
     "tokenizer",
     "provenance",
 )
-
-Weights = Mapping[str, NDArray[Any]]
 
 
 @dataclass(frozen=True)
@@ -78,8 +72,7 @@ class ArtefactConfig:
         for name in ("source_language", "target_language"):
             if not isinstance(keys[name], str) or not keys[name]:
                 raise UserError(f"{where}: {name}: {keys[name]!r} is not a language's code")
-        if keys["precision"] not in list(DTYPES):
-            raise UserError(f"{where}: precision: {keys['precision']!r}; the choices are {', '.join(DTYPES)}")
+        check_precision(keys["precision"], f"{where}: precision")
         if not isinstance(keys["provenance"], dict):
             raise UserError(f"{where}: provenance: expected a mapping")
         tokenizer = keys["tokenizer"]
@@ -111,7 +104,9 @@ class ArtefactConfig:
 
 @dataclass(frozen=True)
 class Artefact:
-    """One model ready to run. `tokenizer_folder` holds the files that `config.tokenizer` names."""
+    """One model ready to run. `weights`: the tensors as they are stored, those of a loaded artefact
+    read from its file whenever they are asked for. `tokenizer_folder` holds the files that
+    `config.tokenizer` names."""
 
     config: ArtefactConfig
     weights: Weights
@@ -119,14 +114,14 @@ class Artefact:
 
     @classmethod
     def load(cls, folder: Path) -> "Artefact":
-        """Read and check an artefact folder.
+        """Check an artefact folder; its weights stay in the file until they are asked for.
 
         Raises UserError naming the file, the tensor and what was expected there.
         """
         if not is_artefact(folder):
             raise UserError(f"{folder}: not an artefact folder (no {CONFIG} and {WEIGHTS} in it)")
         config = ArtefactConfig.from_dict(read_json(folder / CONFIG), str(folder / CONFIG))
-        weights = _read_weights(folder / WEIGHTS, config)
+        weights = TensorFile(folder / WEIGHTS, stored_tensors(config.model, config.precision))
         if config.tokenizer is None:
             return cls(config, weights)
         for name in config.tokenizer.file_names():
@@ -135,12 +130,40 @@ class Artefact:
         return cls(config, weights, folder / TOKENIZER)
 
     @classmethod
-    def random(cls, model: ModelConfig, seed: int) -> "Artefact":
-        """A model with random weights and no tokenizer: what it costs to run, not what it says."""
+    def random(cls, model: ModelConfig, seed: int, precision: str = "float32") -> "Artefact":
+        """A model with random weights and no tokenizer: what it costs to run, not what it says.
+
+        Raises UserError where there is no such precision.
+        """
+        check_precision(precision, "precision")
         rng = np.random.default_rng(seed)
-        shapes = weight_shapes(model)
-        weights = {name: _random_weight(name, shape, rng) for name, shape in shapes.items()}
-        return cls(ArtefactConfig(model), weights)
+        weights: dict[str, NDArray[Any]] = {}
+        for name, shape in weight_shapes(model).items():
+            weights |= pack(name, _random_weight(name, shape, rng), precision)
+        return cls(ArtefactConfig(model, precision=precision), weights)
+
+    def at_precision(self, precision: str) -> "Artefact":
+        """This model with weights stored at `precision`.
+
+        Raises UserError where there is no such precision, this model is not float32, or its weights
+        are not finite.
+        """
+        check_precision(precision, "precision")
+        own = self.config.precision
+        if precision == own:
+            return self
+        if own != "float32":
+            raise UserError(
+                f"precision: the model is {own} already; only a float32 one can become {precision}"
+            )
+        weights: dict[str, NDArray[Any]] = {}
+        for name, weight in self.weights.items():
+            weights |= pack(name, weight, precision)
+        return replace(self, config=replace(self.config, precision=precision), weights=weights)
+
+    def float_weights(self) -> dict[str, NDArray[np.float32]]:
+        """Every weight of `hat.architecture.weight_shapes` in float32, whatever the precision."""
+        return {name: unpack(name, self.weights) for name in weight_shapes(self.config.model)}
 
     def save(self, folder: Path) -> None:
         """Write the folder, whole or not at all; an artefact already there is replaced.
@@ -149,8 +172,6 @@ class Artefact:
         configuration, HatError where writing fails.
         """
         _check_replaceable(folder)
-        found = {name: (str(array.dtype), array.shape) for name, array in self.weights.items()}
-        _check_weights(found, self.config, str(DTYPES[self.config.precision][1]), "weights")
         temporary = folder.with_name(f".{folder.name}.partial")
         shutil.rmtree(temporary, ignore_errors=True)
         temporary.mkdir(parents=True)
@@ -161,11 +182,9 @@ class Artefact:
             shutil.rmtree(temporary, ignore_errors=True)
 
     def _write(self, folder: Path) -> None:
-        contiguous = {name: np.ascontiguousarray(array) for name, array in self.weights.items()}
-        try:
-            save_file(contiguous, folder / WEIGHTS)
-        except SafetensorError as error:
-            raise HatError(f"{folder / WEIGHTS}: {error}") from error
+        write_tensors(
+            folder / WEIGHTS, self.weights, stored_tensors(self.config.model, self.config.precision)
+        )
         if self.config.tokenizer is not None:
             if self.tokenizer_folder is None:
                 raise UserError("the configuration names a tokenizer, but none is given")
@@ -203,51 +222,6 @@ def _decode_options(value: object, where: str) -> DecodeOptions:
 def _check_count(value: object, least: int, where: str) -> None:
     if not isinstance(value, int) or isinstance(value, bool) or value < least:
         raise UserError(f"{where}: {value!r} is not a whole number of at least {least}")
-
-
-def _read_weights(path: Path, config: ArtefactConfig) -> Weights:
-    """Shapes and types are compared before any tensor is read: a false header costs nothing."""
-    try:
-        # Checks the header: types, and that offsets lie in the file, without gap or overlap.
-        with safe_open(path, framework="numpy") as tensors:
-            slices = {name: tensors.get_slice(name) for name in tensors.keys()}  # noqa: SIM118
-            found = {n: (s.get_dtype(), tuple(s.get_shape())) for n, s in slices.items()}
-        type_name, dtype = DTYPES[config.precision]
-        _check_weights(found, config, type_name, str(path))
-        return _read_arrays(path, weight_shapes(config.model), dtype)
-    except SafetensorError as error:
-        raise UserError(f"{path}: truncated or damaged ({error})") from error
-    except OSError as error:
-        raise UserError(f"{path}: {error.strerror or error}") from error
-
-
-def _read_arrays(path: Path, shapes: Mapping[str, tuple[int, ...]], dtype: np.dtype[Any]) -> Weights:
-    """Read checked tensors. safetensors' own reader maps the file and then copies: twice the memory,
-    on devices that have little."""
-    weights = {}
-    with path.open("rb") as stream:
-        (header_size,) = struct.unpack("<Q", stream.read(8))
-        header = json.loads(stream.read(header_size))
-        for name, shape in shapes.items():
-            stream.seek(8 + header_size + header[name]["data_offsets"][0])
-            weights[name] = np.fromfile(stream, dtype, prod(shape)).reshape(shape)
-    return weights
-
-
-def _check_weights(
-    found: Mapping[str, tuple[str, tuple[int, ...]]], config: ArtefactConfig, dtype: str, where: str
-) -> None:
-    expected = weight_shapes(config.model)
-    for name, shape in expected.items():
-        if name not in found:
-            raise UserError(f"{where}: tensor {name} is missing; expected shape {shape}")
-        if found[name][1] != shape:
-            raise UserError(f"{where}: tensor {name} has shape {found[name][1]}; expected {shape}")
-        if found[name][0] != dtype:
-            raise UserError(f"{where}: tensor {name} is of type {found[name][0]}; expected {dtype}")
-    unknown = [name for name in found if name not in expected]
-    if unknown:
-        raise UserError(f"{where}: unknown tensor {unknown[0]}; the architecture has no such weight")
 
 
 def _random_weight(name: str, shape: tuple[int, ...], rng: np.random.Generator) -> NDArray[np.float32]:
