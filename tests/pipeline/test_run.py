@@ -149,6 +149,25 @@ def test_a_stage_alone_needs_the_earlier_ones(tmp_path: Path, recipe_file: Path)
         run(recipe, tmp_path / "run", stages=("fit",))
 
 
+def test_baselines_are_trained_before_the_search(tmp_path: Path, recipe_file: Path) -> None:
+    recipe, root = load_recipe(str(recipe_file)), tmp_path / "run"
+    run(recipe, root, stages=("prepare",))
+    reporter = Recorder()
+    with pytest.raises(UserError, match=r"search/hat-70pct is not finished; run `hat search .*run` first"):
+        run(recipe, root, stages=("train",), reporter=reporter)
+    assert reporter.worked == ["train/base"]
+    assert [(step.step, step.state) for step in status(recipe, root)] == [
+        ("prepare", "done"),
+        ("train-super", "to do"),
+        ("measure", "to do"),
+        ("fit", "to do"),
+        ("search", "to do"),
+        ("train/base", "done"),
+        ("train", "to do"),
+        ("evaluate", "to do"),
+    ]
+
+
 def test_damaged_result_is_refused(copy: Path) -> None:
     (weights,) = copy.glob("steps/train-super/*/model.safetensors")
     weights.write_bytes(weights.read_bytes()[:-1])

@@ -133,7 +133,8 @@ def _costs(context: Context) -> dict[str, StepCost]:
 
 
 def _look(context: Context, stage: str) -> list[StepStatus]:
-    """The stage's steps as far as they can be told without running anything."""
+    """The stage's steps as far as they can be told without running anything; where more of them are
+    to come, the stage itself stands for these."""
     found = []
     try:
         for step in STAGES[stage](context):
@@ -145,6 +146,5 @@ def _look(context: Context, stage: str) -> list[StepStatus]:
             why = tuple(changes(context.root, step))
             found.append(StepStatus(stage, step.name, "done" if outcome else state, cost, why))
     except NotFinished:
-        if not found:
-            found.append(StepStatus(stage, stage, "to do", StepCost()))
+        found.append(StepStatus(stage, stage, "to do", StepCost()))
     return found
