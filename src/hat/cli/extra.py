@@ -1,14 +1,19 @@
 """What a command says when the packages it needs are not installed."""
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 
 from hat.errors import UserError
 
 
-@contextmanager
-def training_extra(command: str) -> Iterator[None]:
+def training_extra(command: str) -> AbstractContextManager[None]:
     """Around imports of rooms that need the [train] extra. Raises UserError if it is missing."""
+    return optional_extra(command, "train")
+
+
+@contextmanager
+def optional_extra(command: str, extra: str) -> Iterator[None]:
+    """Around what needs the packages of an extra. Raises UserError if one is missing."""
     try:
         yield
     except ModuleNotFoundError as error:
@@ -16,5 +21,5 @@ def training_extra(command: str) -> Iterator[None]:
             raise
         raise UserError(
             f"`hat {command}` needs {error.name}, which is not installed: "
-            "pip install 'hardware-aware-transformers[train]'"
+            f"pip install 'hardware-aware-transformers[{extra}]'"
         ) from error

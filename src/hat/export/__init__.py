@@ -2,16 +2,18 @@
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from hat.model import Transformer
 from hat.runtime import Artefact, ArtefactConfig, DecodeOptions, TokenizerConfig
+
+if TYPE_CHECKING:  # only a name here: `hat export` runs where there is no PyTorch
+    from hat.model import Transformer
 
 __all__ = ["export"]
 
 
 def export(
-    model: Transformer,
+    model: "Transformer",
     folder: Path,
     *,
     tokenizer_folder: Path,

@@ -5,7 +5,6 @@ config.json (what the model is), model.safetensors (weights under the names and 
 models made only for timing).
 """
 
-import os
 import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
@@ -17,7 +16,7 @@ from numpy.typing import NDArray
 
 from hat.architecture import EMBEDDING_NAMES, Architecture, ModelConfig, weight_shapes
 from hat.errors import UserError
-from hat.files import check_keys, read_json, write_json
+from hat.files import atomic_folder, check_keys, read_json, write_json
 from hat.runtime.engine import DecodeOptions
 from hat.runtime.precision import Weights, check_precision, pack, stored_tensors, unpack
 from hat.runtime.tensor_file import TensorFile, write_tensors
@@ -172,14 +171,8 @@ class Artefact:
         configuration, HatError where writing fails.
         """
         _check_replaceable(folder)
-        temporary = folder.with_name(f".{folder.name}.partial")
-        shutil.rmtree(temporary, ignore_errors=True)
-        temporary.mkdir(parents=True)
-        try:
+        with atomic_folder(folder) as temporary:
             self._write(temporary)
-            _replace_folder(temporary, folder)
-        finally:
-            shutil.rmtree(temporary, ignore_errors=True)
 
     def _write(self, folder: Path) -> None:
         write_tensors(
@@ -242,16 +235,3 @@ def _check_replaceable(folder: Path) -> None:
         return
     if folder.exists():
         raise UserError(f"{folder}: exists and is not an artefact; choose another place")
-
-
-def _replace_folder(new: Path, folder: Path) -> None:
-    for path in sorted(new.rglob("*")):
-        if path.is_file():
-            with path.open("rb") as stream:
-                os.fsync(stream.fileno())
-    old = folder.with_name(f".{folder.name}.old")
-    shutil.rmtree(old, ignore_errors=True)
-    if folder.exists():
-        folder.rename(old)
-    new.rename(folder)
-    shutil.rmtree(old, ignore_errors=True)

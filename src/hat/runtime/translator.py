@@ -8,8 +8,7 @@ from types import TracebackType
 from typing import Self
 
 from hat.errors import UserError
-from hat.files import check_keys, read_json
-from hat.runtime.artefact import Artefact, is_artefact
+from hat.runtime.artefact import Artefact
 from hat.runtime.engine import (
     DecodeOptions,
     Engine,
@@ -18,6 +17,7 @@ from hat.runtime.engine import (
     available_threads,
     load_engine,
 )
+from hat.runtime.locate import model_folder
 from hat.runtime.tokenizer import EOS, SPACE, Tokenizer
 
 # A longer source is split: training saw no such sentences, and attention grows with the square.
@@ -78,7 +78,7 @@ class Translator:
 
         `threads`: by default as many as this process may use. Raises UserError.
         """
-        artefact = Artefact.load(_artefact_folder(Path(path), model))
+        artefact = Artefact.load(model_folder(Path(path), model))
         settings = EngineSettings(available_threads() if threads is None else threads)
         runner = load_engine(engine, artefact, settings)
         try:
@@ -211,20 +211,3 @@ def _cut(pieces: list[str]) -> int:
     words = [at for at in range(1, len(pieces)) if pieces[at].startswith(SPACE)]
     ends = [at for at in words if pieces[at - 1].endswith(SENTENCE_ENDS)]
     return (ends or words or [len(pieces) - 1])[-1]
-
-
-def _artefact_folder(path: Path, model: str | None) -> Path:
-    if is_artefact(path):
-        if model is not None:
-            raise UserError(f"{path}: a single model; a name ({model}) is for run folders")
-        return path
-    catalogue = path / "models.json"
-    if not catalogue.is_file():
-        raise UserError(f"{path}: neither an artefact nor a run folder with finished models")
-    keys = check_keys(read_json(catalogue), ("default", "models"), str(catalogue))
-    models, name = keys["models"], keys["default"] if model is None else model
-    if not isinstance(models, dict) or not all(isinstance(v, str) for v in models.values()):
-        raise UserError(f"{catalogue}: models: expected names and folders")
-    if not isinstance(name, str) or name not in models:
-        raise UserError(f"{path}: no model is called {name!r}; the models are {', '.join(models)}")
-    return path / str(models[name])

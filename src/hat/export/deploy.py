@@ -1,0 +1,58 @@
+"""From a float32 artefact to the form and precision that a device runs."""
+
+from dataclasses import dataclass
+from math import prod
+from pathlib import Path
+
+from hat.architecture import weight_shapes
+from hat.errors import UserError
+from hat.files import atomic_folder
+from hat.runtime import Artefact, is_artefact
+from hat.runtime.locate import is_onnx_export
+
+FORMATS = ("artefact", "onnx")
+
+
+@dataclass(frozen=True)
+class Deployed:
+    """What was written. `files`: path within the folder → bytes. `float32_bytes`: of the same model's
+    weights in float32."""
+
+    files: dict[str, int]
+    float32_bytes: int
+
+    @property
+    def total(self) -> int:
+        """Bytes of all files."""
+        return sum(self.files.values())
+
+
+def deploy(artefact: Artefact, folder: Path, form: str = "artefact") -> Deployed:
+    """Write `artefact` at its precision into `folder`, whole or not at all.
+
+    A model that is there already is replaced. Raises UserError where there is no such form or
+    `folder` holds something else, ModuleNotFoundError where `onnx` is needed and not installed.
+    """
+    if form not in FORMATS:
+        raise UserError(f"format: {form!r}; the choices are {', '.join(FORMATS)}")
+    _check_replaceable(folder)
+    with atomic_folder(folder) as temporary:
+        if form == "onnx":
+            from hat.export.onnx import export_onnx  # noqa: PLC0415 (needs the [onnx] extra)
+
+            export_onnx(artefact, temporary)
+        else:
+            artefact.save(temporary)
+    shapes = weight_shapes(artefact.config.model).values()
+    return Deployed(_sizes(folder), 4 * sum(prod(shape) for shape in shapes))
+
+
+def _check_replaceable(folder: Path) -> None:
+    empty = folder.is_dir() and not any(folder.iterdir())
+    if folder.exists() and not (empty or is_artefact(folder) or is_onnx_export(folder)):
+        raise UserError(f"{folder}: exists and is not a model; choose another place")
+
+
+def _sizes(folder: Path) -> dict[str, int]:
+    files = sorted(path for path in folder.rglob("*") if path.is_file())
+    return {path.relative_to(folder).as_posix(): path.stat().st_size for path in files}

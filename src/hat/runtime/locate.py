@@ -1,0 +1,35 @@
+"""Where models lie: run folders, artefacts and ONNX exports told apart."""
+
+from pathlib import Path
+
+from hat.errors import UserError
+from hat.files import check_keys, read_json
+from hat.runtime.artefact import CONFIG, is_artefact
+
+ONNX_FILES = ("encoder.onnx", "decoder.onnx")
+
+
+def is_onnx_export(folder: Path) -> bool:
+    """Whether `folder` looks like an ONNX export (its content is not checked)."""
+    return all((folder / name).is_file() for name in (CONFIG, *ONNX_FILES))
+
+
+def model_folder(path: Path, model: str | None) -> Path:
+    """The folder of one model: `path` itself, or the run's model called `model` (None: its default).
+
+    Raises UserError where there is none, naming the models that there are.
+    """
+    if is_artefact(path) or is_onnx_export(path):
+        if model is not None:
+            raise UserError(f"{path}: a single model; a name ({model}) is for run folders")
+        return path
+    catalogue = path / "models.json"
+    if not catalogue.is_file():
+        raise UserError(f"{path}: neither an artefact nor a run folder with finished models")
+    keys = check_keys(read_json(catalogue), ("default", "models"), str(catalogue))
+    models, name = keys["models"], keys["default"] if model is None else model
+    if not isinstance(models, dict) or not all(isinstance(v, str) for v in models.values()):
+        raise UserError(f"{catalogue}: models: expected names and folders")
+    if not isinstance(name, str) or name not in models:
+        raise UserError(f"{path}: no model is called {name!r}; the models are {', '.join(models)}")
+    return path / str(models[name])
