@@ -2,14 +2,25 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any, Protocol
 
 import torch
 from torch import Tensor
 
-from hat.model.transformer import EOS, PAD, Transformer
+from hat.model.transformer import EOS, PAD
 from hat.runtime.engine import DecodeOptions, Hypothesis
 
 MINUS_INFINITY = float("-inf")
+
+
+class Decodes(Protocol):
+    """What beam search asks of a network: `Transformer` itself, or a faster way to run it."""
+
+    def start(self, source: Tensor) -> Any:
+        """Encode source (B, S); the state has `select(rows, parents)`, as DecoderState's."""
+
+    def step(self, tokens: Tensor, state: Any) -> Tensor:
+        """Logits (B·K, V) after one more token (B·K) of every hypothesis; `state` moves on."""
 
 
 @dataclass
@@ -23,14 +34,14 @@ class _Beams:
 
 
 @torch.inference_mode()
-def beam_search(model: Transformer, source: Tensor, options: DecodeOptions) -> list[list[Hypothesis]]:
+def beam_search(model: Decodes, source: Tensor, options: DecodeOptions) -> list[list[Hypothesis]]:
     """The `options.nbest` best hypotheses of each sentence of source (B, S), best first.
 
     At each step the 2K best continuations are looked at: an </s> among the first K ends its
     hypothesis, one ranked lower is dropped, and a sentence is done when K hypotheses have ended.
     """
     count, beam = source.shape[0], options.beam
-    limits = [options.max_length(int(n)) for n in source.ne(PAD).sum(dim=1)]
+    limits = [options.max_length(n) for n in source.ne(PAD).sum(dim=1).tolist()]
     state = model.start(source)
     empty = torch.zeros(count, beam, 0, device=source.device)
     scores = torch.full((count, beam), MINUS_INFINITY, device=source.device)
@@ -61,11 +72,7 @@ def beam_search(model: Transformer, source: Tensor, options: DecodeOptions) -> l
         )
         beams.scores = ranked
         beams.sentences = [beams.sentences[row] for row in running]
-        flat = (rows[:, None] * beam + parents).flatten()
-        for cache in state.caches:
-            cache.select(flat)
-        if len(running) < state.memories[0].keys.shape[0]:
-            state.memories = [memory.select(rows) for memory in state.memories]
+        state.select(rows, parents)
         last = words.flatten()
     for hypotheses in finished:
         hypotheses.sort(key=lambda hypothesis: -hypothesis.score)

@@ -1,38 +1,94 @@
 """The reference engine: PyTorch, as an Engine of hat.runtime."""
 
 from collections.abc import Sequence
+from threading import Lock
 
 import torch
+from torch import Tensor
 
-from hat.model.beam import beam_search
-from hat.model.transformer import PAD, Transformer
+from hat.errors import UserError
+from hat.model.beam import Decodes, beam_search
+from hat.model.static_decode import StaticDecoder
+from hat.model.transformer import EOS, PAD, Transformer
 from hat.runtime.artefact import Artefact
 from hat.runtime.engine import DecodeOptions, EngineSettings, Hypothesis
 
 
 class TorchEngine:
-    """Translates with PyTorch in float32 on the CPU."""
+    """Translates with PyTorch: in float32 on the CPU, in half precision on a GPU.
+
+    An artefact of any precision is accepted; its weights are expanded first.
+    """
 
     name = "torch"
 
     def __init__(self, artefact: Artefact, settings: EngineSettings) -> None:
+        """Raises UserError where `settings.device` is "cuda" and there is no GPU."""
+        self.device = torch.device(settings.device)
+        dtype = torch.float32 if settings.device == "cpu" else _half_precision()
         with torch.device("meta"):
             self.model = Transformer(artefact.config.model)
-        weights = {name: torch.from_numpy(array) for name, array in artefact.weights.items()}
+        weights = {
+            name: torch.from_numpy(array).to(self.device, dtype)
+            for name, array in artefact.float_weights().items()
+        }
         self.model.load_state_dict(weights, assign=True)
         self.model.eval().requires_grad_(False)
-        self.threads = settings.threads
+        self._decoder: Decodes = (
+            self.model if settings.device == "cpu" else StaticDecoder(self.model, capture=True)
+        )
+        self._threads = settings.threads
+        self._lock = Lock()  # decoders keep buffers between calls
 
     def translate(self, sources: Sequence[Sequence[int]], options: DecodeOptions) -> list[list[Hypothesis]]:
         """The best hypotheses of each source (token ids that end in </s>), best first."""
         if not sources:
             return []
-        if torch.get_num_threads() != self.threads:
-            torch.set_num_threads(self.threads)  # a setting of the process: PyTorch knows no other
-        longest = max(len(source) for source in sources)
-        padded = [[PAD] * (longest - len(source)) + list(source) for source in sources]
-        return beam_search(self.model, torch.tensor(padded), options)
+        with self._lock:
+            self._set_threads()
+            return beam_search(self._decoder, self._sources(sources), options)
+
+    @torch.inference_mode()
+    def score(
+        self, sources: Sequence[Sequence[int]], targets: Sequence[Sequence[int]]
+    ) -> list[tuple[float, ...]]:
+        """The log-probability of every target token (ids end in </s> on both sides), pair by pair."""
+        if not sources:
+            return []
+        target = _padded(targets, before=False).to(self.device)
+        target_in = target.roll(1, dims=1)
+        target_in[:, 0] = EOS
+        with self._lock:
+            self._set_threads()
+            logits = self.model(self._sources(sources), target_in)
+            log_probs = logits.float().log_softmax(dim=-1).gather(2, target[..., None])[..., 0]
+        rows = zip(log_probs.tolist(), targets, strict=True)
+        return [tuple(row[: len(own)]) for row, own in rows]
 
     def close(self) -> None:
         """Let the weights go."""
-        del self.model
+        del self.model, self._decoder
+
+    def _sources(self, sources: Sequence[Sequence[int]]) -> Tensor:
+        return _padded(sources, before=True).to(self.device)
+
+    def _set_threads(self) -> None:
+        if torch.get_num_threads() != self._threads:
+            torch.set_num_threads(self._threads)  # a setting of the process: PyTorch knows no other
+
+
+def _half_precision() -> torch.dtype:
+    """bfloat16, or float16 on GPUs that only emulate it. Raises UserError without a GPU."""
+    if not torch.cuda.is_available():
+        raise UserError("device cuda: PyTorch finds no CUDA GPU on this machine; the choice left is cpu")
+    return torch.bfloat16 if torch.cuda.is_bf16_supported(including_emulation=False) else torch.float16
+
+
+def _padded(sentences: Sequence[Sequence[int]], before: bool) -> Tensor:
+    """Token ids (B, L), padded before or after each sentence."""
+    longest = max(len(sentence) for sentence in sentences)
+    rows = []
+    for sentence in sentences:
+        padding = [PAD] * (longest - len(sentence))
+        rows.append([*padding, *sentence] if before else [*sentence, *padding])
+    return torch.tensor(rows)

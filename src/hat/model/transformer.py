@@ -167,7 +167,7 @@ class DecoderBlock(nn.Module):
     def step(self, x: Tensor, cache: "Cache", memory: "Memory") -> Tensor:
         """One position of B·K hypotheses, x (B·K, 1, D). In cross-attention a sentence's K hypotheses
         are K queries to the same keys, so that nothing is copied per beam."""
-        x = self.self_attention_norm(x + self.self_attention(x, None, cache))
+        x = self.self_attention_norm(x + self.self_attention(x, cache.mask, cache))
         beams = x.view(memory.keys.shape[0], -1, x.shape[-1])  # (B, K, D)
         beams = self.cross_attention(beams, (memory.keys, memory.values), memory.mask)
         x = self.cross_attention_norm(x + beams.view_as(x))
@@ -197,10 +197,14 @@ class Memory:
 
 @dataclass
 class Cache:
-    """Self-attention keys and values of the positions decoded so far, (B·K, H, T, Q/H)."""
+    """Self-attention keys and values of the positions decoded so far, (B·K, H, T, Q/H).
+
+    `mask`: which of them may be seen; None = all.
+    """
 
     keys: Tensor | None = None
     values: Tensor | None = None
+    mask: Tensor | None = None
 
     def append(self, keys: Tensor, values: Tensor) -> tuple[Tensor, Tensor]:
         if self.keys is not None and self.values is not None:
@@ -223,6 +227,14 @@ class DecoderState:
     memories: list[Memory]
     caches: list[Cache]
     length: int = field(default=0)
+
+    def select(self, rows: Tensor, parents: Tensor) -> None:
+        """Go on with the sentences `rows` (b), their hypotheses continuing beams `parents` (b, K)."""
+        flat = (rows[:, None] * parents.shape[1] + parents).flatten()
+        for cache in self.caches:
+            cache.select(flat)
+        if len(rows) < self.memories[0].keys.shape[0]:
+            self.memories = [memory.select(rows) for memory in self.memories]
 
 
 class Transformer(nn.Module):
@@ -273,8 +285,7 @@ class Transformer(nn.Module):
 
     def decode(self, target_in: Tensor, encoded: Encoded) -> Tensor:
         """Teacher-forced logits (B, T, V)."""
-        dim = self.config.architecture.decoder.embed_dim
-        x = self.drop_target(embed(target_in, self._matrix("target")[:, :dim], self.config.decoder_super_dim))
+        x = self.drop_target(embed(target_in, self.target_matrix(), self.config.decoder_super_dim))
         mask = _causal_mask(target_in)
         for block in self.decoder:
             assert isinstance(block, DecoderBlock)
@@ -289,8 +300,8 @@ class Transformer(nn.Module):
 
     def step(self, tokens: Tensor, state: DecoderState) -> Tensor:
         """Logits (B·K, V) after one more token (B·K) of every hypothesis; `state` moves on."""
-        dim = self.config.architecture.decoder.embed_dim
-        matrix = self._matrix("target")[:, :dim]
+        matrix = self.target_matrix()
+        dim = matrix.shape[1]
         positions = sinusoids(state.length + 3, self.config.decoder_super_dim, matrix.dtype, matrix.device)
         x = sqrt(dim) * F.embedding(tokens[:, None], matrix) + positions[state.length + PAD + 1, :dim]
         for block, cache, memory in zip(self.decoder, state.caches, state.memories, strict=True):
@@ -302,6 +313,10 @@ class Transformer(nn.Module):
     def logits(self, x: Tensor) -> Tensor:
         """Output projection: (…, D) -> (…, V)."""
         return F.linear(x, self._matrix("output")[:, : x.shape[-1]])
+
+    def target_matrix(self) -> Tensor:
+        """Embeddings of target tokens (V, D)."""
+        return self._matrix("target")[:, : self.config.architecture.decoder.embed_dim]
 
     def _matrix(self, role: str) -> Tensor:
         name = "embedding" if self.config.embeddings == "shared" else f"{role}_embedding"

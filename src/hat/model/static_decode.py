@@ -1,0 +1,201 @@
+"""Incremental decoding over preallocated buffers of few shapes, so that a GPU can replay a recorded step.
+
+Sizes are rounded up to powers of two: sentences, source length, and the length of the key–value
+cache, of which a mask shows only what is decoded. A CUDA graph is recorded once per combination.
+"""
+
+from dataclasses import dataclass
+from math import sqrt
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from hat.model.transformer import PAD, Cache, DecoderBlock, Memory, Transformer, sinusoids
+
+SHORTEST = 32  # positions: shorter source or cache lengths share one shape
+WORKSPACES = 4  # shapes of source batches whose buffers and graphs are kept
+
+
+class StaticDecoder:
+    """Runs a Transformer for `beam_search`, with its tokens and scores. One decode at a time.
+
+    `capture`: record steps as CUDA graphs; where that fails they run one operation at a time.
+    """
+
+    def __init__(self, model: Transformer, capture: bool) -> None:
+        self.model = model
+        self.capture = capture
+        self._workspaces: dict[tuple[int, int], _Workspace] = {}
+
+    def start(self, source: Tensor) -> "StaticState":
+        """Encode source (B, S) and get ready for `step`; ends the decode before it."""
+        sentences, length = source.shape
+        padded = F.pad(source, (_bucket(length, SHORTEST) - length, 0), value=PAD)
+        memories = self.model.start(padded).memories
+        key = (_bucket(sentences), padded.shape[1])
+        space = self._workspaces.pop(key, None) or _Workspace(self.model, key[0], memories)
+        self._workspaces[key] = space  # last in the order of use
+        if len(self._workspaces) > WORKSPACES:
+            del self._workspaces[next(iter(self._workspaces))]
+        space.load(memories)
+        return StaticState(space, sentences)
+
+    def step(self, tokens: Tensor, state: "StaticState") -> Tensor:
+        """Logits (B·K, V) after one more token (B·K) of every hypothesis; `state` moves on."""
+        space, beam = state.space, tokens.shape[0] // state.sentences
+        sentences, length = _bucket(state.sentences), _bucket(state.length + 1, SHORTEST)
+        space.reserve(space.sentences * beam, length)
+        graph = self._graph(space, sentences, beam, length) if self.capture else None
+        space.tokens[: len(tokens)] = tokens
+        space.parents[: len(tokens)] = space.rows[: len(tokens)] if state.parents is None else state.parents
+        space.position.fill_(state.length)
+        state.length += 1
+        if graph is None:
+            return space.step(sentences, beam, length)[: len(tokens)]
+        graph.graph.replay()
+        return graph.logits[: len(tokens)]
+
+    def _graph(self, space: "_Workspace", sentences: int, beam: int, length: int) -> "_Graph | None":
+        key = (sentences, beam, length)
+        if key not in space.graphs:
+            try:
+                space.graphs[key] = _record(space, *key)
+            except RuntimeError:
+                self.capture = False
+                return None
+        return space.graphs[key]
+
+
+@dataclass
+class StaticState:
+    """A decode under way: `sentences` still running, `length` tokens decoded, and the rows (b·K)
+    whose caches the next step's hypotheses continue."""
+
+    space: "_Workspace"
+    sentences: int
+    length: int = 0
+    parents: Tensor | None = None
+
+    def select(self, rows: Tensor, parents: Tensor) -> None:
+        """As DecoderState.select; caches follow at the next step, as part of it."""
+        self.parents = (rows[:, None] * parents.shape[1] + parents).flatten()
+        if len(rows) < self.sentences:
+            self.space.load([memory.select(rows) for memory in self.space.memories])
+            self.sentences = len(rows)
+
+
+@dataclass
+class _Graph:
+    """A recorded step and where it leaves its logits."""
+
+    graph: torch.cuda.CUDAGraph
+    logits: Tensor
+
+
+class _Workspace:
+    """The buffers of one batch size B and source length, and the graphs that read and write them.
+
+    R = B·K rows and T positions grow to the largest asked for; then graphs are recorded anew.
+    """
+
+    def __init__(self, model: Transformer, sentences: int, like: list[Memory]) -> None:
+        self.sentences = sentences
+        self.memories = [
+            Memory(
+                memory.keys.new_zeros(sentences, *memory.keys.shape[1:]),
+                memory.values.new_zeros(sentences, *memory.values.shape[1:]),
+                # Rows without a sentence see zeros: a softmax over nothing would be NaN.
+                torch.ones(
+                    sentences, 1, 1, memory.keys.shape[2], dtype=torch.bool, device=memory.keys.device
+                ),
+            )
+            for memory in like
+        ]
+        self.graphs: dict[tuple[int, int, int], _Graph] = {}
+        self._model = model
+        self._blocks = [block for block in model.decoder if isinstance(block, DecoderBlock)]
+        self._matrix = model.target_matrix()
+        self.position = torch.zeros(1, dtype=torch.long, device=self._matrix.device)
+        self._allocate(0, 0)
+
+    def load(self, memories: list[Memory]) -> None:
+        """Write the memories of b ≤ B sentences into the first rows."""
+        for own, new in zip(self.memories, memories, strict=True):
+            count = new.keys.shape[0]
+            own.keys[:count], own.values[:count] = new.keys, new.values
+            assert own.mask is not None
+            own.mask[:count] = True if new.mask is None else new.mask
+
+    def reserve(self, rows: int, length: int) -> None:
+        """Have room for so many rows and positions, keeping what the cache holds."""
+        had = self.cache.shape
+        if rows <= had[2] and length <= had[3]:
+            return
+        old = self.cache
+        self.graphs.clear()
+        self._allocate(max(rows, had[2]), max(length, had[3]))
+        self.cache[:, :, : had[2], : had[3]] = old
+
+    def _allocate(self, rows: int, length: int) -> None:
+        config = self._model.config
+        layers, qkv = len(self._blocks), config.architecture.qkv_dim
+        self.cache = self._matrix.new_zeros(layers, 2, rows, length, qkv)  # keys, values
+        self.rows = torch.arange(rows, device=self._matrix.device)
+        self.tokens, self.parents = torch.zeros_like(self.rows), torch.zeros_like(self.rows)
+        self._order = torch.arange(length, device=self._matrix.device)
+        table = sinusoids(length + PAD + 1, config.decoder_super_dim, self._matrix.dtype, self._matrix.device)
+        self._positions = table[PAD + 1 :, : self._matrix.shape[1]]
+
+    def step(self, sentences: int, beam: int, length: int) -> Tensor:
+        """Logits (R, V) of the first `sentences`·`beam` rows, looking at `length` positions."""
+        rows = sentences * beam
+        cache = self.cache[:, :, :, :length]
+        cache[:, :, :rows] = cache.index_select(2, self.parents[:rows])
+        seen = (self._order[:length] <= self.position)[None]
+        x = sqrt(self._matrix.shape[1]) * F.embedding(self.tokens[:rows, None], self._matrix)
+        x = x + self._positions[self.position]
+        for block, own, memory in zip(self._blocks, cache[:, :, :rows], self.memories, strict=True):
+            assert memory.mask is not None
+            first = Memory(memory.keys[:sentences], memory.values[:sentences], memory.mask[:sentences])
+            x = block.step(x, _StaticCache(own, self.position, seen), first)
+        return self._model.logits(x[:, 0])
+
+
+class _StaticCache(Cache):
+    """One layer's keys and values (2, R, T, Q), written at `position` and seen through a mask (1, T)."""
+
+    def __init__(self, buffer: Tensor, position: Tensor, mask: Tensor) -> None:
+        super().__init__(mask=mask)
+        self._buffer, self._position = buffer, position
+
+    def append(self, keys: Tensor, values: Tensor) -> tuple[Tensor, Tensor]:
+        new = torch.stack((keys, values)).transpose(2, 3).flatten(3)  # (2, R, 1, Q)
+        self._buffer.index_copy_(2, self._position, new)
+        # (2, R, T, Q) -> (2, R, H, T, Q/H)
+        own = self._buffer.view(*self._buffer.shape[:3], keys.shape[1], -1).transpose(
+            2, 3
+        )  # (2, R, H, T, Q/H)
+        return own[0], own[1]
+
+
+def _record(space: _Workspace, sentences: int, beam: int, length: int) -> _Graph:
+    """Record a step. Raises RuntimeError where that cannot be done.
+
+    A trial run comes first, since libraries set themselves up in theirs; rows follow themselves in
+    it, so that it leaves the cache of earlier positions as it is.
+    """
+    graph, stream = torch.cuda.CUDAGraph(), torch.cuda.Stream()  # type: ignore[no-untyped-call]
+    space.parents.copy_(space.rows)
+    stream.wait_stream(torch.cuda.current_stream())
+    with torch.cuda.stream(stream):
+        space.step(sentences, beam, length)
+    torch.cuda.current_stream().wait_stream(stream)
+    with torch.cuda.graph(graph):
+        logits = space.step(sentences, beam, length)
+    return _Graph(graph, logits)
+
+
+def _bucket(size: int, least: int = 1) -> int:
+    """The least power of two that is at least `size` and `least`."""
+    return max(least, 1 << max(size - 1, 0).bit_length())
