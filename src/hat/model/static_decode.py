@@ -173,9 +173,7 @@ class _StaticCache(Cache):
         new = torch.stack((keys, values)).transpose(2, 3).flatten(3)  # (2, R, 1, Q)
         self._buffer.index_copy_(2, self._position, new)
         # (2, R, T, Q) -> (2, R, H, T, Q/H)
-        own = self._buffer.view(*self._buffer.shape[:3], keys.shape[1], -1).transpose(
-            2, 3
-        )  # (2, R, H, T, Q/H)
+        own = self._buffer.view(*self._buffer.shape[:3], keys.shape[1], -1).transpose(2, 3)
         return own[0], own[1]
 
 
