@@ -1,16 +1,18 @@
 """What every engine promises: token ids in, hypotheses out."""
 
+import logging
 import math
 import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields
 from importlib import import_module
+from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
 from hat.errors import UserError
 
 if TYPE_CHECKING:
-    from hat.runtime.artefact import Artefact
+    from hat.runtime.artefact import Artefact, ArtefactConfig
 
 # Name → module and class, in the order in which "auto" prefers them. Modules are imported by name
 # so that the plain install never loads torch.
@@ -19,7 +21,15 @@ ENGINES = {
     "onnxruntime": ("hat.runtime.onnx_engine", "OnnxEngine"),
     "torch": ("hat.model.engine", "TorchEngine"),
 }
+# How each comes onto a machine.
+INSTALL = {
+    "native": "install HAT where there is a C++ compiler; `hat doctor` says more",
+    "onnxruntime": 'pip install "hardware-aware-transformers[onnx]"',
+    "torch": 'pip install "hardware-aware-transformers[train]"',
+}
 DEVICES = ("cpu", "cuda")
+# A warning reaches standard error in one line, where the program has not said otherwise.
+log = logging.getLogger("hat")
 
 
 @dataclass(frozen=True)
@@ -103,27 +113,67 @@ class Engine(Protocol):
 
 
 def load_engine(name: str, artefact: "Artefact", settings: EngineSettings) -> Engine:
-    """The engine called `name` ("auto": the first that is installed) over `artefact`.
+    """The engine called `name` over `artefact`. "auto" is the first that is installed; where that is
+    not the native one, a warning says so.
 
-    Raises UserError where there is no such engine or its library is not installed.
+    Raises UserError where there is no such engine, its library is not installed, or it cannot have
+    these settings.
     """
-    if name not in ("auto", *ENGINES):
-        raise UserError(f"no engine is called {name!r}; the engines are auto, {', '.join(ENGINES)}")
     absent = []
-    for candidate in ENGINES if name == "auto" else (name,):
+    for candidate in _candidates(name, settings):
         module, factory_name = ENGINES[candidate]
         try:
             factory: Callable[[Artefact, EngineSettings], Engine] = getattr(
                 import_module(module), factory_name
             )
-        except ModuleNotFoundError as error:
-            absent.append(f"{candidate} needs {error.name}")
+            engine = factory(artefact, settings)
+        except ImportError as error:  # a library that does not load is as good as none
+            absent.append(f"{candidate} needs {_needed(error)} ({INSTALL[candidate]})")
             continue
-        return factory(artefact, settings)
-    raise UserError(
-        f"no engine to run the model with: {'; '.join(absent)}. "
-        'Install it with pip install "hardware-aware-transformers[train]"'
-    )
+        if absent:
+            log.warning("hat: warning: decoding with %s, which is slower: %s", candidate, absent[0])
+        return engine
+    raise UserError(f"no engine to run the model with: {'; '.join(absent)}")
+
+
+def load_onnx_export(name: str, folder: Path, settings: EngineSettings) -> tuple["ArtefactConfig", Engine]:
+    """The configuration of an ONNX export and the engine over it. `name`: "auto" or "onnxruntime".
+
+    Raises UserError for another engine, settings it cannot have, a damaged export, or where
+    onnxruntime is not installed.
+    """
+    if name not in ("auto", "onnxruntime"):
+        raise UserError(f"{folder}: an ONNX export; it runs with engine onnxruntime, not {name}")
+    _candidates("onnxruntime", settings)
+    try:
+        loader = import_module(ENGINES["onnxruntime"][0])
+        found: tuple[ArtefactConfig, Engine] = loader.load_folder(folder, settings)
+    except ImportError as error:
+        raise UserError(
+            f"{folder}: an ONNX export needs {_needed(error)} ({INSTALL['onnxruntime']})"
+        ) from error
+    return found
+
+
+def _candidates(name: str, settings: EngineSettings) -> tuple[str, ...]:
+    """The engines to try, in turn. Raises UserError where none can have these settings."""
+    if name not in ("auto", *ENGINES):
+        raise UserError(f"no engine is called {name!r}; the engines are auto, {', '.join(ENGINES)}")
+    found = tuple(ENGINES) if name == "auto" else (name,)
+    for setting, usual, owner in (("device", "cpu", "torch"), ("instruction_set", "auto", "native")):
+        value = getattr(settings, setting)
+        if value == usual:
+            continue
+        if owner not in found:
+            raise UserError(f"{setting}: {value!r} is for the {owner} engine only, not {', '.join(found)}")
+        found = (owner,)
+    return found
+
+
+def _needed(error: ImportError) -> str:
+    if isinstance(error, ModuleNotFoundError) and error.name:
+        return error.name
+    return f"what this machine lacks: {error}"
 
 
 def available_threads() -> int:

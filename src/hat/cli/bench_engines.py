@@ -1,0 +1,132 @@
+"""`hat bench-engines`: what each engine takes for one model on this machine, side by side."""
+
+import json
+from collections.abc import Collection
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from hat.architecture import Architecture, ModelConfig
+from hat.cli.progress import Terminal
+from hat.errors import UserError
+from hat.hardware import MeasureProtocol
+from hat.hardware.side_by_side import EngineTime, time_engines
+from hat.runtime import ENGINES, PRECISIONS, Artefact
+from hat.runtime.engine import DEVICES
+from hat.runtime.locate import is_onnx_export, model_folder
+
+# Of random weights: what is deployed unless something speaks against it.
+DEFAULT_PRECISION = "int8"
+
+EXAMPLES = """
+Examples:
+
+    hat bench-engines model/ --threads 1,2
+
+    hat bench-engines arch.yaml --engines native,torch --precision float32 --json
+"""
+
+
+def add_to(app: typer.Typer) -> None:
+    """Add the command."""
+    app.command("bench-engines", epilog=EXAMPLES)(bench_engines)
+
+
+def bench_engines(
+    source: Annotated[
+        Path,
+        typer.Argument(
+            metavar="MODEL|ARCH.yaml", help="An artefact, a run, or an architecture (random weights)."
+        ),
+    ],
+    engines: Annotated[
+        str | None, typer.Option(help=f"Some of {','.join(ENGINES)}; by default all that can run.")
+    ] = None,
+    threads: Annotated[str, typer.Option(help="Numbers of threads, for example 1,2.")] = "1",
+    precision: Annotated[
+        str | None,
+        typer.Option(
+            help=f"{', '.join(PRECISIONS)}; by default as the model is stored, {DEFAULT_PRECISION} for an "
+            "architecture. PyTorch expands the weights and computes in float32, on a GPU in 16 bits."
+        ),
+    ] = None,
+    source_length: Annotated[int, typer.Option(min=1, help="Source tokens, </s> included.")] = 30,
+    steps: Annotated[int, typer.Option(min=1, help="Target tokens, exactly so many.")] = 30,
+    beam: Annotated[int, typer.Option(min=1, help="Beam size.")] = 5,
+    batch: Annotated[int, typer.Option(min=1, help="Sentences decoded together.")] = 1,
+    vocab: Annotated[
+        int, typer.Option(min=5, help="Vocabulary of an architecture's random weights, shared.")
+    ] = 32768,
+    runs: Annotated[int, typer.Option(min=1, help="Timed runs of each engine.")] = 10,
+    device: Annotated[str, typer.Option(help=f"{' or '.join(DEVICES)} (cuda: engine torch).")] = "cpu",
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+) -> None:
+    """Time the engines in turn, each run on a new random source, decoding whole translations.
+
+    Tokens per second are target tokens of the best hypothesis.
+    """
+    names = _choices(engines, ENGINES, "--engines") if engines else list(ENGINES)
+    counts = _thread_counts(threads)
+    _check_choice(device, DEVICES, "--device")
+    if precision is not None:
+        _check_choice(precision, PRECISIONS, "--precision")
+    artefact = _model(source, precision, vocab)
+    protocol = MeasureProtocol((source_length,), (steps,), beam=beam, batch=batch, rounds=runs)
+    terminal = Terminal()
+    with terminal.working("bench-engines") as progress:
+        times, absent = time_engines(artefact, protocol, names, counts, device=device, progress=progress)
+    for name, reason in absent.items():
+        terminal.say(f"{name} left out: {reason}")
+    if as_json:
+        typer.echo(json.dumps([row.to_dict() for row in times], indent=1))
+    else:
+        Console(highlight=False).print(_table(times))
+
+
+def _model(source: Path, precision: str | None, vocab: int) -> Artefact:
+    if source.is_file():
+        model = ModelConfig(Architecture.load(source), vocab, vocab)
+        return Artefact.random(model, 0, precision or DEFAULT_PRECISION)
+    folder = model_folder(source, None)
+    if is_onnx_export(folder):
+        raise UserError(f"{folder}: an ONNX export; the engines are compared on an artefact or a run")
+    artefact = Artefact.load(folder)
+    return artefact if precision is None else artefact.at_precision(precision)
+
+
+def _table(times: list[EngineTime]) -> Table:
+    first = times[0]
+    table = Table(
+        title=f"{first.precision} on {first.device}, source {first.source_length}, {first.steps} steps, "
+        f"beam {first.beam}, batch {first.batch}, {first.runs} runs"
+    )
+    table.add_column("engine")
+    for name in ("threads", "median ms", "p10", "p90", "tokens/s"):
+        table.add_column(name, justify="right")
+    for row in times:
+        figures = (f"{value:.1f}" for value in (row.median_ms, row.p10_ms, row.p90_ms))
+        table.add_row(row.engine, str(row.threads), *figures, f"{row.tokens_per_second:,.0f}")
+    return table
+
+
+def _thread_counts(text: str) -> list[int]:
+    parts = list(dict.fromkeys(text.split(",")))
+    for part in parts:
+        if not part.strip().isdecimal() or int(part) < 1:
+            raise UserError(f"--threads {text}: {part!r} is not a positive whole number; for example 1,2")
+    return [int(part) for part in parts]
+
+
+def _choices(text: str, known: Collection[str], option: str) -> list[str]:
+    names = list(dict.fromkeys(part.strip() for part in text.split(",")))
+    for name in names:
+        _check_choice(name, known, option)
+    return names
+
+
+def _check_choice(value: str, known: Collection[str], option: str) -> None:
+    if value not in known:
+        raise UserError(f"{option} {value}: the choices are {', '.join(known)}")
