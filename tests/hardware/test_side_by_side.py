@@ -49,9 +49,7 @@ def test_a_row_for_every_engine_and_number_of_threads(artefact: Artefact) -> Non
 def test_what_cannot_run_is_told_and_fatal_only_alone(
     artefact: Artefact, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setitem(
-        __import__("hat.runtime").runtime.ENGINES, "onnxruntime", ("no_such_module", "Engine")
-    )
+    monkeypatch.setitem(ENGINES, "onnxruntime", ("no_such_module", "Engine"))
     times, absent = time_engines(artefact, PROTOCOL, ["onnxruntime", "torch"], [1])
     assert [row.engine for row in times] == ["torch"]
     assert "no_such_module" in absent["onnxruntime"]
