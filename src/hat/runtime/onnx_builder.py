@@ -1,0 +1,167 @@
+"""Building blocks of an ONNX graph: nodes, constants, and the products whose form the precision sets.
+
+float32 (and bfloat16, whose weights are expanded) uses standard operators only. int8 uses two that
+onnxruntime adds in the domain com.microsoft. Measured on one AVX-512 VNNI thread:
+
+- DynamicQuantizeMatMul quantizes its input (one scale for all rows) and multiplies in one kernel, as
+  fast as what onnxruntime fuses DynamicQuantizeLinear and MatMulInteger to, 1.5 to 2 times as fast as
+  MatMulNBits from 30 rows on, and equal to it at 5 rows of the layers' matrices.
+- MatMulNBits (8 bits, int8 accumulation) takes 0.7 of that at 5 rows and 0.6 at 1 row of the
+  vocabulary's matrix, which is most of a decoder step. It quantizes each row of its input by itself.
+"""
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from onnx import GraphProto, ModelProto, NodeProto, TensorProto, ValueInfoProto, helper, numpy_helper
+
+from hat import __version__
+from hat.runtime.artefact import Artefact
+from hat.runtime.onnx_interface import Port, Ports
+from hat.runtime.precision import SCALE, Array
+
+OPSET = 17  # the first with LayerNormalization
+IR_VERSION = 8  # what opset 17 came with: older runtimes refuse later ones
+CONTRIB = "com.microsoft"
+TYPES = {"float": TensorProto.FLOAT, "int64": TensorProto.INT64}
+MAX_BLOCK, MIN_BLOCK = 256, 16  # what MatMulNBits takes; the larger, the faster
+ZERO_POINT = 128
+
+
+class GraphBuilder:
+    """Collects the nodes and constants of one graph over an artefact's weights.
+
+    Values are called by their names; a method that computes something returns the result's name.
+    """
+
+    def __init__(self, artefact: Artefact) -> None:
+        self.artefact = artefact
+        self.int8 = artefact.config.precision == "int8"
+        self._float_weights = {} if self.int8 else artefact.float_weights()
+        self._nodes: list[NodeProto] = []
+        self._constants: dict[str, TensorProto] = {}
+
+    def op(self, kind: str, *inputs: str, name: str = "", domain: str = "", **attributes: Any) -> str:
+        """One node with one output, which is called `name` (by default a running number)."""
+        return self.ops(kind, *inputs, names=[name or f"{kind}.{len(self._nodes)}"], domain=domain, **attributes)[0]
+
+    def ops(self, kind: str, *inputs: str, names: list[str], domain: str = "", **attributes: Any) -> list[str]:
+        """One node with the outputs `names`."""
+        self._nodes.append(helper.make_node(kind, inputs, names, names[0], domain=domain, **attributes))
+        return names
+
+    def constant(self, name: str, value: Array) -> str:
+        """A constant; the same name stands for the same value."""
+        if name not in self._constants:
+            self._constants[name] = numpy_helper.from_array(np.ascontiguousarray(value), name)
+        return name
+
+    def integers(self, *values: int) -> str:
+        """A constant int64 vector."""
+        return self.constant(f"integers{list(values)}", np.array(values, np.int64))
+
+    def vector(self, name: str) -> str:
+        """A bias or a norm's weight."""
+        return self.constant(name, self._stored(name))
+
+    def linear(self, x: str, name: str, factors: NDArray[np.float32] | None = None) -> str:
+        """x (N, I) times a layer's weight, plus bias: (N, O); stacked projections lie side by side.
+
+        `factors` (O): what each output is multiplied by.
+        """
+        weight, bias = f"{name}.weight", self._stored(f"{name}.bias").ravel()
+        matrix = self._stored(weight)
+        matrix = matrix.reshape(-1, matrix.shape[-1])
+        by = np.ones(len(matrix), np.float32) if factors is None else factors
+        bias_name = self.constant(f"{name}.bias", bias * by)
+        if not self.int8:
+            return self.op("Gemm", x, self.constant(weight, matrix * by[:, None]), bias_name, transB=1)
+        return self.op(
+            "DynamicQuantizeMatMul",
+            x,
+            self.constant(weight, matrix.T),
+            self.constant(weight + SCALE, self._stored(weight + SCALE).ravel() * by),
+            "",
+            bias_name,
+            domain=CONTRIB,
+        )
+
+    def layer_norm(self, x: str, name: str, output: str = "") -> str:
+        """Layer normalization over the last axis."""
+        weight, bias = self.vector(f"{name}.weight"), self.vector(f"{name}.bias")
+        return self.op("LayerNormalization", x, weight, bias, name=output, epsilon=1e-5)
+
+    def lookup(self, tokens: str, matrix: str, dim: int) -> str:
+        """The first `dim` columns of the rows `tokens` (N) of an embedding, times √dim: (N, dim)."""
+        root = np.float32(dim**0.5)
+        if not self.int8:
+            rows = self.op("Gather", self._table(matrix, dim), tokens)
+            return self.op("Mul", rows, self.constant("root_dim", root))
+        table, _, padded = self._blocks(matrix, dim)
+        rows = self.op("Reshape", self.op("Gather", table, tokens), self.integers(-1, padded))
+        if padded != dim:
+            rows = self.op("Slice", rows, self.integers(0), self.integers(dim), self.integers(1))
+        zero = self.constant("zero_point", np.float32(ZERO_POINT))
+        values = self.op("Sub", self.op("Cast", rows, to=TensorProto.FLOAT), zero)
+        scales = self.constant(f"{matrix}.row_scale", self._stored(matrix + SCALE)[:, None] * root)
+        return self.op("Mul", values, self.op("Gather", scales, tokens))
+
+    def project(self, x: str, matrix: str, dim: int) -> str:
+        """x (N, dim) times the first `dim` columns of an embedding, transposed: logits (N, V)."""
+        if not self.int8:
+            return self.op("Gemm", x, self._table(matrix, dim), transB=1)
+        table, block, padded = self._blocks(matrix, dim)
+        scales = self._stored(matrix + SCALE)
+        blocks = self.constant(f"{matrix}.scale", np.repeat(scales[:, None], padded // block, axis=1))
+        sizes = {"K": dim, "N": len(scales), "bits": 8, "block_size": block, "accuracy_level": 4}
+        return self.op("MatMulNBits", x, table, blocks, domain=CONTRIB, **sizes)
+
+    def model(self, name: str, ports: Ports) -> ModelProto:
+        """The finished model."""
+        inputs, outputs = ([_value_info(port) for port in side] for side in ports)
+        graph: GraphProto = helper.make_graph(self._nodes, name, inputs, outputs, list(self._constants.values()))
+        domains = ["", CONTRIB] if self.int8 else [""]
+        config = self.artefact.config
+        model: ModelProto = helper.make_model(
+            graph,
+            producer_name="hardware-aware-transformers",
+            producer_version=__version__,
+            ir_version=IR_VERSION,
+            opset_imports=[helper.make_opsetid(domain, OPSET if not domain else 1) for domain in domains],
+        )
+        metadata = {
+            "architecture": config.model.architecture.short_hash(),
+            "source_language": config.source_language,
+            "target_language": config.target_language,
+            "precision": "int8" if self.int8 else "float32",
+        }
+        helper.set_model_props(model, metadata)
+        return model
+
+    def _stored(self, name: str) -> Array:
+        return self.artefact.weights[name] if self.int8 else self._float_weights[name]
+
+    def _table(self, matrix: str, dim: int) -> str:
+        return self.constant(matrix, self._float_weights[matrix][:, :dim])
+
+    def _blocks(self, matrix: str, dim: int) -> tuple[str, int, int]:
+        """An embedding as MatMulNBits wants it, (V, blocks, block) uint8 around 128; the size of a
+        block, and the columns including those that fill the last one."""
+        block = next((size for size in _block_sizes() if dim % size == 0), MIN_BLOCK)
+        padded = -(-dim // block) * block
+        stored = self._stored(matrix)[:, :dim]
+        values = np.full((len(stored), padded), ZERO_POINT, np.uint8)
+        # -127 … 127 become 1 … 255: adding 128 modulo 256 turns the sign bit over.
+        values[:, :dim] = stored.view(np.uint8) ^ np.uint8(ZERO_POINT)
+        return self.constant(matrix, values.reshape(len(stored), -1, block)), block, padded
+
+
+def _block_sizes() -> Sequence[int]:
+    return [MAX_BLOCK >> shift for shift in range(5)]
+
+
+def _value_info(port: Port) -> ValueInfoProto:
+    info: ValueInfoProto = helper.make_tensor_value_info(port.name, TYPES[port.type], port.shape)
+    return info

@@ -1,0 +1,171 @@
+"""The ONNX engine: onnxruntime runs the network, numpy the search.
+
+Over an artefact it builds the graphs in memory, which needs the package `onnx`; over an exported
+folder onnxruntime is enough.
+"""
+
+from collections.abc import Sequence
+from pathlib import Path
+from threading import Lock
+
+import numpy as np
+import onnxruntime
+from onnxruntime import InferenceSession, OrtValue
+
+from hat.architecture import ModelConfig
+from hat.errors import UserError
+from hat.files import read_json
+from hat.runtime.artefact import CONFIG, FORMAT, Artefact, ArtefactConfig
+from hat.runtime.engine import DecodeOptions, EngineSettings, Hypothesis
+from hat.runtime.host_beam import Array, Floats, Integers, beam_search
+from hat.runtime.locate import ONNX_FILES
+from hat.runtime.onnx_interface import Ports, cache_shape, decoder_ports, encoder_ports
+from hat.runtime.tokenizer import EOS, PAD
+
+ONNX_FORMAT = "onnx-1"  # stands in config.json where an artefact has its format's number
+
+
+class OnnxEngine:
+    """Translates with onnxruntime on the CPU. bfloat16 artefacts are computed in float32."""
+
+    name = "onnxruntime"
+
+    def __init__(self, artefact: Artefact, settings: EngineSettings) -> None:
+        """Raises UserError for another device than the CPU, ModuleNotFoundError without `onnx`."""
+        from hat.runtime.onnx_graph import decoder_model, encoder_model  # noqa: PLC0415 (exports run without)
+
+        _check_device(settings)
+        self._start(
+            artefact.config.model,
+            _session(encoder_model(artefact).SerializeToString(), settings),
+            _session(decoder_model(artefact).SerializeToString(), settings),
+        )
+
+    def _start(self, config: ModelConfig, encoder: InferenceSession, decoder: InferenceSession) -> None:
+        self._config, self._encoder, self._decoder = config, encoder, decoder
+        self._lock = Lock()  # two calls at once would take twice the threads that were asked for
+
+    def translate(self, sources: Sequence[Sequence[int]], options: DecodeOptions) -> list[list[Hypothesis]]:
+        """The best hypotheses of each source (token ids that end in </s>), best first."""
+        if not sources:
+            return []
+        with self._lock:
+            decoder = _Decode(self, sources, options.beam)
+            return beam_search(decoder, [len(s) for s in sources], self._config.target_vocab, options)
+
+    def score(
+        self, sources: Sequence[Sequence[int]], targets: Sequence[Sequence[int]]
+    ) -> list[tuple[float, ...]]:
+        """The log-probability of every target token (ids end in </s> on both sides), pair by pair."""
+        if not sources:
+            return []
+        rows = np.arange(len(sources))
+        wanted = _padded(targets)
+        last = np.full(len(sources), EOS)
+        found = []
+        with self._lock:
+            decoder = _Decode(self, sources, 1)
+            for column in wanted.T:
+                found.append(decoder.step(last, rows, column, 1)[2])
+                last = column
+        scores = np.stack(found, axis=1)
+        return [tuple(row[: len(target)].tolist()) for row, target in zip(scores, targets, strict=True)]
+
+    def close(self) -> None:
+        """Give back the sessions' memory."""
+        del self._encoder, self._decoder
+
+
+def load_folder(folder: Path, settings: EngineSettings) -> tuple[ArtefactConfig, OnnxEngine]:
+    """The engine over what `hat.export.onnx.export_onnx` wrote, and the model's configuration.
+
+    Raises UserError naming the file and what is wrong with it.
+    """
+    _check_device(settings)
+    path = folder / CONFIG
+    value = read_json(path)
+    if not isinstance(value, dict) or value.get("format") != ONNX_FORMAT:
+        raise UserError(f"{path}: not the configuration of an ONNX export of format {ONNX_FORMAT!r}")
+    config = ArtefactConfig.from_dict(value | {"format": FORMAT}, str(path))
+    ports = (encoder_ports(config.model), decoder_ports(config.model))
+    sessions = [
+        _load_session(folder / name, expected, settings)
+        for name, expected in zip(ONNX_FILES, ports, strict=True)
+    ]
+    engine = OnnxEngine.__new__(OnnxEngine)
+    engine._start(config.model, *sessions)
+    return config, engine
+
+
+class _Decode:
+    """A batch on its way through the decoder. Caches stay onnxruntime's values between steps."""
+
+    def __init__(self, engine: OnnxEngine, sources: Sequence[Sequence[int]], beam: int) -> None:
+        self._session, config = engine._decoder, engine._config
+        names, values = [port.name for port in encoder_ports(config)[1]], {"source": _value(_padded(sources))}
+        self._memory = dict(
+            zip(names, engine._encoder.run_with_ort_values(names, values), strict=True)
+        )
+        self._outputs = [port.name for port in decoder_ports(config)[1]]
+        self._caches = {
+            f"self_{part}.{layer}": _value(np.zeros(cache_shape(config, layer, len(sources) * beam), np.float32))
+            for layer in range(len(config.architecture.decoder.layers))
+            for part in ("keys", "values")
+        }
+
+    def step(
+        self, tokens: Integers, parents: Integers, wanted: Integers, candidates: int
+    ) -> tuple[Floats, Integers, Floats]:
+        given = {"tokens": tokens, "parents": parents, "wanted": wanted, "candidates": np.array([candidates])}
+        feeds = {name: _value(array) for name, array in given.items()} | self._memory | self._caches
+        log_probs, words, wanted_log_probs, *caches = self._session.run_with_ort_values(self._outputs, feeds)
+        self._caches = dict(zip(self._caches, caches, strict=True))
+        return log_probs.numpy(), words.numpy(), wanted_log_probs.numpy()
+
+    def select(self, rows: Integers) -> None:
+        self._memory = {name: _value(value.numpy()[rows]) for name, value in self._memory.items()}
+
+
+def _value(array: Array) -> OrtValue:
+    return OrtValue.ortvalue_from_numpy(np.ascontiguousarray(array))
+
+
+def _padded(rows: Sequence[Sequence[int]]) -> Integers:
+    longest = max(len(row) for row in rows)
+    return np.array([[*row, *[PAD] * (longest - len(row))] for row in rows], np.int64)
+
+
+def _check_device(settings: EngineSettings) -> None:
+    if settings.device != "cpu":
+        raise UserError(f"device: {settings.device!r}; the onnxruntime engine runs on cpu only")
+
+
+def _session(model: bytes | str, settings: EngineSettings) -> InferenceSession:
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = settings.threads
+    options.inter_op_num_threads = 1
+    options.log_severity_level = 3  # what goes wrong is raised; warnings are about graphs not ours to change
+    return InferenceSession(model, options, providers=["CPUExecutionProvider"])
+
+
+def _load_session(path: Path, ports: Ports, settings: EngineSettings) -> InferenceSession:
+    try:
+        session = _session(str(path), settings)
+    except Exception as error:  # onnxruntime's exceptions share no narrower base
+        lines = str(error).splitlines() or [type(error).__name__]
+        raise UserError(f"{path}: onnxruntime cannot load it ({lines[0]})") from error
+    for expected, found in zip(ports, (session.get_inputs(), session.get_outputs()), strict=True):
+        wanted = {port.name: (f"tensor({port.type})", _sizes(port.shape)) for port in expected}
+        has = {port.name: (port.type, _sizes(port.shape)) for port in found}
+        for name in [*wanted, *has]:
+            if wanted.get(name) != has.get(name):
+                raise UserError(
+                    f"{path}: does not fit {CONFIG}: {name} is {has.get(name, 'missing')}; "
+                    f"expected {wanted.get(name, 'no such tensor')}"
+                )
+    return session
+
+
+def _sizes(shape: Sequence[str | int | None]) -> list[int | None]:
+    """The fixed sizes of a shape, None where it varies."""
+    return [size if isinstance(size, int) else None for size in shape]
