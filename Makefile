@@ -1,38 +1,68 @@
 # The two commands: `make demo` and `make test`. Both set everything up first, in .venv.
 PYTHON ?= python3
+ifeq ($(origin CXX),default)
+CXX := c++
+endif
 BIN := .venv/bin
 INSTALLED := .venv/.installed
+SANITIZED := build/sanitize
+# What builds hat.runtime._native; in .venv, so that a change of one file compiles that file only.
+BUILD_TOOLS := cmake nanobind ninja scikit-build-core
+NATIVE := $(wildcard native/*.cpp native/*.h native/CMakeLists.txt)
+PIP := $(BIN)/pip install --quiet --constraint constraints.txt
+# A compiler that works has to compile the native engine; without one, HAT is installed as pure Python.
+REQUIRE_NATIVE = HAT_REQUIRE_NATIVE=$$(echo 'int main() {}' | $(CXX) -x c++ -o /dev/null - 2>/dev/null && echo 1)
 
-.PHONY: install demo test test-slow check bench clean
+.PHONY: help install demo test test-slow test-sanitize test-arm check bench wheel-arm clean
 
-install: $(INSTALLED)
+help: ## This list
+	@sed -n 's/^\([a-z-]*\):[^#]*## /\1\t/p' Makefile | expand -t 15
 
-$(INSTALLED): pyproject.toml constraints.txt
+install: $(INSTALLED) ## Set up .venv and compile the native engine (the other targets do it when needed)
+
+$(INSTALLED): pyproject.toml constraints.txt $(NATIVE)
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
 		{ echo "HAT needs Python 3.11 or newer: make PYTHON=/path/to/python3.11 …"; exit 2; }
-	$(PYTHON) -m venv .venv
-	$(BIN)/pip install --quiet --constraint constraints.txt --editable '.[train,dev]'
+	test -d .venv || $(PYTHON) -m venv .venv
+	$(PIP) $(BUILD_TOOLS)
+	$(REQUIRE_NATIVE) $(PIP) --no-build-isolation --editable '.[train,dev]'
+	@$(BIN)/python -c 'import hat.runtime._native' 2>/dev/null || \
+		echo "The native engine is absent: no C++ compiler works here ($(CXX))."
 	touch $(INSTALLED)
 
-demo: install
+demo: install ## Find, train and try a small model (`hat run demo`)
 	$(BIN)/hat run demo
 
-test: check
+test: check ## What CI runs: make check and the tests
 	$(BIN)/pytest --numprocesses 2 --durations 10
 
-test-slow: install
+test-slow: install ## Minutes of compute: kills at random moments, whole runs
 	$(BIN)/pytest -m slow --durations 0
 
-check: install
+test-sanitize: install ## The C++ tests under AddressSanitizer and UndefinedBehaviorSanitizer
+	$(BIN)/cmake -S native -B $(SANITIZED) -G Ninja -DCMAKE_MAKE_PROGRAM=$(CURDIR)/$(BIN)/ninja \
+		-DHAT_TESTS=ON -DCMAKE_BUILD_TYPE=RelWithDebInfo \
+		-DCMAKE_CXX_FLAGS='-fsanitize=address,undefined -fno-sanitize-recover=all -fno-omit-frame-pointer'
+	$(BIN)/cmake --build $(SANITIZED)
+	UBSAN_OPTIONS=print_stacktrace=1 $(SANITIZED)/native_tests
+
+check: install ## The quick part: ruff, format, mypy --strict
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
 	$(BIN)/mypy
 
-bench: install
-	$(BIN)/pip install --quiet --constraint constraints.txt --editable '.[train,dev,bench]'
+bench: install ## The tables of benchmarks/ (installs the peers they compare with)
+	$(PIP) --no-build-isolation --editable '.[train,dev,bench]'
 	$(BIN)/python benchmarks/training_precision.py
 	$(BIN)/python benchmarks/corpus_difficulty.py
 	$(BIN)/python benchmarks/prepare_memory.py
+	$(BIN)/python benchmarks/engines.py
 
-clean:
-	rm -rf .venv dist .mypy_cache .pytest_cache .ruff_cache
+wheel-arm: install ## An aarch64 wheel, cross-compiled, in dist/ (docs/arm.md)
+	scripts/arm.sh wheel
+
+test-arm: install ## The C++ and Python tests of the native engine under qemu-user (docs/arm.md)
+	scripts/arm.sh test
+
+clean: ## Remove .venv, builds and caches
+	rm -rf .venv build dist .mypy_cache .pytest_cache .ruff_cache
