@@ -75,7 +75,7 @@ def test_no_model_there(hat: Hat, tmp_path: Path) -> None:
 def test_reader_that_goes_away(model: Path, tmp_path: Path) -> None:
     source = tmp_path / "in.txt"
     source.write_text(f"{LINES[0]}\n" * 200)
-    hat = f"{sys.executable} -m hat.cli translate {model} --beam 1 --threads 1 --batch 4"
+    hat = f"{sys.executable} -m hat.cli translate {model} --engine torch --beam 1 --threads 1 --batch 4"
     command = f"{hat} < {source} | head -n 1"
     done = subprocess.run(
         ["bash", "-o", "pipefail", "-c", command], capture_output=True, text=True, check=False

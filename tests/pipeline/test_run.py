@@ -80,7 +80,7 @@ def test_report_and_models(finished: Path) -> None:
 def test_translator_finds_the_models(finished: Path) -> None:
     for model in (None, "base", "smallest"):
         with Translator.load(finished, model, threads=1) as translator:
-            assert translator.artefact.config.source_language == "en"
+            assert translator.config.source_language == "en"
             assert len(translator.translate(["The dog sleeps.", ""])) == 2
 
 

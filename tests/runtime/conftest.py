@@ -5,7 +5,8 @@ from pathlib import Path
 import pytest
 
 from hat.architecture import Architecture, Decoder, DecoderLayer, Encoder, EncoderLayer, ModelConfig
-from hat.runtime import Artefact, ArtefactConfig, DecodeOptions, TokenizerConfig
+from hat.runtime import Artefact, ArtefactConfig, DecodeOptions, TokenizerConfig, Translator
+from tests.runtime.echo import Echo
 from tests.runtime.tiny_tokenizer import VOCAB, train_tokenizer
 
 
@@ -37,3 +38,13 @@ def artefact(model_config: ModelConfig, tokenizer_folder: Path) -> Artefact:
         provenance={"recipe": "none"},
     )
     return Artefact(config, Artefact.random(model_config, 1).weights, tokenizer_folder)
+
+
+@pytest.fixture
+def echo() -> Echo:
+    return Echo()
+
+
+@pytest.fixture
+def speaking(artefact: Artefact, echo: Echo) -> Translator:
+    return Translator(artefact.config, artefact.tokenizer_folder, echo)

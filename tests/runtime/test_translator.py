@@ -4,9 +4,12 @@ import itertools
 import json
 import subprocess
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
+from threading import Event
+from typing import Any
 
 import pytest
 
@@ -15,53 +18,31 @@ from hat.runtime import (
     Artefact,
     DecodeOptions,
     EngineSettings,
-    Hypothesis,
     Tokenizer,
     TokenizerConfig,
     Translator,
-    load_engine,
+    long_input,
     translator,
 )
+from tests.runtime.echo import Echo
 from tests.runtime.tiny_tokenizer import LINES, train_tokenizer
 
 
-class Echo:
-    """Translates every sentence into itself; the r-th best hypothesis repeats it r times."""
-
-    name = "echo"
-
-    def __init__(self) -> None:
-        self.batches: list[list[int]] = []
-        self.options: list[DecodeOptions] = []
-        self.closed = False
-
-    def translate(self, sources: Sequence[Sequence[int]], options: DecodeOptions) -> list[list[Hypothesis]]:
-        self.batches.append([len(source) for source in sources])
-        self.options.append(options)
-        assert all(source[-1] == 2 and len(source) > 1 for source in sources)
-        return [[self._repeat(source, rank) for rank in range(1, options.nbest + 1)] for source in sources]
-
-    def _repeat(self, source: Sequence[int], times: int) -> Hypothesis:
-        tokens = (*(tuple(source[:-1]) * times), 2)
-        return Hypothesis(tokens, -float(times), (-float(times),) * len(tokens))
-
-    def close(self) -> None:
-        self.closed = True
+@pytest.fixture
+def loaded() -> list[Artefact]:
+    """The artefacts that were given to engines."""
+    return []
 
 
 @pytest.fixture
-def echo() -> Echo:
-    return Echo()
+def run_folder(
+    artefact: Artefact, echo: Echo, loaded: list[Artefact], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> Path:
+    def load(name: str, artefact: Artefact, settings: EngineSettings) -> Echo:
+        loaded.append(artefact)
+        return echo
 
-
-@pytest.fixture
-def speaking(artefact: Artefact, echo: Echo) -> Translator:
-    return Translator(artefact, echo)
-
-
-@pytest.fixture
-def run_folder(artefact: Artefact, echo: Echo, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    monkeypatch.setattr(translator, "load_engine", lambda name, artefact, threads: echo)
+    monkeypatch.setattr(translator, "load_engine", load)
     artefact.save(tmp_path / "export" / "fast")
     artefact.save(tmp_path / "export" / "good")
     models = {"fast": "export/fast", "good": "export/good"}
@@ -112,45 +93,33 @@ def test_one_string_is_not_a_list_of_lines(speaking: Translator) -> None:
 def test_long_lines_are_split_at_sentences(
     speaking: Translator, echo: Echo, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(translator, "MAX_SOURCE_TOKENS", 60)
+    monkeypatch.setattr(long_input, "MAX_SOURCE_TOKENS", 60)
     [found] = speaking.translate([" ".join(LINES)], nbest=2)
     assert found.text == " ".join(LINES)
     assert len(echo.batches[0]) > 1
     assert max(echo.batches[0]) <= 60
     assert len(found.alternatives) == 1
-    parts = speaking._split(speaking._tokenizer.encode(" ".join(LINES)))
-    assert {speaking._tokenizer.decode(part)[-1] for part in parts} <= set(".!?")
+    tokenizer = speaking._tokenizer
+    parts = long_input.parts_of(tokenizer.encode(" ".join(LINES)), tokenizer)
+    assert {tokenizer.decode(part)[-1] for part in parts} <= set(".!?")
 
 
 def test_a_line_without_any_boundary_is_split_at_the_limit(
     speaking: Translator, echo: Echo, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(translator, "MAX_SOURCE_TOKENS", 10)
+    monkeypatch.setattr(long_input, "MAX_SOURCE_TOKENS", 10)
     [found] = speaking.translate(["tree" * 20])
     assert found.text.replace(" ", "") == "tree" * 20
     assert max(itertools.chain(*echo.batches)) == 10
 
 
-def test_stream_is_lazy_and_bounded(speaking: Translator) -> None:
-    taken = 0
-
-    def endless() -> Iterator[str]:
-        nonlocal taken
-        for taken in itertools.count(1):
-            yield LINES[taken % 4]
-
-    stream = speaking.translate_stream(endless(), batch=2)
-    found = [str(translation) for translation in itertools.islice(stream, 50)]
-    assert found == [LINES[index % 4] for index in range(1, 51)]
-    assert taken <= 50 + 2 * translator.WINDOW_BATCHES
-
-
-def test_a_run_folder_holds_several_models(run_folder: Path, echo: Echo) -> None:
+def test_a_run_folder_holds_several_models(run_folder: Path, echo: Echo, loaded: list[Artefact]) -> None:
     with Translator.load(run_folder) as default:
-        assert default.artefact.tokenizer_folder == run_folder / "export/fast/tokenizer"
+        assert default.config == loaded[-1].config
+        assert loaded[-1].tokenizer_folder == run_folder / "export/fast/tokenizer"
     assert echo.closed
-    other = Translator.load(str(run_folder), model="good", threads=1)
-    assert other.artefact.tokenizer_folder == run_folder / "export/good/tokenizer"
+    Translator.load(str(run_folder), model="good", threads=1)
+    assert loaded[-1].tokenizer_folder == run_folder / "export/good/tokenizer"
     assert str(Translator.load(run_folder / "export/good").translate(["tree"])[0]) == "tree"
     with pytest.raises(UserError, match="no model is called 'best'; the models are fast, good"):
         Translator.load(run_folder, model="best")
@@ -190,24 +159,16 @@ def test_one_tokenizer_per_side(tokenizer_folder: Path, tmp_path: Path) -> None:
 def test_a_vocabulary_of_another_size_is_refused(artefact: Artefact, echo: Echo) -> None:
     model = replace(artefact.config.model, source_vocab=51, target_vocab=51)
     with pytest.raises(UserError, match="50 pieces, but the model's source_vocab is 51"):
-        Translator(replace(artefact, config=replace(artefact.config, model=model)), echo)
+        Translator(replace(artefact.config, model=model), artefact.tokenizer_folder, echo)
     with pytest.raises(UserError, match="made for timing"):
-        Translator(Artefact.random(artefact.config.model, 1), echo)
-
-
-def test_unknown_engine_and_threads(artefact: Artefact) -> None:
-    with pytest.raises(
-        UserError, match="no engine is called 'abacus'; the engines are auto, native, onnxruntime, torch"
-    ):
-        load_engine("abacus", artefact, EngineSettings(1))
-    with pytest.raises(UserError, match="threads: 0"):
-        load_engine("auto", artefact, EngineSettings(0))
+        Translator(Artefact.random(artefact.config.model, 1).config, None, echo)
 
 
 def test_the_device_half_needs_no_training_libraries() -> None:
     code = """
 import sys
-for name in ("torch", "pydantic", "sklearn", "scipy", "psutil", "sacrebleu"):
+training = ("torch", "pydantic", "sklearn", "scipy", "psutil", "sacrebleu")
+for name in (*training, "onnxruntime", "hat.runtime._native"):
     sys.modules[name] = None
 import hat, hat.runtime, hat.hardware, hat.hardware.agent
 from hat import Translator
@@ -230,3 +191,131 @@ except UserError as error:
 def test_importing_hat_alone_is_light() -> None:
     code = "import sys, hat; hat.__version__; assert 'numpy' not in sys.modules"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+def test_what_a_translation_carries(speaking: Translator) -> None:
+    split, empty = speaking.translate([LINES[0], ""], beam=1)
+    assert len(split.token_scores) == len(split.tokens) > 3
+    assert set(split.token_scores) == {-1.0}
+    assert split.milliseconds > 0
+    assert (empty.tokens, empty.token_scores, empty.milliseconds) == ((), (), 0)
+
+
+def test_shares_of_the_time_add_up(speaking: Translator, monkeypatch: pytest.MonkeyPatch) -> None:
+    ticks = itertools.count()
+    monkeypatch.setattr(translator.time, "perf_counter", lambda: float(next(ticks)))
+    found = speaking.translate(LINES[:3], batch=2)
+    assert sorted(translation.milliseconds for translation in found) == [500, 500, 1000]
+
+
+def test_refused_lines_are_named(artefact: Artefact, echo: Echo, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(long_input, "MAX_SOURCE_TOKENS", 10)
+    refusing = Translator(artefact.config, artefact.tokenizer_folder, echo, "refuse")
+    nine = "tree" * 2 + "t"
+    assert len(refusing._tokenizer.encode(nine)) <= 9
+    assert refusing.translate([nine])[0].text == nine
+    with pytest.raises(UserError, match=r"line 2: \d+ tokens with </s>; the most are 10"):
+        refusing.translate(["tree", LINES[0]])
+    assert len(echo.batches) == 1
+    with pytest.raises(UserError, match="line 40: "):
+        list(refusing.translate_stream(["tree"] * 39 + [LINES[0]], batch=1))
+    with pytest.raises(UserError, match="long_input: 'cut'; the choices are split, refuse"):
+        Translator(artefact.config, artefact.tokenizer_folder, echo, "cut")
+
+
+def test_score(speaking: Translator, echo: Echo) -> None:
+    pairs = [("tree", "the old tree"), (LINES[0], ""), (LINES[1], "dog")]
+    found = speaking.score(pairs, batch=2)
+    assert [len(sources) for sources in echo.batches] == [2, 1]
+    for (_, target), score in zip(pairs, found, strict=True):
+        ids = speaking._tokenizer.encode_target(target)
+        assert score.tokens == (*speaking._tokenizer.target_pieces(ids), "</s>")
+        assert score.token_scores == tuple(-float(token) for token in (*ids, 2))
+        assert score.log_probability == -sum(ids) - 2
+    assert speaking.score([]) == []
+
+
+def test_score_uses_each_sides_own_tokenizer(
+    artefact: Artefact, echo: Echo, tokenizer_folder: Path, tmp_path: Path
+) -> None:
+    train_tokenizer(tmp_path / "target.model", lines=["zebra zoo zigzag", "quick quiz", *LINES])
+    (tmp_path / "source.model").write_bytes((tokenizer_folder / "joint.model").read_bytes())
+    config = replace(artefact.config, tokenizer=TokenizerConfig(joint=False))
+    two = Translator(config, tmp_path, echo)
+    [score] = two.score([("tree", "zebra")])
+    assert "".join(score.tokens).startswith("▁ze")
+    assert "<unk>" not in score.tokens
+
+
+def test_pairs_that_cannot_be_scored(speaking: Translator, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(long_input, "MAX_SOURCE_TOKENS", 20)
+    monkeypatch.setattr(long_input, "MAX_TARGET_TOKENS", 30)
+    with pytest.raises(UserError, match=r"pair 2, source: .* the most are 20"):
+        speaking.score([("tree", "tree"), (" ".join(LINES), "tree")])
+    with pytest.raises(UserError, match=r"pair 1, target: .* the most are 30"):
+        speaking.score([("tree", " ".join(LINES))])
+    with pytest.raises(UserError, match="batch: 0"):
+        speaking.score([], batch=0)
+
+
+@pytest.mark.parametrize(("line", "reason"), [(3, "expected text, not int"), ("tree \ud800", "character 6")])
+def test_what_is_no_text(speaking: Translator, line: str, reason: str) -> None:
+    with pytest.raises(UserError, match=f"line 2: .*{reason}"):
+        speaking.translate(["tree", line])
+    with pytest.raises(UserError, match=f"pair 1, target: .*{reason}"):
+        speaking.score([("tree", line)])
+
+
+def test_use_after_close(speaking: Translator, echo: Echo) -> None:
+    stream = speaking.translate_stream(iter(LINES), batch=1)
+    next(stream)
+    speaking.close()
+    speaking.close()
+    assert echo.closed == 1
+    for use in (
+        lambda: speaking.translate([]),
+        lambda: speaking.translate_stream([]),
+        lambda: speaking.score([]),
+    ):
+        with pytest.raises(UserError, match="the translator is closed"):
+            use()
+
+
+def test_several_threads_and_translators(artefact: Artefact) -> None:
+    engines = [Echo(), Echo()]
+    speaking = [Translator(artefact.config, artefact.tokenizer_folder, engine) for engine in engines]
+    lines = [f"{LINES[index % 4]} {'tree ' * (index % 5)}".strip() for index in range(40)]
+
+    def work(number: int) -> list[str]:
+        one = speaking[number % 2]
+        if number % 4 < 2:
+            return [str(found) for found in one.translate(lines[number:], batch=3)]
+        return [str(found) for found in one.translate_stream(iter(lines[number:]), batch=3)]
+
+    with ThreadPoolExecutor(8) as pool:
+        for number, found in enumerate(pool.map(work, range(16))):
+            assert found == lines[number:]
+
+
+def test_closing_waits_for_what_is_decoded(artefact: Artefact) -> None:
+    started, go_on = Event(), Event()
+
+    class Slow(Echo):
+        def translate(self, sources: Any, options: DecodeOptions) -> Any:
+            started.set()
+            assert go_on.wait(10)
+            assert not self.closed
+            return super().translate(sources, options)
+
+    slow = Slow()
+    speaking = Translator(artefact.config, artefact.tokenizer_folder, slow)
+    with ThreadPoolExecutor(2) as pool:
+        working = pool.submit(speaking.translate, ["tree"])
+        assert started.wait(10)
+        closing = pool.submit(speaking.close)
+        with pytest.raises(TimeoutError):
+            closing.result(0.05)
+        go_on.set()
+        closing.result(10)
+        assert str(working.result(10)[0]) == "tree"
+    assert slow.closed == 1

@@ -1,5 +1,6 @@
 """A SentencePiece model trained on four sentences."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import sentencepiece
@@ -13,10 +14,10 @@ LINES = [
 ]
 
 
-def train_tokenizer(path: Path, **ids: int) -> None:
+def train_tokenizer(path: Path, lines: Sequence[str] = LINES, **ids: int) -> None:
     given = {"bos_id": 0, "pad_id": 1, "eos_id": 2, "unk_id": 3} | ids
     sentencepiece.SentencePieceTrainer.train(
-        sentence_iterator=iter(LINES * 5),
+        sentence_iterator=iter([*lines] * 5),
         model_prefix=str(path.with_suffix("")),
         vocab_size=VOCAB,
         model_type="bpe",

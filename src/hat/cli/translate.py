@@ -2,14 +2,16 @@
 
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, TypedDict
 
 import typer
 
 from hat.errors import UserError
-from hat.runtime import Translation, Translator
+from hat.runtime import ENGINES, Translation, Translator
+
+CHUNK = 1 << 16  # bytes
 
 EXAMPLES = """
 Examples:
@@ -19,6 +21,8 @@ Examples:
     hat translate runs/demo --interactive
 
     hat translate runs/demo --model hat-60pct --nbest 3 --beam 8 < in.txt
+
+    hat translate model --engine native --threads 1 --long-input refuse < in.txt
 """
 
 
@@ -41,25 +45,50 @@ def translate(
         float | None, typer.Option(min=0, help="Scores are divided by length to this power.")
     ] = None,
     batch: Annotated[int, typer.Option(min=1, help="Sentences decoded at once.")] = 16,
-    engine: Annotated[str, typer.Option(help="Engine to decode with.")] = "auto",
-    threads: Annotated[int | None, typer.Option(min=1, help="Processor threads.")] = None,
+    max_length: Annotated[
+        int | None, typer.Option(min=1, help="Most tokens of a translation, its end included.")
+    ] = None,
+    long_input: Annotated[
+        str, typer.Option(help="Lines that are too long: split them, or refuse.")
+    ] = "split",
+    engine: Annotated[
+        str, typer.Option(help=f"{', '.join(ENGINES)}; auto: the first that is installed.")
+    ] = "auto",
+    threads: Annotated[
+        int | None, typer.Option(min=1, help="Processor threads; by default all that there are.")
+    ] = None,
+    device: Annotated[str, typer.Option(help="cpu, or cuda with the torch engine.")] = "cpu",
+    instruction_set: Annotated[
+        str, typer.Option(help="Kernels of the native engine; auto: the best this processor has.")
+    ] = "auto",
 ) -> None:
     """Translate standard input, line by line, to standard output."""
-    with Translator.load(folder, model, engine, threads) as translator:
-        translations = translator.translate_stream(
-            _typed_lines() if interactive else _input_lines(),
-            beam=beam,
-            nbest=nbest,
-            length_penalty=lenpen,
-            batch=1 if interactive else batch,
-        )
-        try:
-            for number, translation in enumerate(translations):
-                for line in _rendered(number, translation, nbest):
-                    print(line, flush=True)
-        except BrokenPipeError:
-            # The reader has gone: not an error, but Python would complain while closing stdout.
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    with Translator.load(folder, model, engine, threads, device, instruction_set, long_input) as translator:
+        options = Options(beam=beam, nbest=nbest, length_penalty=lenpen, max_length=max_length)
+        if interactive:
+            # One after the other: reading ahead would ask for the next line before answering this one.
+            _print((translator.translate([line], **options)[0] for line in _typed_lines()), nbest)
+        else:
+            _print(translator.translate_stream(_input_lines(), batch=batch, **options), nbest)
+
+
+class Options(TypedDict):
+    """What a translation is asked with; None: the model's default."""
+
+    beam: int | None
+    nbest: int | None
+    length_penalty: float | None
+    max_length: int | None
+
+
+def _print(translations: Iterable[Translation], nbest: int | None) -> None:
+    try:
+        for number, translation in enumerate(translations):
+            for line in _rendered(number, translation, nbest):
+                print(line, flush=True)
+    except BrokenPipeError:
+        # The reader has gone: not an error, but Python would complain while closing stdout.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _rendered(number: int, translation: Translation, nbest: int | None) -> list[str]:
@@ -71,13 +100,28 @@ def _rendered(number: int, translation: Translation, nbest: int | None) -> list[
 
 def _input_lines() -> Iterator[str]:
     """Standard input as lines that end at newlines only. Raises UserError for other than UTF-8."""
-    for number, line in enumerate(sys.stdin.buffer, start=1):
+    for number, line in enumerate(_raw_lines(), start=1):
         try:
             yield line.decode("utf-8").rstrip("\r\n")
         except UnicodeDecodeError as error:
             raise UserError(
                 f"standard input:{number}: not UTF-8 text (byte {error.start + 1} of the line)"
             ) from error
+
+
+def _raw_lines() -> Iterator[bytes]:
+    """Lines as soon as they are there.
+
+    Read below Python's buffer: its lock, held by a thread that waits for input, would end in a crash
+    when the process exits meanwhile.
+    """
+    stream = getattr(sys.stdin.buffer, "raw", sys.stdin.buffer)
+    rest = b""
+    while chunk := stream.read(CHUNK):
+        *lines, rest = (rest + chunk).split(b"\n")
+        yield from lines
+    if rest:
+        yield rest
 
 
 def _typed_lines() -> Iterator[str]:

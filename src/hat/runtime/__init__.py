@@ -12,7 +12,8 @@ from hat.runtime.engine import (
 )
 from hat.runtime.precision import PRECISIONS
 from hat.runtime.tokenizer import Tokenizer, TokenizerConfig
-from hat.runtime.translator import Translation, Translator
+from hat.runtime.translation import Score, Translation
+from hat.runtime.translator import Translator
 
 __all__ = [
     "ENGINES",
@@ -23,6 +24,7 @@ __all__ = [
     "Engine",
     "EngineSettings",
     "Hypothesis",
+    "Score",
     "Tokenizer",
     "TokenizerConfig",
     "Translation",

@@ -128,12 +128,12 @@ def load_engine(name: str, artefact: "Artefact", settings: EngineSettings) -> En
             )
             engine = factory(artefact, settings)
         except ImportError as error:  # a library that does not load is as good as none
-            absent.append(f"{candidate} needs {_needed(error)} ({INSTALL[candidate]})")
+            absent.append(_absence(candidate, error))
             continue
         if absent:
             log.warning("hat: warning: decoding with %s, which is slower: %s", candidate, absent[0])
         return engine
-    raise UserError(f"no engine to run the model with: {'; '.join(absent)}")
+    raise UserError("no engine to run the model with: " + "; ".join(absent))
 
 
 def load_onnx_export(name: str, folder: Path, settings: EngineSettings) -> tuple["ArtefactConfig", Engine]:
@@ -149,9 +149,7 @@ def load_onnx_export(name: str, folder: Path, settings: EngineSettings) -> tuple
         loader = import_module(ENGINES["onnxruntime"][0])
         found: tuple[ArtefactConfig, Engine] = loader.load_folder(folder, settings)
     except ImportError as error:
-        raise UserError(
-            f"{folder}: an ONNX export needs {_needed(error)} ({INSTALL['onnxruntime']})"
-        ) from error
+        raise UserError(f"{folder}: {_absence('onnxruntime', error)}") from error
     return found
 
 
@@ -170,10 +168,9 @@ def _candidates(name: str, settings: EngineSettings) -> tuple[str, ...]:
     return found
 
 
-def _needed(error: ImportError) -> str:
-    if isinstance(error, ModuleNotFoundError) and error.name:
-        return error.name
-    return f"what this machine lacks: {error}"
+def _absence(engine: str, error: ImportError) -> str:
+    reason = str(error).split(" (")[0]  # without the path that Python adds
+    return f"the {engine} engine is not installed ({reason}): {INSTALL[engine]}"
 
 
 def available_threads() -> int:

@@ -35,7 +35,7 @@ class TokenizerConfig:
 
 
 class Tokenizer:
-    """SentencePiece for both sides of one model."""
+    """SentencePiece for both sides of one model. Nothing changes in use, so threads may share it."""
 
     def __init__(self, folder: Path, config: TokenizerConfig) -> None:
         """Load from an artefact's `tokenizer` folder.
@@ -56,9 +56,13 @@ class Tokenizer:
         """Number of target ids."""
         return int(self._target.vocab_size())
 
-    def encode(self, text: str) -> list[int]:
-        """Source ids of one sentence, without </s>."""
-        return [int(token) for token in self._source.encode(text)]
+    def encode(self, text: str, where: str = "text") -> list[int]:
+        """Source ids of one sentence, without </s>. Raises UserError naming `where` for what is no text."""
+        return _encode(self._source, text, where)
+
+    def encode_target(self, text: str, where: str = "text") -> list[int]:
+        """As `encode`, for the target side."""
+        return _encode(self._target, text, where)
 
     def source_pieces(self, tokens: list[int]) -> list[str]:
         """The pieces of source ids; a word's first piece begins with SPACE."""
@@ -71,6 +75,16 @@ class Tokenizer:
     def target_pieces(self, tokens: list[int]) -> list[str]:
         """The pieces of target ids."""
         return [self._target.id_to_piece(token) for token in tokens]
+
+
+def _encode(model: sentencepiece.SentencePieceProcessor, text: object, where: str) -> list[int]:
+    if not isinstance(text, str):
+        raise UserError(f"{where}: expected text, not {type(text).__name__}")
+    try:
+        content = text.encode("utf-8")
+    except UnicodeEncodeError as error:
+        raise UserError(f"{where}: not Unicode text (character {error.start + 1})") from error
+    return [int(token) for token in model.encode(content)]
 
 
 def _load(path: Path) -> sentencepiece.SentencePieceProcessor:

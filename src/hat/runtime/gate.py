@@ -1,0 +1,43 @@
+"""Closing something that several threads may be using."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from threading import Condition
+
+from hat.errors import UserError
+
+
+class Gate:
+    """Lets callers in until it is closed; closing waits for those inside."""
+
+    def __init__(self, what: str) -> None:
+        """`what` is guarded, for example "the translator"."""
+        self._what = what
+        self._inside = 0
+        self._closed = False
+        self._changed = Condition()
+
+    def check(self) -> None:
+        """Raises UserError where the gate is closed."""
+        if self._closed:
+            raise UserError(f"{self._what} is closed and cannot be used any more")
+
+    @contextmanager
+    def entered(self) -> Iterator[None]:
+        """Around a use. Raises UserError where the gate is closed."""
+        with self._changed:
+            self.check()
+            self._inside += 1
+        try:
+            yield
+        finally:
+            with self._changed:
+                self._inside -= 1
+                self._changed.notify_all()
+
+    def close(self) -> bool:
+        """Let nobody in any more and wait until all are out. False where it was closed before."""
+        with self._changed:
+            first, self._closed = not self._closed, True
+            self._changed.wait_for(lambda: not self._inside)
+            return first

@@ -1,0 +1,76 @@
+"""Reading an iterable while something else computes, without holding a slow one back."""
+
+from collections.abc import Iterable
+from threading import Condition, Thread
+
+# Seconds to wait for more after the first line: a file fills its window in less, so that windows do
+# not depend on how threads are scheduled, and who types does not notice.
+LINGER = 0.01
+_END = object()
+
+
+class ReadAhead:
+    """Reads lines in a thread of its own; at most `limit` of them are read and not yet done with.
+
+    The thread ends with the lines, with an error of theirs, or after `stop` as soon as the iterable
+    gives its next line (which is dropped).
+    """
+
+    def __init__(self, lines: Iterable[str], limit: int) -> None:
+        self._limit = limit
+        self._lines: list[str] = []
+        self._held = 0
+        self._ended = self._stopped = False
+        self._error: BaseException | None = None
+        self._changed = Condition()
+        # A daemon: one that waits for a line that never comes must not keep the process alive.
+        Thread(target=self._read, args=(lines,), name="hat-read-ahead", daemon=True).start()
+
+    def take(self) -> list[str]:
+        """The lines that are there, at least one; none at the end.
+
+        Raises what the iterable raised, after the lines before it are taken.
+        """
+        with self._changed:
+            self._changed.wait_for(lambda: self._lines or self._ended)
+            self._changed.wait_for(lambda: len(self._lines) >= self._limit or self._ended, LINGER)
+            taken, self._lines = self._lines, []
+            if not taken and self._error is not None:
+                raise self._error
+            return taken
+
+    def done(self) -> None:
+        """One line that was taken is done with: there is room for another."""
+        with self._changed:
+            self._held -= 1
+            self._changed.notify_all()
+
+    def stop(self) -> None:
+        """Read no more."""
+        with self._changed:
+            self._stopped = True
+            self._changed.notify_all()
+
+    def _read(self, lines: Iterable[str]) -> None:
+        error = None
+        try:
+            stream = iter(lines)
+            while self._reserve() and (line := next(stream, _END)) is not _END:
+                self._put(line)  # type: ignore[arg-type]
+        except BaseException as raised:  # whatever it is, it belongs to the thread that asked
+            error = raised
+        with self._changed:
+            self._ended, self._error = True, error
+            self._changed.notify_all()
+
+    def _reserve(self) -> bool:
+        """Wait until there is room for a line. False where no more are wanted."""
+        with self._changed:
+            self._changed.wait_for(lambda: self._held < self._limit or self._stopped)
+            self._held += 1
+            return not self._stopped
+
+    def _put(self, line: str) -> None:
+        with self._changed:
+            self._lines.append(line)
+            self._changed.notify_all()
