@@ -45,7 +45,7 @@ def load(model: Artefact, folder: Path) -> "ctranslate2.Translator":
 @pytest.mark.parametrize("embeddings", ["shared", "separate"])
 def test_same_best_hypotheses_and_scores(tmp_path: Path, embeddings: str) -> None:
     compared = {"ended": 0, "words": 0, "cut": 0}
-    for seed in range(8):
+    for seed in range(6):
         model = artefact(seed, embeddings)
         engine, translator = TorchEngine(model, EngineSettings()), load(model, tmp_path / str(seed))
         for beam in (1, 4):
@@ -72,9 +72,9 @@ def test_same_best_hypotheses_and_scores(tmp_path: Path, embeddings: str) -> Non
                     (scores,) = engine.score([source], [words])
                     assert sum(scores) / LONGEST == pytest.approx(other.scores[0], abs=1e-4)
                     compared["cut"] += 1
-    assert compared["ended"] > 40
-    assert compared["words"] > 20
-    assert compared["cut"] > 5
+    assert compared["ended"] > 10, compared
+    assert compared["words"] > 5, compared
+    assert compared["cut"] > 20, compared
 
 
 def test_forced_to_a_number_of_steps(tmp_path: Path) -> None:
@@ -82,9 +82,9 @@ def test_forced_to_a_number_of_steps(tmp_path: Path) -> None:
     protocol = MeasureProtocol((5,), (7,), beam=3, batch=4)
     (sources,) = random_sources(protocol, VOCAB, seed=0)
     peer.forced(translator, protocol, sources_at_once=2)(sources)
-    with pytest.raises(HatError, match="exactly 2 steps"):  # not what the protocol says
-        wrong = MeasureProtocol((5,), (2,), beam=3)
-        peer.forced(_Longer(translator), wrong)(sources)
+    too_long = peer.forced(_Longer(translator), protocol)
+    with pytest.raises(HatError, match="exactly 7 steps"):
+        too_long(sources)
 
 
 def test_what_it_cannot_express_is_refused(tmp_path: Path) -> None:
