@@ -10,6 +10,8 @@ import pytest
 from hat.runtime import Translator
 from tests.cli.conftest import LINES, Hat
 
+ROOT = Path(__file__).resolve().parents[2]
+
 
 def give(monkeypatch: pytest.MonkeyPatch, content: bytes) -> None:
     monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(content), encoding="utf-8"))
@@ -45,6 +47,10 @@ def test_interactive(hat: Hat, model: Path, monkeypatch: pytest.MonkeyPatch) -> 
         (("--nbest", 9), "nbest: 9 is more than the beam of 2"),
         (("--engine", "warp"), "no engine is called 'warp'; the engines are"),
         (("--model", "x"), "a single model"),
+        (("--long-input", "cut"), "long_input: 'cut'; the choices are split, refuse"),
+        (("--device", "abacus"), "device: 'abacus'; the choices are cpu, cuda"),
+        (("--instruction-set", "avx2"), "instruction_set: 'avx2' is for the native engine only, not torch"),
+        (("--max-length", 1), "leaves no room for min_length"),
     ],
 )
 def test_mistakes(
@@ -55,7 +61,7 @@ def test_mistakes(
     message: str,
 ) -> None:
     give(monkeypatch, b"a\n")
-    result = hat("translate", model, *arguments)
+    result = hat("translate", model, "--engine", "torch", *arguments)
     assert result.code == 2
     assert message in result.err
     assert len(result.err.splitlines()) == 1
@@ -72,14 +78,77 @@ def test_no_model_there(hat: Hat, tmp_path: Path) -> None:
     assert "neither an artefact nor a run folder" in hat("translate", tmp_path).err
 
 
-def test_reader_that_goes_away(model: Path, tmp_path: Path) -> None:
-    source = tmp_path / "in.txt"
-    source.write_text(f"{LINES[0]}\n" * 200)
-    hat = f"{sys.executable} -m hat.cli translate {model} --engine torch --beam 1 --threads 1 --batch 4"
-    command = f"{hat} < {source} | head -n 1"
-    done = subprocess.run(
-        ["bash", "-o", "pipefail", "-c", command], capture_output=True, text=True, check=False
+# `hat` in a process of its own, with an engine that repeats its input and starts at once.
+ECHOING = """
+import sys
+from hat.cli import main
+from hat.runtime import translator
+from tests.runtime.echo import Echo
+translator.load_engine = lambda *_: Echo()
+main(sys.argv[1:])
+"""
+
+
+def start(model: Path, *arguments: str) -> "subprocess.Popen[str]":
+    command = [sys.executable, "-c", ECHOING, "translate", str(model), *arguments]
+    return subprocess.Popen(
+        command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, cwd=ROOT
     )
-    assert done.returncode == 0
-    assert len(done.stdout.splitlines()) == 1
-    assert done.stderr == ""
+
+
+def test_reader_that_goes_away(model: Path) -> None:
+    with start(model, "--batch", "4") as process:
+        assert process.stdin is not None
+        assert process.stdout is not None
+        assert process.stderr is not None
+        process.stdin.write(f"{LINES[0]}\n" * 200)
+        process.stdin.flush()
+        assert process.stdout.readline() == f"{LINES[0]}\n"
+        process.stdout.close()
+        process.stdin.close()
+        assert (process.wait(60), process.stderr.read()) == (0, "")
+
+
+def test_a_slow_pipe_is_answered_line_by_line(model: Path) -> None:
+    with start(model) as process:
+        assert process.stdin is not None
+        assert process.stdout is not None
+        for line in LINES:
+            process.stdin.write(f"{line}\n")
+            process.stdin.flush()
+            assert process.stdout.readline() == f"{line}\n"  # hangs where lines are held back
+        process.stdin.write(LINES[0])  # the last one may have no newline
+        assert process.communicate() == (f"{LINES[0]}\n", "")
+    assert process.returncode == 0
+
+
+def test_ending_while_input_is_still_open(model: Path) -> None:
+    with start(model) as process:
+        assert process.stdin is not None
+        assert process.stdout is not None
+        process.stdout.close()
+        process.stdin.write(f"{LINES[0]}\n")
+        process.stdin.flush()
+        assert process.wait(60) == 0  # although more input might come
+        assert process.stderr is not None
+        assert process.stderr.read() == ""
+
+
+def test_long_lines(hat: Hat, model: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    content = f"{LINES[0]}\n{' '.join(LINES * 20)}\n".encode()
+    give(monkeypatch, content)
+    assert len(hat("translate", model, "--threads", 1, "--beam", 1).out.splitlines()) == 2
+    give(monkeypatch, content)
+    result = hat("translate", model, "--engine", "torch", "--long-input", "refuse")
+    assert result.code == 2
+    assert "line 2: " in result.err
+    assert "the most are 256" in result.err
+
+
+def test_max_length(hat: Hat, model: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    lengths = []
+    for most in (2, 8):
+        give(monkeypatch, LINES[0].encode())
+        [line] = hat("translate", model, "--threads", 1, "--max-length", most).out.splitlines()
+        lengths.append(len(line))
+    assert lengths[0] < lengths[1]
