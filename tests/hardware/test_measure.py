@@ -12,7 +12,8 @@ from hat.architecture import Architecture, ModelConfig
 from hat.errors import HatError, UserError
 from hat.hardware import MeasureProtocol, decoding, environment, measure
 from hat.hardware.decoding import Decoding
-from hat.runtime import DecodeOptions, Hypothesis
+from hat.runtime import PRECISIONS, Artefact, DecodeOptions, EngineSettings, Hypothesis
+from hat.runtime.precision import stored_tensors
 
 Models = list[ModelConfig]
 PROTOCOL = MeasureProtocol((10, 30), (12, 28), rounds=5, warmup=1)
@@ -166,6 +167,24 @@ def test_the_work_that_is_timed(models: Models, monkeypatch: pytest.MonkeyPatch)
     assert recorder.closed
 
 
+@pytest.mark.parametrize("precision", PRECISIONS)
+def test_random_models_have_the_protocols_precision(
+    models: Models, monkeypatch: pytest.MonkeyPatch, precision: str
+) -> None:
+    given: list[tuple[Artefact, EngineSettings]] = []
+
+    def load(name: str, artefact: Artefact, settings: EngineSettings) -> Recorder:
+        given.append((artefact, settings))
+        return Recorder()
+
+    monkeypatch.setattr(decoding, "load_engine", load)
+    Decoding(models[0], replace(PROTOCOL, precision=precision, threads=3))()
+    [(artefact, settings)] = given
+    assert artefact.config.precision == precision
+    assert list(artefact.weights) == list(stored_tensors(models[0], precision))
+    assert settings == EngineSettings(3)
+
+
 @pytest.mark.parametrize(
     ("change", "message"),
     [
@@ -174,7 +193,7 @@ def test_the_work_that_is_timed(models: Models, monkeypatch: pytest.MonkeyPatch)
         ({"source_lengths": []}, r"source_lengths: \[\] is not a list"),
         ({"source_lengths": [3]}, "2 lengths for 1 source_lengths"),
         ({"target_lengths": [3, 0]}, "target_lengths: 0"),
-        ({"precision": "int3"}, "the choices are float32"),
+        ({"precision": "int3"}, "the choices are float32, bfloat16, int8"),
         ({"engine": None}, "engine: None"),
         ({"speed": 3}, "unknown key speed"),
     ],

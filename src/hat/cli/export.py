@@ -57,7 +57,7 @@ def _summary(out: Path, precision: str, deployed: Deployed) -> str:
     return "\n".join(
         [
             f"{out}: {precision}, {deployed.total:,} bytes in {len(deployed.files)} files, "
-            f"{share:.0%} of the weights' {deployed.float32_bytes:,} bytes in float32",
+            f"{share:.0%} of the {deployed.float32_bytes:,} with float32 weights",
             *lines,
         ]
     )

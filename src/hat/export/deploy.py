@@ -11,12 +11,13 @@ from hat.runtime import Artefact, is_artefact
 from hat.runtime.locate import is_onnx_export
 
 FORMATS = ("artefact", "onnx")
+WEIGHT_FILES = (".safetensors", ".onnx")
 
 
 @dataclass(frozen=True)
 class Deployed:
-    """What was written. `files`: path within the folder → bytes. `float32_bytes`: of the same model's
-    weights in float32."""
+    """What was written. `files`: path within the folder → bytes. `float32_bytes`: what they would be
+    with float32 weights."""
 
     files: dict[str, int]
     float32_bytes: int
@@ -43,8 +44,10 @@ def deploy(artefact: Artefact, folder: Path, form: str = "artefact") -> Deployed
             export_onnx(artefact, temporary)
         else:
             artefact.save(temporary)
-    shapes = weight_shapes(artefact.config.model).values()
-    return Deployed(_sizes(folder), 4 * sum(prod(shape) for shape in shapes))
+    files = _sizes(folder)
+    weights = 4 * sum(prod(shape) for shape in weight_shapes(artefact.config.model).values())
+    others = sum(size for name, size in files.items() if not name.endswith(WEIGHT_FILES))
+    return Deployed(files, weights + others)
 
 
 def _check_replaceable(folder: Path) -> None:
