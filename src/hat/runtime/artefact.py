@@ -178,13 +178,19 @@ class Artefact:
         write_tensors(
             folder / WEIGHTS, self.weights, stored_tensors(self.config.model, self.config.precision)
         )
-        if self.config.tokenizer is not None:
-            if self.tokenizer_folder is None:
-                raise UserError("the configuration names a tokenizer, but none is given")
-            (folder / TOKENIZER).mkdir()
-            for name in self.config.tokenizer.file_names():
-                shutil.copyfile(self.tokenizer_folder / name, folder / TOKENIZER / name)
+        self.write_tokenizer(folder)
         write_json(folder / CONFIG, self.config.to_dict())
+
+    def write_tokenizer(self, folder: Path) -> None:
+        """Copy the tokenizer's files, if the model has one, to `folder`/tokenizer. Raises UserError
+        where the configuration names one that is not there."""
+        if self.config.tokenizer is None:
+            return
+        if self.tokenizer_folder is None:
+            raise UserError("the configuration names a tokenizer, but none is given")
+        (folder / TOKENIZER).mkdir()
+        for name in self.config.tokenizer.file_names():
+            shutil.copyfile(self.tokenizer_folder / name, folder / TOKENIZER / name)
 
 
 def is_artefact(folder: Path) -> bool:

@@ -30,18 +30,35 @@ class Decoder(Protocol):
 
 
 @dataclass
+class _Step:
+    """What each of the R hypotheses became at one step: its last word and that word's score."""
+
+    parents: Integers  # (R) rows of the step before
+    words: Integers  # (R)
+    word_scores: Floats  # (R)
+
+
+@dataclass
 class _Beams:
     """The live hypotheses of the sentences still being decoded (B of them, K each)."""
 
     sentences: list[int]  # which input each row of B is
-    tokens: Integers  # (B, K, t)
-    token_scores: Floats  # (B, K, t)
     scores: Floats  # (B, K)
+    steps: list[_Step]  # the last one's rows are the B × K hypotheses
+
+    def trace(self, row: int) -> tuple[tuple[int, ...], tuple[float, ...]]:
+        """Words of one hypothesis and their scores, from its first to its last."""
+        words, scores = [], []
+        for step in reversed(self.steps):
+            words.append(int(step.words[row]))
+            scores.append(float(step.word_scores[row]))
+            row = int(step.parents[row])
+        return tuple(words[::-1]), tuple(scores[::-1])
 
 
 @dataclass
 class _Ranked:
-    """The best continuations of each sentence, best first, (B, 2K) each."""
+    """The best continuations of each sentence, best first, (B, 2K) each; parents are rows of B × K."""
 
     parents: Integers
     words: Integers
@@ -61,8 +78,7 @@ def beam_search(
     limits = [options.max_length(length) for length in source_lengths]
     scores = np.full((count, beam), -np.inf, np.float32)
     scores[:, 0] = 0  # all beams start alike, so only one of them may branch
-    empty = np.zeros((count, beam, 0))
-    beams = _Beams(list(range(count)), empty.astype(np.int64), empty.astype(np.float32), scores)
+    beams = _Beams(list(range(count)), scores, [])
     last, parents = np.full(count * beam, EOS), np.arange(count * beam)
     finished: list[list[Hypothesis]] = [[] for _ in range(count)]
     # PAD and, before the shortest length, </s> are never taken: two more than are needed.
@@ -79,11 +95,10 @@ def beam_search(
             for row, sentence in enumerate(beams.sentences)
             if len(finished[sentence]) < beam and length < limits[sentence]
         ]
-        rows = np.array(running, np.int64)
         if len(running) < len(beams.sentences):
-            decoder.select(rows)
-        beams, parents = _advance(beams, ranked, rows)
-        last = beams.tokens[..., -1].ravel()
+            decoder.select(np.array(running, np.int64))
+        _advance(beams, ranked, running)
+        last, parents = beams.steps[-1].words, beams.steps[-1].parents
     for hypotheses in finished:
         hypotheses.sort(key=lambda hypothesis: -hypothesis.score)
     return [hypotheses[: options.nbest] for hypotheses in finished]
@@ -97,18 +112,19 @@ def _rank(
     `ends` (B·K): what </s> would score, the one continuation of sentences `at_limit`.
     """
     count, beam = beams.scores.shape
-    log_probs, words = (value.reshape(count, beam, -1).copy() for value in (log_probs, words))
-    log_probs[words == PAD] = -np.inf
-    if too_short:
-        log_probs[words == EOS] = -np.inf
+    forbidden = (words == PAD) | (words == EOS) if too_short else words == PAD
+    scores = np.where(forbidden, np.float32(-np.inf), log_probs).reshape(count, beam, -1)
     if at_limit:
-        log_probs[at_limit] = -np.inf
+        words = words.reshape(scores.shape).copy()
         words[at_limit, :, 0] = EOS
-        log_probs[at_limit, :, 0] = ends.reshape(count, beam)[at_limit] if not too_short else -np.inf
-    totals = (beams.scores[..., None] + log_probs).reshape(count, -1)
-    order = np.argsort(-totals, axis=1, kind="stable")[:, : 2 * beam]
-    taken = (np.take_along_axis(v.reshape(count, -1), order, axis=1) for v in (words, totals, log_probs))
-    return _Ranked(order // log_probs.shape[2], *taken)
+        scores[at_limit] = -np.inf
+        if not too_short:
+            scores[at_limit, :, 0] = ends.reshape(count, beam)[at_limit]
+    totals = (beams.scores[:, :, None] + scores).reshape(count, -1)
+    order = (-totals).argsort(axis=1, kind="stable")[:, : 2 * beam]
+    flat = order + totals.shape[1] * np.arange(count)[:, None]
+    taken = (value.ravel()[flat] for value in (words, totals, scores))
+    return _Ranked(flat // scores.shape[2], *taken)
 
 
 def _finish(
@@ -119,32 +135,17 @@ def _finish(
     for row, rank in np.argwhere(ended).tolist():
         hypotheses = finished[beams.sentences[row]]
         if len(hypotheses) < options.beam:
-            parent = ranked.parents[row, rank]
-            hypotheses.append(
-                Hypothesis(
-                    tokens=(*beams.tokens[row, parent].tolist(), EOS),
-                    score=float(ranked.totals[row, rank]) / length**options.length_penalty,
-                    token_scores=(
-                        *beams.token_scores[row, parent].tolist(),
-                        float(ranked.word_scores[row, rank]),
-                    ),
-                )
-            )
+            words, scores = beams.trace(int(ranked.parents[row, rank]))
+            score = float(ranked.totals[row, rank]) / length**options.length_penalty
+            last = float(ranked.word_scores[row, rank])
+            hypotheses.append(Hypothesis((*words, EOS), score, (*scores, last)))
 
 
-def _advance(beams: _Beams, ranked: _Ranked, rows: Integers) -> tuple[_Beams, Integers]:
-    """The K best continuations that are not </s> of the sentences `rows`, and the row of each one's
-    parent among the B × K of this step."""
-    beam = beams.scores.shape[1]
-    keep = np.argsort(ranked.words == EOS, axis=1, kind="stable")[:, :beam]
-    parents, words, totals, word_scores = (
-        np.take_along_axis(value, keep, axis=1)[rows]
-        for value in (ranked.parents, ranked.words, ranked.totals, ranked.word_scores)
-    )
-    sentence = rows[:, None]
-    return _Beams(
-        [beams.sentences[row] for row in rows],
-        np.concatenate((beams.tokens[sentence, parents], words[..., None]), axis=2),
-        np.concatenate((beams.token_scores[sentence, parents], word_scores[..., None]), axis=2),
-        totals,
-    ), (sentence * beam + parents).ravel()
+def _advance(beams: _Beams, ranked: _Ranked, running: list[int]) -> None:
+    """Go on with the K best continuations that are not </s> of the sentences `running`."""
+    keep = (ranked.words == EOS).argsort(axis=1, kind="stable")[running, : beams.scores.shape[1]]
+    kept = np.array(running, np.int64)[:, None], keep
+    beams.scores = ranked.totals[kept]
+    beams.sentences = [beams.sentences[row] for row in running]
+    parents, words, scores = (v[kept].ravel() for v in (ranked.parents, ranked.words, ranked.word_scores))
+    beams.steps.append(_Step(parents, words, scores))

@@ -10,7 +10,6 @@ onnxruntime adds in the domain com.microsoft. Measured on one AVX-512 VNNI threa
   vocabulary's matrix, which is most of a decoder step. It quantizes each row of its input by itself.
 """
 
-from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -26,7 +25,7 @@ OPSET = 17  # the first with LayerNormalization
 IR_VERSION = 8  # what opset 17 came with: older runtimes refuse later ones
 CONTRIB = "com.microsoft"
 TYPES = {"float": TensorProto.FLOAT, "int64": TensorProto.INT64}
-MAX_BLOCK, MIN_BLOCK = 256, 16  # what MatMulNBits takes; the larger, the faster
+BLOCKS = (256, 128, 64, 32, 16)  # what MatMulNBits takes; the larger, the faster
 ZERO_POINT = 128
 
 
@@ -45,26 +44,25 @@ class GraphBuilder:
 
     def op(self, kind: str, *inputs: str, name: str = "", domain: str = "", **attributes: Any) -> str:
         """One node with one output, which is called `name` (by default a running number)."""
-        return self.ops(kind, *inputs, names=[name or f"{kind}.{len(self._nodes)}"], domain=domain, **attributes)[0]
+        name = name or f"{kind}.{len(self._nodes)}"
+        return self.ops(kind, *inputs, names=[name], domain=domain, **attributes)[0]
 
-    def ops(self, kind: str, *inputs: str, names: list[str], domain: str = "", **attributes: Any) -> list[str]:
+    def ops(
+        self, kind: str, *inputs: str, names: list[str], domain: str = "", **attributes: Any
+    ) -> list[str]:
         """One node with the outputs `names`."""
         self._nodes.append(helper.make_node(kind, inputs, names, names[0], domain=domain, **attributes))
         return names
 
-    def constant(self, name: str, value: Array) -> str:
+    def constant(self, name: str, value: Array | np.generic) -> str:
         """A constant; the same name stands for the same value."""
         if name not in self._constants:
-            self._constants[name] = numpy_helper.from_array(np.ascontiguousarray(value), name)
+            self._constants[name] = numpy_helper.from_array(np.asarray(value), name)
         return name
 
     def integers(self, *values: int) -> str:
         """A constant int64 vector."""
         return self.constant(f"integers{list(values)}", np.array(values, np.int64))
-
-    def vector(self, name: str) -> str:
-        """A bias or a norm's weight."""
-        return self.constant(name, self._stored(name))
 
     def linear(self, x: str, name: str, factors: NDArray[np.float32] | None = None) -> str:
         """x (N, I) times a layer's weight, plus bias: (N, O); stacked projections lie side by side.
@@ -88,10 +86,12 @@ class GraphBuilder:
             domain=CONTRIB,
         )
 
-    def layer_norm(self, x: str, name: str, output: str = "") -> str:
+    def layer_norm(self, x: str, name: str) -> str:
         """Layer normalization over the last axis."""
-        weight, bias = self.vector(f"{name}.weight"), self.vector(f"{name}.bias")
-        return self.op("LayerNormalization", x, weight, bias, name=output, epsilon=1e-5)
+        parts = [
+            self.constant(f"{name}.{part}", self._stored(f"{name}.{part}")) for part in ("weight", "bias")
+        ]
+        return self.op("LayerNormalization", x, *parts, epsilon=1e-5)
 
     def lookup(self, tokens: str, matrix: str, dim: int) -> str:
         """The first `dim` columns of the rows `tokens` (N) of an embedding, times √dim: (N, dim)."""
@@ -115,21 +115,23 @@ class GraphBuilder:
         table, block, padded = self._blocks(matrix, dim)
         scales = self._stored(matrix + SCALE)
         blocks = self.constant(f"{matrix}.scale", np.repeat(scales[:, None], padded // block, axis=1))
-        sizes = {"K": dim, "N": len(scales), "bits": 8, "block_size": block, "accuracy_level": 4}
-        return self.op("MatMulNBits", x, table, blocks, domain=CONTRIB, **sizes)
+        sizes: dict[str, Any] = {"K": dim, "N": len(scales), "bits": 8, "block_size": block}
+        return self.op("MatMulNBits", x, table, blocks, domain=CONTRIB, accuracy_level=4, **sizes)
 
     def model(self, name: str, ports: Ports) -> ModelProto:
         """The finished model."""
         inputs, outputs = ([_value_info(port) for port in side] for side in ports)
-        graph: GraphProto = helper.make_graph(self._nodes, name, inputs, outputs, list(self._constants.values()))
-        domains = ["", CONTRIB] if self.int8 else [""]
+        graph: GraphProto = helper.make_graph(
+            self._nodes, name, inputs, outputs, list(self._constants.values())
+        )
+        opsets = {"": OPSET} | ({CONTRIB: 1} if self.int8 else {})
         config = self.artefact.config
         model: ModelProto = helper.make_model(
             graph,
             producer_name="hardware-aware-transformers",
             producer_version=__version__,
             ir_version=IR_VERSION,
-            opset_imports=[helper.make_opsetid(domain, OPSET if not domain else 1) for domain in domains],
+            opset_imports=[helper.make_opsetid(*opset) for opset in opsets.items()],
         )
         metadata = {
             "architecture": config.model.architecture.short_hash(),
@@ -149,17 +151,13 @@ class GraphBuilder:
     def _blocks(self, matrix: str, dim: int) -> tuple[str, int, int]:
         """An embedding as MatMulNBits wants it, (V, blocks, block) uint8 around 128; the size of a
         block, and the columns including those that fill the last one."""
-        block = next((size for size in _block_sizes() if dim % size == 0), MIN_BLOCK)
+        block = next((size for size in BLOCKS if dim % size == 0), BLOCKS[-1])
         padded = -(-dim // block) * block
         stored = self._stored(matrix)[:, :dim]
         values = np.full((len(stored), padded), ZERO_POINT, np.uint8)
         # -127 … 127 become 1 … 255: adding 128 modulo 256 turns the sign bit over.
         values[:, :dim] = stored.view(np.uint8) ^ np.uint8(ZERO_POINT)
         return self.constant(matrix, values.reshape(len(stored), -1, block)), block, padded
-
-
-def _block_sizes() -> Sequence[int]:
-    return [MAX_BLOCK >> shift for shift in range(5)]
 
 
 def _value_info(port: Port) -> ValueInfoProto:

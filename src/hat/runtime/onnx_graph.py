@@ -17,6 +17,8 @@ from hat.runtime.onnx_builder import GraphBuilder
 from hat.runtime.onnx_interface import NEGATIVE_BIAS, decoder_ports, encoder_ports
 from hat.runtime.tokenizer import PAD
 
+TOP_BLOCK = 64  # words; measured the same from 32 to 128
+
 
 def encoder_model(artefact: Artefact) -> ModelProto:
     """The encoder, with the keys and values of every cross-attention."""
@@ -49,15 +51,17 @@ class _Side(GraphBuilder):
             scores = self.op("Add", scores, bias)
         return self.op("MatMul", self.op("Softmax", scores, axis=-1), v)
 
-    def feed_forward(self, x: str, name: str, output: str = "") -> str:
+    def feed_forward(self, x: str, name: str) -> str:
         y = self.linear(self.op("Relu", self.linear(x, f"{name}.fc1")), f"{name}.fc2")
-        return self.layer_norm(self.op("Add", x, y), f"{name}.ffn_norm", output)
+        return self.layer_norm(self.op("Add", x, y), f"{name}.ffn_norm")
 
     def positions(self, numbers: str, dim: int, super_dim: int) -> str:
         """Rows (…, dim) of the position table for numbers (…, 1) or (1); computed in float64, as the
         table of the other engines is, and without its end."""
         frequencies, phases = _sinusoids(dim, super_dim)
-        angles = self.op("Mul", self.op("Cast", numbers, to=TensorProto.DOUBLE), self.constant("freq", frequencies))
+        angles = self.op(
+            "Mul", self.op("Cast", numbers, to=TensorProto.DOUBLE), self.constant("freq", frequencies)
+        )
         waves = self.op("Sin", self.op("Add", angles, self.constant("phase", phases)))
         return self.op("Cast", waves, to=TensorProto.FLOAT)
 
@@ -69,7 +73,9 @@ class _Encoder(_Side):
     def build(self) -> ModelProto:
         dim = self.config.architecture.encoder.embed_dim
         self.size = self.op("Shape", "source")
-        real = self.op("Cast", self.op("Not", self.op("Equal", "source", self.integers(PAD))), to=TensorProto.INT64)
+        real = self.op(
+            "Cast", self.op("Not", self.op("Equal", "source", self.integers(PAD))), to=TensorProto.INT64
+        )
         bias = self._source_bias(real)
         tokens = self.op("Reshape", "source", self.integers(-1))
         x = self.op("Add", self.lookup(tokens, self.embedding("source"), dim), self._positions(real, dim))
@@ -84,14 +90,16 @@ class _Encoder(_Side):
     def _source_bias(self, real: str) -> str:
         padding = self.op("Sub", self.integers(1), real)
         factor = self.constant("negative_bias", np.float32(NEGATIVE_BIAS))
-        flat = self.op("Mul", self.op("Cast", padding, to=TensorProto.FLOAT), factor, name="source_bias")
-        return self.op("Unsqueeze", flat, self.integers(1, 2))
+        bias = self.op("Mul", self.op("Cast", padding, to=TensorProto.FLOAT), factor)
+        return self.op("Unsqueeze", bias, self.integers(1, 2), name="source_bias")
 
     def _positions(self, real: str, dim: int) -> str:
         """Real tokens count from PAD + 1, whichever side the padding is on."""
         counts = self.op("CumSum", real, self.constant("axis", np.int64(1)))
         numbers = self.op("Add", self.op("Mul", counts, real), self.integers(PAD))
-        return self.positions(self.op("Reshape", numbers, self.integers(-1, 1)), dim, self.config.encoder_super_dim)
+        return self.positions(
+            self.op("Reshape", numbers, self.integers(-1, 1)), dim, self.config.encoder_super_dim
+        )
 
     def _shape(self, *last: int) -> str:
         """The shape (B, S, *last)."""
@@ -100,7 +108,9 @@ class _Encoder(_Side):
     def _block(self, x: str, name: str, heads: int, bias: str) -> str:
         width = self.qkv // heads
         qkv = self.linear(x, f"{name}.self_attention.qkv", self.query_factors(3 * self.qkv, heads))
-        split = self.op("Transpose", self.op("Reshape", qkv, self._shape(3 * heads, width)), perm=[0, 2, 1, 3])
+        split = self.op(
+            "Transpose", self.op("Reshape", qkv, self._shape(3 * heads, width)), perm=[0, 2, 1, 3]
+        )
         names = [f"{name}.{part}" for part in "qkv"]
         q, k, v = self.ops("Split", split, self.integers(heads, heads, heads), names=names, axis=1)
         y = self.attend(q, self.op("Transpose", k, perm=[0, 1, 3, 2]), v, bias)
@@ -109,7 +119,11 @@ class _Encoder(_Side):
         return self.feed_forward(self.layer_norm(self.op("Add", x, y), f"{name}.self_attention_norm"), name)
 
     def _memory(self, layers: list[str], index: int, layer: DecoderLayer) -> None:
-        dim, heads, width = self.config.architecture.encoder.embed_dim, layer.cross_heads, self.qkv // layer.cross_heads
+        dim, heads, width = (
+            self.config.architecture.encoder.embed_dim,
+            layer.cross_heads,
+            self.qkv // layer.cross_heads,
+        )
         attended = layers[: -layer.encoder_layers_attended - 1 : -1]  # last, second last, …
         encoded = attended[0]
         if len(attended) > 1:
@@ -166,19 +180,36 @@ class _Decoder(_Side):
         q = self.linear(x, f"{name}.cross_attention.q", self.query_factors(self.qkv, heads))
         shape = self.op("Concat", self.sentences, self.integers(-1, heads, self.qkv // heads), axis=0)
         q = self.op("Transpose", self.op("Reshape", q, shape), perm=[0, 2, 1, 3])
-        bias = self.op("Concat", *["source_bias"] * layer.encoder_layers_attended, axis=1)
-        bias = self.op("Unsqueeze", bias, self.integers(1, 2))
+        bias, attended = "source_bias", layer.encoder_layers_attended
+        if attended > 1:
+            bias = self.op("Concat", *[bias] * attended, axis=3)
         y = self.attend(q, f"cross_keys.{index}", f"cross_values.{index}", bias)
         y = self.op("Reshape", self.op("Transpose", y, perm=[0, 2, 1, 3]), self.integers(-1, self.qkv))
         y = self.linear(y, f"{name}.cross_attention.out")
         return self.layer_norm(self.op("Add", x, y), f"{name}.cross_attention_norm")
 
     def _best(self, logits: str) -> None:
-        """LogSoftmax and not ReduceLogSumExp, which onnxruntime computes four times slower."""
+        """LogSoftmax and not ReduceLogSumExp, which onnxruntime computes ten times slower."""
         log_probs = self.op("LogSoftmax", logits, axis=-1)
-        self.ops("TopK", log_probs, "candidates", names=["log_probs", "words"])
-        wanted = self.op("GatherElements", log_probs, self.op("Unsqueeze", "wanted", self.integers(1)), axis=1)
-        self.op("Squeeze", wanted, self.integers(1), name="wanted_log_probs")
+        self.op("GatherElements", log_probs, "wanted", name="wanted_log_probs", axis=1)
+        if self.config.target_vocab % TOP_BLOCK:
+            self.ops("TopK", log_probs, "candidates", names=["log_probs", "words"])
+        else:
+            self._best_of_blocks(log_probs)
+
+    def _best_of_blocks(self, log_probs: str) -> None:
+        """The C best of all words lie in the C blocks with the best maxima; onnxruntime finds them in
+        half the time of a TopK over the whole vocabulary."""
+        blocks = self.op("Reshape", log_probs, self.integers(0, -1, TOP_BLOCK))
+        count = self.op("Min", "candidates", self.integers(self.config.target_vocab // TOP_BLOCK))
+        maxima = self.op("ReduceMax", blocks, axes=[2], keepdims=0)
+        _, chosen = self.ops("TopK", maxima, count, names=["block_maxima", "blocks"])
+        entries = self.op("GatherND", blocks, self.op("Unsqueeze", chosen, self.integers(2)), batch_dims=1)
+        entries = self.op("Reshape", entries, self.integers(0, -1))
+        _, places = self.ops("TopK", entries, "candidates", names=["log_probs", "places"])
+        size = self.integers(TOP_BLOCK)
+        block = self.op("GatherElements", chosen, self.op("Div", places, size), axis=1)
+        self.op("Add", self.op("Mul", block, size), self.op("Mod", places, size), name="words")
 
 
 def _sinusoids(dim: int, super_dim: int) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
