@@ -1,0 +1,168 @@
+"""What `engines.py` measured, compared with what is demanded of the engines: figures and Markdown."""
+
+import statistics
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+RESAMPLES = 2000
+NEAR = 1.1  # what still counts as the floor
+PEER = ("ctranslate2 int8 ×1", "ctranslate2 int8 ×2")
+FLOAT_PEER = ("ctranslate2 float32 ×1",)
+
+
+@dataclass(frozen=True)
+class Requirement:
+    """Our contender's time (or, with `speed`, tokens per second) as a share of the peer's.
+
+    `theirs`: the one of the lowest median is compared with. Of times the ratio is at most `must`
+    and at best `aim`; of speeds at least. `floor`: a precision whose aim is the time it takes to read
+    the weights.
+    """
+
+    section: str
+    name: str
+    ours: str
+    theirs: tuple[str, ...]
+    must: float
+    aim: float | None = None
+    speed: bool = False
+    floor: str | None = None
+
+
+REQUIREMENTS = (
+    Requirement("vanilla", "vanilla int8, 1 thread", "native int8 ×1", PEER, 0.55, 0.35),
+    Requirement("vanilla", "vanilla int8, 2 threads", "native int8 ×2", PEER, 0.35, 0.20),
+    Requirement("hat", "hat int8, 1 thread", "native int8 ×1", PEER, 0.45, 0.30),
+    Requirement("hat", "hat int8, 2 threads", "native int8 ×2", PEER, 0.28, 0.16),
+    Requirement(
+        "vanilla", "vanilla float32, 1 thread", "native float32 ×1", FLOAT_PEER, 0.55, floor="float32"
+    ),
+    Requirement("hat", "hat float32, 1 thread", "native float32 ×1", FLOAT_PEER, 0.40, floor="float32"),
+    Requirement(
+        "batch-beam1",
+        "hat int8, batch 64, beam 1, tokens per second",
+        "native int8 ×2",
+        ("ctranslate2 int8 2 × 1",),
+        0.9,
+        1.3,
+        speed=True,
+    ),
+    Requirement(
+        "batch-beam5",
+        "hat int8, batch 64, beam 5, tokens per second",
+        "native int8 ×2",
+        ("ctranslate2 int8 2 × 1",),
+        1.3,
+        2.0,
+        speed=True,
+    ),
+    Requirement(
+        "heterogeneous",
+        "heterogeneous int8, 1 thread",
+        "native int8 ×1",
+        ("ctranslate2 int8 ×1",),
+        0.55,
+        0.40,
+    ),
+    Requirement("hat", "hat int8 in onnxruntime, 1 thread", "onnxruntime int8 ×1", PEER, 0.65),
+)
+
+
+def paired_ratio(ours: Sequence[float], theirs: Sequence[float]) -> tuple[float, float, float]:
+    """Median of the ratios of paired times, and its 95% bootstrap interval."""
+    ratios = np.array(ours) / np.array(theirs)
+    drawn = np.random.default_rng(0).integers(0, len(ratios), (RESAMPLES, len(ratios)))
+    low, high = np.percentile(np.median(ratios[drawn], axis=1), [2.5, 97.5])
+    return float(np.median(ratios)), float(low), float(high)
+
+
+def fastest(names: Sequence[str], times_ms: Mapping[str, Sequence[float]]) -> str | None:
+    """The contender of the lowest median; None where none was measured."""
+    measured = [name for name in names if name in times_ms]
+    return min(measured, key=lambda name: statistics.median(times_ms[name]), default=None)
+
+
+def judge(requirement: Requirement, sections: Mapping[str, Any]) -> dict[str, Any]:
+    """Whether a requirement's must and aim are met: ratio, interval and verdicts, as JSON data."""
+    section = sections.get(requirement.section, {})
+    times = section.get("times_ms", {})
+    peer, aim = fastest(requirement.theirs, times), requirement.aim
+    found: dict[str, Any] = {"name": requirement.name, "must": requirement.must, "aim": aim}
+    if peer is None or requirement.ours not in times:
+        return found | {"verdict": "not measured", "aim_verdict": "not measured"}
+    if requirement.floor:
+        aim = NEAR * section["floor_ms"][requirement.floor] / statistics.median(times[peer])
+    pair = (times[requirement.ours], times[peer])
+    ratio, low, high = paired_ratio(*(reversed(pair) if requirement.speed else pair))
+    verdicts = {
+        key: "–" if bound is None else "met" if _within(ratio, bound, requirement.speed) else "missed"
+        for key, bound in (("verdict", requirement.must), ("aim_verdict", aim))
+    }
+    return found | {"aim": aim, "against": peer, "ratio": ratio, "low": low, "high": high, **verdicts}
+
+
+def _within(ratio: float, bound: float, speed: bool) -> bool:
+    return ratio >= bound if speed else ratio <= bound
+
+
+def markdown(report: Mapping[str, Any]) -> str:
+    """The report as people read it."""
+    machine = report["environment"]
+    lines = [
+        f"# Engines, {report['date']}",
+        "",
+        f"{machine['cpu']} ({', '.join(machine['flags'])}), {machine['cores_allowed']} cores, load "
+        f"{machine['load_average']:.1f} at the start. Native engine: {report['instruction_set']}. "
+        f"CTranslate2 {report['ctranslate2']}, onnxruntime {machine['onnxruntime']}, "
+        f"PyTorch {machine['torch']}. One thread reads {report['read_gb_per_s']:.1f} GB/s.",
+        "",
+        "Random weights, all contenders in turn on a new random source every run. Ratios are medians of "
+        "paired runs with their 95% bootstrap interval; the peer is the faster of CTranslate2's settings. "
+        f"The aim in float32 is {NEAR} times what it takes to read the weights.",
+        "",
+        "| | must | aim | ratio | 95% | must is | aim is |",
+        "| --- | --- | --- | --- | --- | --- | --- |",
+        *(_requirement_row(requirement, report["sections"]) for requirement in REQUIREMENTS),
+    ]
+    for name, section in report["sections"].items():
+        lines += _section(name, section)
+    return "\n".join(lines) + "\n"
+
+
+def _requirement_row(requirement: Requirement, sections: Mapping[str, Any]) -> str:
+    found = judge(requirement, sections)
+    sign = "≥" if requirement.speed else "≤"
+    aim = "" if found["aim"] is None else f"{sign} {found['aim']:.2f}"
+    measured = ("", "")
+    if "ratio" in found:
+        measured = (f"{found['ratio']:.2f}", f"{found['low']:.2f}–{found['high']:.2f}")
+    cells = (requirement.name, f"{sign} {found['must']:.2f}", aim, *measured)
+    return f"| {' | '.join((*cells, found['verdict'], found['aim_verdict']))} |"
+
+
+def _section(name: str, section: Mapping[str, Any]) -> list[str]:
+    times, protocol = section["times_ms"], section["protocol"]
+    peer = fastest([own for own in times if own.startswith("ctranslate2 int8")], times)
+    tokens = protocol["batch"] * protocol["target_lengths"][0]
+    lines = [
+        "",
+        f"## {name}",
+        "",
+        f"{section['model']}. Source {protocol['source_lengths'][0]}, {protocol['target_lengths'][0]} steps, "
+        f"beam {protocol['beam']}, {protocol['batch']} sentences, {protocol['rounds']} runs. Reading every "
+        f"weight of every step once takes one thread {section['floor_ms']['int8']:.1f} ms in int8, "
+        f"{section['floor_ms']['float32']:.1f} ms in float32.",
+        "",
+        f"| contender | median ms | p10 | p90 | tokens/s | share of {peer} |",
+        "| --- | --- | --- | --- | --- | --- |",
+    ]
+    for contender, own in times.items():
+        p10, median, p90 = np.percentile(own, [10, 50, 90])
+        share = "" if peer is None else f"{paired_ratio(own, times[peer])[0]:.2f}"
+        figures = f"{median:.1f} | {p10:.1f} | {p90:.1f} | {1000 * tokens / median:,.0f}"
+        lines.append(f"| {contender} | {figures} | {share} |")
+    lines += [f"\n{contender}: not measured, {reason}" for contender, reason in section["absent"].items()]
+    return lines
