@@ -152,9 +152,7 @@ def _section(name: str, section: Mapping[str, Any]) -> list[str]:
         f"## {name}",
         "",
         f"{section['model']}. Source {protocol['source_lengths'][0]}, {protocol['target_lengths'][0]} steps, "
-        f"beam {protocol['beam']}, {protocol['batch']} sentences, {protocol['rounds']} runs. Reading every "
-        f"weight of every step once takes one thread {section['floor_ms']['int8']:.1f} ms in int8, "
-        f"{section['floor_ms']['float32']:.1f} ms in float32.",
+        f"beam {protocol['beam']}, {protocol['batch']} sentences, {protocol['rounds']} runs.",
         "",
         f"| contender | median ms | p10 | p90 | tokens/s | share of {peer} |",
         "| --- | --- | --- | --- | --- | --- |",
@@ -164,5 +162,10 @@ def _section(name: str, section: Mapping[str, Any]) -> list[str]:
         share = "" if peer is None else f"{paired_ratio(own, times[peer])[0]:.2f}"
         figures = f"{median:.1f} | {p10:.1f} | {p90:.1f} | {1000 * tokens / median:,.0f}"
         lines.append(f"| {contender} | {figures} | {share} |")
-    lines += [f"\n{contender}: not measured, {reason}" for contender, reason in section["absent"].items()]
+    if protocol["batch"] == 1:  # a batch is not bound by reading weights
+        floors = (f"{floor:.1f} ms in {precision}" for precision, floor in section["floor_ms"].items())
+        lines += ["", f"Reading the weights of every step takes one thread {', '.join(floors)}."]
+    for reason in dict.fromkeys(section["absent"].values()):
+        names = [name for name, own in section["absent"].items() if own == reason]
+        lines += ["", f"Not measured: {', '.join(names)} ({reason})."]
     return lines

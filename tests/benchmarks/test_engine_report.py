@@ -52,7 +52,7 @@ def test_report_of_a_section() -> None:
         "protocol": protocol,
         "times_ms": times,
         "floor_ms": {"int8": 2.0, "float32": 8.0},
-        "absent": {"onnxruntime int8 ×1": "not installed"},
+        "absent": dict.fromkeys(("onnxruntime int8 ×1", "torch float32 ×1"), "not installed"),
     }
     machine = {"cpu": "CPU", "flags": ["avx2"], "cores_allowed": 2, "load_average": 0.5}
     report = {
@@ -66,5 +66,6 @@ def test_report_of_a_section() -> None:
     text = markdown(report)
     assert "| vanilla int8, 1 thread | ≤ 0.55 | ≤ 0.35 | 0.50 | 0.50–0.50 | met | missed |" in text
     assert "| native int8 ×1 | 4.0 | 4.0 | 4.0 | 7,500 | 0.50 |" in text
-    assert "onnxruntime int8 ×1: not measured, not installed" in text
+    assert "Not measured: onnxruntime int8 ×1, torch float32 ×1 (not installed)." in text
+    assert "one thread 2.0 ms in int8, 8.0 ms in float32" in text
     assert text.count("not measured | not measured") == len(REQUIREMENTS) - 1
