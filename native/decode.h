@@ -1,0 +1,46 @@
+// Beam search and scoring with one model, on a team of threads.
+#pragma once
+#include <memory>
+#include <mutex>
+#include <vector>
+
+#include "model.h"
+
+namespace hat {
+
+// As hat.runtime.DecodeOptions; lengths count target tokens including </s>.
+struct Options {
+  int beam = 5, nbest = 1, min_length = 2, max_length_offset = 201;
+  double length_penalty = 1.0, max_length_factor = 0.0;
+};
+
+struct Hypothesis {
+  std::vector<int> tokens;          // including the final </s>
+  float score;                      // log-probability / length^length_penalty
+  std::vector<float> token_scores;  // log-probability of each token
+};
+
+using Sentence = std::vector<int>;
+
+class Decoder {
+ public:
+  Decoder(std::shared_ptr<const Model> model, int threads);
+  ~Decoder();
+
+  // The `nbest` best hypotheses of each source, best first, as hat.model.beam_search finds them. May be
+  // called from several threads, which then take turns. Throws std::invalid_argument for bad ids.
+  std::vector<std::vector<Hypothesis>> translate(const std::vector<Sentence>& sources, const Options& options);
+
+  // The log-probability of every token of each target, given its source.
+  std::vector<std::vector<float>> score(const std::vector<Sentence>& sources, const std::vector<Sentence>& targets);
+
+  // Bytes of activations and caches kept between calls.
+  size_t workspace_bytes() const;
+
+ private:
+  class State;
+  std::unique_ptr<State> state_;
+  mutable std::mutex mutex_;
+};
+
+}  // namespace hat

@@ -1,0 +1,24 @@
+// AVX-512 with VNNI and bfloat16 products (Cooper Lake, Sapphire Rapids, Zen 4 and later).
+#include <immintrin.h>
+
+#include <cstdint>
+#define HAT_ISA avx512bf16
+#define HAT_NAME "avx512bf16"
+#define HAT_WIDTH 16
+#define HAT_VECTORS 2
+#define HAT_ROWS 8
+#define HAT_UNSIGNED true
+#define HAT_DOT2
+
+typedef int32_t Lanes __attribute__((vector_size(64)));
+typedef float FloatLanes __attribute__((vector_size(64)));
+
+static inline Lanes dot4(Lanes total, Lanes w, Lanes x) {
+  return (Lanes)_mm512_dpbusd_epi32((__m512i)total, (__m512i)w, (__m512i)x);
+}
+
+static inline FloatLanes dot2(FloatLanes total, Lanes w, Lanes x) {
+  return (FloatLanes)_mm512_dpbf16_ps((__m512)total, (__m512bh)w, (__m512bh)x);
+}
+
+#include "kernels_impl.h"

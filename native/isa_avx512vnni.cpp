@@ -1,0 +1,18 @@
+// AVX-512 with VNNI (Cascade Lake, Ice Lake, Zen 4 and later).
+#include <immintrin.h>
+
+#include <cstdint>
+#define HAT_ISA avx512vnni
+#define HAT_NAME "avx512vnni"
+#define HAT_WIDTH 16
+#define HAT_VECTORS 2
+#define HAT_ROWS 8
+#define HAT_UNSIGNED true
+
+typedef int32_t Lanes __attribute__((vector_size(64)));
+
+static inline Lanes dot4(Lanes total, Lanes w, Lanes x) {
+  return (Lanes)_mm512_dpbusd_epi32((__m512i)total, (__m512i)w, (__m512i)x);
+}
+
+#include "kernels_impl.h"

@@ -1,0 +1,403 @@
+// The kernels, written once over vectors of kWidth floats. An isa_*.cpp sets HAT_ISA (its namespace),
+// HAT_WIDTH, HAT_VECTORS (vectors of one output block in registers), HAT_ROWS (rows in registers) and
+// HAT_UNSIGNED, defines dot4 (and dot2 where bfloat16 products are in hardware), and includes this.
+// Everything is static: nothing here may be merged with another instruction set's code.
+#include <cstring>
+
+#include "kernels.h"
+
+namespace hat {
+namespace HAT_ISA {
+
+constexpr int kWidth = HAT_WIDTH;
+constexpr int kVectors = HAT_VECTORS;
+constexpr int kParts = kBlock / (kWidth * kVectors);
+constexpr int kMaxRows = HAT_ROWS;
+
+typedef float Floats __attribute__((vector_size(4 * kWidth)));
+typedef int32_t Ints __attribute__((vector_size(4 * kWidth)));
+typedef float FloatsAt __attribute__((vector_size(4 * kWidth), aligned(4), may_alias));
+typedef int32_t IntsAt __attribute__((vector_size(4 * kWidth), aligned(4), may_alias));
+typedef int8_t BytesAt __attribute__((vector_size(kWidth), aligned(1), may_alias));
+
+static inline Floats load(const float* p) { return *reinterpret_cast<const FloatsAt*>(p); }
+static inline void store(float* p, Floats x) { *reinterpret_cast<FloatsAt*>(p) = x; }
+static inline Ints load_ints(const void* p) { return *reinterpret_cast<const IntsAt*>(p); }
+static inline Floats all(float x) { return Floats{} + x; }
+static inline Ints all_ints(int32_t x) { return Ints{} + x; }
+static inline Floats larger(Floats a, Floats b) { return a > b ? a : b; }
+static inline Floats to_floats(Ints x) { return __builtin_convertvector(x, Floats); }
+static inline float larger(float a, float b) { return a > b ? a : b; }
+static inline int smaller(int a, int b) { return a < b ? a : b; }
+
+static inline float sum(Floats x) {
+  float parts[kWidth];
+  std::memcpy(parts, &x, sizeof parts);
+  for (int step = kWidth / 2; step; step /= 2)
+    for (int i = 0; i < step; ++i) parts[i] += parts[i + step];
+  return parts[0];
+}
+
+static inline float largest(Floats x) {
+  float parts[kWidth];
+  std::memcpy(parts, &x, sizeof parts);
+  for (int step = kWidth / 2; step; step /= 2)
+    for (int i = 0; i < step; ++i) parts[i] = larger(parts[i], parts[i + step]);
+  return parts[0];
+}
+
+// e^x to 2e-7 relative for x ≤ 0, the only sign that is asked for: a polynomial on [−ln2/2, ln2/2] and
+// the exponent put into the float's bits.
+static inline Floats exponential(Floats x) {
+  x = larger(x, all(-87.0f));
+  const Floats shifted = x * 1.44269504f + 12582912.0f;  // 1.5·2^23: rounds to a whole number
+  Ints bits;
+  std::memcpy(&bits, &shifted, sizeof bits);
+  const Ints exponent = (bits << 23) + 0x3f800000;
+  const Floats n = shifted - 12582912.0f;
+  const Floats r = (x - n * 0.693359375f) - n * -2.12194440e-4f;
+  Floats y = all(1.9875691500e-4f);
+  y = y * r + 1.3981999507e-3f;
+  y = y * r + 8.3334519073e-3f;
+  y = y * r + 4.1665795894e-2f;
+  y = y * r + 1.6666665459e-1f;
+  y = y * r + 5.0000001201e-1f;
+  y = y * r * r + r + 1.0f;
+  Floats scale;
+  std::memcpy(&scale, &exponent, sizeof scale);
+  return y * scale;
+}
+
+// ---- rows of activations ----
+
+static void prepare_int8(const float* x, int inputs, int row, const Operand& operand) {
+  int8_t* out = reinterpret_cast<int8_t*>(operand.data + row * operand.stride);
+  const int whole = inputs / kWidth * kWidth;
+  Floats highest = all(0.0f);
+  for (int i = 0; i < whole; i += kWidth) {
+    const Floats v = load(x + i);
+    highest = larger(highest, larger(v, -v));
+  }
+  float peak = largest(highest);
+  for (int i = whole; i < inputs; ++i) peak = larger(peak, __builtin_fabsf(x[i]));
+  const float inverse = peak > 0 ? 127.0f / peak : 0.0f;
+  Ints total = all_ints(0);
+  for (int i = 0; i < whole; i += kWidth) {
+    const Floats shifted = load(x + i) * inverse + 12582912.0f;
+    Ints bits;
+    std::memcpy(&bits, &shifted, sizeof bits);
+    const Ints rounded = bits - 0x4b400000;
+    total += rounded;
+    *reinterpret_cast<BytesAt*>(out + i) = __builtin_convertvector(rounded, BytesAt);
+  }
+  int32_t sum_of_row = 0;
+  for (int i = 0; i < kWidth; ++i) sum_of_row += total[i];
+  for (int i = whole; i < inputs; ++i) {
+    const float shifted = x[i] * inverse + 12582912.0f;
+    int32_t bits;
+    std::memcpy(&bits, &shifted, sizeof bits);
+    out[i] = static_cast<int8_t>(bits - 0x4b400000);
+    sum_of_row += out[i];
+  }
+  for (int i = inputs; i % 4; ++i) out[i] = 0;
+  operand.scales[row] = peak / 127.0f;
+  operand.sums[row] = 128 * sum_of_row;
+}
+
+static inline uint16_t to_bfloat16(float x) {
+  uint32_t bits;
+  std::memcpy(&bits, &x, 4);
+  return static_cast<uint16_t>((bits + 0x7fff + ((bits >> 16) & 1)) >> 16);
+}
+
+static void prepare(Precision precision, const float* x, int inputs, int row, const Operand& operand) {
+  if (precision == Precision::int8) return prepare_int8(x, inputs, row, operand);
+#ifdef HAT_DOT2
+  if (precision == Precision::bfloat16) {
+    uint16_t* out = reinterpret_cast<uint16_t*>(operand.data + row * operand.stride);
+    for (int i = 0; i < inputs; ++i) out[i] = to_bfloat16(x[i]);
+    if (inputs % 2) out[inputs] = 0;
+    return;
+  }
+#endif
+  float* out = reinterpret_cast<float*>(operand.data + row * operand.stride);
+  std::memcpy(out, x, 4 * static_cast<size_t>(inputs));
+  if (inputs % 2) out[inputs] = 0;
+}
+
+// ---- products: R rows with kVectors vectors of outputs of one block, from `weights` on ----
+
+template <int R>
+static inline void finish(const Floats (&sums)[R][kVectors], const Matrix& weights, int output, bool relu, float* y,
+                          size_t stride) {
+  for (int v = 0; v < kVectors; ++v) {
+    const Floats bias = weights.bias ? load(weights.bias + output + v * kWidth) : all(0.0f);
+    for (int r = 0; r < R; ++r) {
+      const Floats x = sums[r][v] + bias;
+      store(y + r * stride + v * kWidth, relu ? larger(x, all(0.0f)) : x);
+    }
+  }
+}
+
+template <int R>
+static void multiply_float32(const Matrix& weights, const float* data, const Operand& operand, int row, int output,
+                             bool relu, float* y, size_t stride) {
+  Floats sums[R][kVectors] = {};
+  const float* x = reinterpret_cast<const float*>(operand.data + row * operand.stride);
+  const size_t step = operand.stride / 4;
+  for (int k = 0; k < weights.inputs; ++k, data += kBlock) {
+    Floats w[kVectors];
+    for (int v = 0; v < kVectors; ++v) w[v] = load(data + v * kWidth);
+    __builtin_prefetch(data + 16 * kBlock);
+    __builtin_prefetch(data + 16 * kBlock + 16);
+    for (int r = 0; r < R; ++r)
+      for (int v = 0; v < kVectors; ++v) sums[r][v] += w[v] * x[r * step + k];
+  }
+  finish<R>(sums, weights, output, relu, y, stride);
+}
+
+template <int R>
+static void multiply_bfloat16(const Matrix& weights, const uint16_t* data, const Operand& operand, int row, int output,
+                              bool relu, float* y, size_t stride) {
+  Floats sums[R][kVectors] = {};
+  const int pairs = (weights.inputs + 1) / 2;
+  const std::byte* rows = operand.data + row * operand.stride;
+  for (int k = 0; k < pairs; ++k, data += 2 * kBlock) {
+    Ints w[kVectors];
+    for (int v = 0; v < kVectors; ++v) w[v] = load_ints(data + 2 * v * kWidth);
+    __builtin_prefetch(data + 32 * kBlock);
+    __builtin_prefetch(data + 32 * kBlock + 32);
+#ifdef HAT_DOT2
+    for (int r = 0; r < R; ++r) {
+      int32_t pair;
+      std::memcpy(&pair, rows + r * operand.stride + 4 * k, 4);
+      for (int v = 0; v < kVectors; ++v) sums[r][v] = dot2(sums[r][v], w[v], all_ints(pair));
+    }
+#else
+    Floats even[kVectors], odd[kVectors];
+    for (int v = 0; v < kVectors; ++v) {
+      const Ints high = w[v] & static_cast<int32_t>(0xffff0000u), low = w[v] << 16;
+      std::memcpy(&even[v], &low, sizeof low);
+      std::memcpy(&odd[v], &high, sizeof high);
+    }
+    for (int r = 0; r < R; ++r) {
+      const float* x = reinterpret_cast<const float*>(rows + r * operand.stride) + 2 * k;
+      for (int v = 0; v < kVectors; ++v) sums[r][v] += even[v] * x[0];
+      for (int v = 0; v < kVectors; ++v) sums[r][v] += odd[v] * x[1];
+    }
+#endif
+  }
+  finish<R>(sums, weights, output, relu, y, stride);
+}
+
+template <int R>
+static void multiply_int8(const Matrix& weights, const int8_t* data, const Operand& operand, int row, int output,
+                          bool relu, float* y, size_t stride) {
+  Ints totals[R][kVectors] = {};
+  const int groups = (weights.inputs + 3) / 4;
+  const std::byte* rows = operand.data + row * operand.stride;
+  for (int k = 0; k < groups; ++k, data += 4 * kBlock) {
+    Ints w[kVectors];
+    for (int v = 0; v < kVectors; ++v) w[v] = load_ints(data + 4 * v * kWidth);
+    __builtin_prefetch(data + 16 * 4 * kBlock);
+    __builtin_prefetch(data + 16 * 4 * kBlock + 64);
+    for (int r = 0; r < R; ++r) {
+      int32_t group;
+      std::memcpy(&group, rows + r * operand.stride + 4 * k, 4);
+      const Ints x = all_ints(group);
+      for (int v = 0; v < kVectors; ++v) totals[r][v] = dot4(totals[r][v], w[v], x);
+    }
+  }
+  Floats sums[R][kVectors];
+  for (int v = 0; v < kVectors; ++v) {
+    const Floats scale = load(weights.scales + output + v * kWidth);
+    for (int r = 0; r < R; ++r) {
+      const Ints exact = HAT_UNSIGNED ? totals[r][v] - operand.sums[row + r] : totals[r][v];
+      sums[r][v] = to_floats(exact) * (scale * operand.scales[row + r]);
+    }
+  }
+  finish<R>(sums, weights, output, relu, y, stride);
+}
+
+template <int R>
+static void multiply_part(const Matrix& weights, const std::byte* data, const Operand& operand, int row, int output,
+                          bool relu, float* y, size_t stride) {
+  switch (weights.precision) {
+    case Precision::float32:
+      return multiply_float32<R>(weights, reinterpret_cast<const float*>(data), operand, row, output, relu, y, stride);
+    case Precision::bfloat16:
+      return multiply_bfloat16<R>(weights, reinterpret_cast<const uint16_t*>(data), operand, row, output, relu, y,
+                                  stride);
+    case Precision::int8:
+      return multiply_int8<R>(weights, reinterpret_cast<const int8_t*>(data), operand, row, output, relu, y, stride);
+  }
+}
+
+using MultiplyPart = void (*)(const Matrix&, const std::byte*, const Operand&, int, int, bool, float*, size_t);
+static constexpr MultiplyPart kMultiply[] = {
+    nullptr,           multiply_part<1>, multiply_part<2>, multiply_part<3>, multiply_part<4>,
+#if HAT_ROWS > 4
+    multiply_part<5>,
+#endif
+#if HAT_ROWS > 5
+    multiply_part<6>,  multiply_part<7>, multiply_part<8>,
+#endif
+};
+
+static void multiply(const Matrix& weights, const Operand& operand, int row0, int rows, int block0, int block1,
+                     bool relu, float* y, size_t stride) {
+  const int bytes = weights.precision == Precision::float32 ? 4 : weights.precision == Precision::bfloat16 ? 2 : 1;
+  const size_t row_bytes = static_cast<size_t>(group_of(weights.precision)) * bytes;
+  const size_t block_bytes = weights.stored_groups * row_bytes * kBlock;
+  for (int block = block0; block < block1; ++block) {
+    const std::byte* data = static_cast<const std::byte*>(weights.data) + block * block_bytes;
+    for (int part = 0; part < kParts; ++part) {
+      const int lane = part * kVectors * kWidth;
+      for (int row = 0; row < rows; row += kMaxRows)
+        kMultiply[smaller(rows - row, kMaxRows)](weights, data + lane * row_bytes, operand, row0 + row,
+                                                 block * kBlock + lane, relu,
+                                                 y + row * stride + (block - block0) * kBlock + lane, stride);
+    }
+  }
+}
+
+// ---- what happens within a row ----
+
+static void add_norm(float* x, const float* delta, const float* gain, const float* bias, int size) {
+  const int whole = size / kWidth * kWidth;
+  Floats total = all(0.0f);
+  for (int i = 0; i < whole; i += kWidth) {
+    const Floats v = load(x + i) + load(delta + i);
+    store(x + i, v);
+    total += v;
+  }
+  float mean = sum(total);
+  for (int i = whole; i < size; ++i) mean += x[i] += delta[i];
+  mean /= static_cast<float>(size);
+  Floats squares = all(0.0f);
+  for (int i = 0; i < whole; i += kWidth) {
+    const Floats v = load(x + i) - mean;
+    squares += v * v;
+  }
+  float variance = sum(squares);
+  for (int i = whole; i < size; ++i) variance += (x[i] - mean) * (x[i] - mean);
+  const float factor = 1.0f / __builtin_sqrtf(variance / static_cast<float>(size) + 1e-5f);
+  for (int i = 0; i < whole; i += kWidth)
+    store(x + i, (load(x + i) - mean) * factor * load(gain + i) + load(bias + i));
+  for (int i = whole; i < size; ++i) x[i] = (x[i] - mean) * factor * gain[i] + bias[i];
+}
+
+static inline float dot(const float* a, const float* b, int size) {
+  const int whole = size / kWidth * kWidth;
+  Floats total = all(0.0f);
+  for (int i = 0; i < whole; i += kWidth) total += load(a + i) * load(b + i);
+  float result = whole ? sum(total) : 0.0f;
+  for (int i = whole; i < size; ++i) result += a[i] * b[i];
+  return result;
+}
+
+// scores[i] = e^(scores[i] − largest); returns their sum.
+static float exponentials(float* scores, int count, float highest) {
+  const int whole = count / kWidth * kWidth;
+  Floats total = all(0.0f);
+  for (int i = 0; i < whole; i += kWidth) {
+    const Floats e = exponential(load(scores + i) - highest);
+    store(scores + i, e);
+    total += e;
+  }
+  float result = sum(total);
+  if (whole < count) {
+    float rest[kWidth];
+    for (int i = 0; i < kWidth; ++i) rest[i] = whole + i < count ? scores[whole + i] - highest : -87.0f;
+    const Floats e = exponential(load(rest));
+    store(rest, e);
+    for (int i = whole; i < count; ++i) result += scores[i] = rest[i - whole];
+  }
+  return result;
+}
+
+// out[0 … size) = Σ probabilities[k] · rows[k][0 … size), V vectors at a time.
+template <int V>
+static inline int weighted(const float* probabilities, const float* const* rows, int keys, size_t offset, int at,
+                           int size, float factor, float* out) {
+  for (; at + V * kWidth <= size; at += V * kWidth) {
+    Floats total[V] = {};
+    for (int k = 0; k < keys; ++k)
+      for (int v = 0; v < V; ++v) total[v] += load(rows[k] + offset + at + v * kWidth) * probabilities[k];
+    for (int v = 0; v < V; ++v) store(out + at + v * kWidth, total[v] * factor);
+  }
+  return at;
+}
+
+static void attend(const float* query, const float* const* rows, int keys, int heads, int head_dim, float* scratch,
+                   float* out) {
+  const float scale = 1.0f / __builtin_sqrtf(static_cast<float>(head_dim));
+  const size_t values = static_cast<size_t>(heads) * head_dim;
+  for (int head = 0; head < heads; ++head) {
+    const size_t first = static_cast<size_t>(head) * head_dim;
+    float highest = -3.4e38f;
+    for (int k = 0; k < keys; ++k) {
+      scratch[k] = scale * dot(query + first, rows[k] + first, head_dim);
+      highest = larger(highest, scratch[k]);
+    }
+    const float factor = 1.0f / exponentials(scratch, keys, highest);
+    int done = weighted<4>(scratch, rows, keys, values + first, 0, head_dim, factor, out + first);
+    done = weighted<1>(scratch, rows, keys, values + first, done, head_dim, factor, out + first);
+    for (; done < head_dim; ++done) {
+      float total = 0;
+      for (int k = 0; k < keys; ++k) total += scratch[k] * rows[k][values + first + done];
+      out[first + done] = total * factor;
+    }
+  }
+}
+
+// ---- the vocabulary ----
+
+static void insert(LogitRow& row, float value, int32_t id) {
+  int at = row.count < row.capacity ? row.count++ : row.capacity - 1;
+  for (; at > 0 && row.values[at - 1] < value; --at) {
+    row.values[at] = row.values[at - 1];
+    row.ids[at] = row.ids[at - 1];
+  }
+  row.values[at] = value;
+  row.ids[at] = id;
+}
+
+// Takes one row's logits of a chunk: candidates first, since the sum overwrites them.
+static void look(LogitRow& row, float* logits, int size, int chunk) {
+  const int first = chunk * kChunk;
+  if (row.wanted >= first && row.wanted < first + size) row.wanted_logit = logits[row.wanted - first];
+  const int whole = size / kWidth * kWidth;
+  Floats highest = all(-3.4e38f);
+  for (int i = 0; i < whole; i += kWidth) highest = larger(highest, load(logits + i));
+  float peak = largest(highest);
+  for (int i = whole; i < size; ++i) peak = larger(peak, logits[i]);
+  if (row.capacity && (row.count < row.capacity || peak > row.values[row.count - 1]))
+    for (int i = 0; i < size; ++i)
+      if ((row.count < row.capacity || logits[i] > row.values[row.count - 1]) && first + i != row.forbidden[0] &&
+          first + i != row.forbidden[1])
+        insert(row, logits[i], first + i);
+  row.chunk_max[chunk] = peak;
+  row.chunk_sum[chunk] = exponentials(logits, size, peak);
+}
+
+static void project(const Matrix& weights, const Operand& operand, LogitRow* rows, int count, int chunk0, int chunk1,
+                    float* scratch) {
+  constexpr int kTile = 8;
+  const int blocks = (weights.outputs + kBlock - 1) / kBlock;
+  for (int chunk = chunk0; chunk < chunk1; ++chunk) {
+    const int block0 = chunk * kChunkBlocks, block1 = smaller(blocks, block0 + kChunkBlocks);
+    const int size = smaller(weights.outputs - chunk * kChunk, kChunk);
+    for (int row = 0; row < count; row += kTile) {
+      const int tile = smaller(count - row, kTile);
+      multiply(weights, operand, row, tile, block0, block1, false, scratch, kChunk);
+      for (int i = 0; i < tile; ++i) look(rows[row + i], scratch + i * kChunk, size, chunk);
+    }
+  }
+}
+
+extern const Kernels kernels;
+const Kernels kernels = {HAT_NAME, HAT_UNSIGNED, prepare, multiply, add_norm, attend, project};
+
+}  // namespace HAT_ISA
+}  // namespace hat

@@ -1,0 +1,233 @@
+#include "model.h"
+
+#include <algorithm>
+#include <cstring>
+#include <new>
+#include <stdexcept>
+
+#if defined(__linux__)
+#include <sys/mman.h>
+#endif
+
+namespace hat {
+namespace {
+
+constexpr size_t kHugePage = size_t{1} << 21;
+constexpr size_t kLine = 64;
+constexpr int kLargestDim = 1 << 20, kLargestVocab = 1 << 26;
+
+size_t padded(size_t count, size_t step) { return (count + step - 1) / step * step; }
+
+size_t element_bytes(Precision precision) {
+  return precision == Precision::float32 ? 4 : precision == Precision::bfloat16 ? 2 : 1;
+}
+
+// Walks over all weights twice: first to add up their packed sizes, then to fill the memory.
+class Packer {
+ public:
+  Packer(Precision precision, bool unsigned_weights) : precision_(precision), unsigned_(unsigned_weights) {}
+
+  size_t used() const { return used_; }
+  void fill(std::byte* memory, const WeightSource& source) {
+    memory_ = memory;
+    source_ = &source;
+    used_ = 0;
+  }
+
+  Matrix matrix(const std::string& name, int outputs, int inputs, bool bias = true) {
+    const int group = group_of(precision_);
+    Matrix matrix{precision_, outputs, inputs, (inputs + group - 1) / group, nullptr, nullptr, nullptr};
+    const size_t rows = padded(outputs, kBlock);
+    std::byte* data = take(rows * matrix.stored_groups * group * element_bytes(precision_));
+    matrix.data = data;
+    const std::string weight = bias ? name + ".weight" : name;
+    if (precision_ == Precision::int8) matrix.scales = vector(weight + ".scale", outputs);
+    if (bias) matrix.bias = vector(name + ".bias", outputs);
+    if (memory_) pack(weight, matrix, data);
+    return matrix;
+  }
+
+  const float* vector(const std::string& name, int size) {
+    const size_t bytes = padded(size, kBlock) * sizeof(float);
+    std::byte* data = take(bytes);
+    if (memory_) {
+      std::memset(data, 0, bytes);
+      std::memcpy(data, (*source_)(name, Element::float32, size), size * sizeof(float));
+    }
+    return reinterpret_cast<const float*>(data);
+  }
+
+  Norm norm(const std::string& name, int dim) {
+    const float* gain = vector(name + ".weight", dim);
+    return {gain, vector(name + ".bias", dim)};
+  }
+
+ private:
+  std::byte* take(size_t bytes) {
+    std::byte* place = memory_ ? memory_ + used_ : nullptr;
+    used_ += padded(bytes, kLine);
+    return place;
+  }
+
+  void pack(const std::string& name, const Matrix& matrix, std::byte* data) {
+    const size_t count = static_cast<size_t>(matrix.outputs) * matrix.inputs;
+    switch (precision_) {
+      case Precision::float32:
+        return pack(static_cast<const uint32_t*>((*source_)(name, Element::float32, count)), matrix,
+                    reinterpret_cast<uint32_t*>(data), 0);
+      case Precision::bfloat16:
+        return pack(static_cast<const uint16_t*>((*source_)(name, Element::bfloat16, count)), matrix,
+                    reinterpret_cast<uint16_t*>(data), 0);
+      case Precision::int8:
+        return pack(static_cast<const uint8_t*>((*source_)(name, Element::int8, count)), matrix,
+                    reinterpret_cast<uint8_t*>(data), unsigned_ ? 0x80 : 0);
+    }
+  }
+
+  template <class T>
+  void pack(const T* source, const Matrix& matrix, T* data, int flip) {
+    const int group = group_of(precision_);
+    const size_t rows = padded(matrix.outputs, kBlock), row_size = static_cast<size_t>(matrix.stored_groups) * group;
+    for (size_t output = 0; output < rows; ++output) {
+      T* lane = data + output / kBlock * kBlock * row_size + output % kBlock * group;
+      const T* row = source + output * matrix.inputs;
+      for (size_t k = 0; k < row_size; ++k) {
+        const bool real = output < static_cast<size_t>(matrix.outputs) && k < static_cast<size_t>(matrix.inputs);
+        lane[k / group * group * kBlock + k % group] = static_cast<T>((real ? row[k] : 0) ^ flip);
+      }
+    }
+  }
+
+  Precision precision_;
+  bool unsigned_;
+  std::byte* memory_ = nullptr;
+  const WeightSource* source_ = nullptr;
+  size_t used_ = 0;
+};
+
+void take_all(Packer& packer, Model& model) {
+  const Config& c = model.config;
+  model.encoder.clear();
+  model.decoder.clear();
+  // The decoder's weights come last: they are read again at every step.
+  for (size_t i = 0; i < c.encoder.size(); ++i) {
+    const std::string name = "encoder." + std::to_string(i);
+    const EncoderShape shape = c.encoder[i];
+    model.encoder.push_back({shape, packer.matrix(name + ".self_attention.qkv", 3 * c.qkv_dim, c.encoder_dim),
+                             packer.matrix(name + ".self_attention.out", c.encoder_dim, c.qkv_dim),
+                             packer.matrix(name + ".fc1", shape.ffn_dim, c.encoder_dim),
+                             packer.matrix(name + ".fc2", c.encoder_dim, shape.ffn_dim),
+                             packer.norm(name + ".self_attention_norm", c.encoder_dim),
+                             packer.norm(name + ".ffn_norm", c.encoder_dim)});
+  }
+  for (size_t i = 0; i < c.decoder.size(); ++i) {
+    const std::string name = "decoder." + std::to_string(i);
+    const DecoderShape shape = c.decoder[i];
+    model.decoder.push_back({shape, packer.matrix(name + ".self_attention.qkv", 3 * c.qkv_dim, c.decoder_dim),
+                             packer.matrix(name + ".self_attention.out", c.decoder_dim, c.qkv_dim),
+                             packer.matrix(name + ".cross_attention.q", c.qkv_dim, c.decoder_dim),
+                             packer.matrix(name + ".cross_attention.kv", 2 * c.qkv_dim, c.encoder_dim),
+                             packer.matrix(name + ".cross_attention.out", c.decoder_dim, c.qkv_dim),
+                             packer.matrix(name + ".fc1", shape.ffn_dim, c.decoder_dim),
+                             packer.matrix(name + ".fc2", c.decoder_dim, shape.ffn_dim),
+                             packer.norm(name + ".self_attention_norm", c.decoder_dim),
+                             packer.norm(name + ".cross_attention_norm", c.decoder_dim),
+                             packer.norm(name + ".ffn_norm", c.decoder_dim)});
+  }
+  if (c.shared_embeddings) {
+    const Matrix all = packer.matrix("embedding", c.target_vocab, std::max(c.encoder_dim, c.decoder_dim), false);
+    model.source_embedding = model.target_embedding = model.output = all;
+  } else {
+    model.source_embedding = packer.matrix("source_embedding", c.source_vocab, c.encoder_dim, false);
+    model.target_embedding = packer.matrix("target_embedding", c.target_vocab, c.decoder_dim, false);
+    model.output = packer.matrix("output_embedding", c.target_vocab, c.decoder_dim, false);
+  }
+  model.output.inputs = c.decoder_dim;
+}
+
+void check_range(const char* what, int value, int least, int most) {
+  if (value < least || value > most)
+    throw std::invalid_argument(std::string(what) + ": " + std::to_string(value) + " is not between " +
+                                std::to_string(least) + " and " + std::to_string(most));
+}
+
+void check_heads(const char* what, int heads, int qkv_dim) {
+  check_range(what, heads, 1, qkv_dim);
+  if (qkv_dim % heads) throw std::invalid_argument(std::string(what) + " do not divide qkv_dim");
+}
+
+}  // namespace
+
+void Config::check() const {
+  check_range("qkv_dim", qkv_dim, 1, kLargestDim);
+  check_range("encoder embed_dim", encoder_dim, 1, kLargestDim);
+  check_range("decoder embed_dim", decoder_dim, 1, kLargestDim);
+  check_range("encoder_super_dim", encoder_super_dim, encoder_dim, kLargestDim);
+  check_range("decoder_super_dim", decoder_super_dim, decoder_dim, kLargestDim);
+  check_range("source_vocab", source_vocab, 4, kLargestVocab);
+  check_range("target_vocab", target_vocab, 4, kLargestVocab);
+  if (shared_embeddings && source_vocab != target_vocab)
+    throw std::invalid_argument("shared embeddings need one vocabulary for both sides");
+  check_range("encoder layers", static_cast<int>(encoder.size()), 1, 1000);
+  check_range("decoder layers", static_cast<int>(decoder.size()), 1, 1000);
+  for (const EncoderShape& layer : encoder) {
+    check_range("encoder ffn_dim", layer.ffn_dim, 1, kLargestDim);
+    check_heads("encoder heads", layer.heads, qkv_dim);
+  }
+  for (const DecoderShape& layer : decoder) {
+    check_range("decoder ffn_dim", layer.ffn_dim, 1, kLargestDim);
+    check_heads("decoder self_heads", layer.self_heads, qkv_dim);
+    check_heads("decoder cross_heads", layer.cross_heads, qkv_dim);
+    check_range("encoder_layers_attended", layer.attended, 1, static_cast<int>(encoder.size()));
+  }
+}
+
+Model::Model(const Config& config_, const Kernels& kernels_, const WeightSource& source)
+    : config(config_), kernels(kernels_) {
+  config.check();
+  Packer packer(config.precision, kernels.unsigned_weights);
+  take_all(packer, *this);
+  packed_bytes = packer.used();
+  const size_t allocated = padded(packed_bytes, kHugePage);
+  memory_.reset(static_cast<std::byte*>(std::aligned_alloc(kHugePage, allocated)));
+  if (!memory_) throw std::bad_alloc();
+#if defined(__linux__)
+  // Every step streams through all of it: huge pages spare the address translation most of its misses.
+  if (allocated >= 4 * kHugePage) madvise(memory_.get(), packed_bytes / kHugePage * kHugePage, MADV_HUGEPAGE);
+#endif
+  packer.fill(memory_.get(), source);
+  take_all(packer, *this);
+}
+
+void Model::embed(const Matrix& embedding, int id, int dim, float scale, float* out) const {
+  const int group = group_of(embedding.precision);
+  const size_t lane = static_cast<size_t>(id / kBlock) * kBlock * embedding.stored_groups * group +
+                      static_cast<size_t>(id % kBlock) * group;
+  const auto at = [&](int k) { return lane + static_cast<size_t>(k / group) * group * kBlock + k % group; };
+  switch (embedding.precision) {
+    case Precision::float32: {
+      const float* data = static_cast<const float*>(embedding.data);
+      for (int k = 0; k < dim; ++k) out[k] = scale * data[at(k)];
+      return;
+    }
+    case Precision::bfloat16: {
+      const uint16_t* data = static_cast<const uint16_t*>(embedding.data);
+      for (int k = 0; k < dim; ++k) {
+        const uint32_t bits = static_cast<uint32_t>(data[at(k)]) << 16;
+        float value;
+        std::memcpy(&value, &bits, sizeof value);
+        out[k] = scale * value;
+      }
+      return;
+    }
+    case Precision::int8: {
+      const uint8_t* data = static_cast<const uint8_t*>(embedding.data);
+      const int flip = kernels.unsigned_weights ? 0x80 : 0;
+      const float row_scale = scale * embedding.scales[id];
+      for (int k = 0; k < dim; ++k) out[k] = row_scale * static_cast<float>(static_cast<int8_t>(data[at(k)] ^ flip));
+      return;
+    }
+  }
+}
+
+}  // namespace hat

@@ -1,0 +1,96 @@
+// Memory of one decoder: it grows when a call needs more and is then kept, so that steps allocate nothing.
+#pragma once
+#include <cmath>
+#include <cstdlib>
+#include <memory>
+#include <new>
+#include <vector>
+
+#include "kernels.h"
+
+namespace hat {
+
+inline size_t round_up(size_t count, size_t step) { return (count + step - 1) / step * step; }
+
+// Aligned elements whose content is lost when it grows.
+template <class T>
+class Buffer {
+ public:
+  T* grow(size_t count) {
+    if (count > size_) {
+      data_.reset();
+      size_ = 0;
+      data_.reset(static_cast<T*>(std::aligned_alloc(64, round_up(count * sizeof(T), 64))));
+      if (!data_) throw std::bad_alloc();
+      size_ = count;
+    }
+    return data_.get();
+  }
+  T* get() const { return data_.get(); }
+  T* operator+(size_t offset) const { return data_.get() + offset; }
+  size_t bytes() const { return size_ * sizeof(T); }
+
+ private:
+  struct Free {
+    void operator()(T* p) const { std::free(p); }
+  };
+  std::unique_ptr<T, Free> data_;
+  size_t size_ = 0;
+};
+
+// Self-attention keys and values, for each layer, position and slot `width` floats. Taken in stretches
+// of positions, since the longest hypothesis is seldom as long as it might be.
+class KeyValueCache {
+ public:
+  void start(int layers, int slots, size_t width) {
+    const size_t size = static_cast<size_t>(layers) * kStretch * slots * width;
+    if (size > stretch_floats_) stretches_.clear();
+    stretch_floats_ = std::max(stretch_floats_, size);
+    slots_ = slots;
+    width_ = width;
+  }
+  // Makes room for `position`.
+  void extend(int position) {
+    while (static_cast<int>(stretches_.size()) * kStretch <= position) {
+      Buffer<float> stretch;
+      stretch.grow(stretch_floats_);
+      stretches_.push_back(std::move(stretch));
+    }
+  }
+  float* at(int layer, int position, int slot) const {
+    const size_t row = (static_cast<size_t>(layer) * kStretch + position % kStretch) * slots_ + slot;
+    return stretches_[position / kStretch] + row * width_;
+  }
+  size_t bytes() const { return stretches_.size() * stretch_floats_ * sizeof(float); }
+
+ private:
+  static constexpr int kStretch = 16;
+  std::vector<Buffer<float>> stretches_;
+  size_t stretch_floats_ = 0, width_ = 0;
+  int slots_ = 0;
+};
+
+// Rows of the sinusoidal position table: half sines, half cosines, built at the SuperTransformer's
+// width and cut to the SubTransformer's (REFERENCE item 6).
+class Positions {
+ public:
+  Positions(int super_dim, int dim) : super_dim_(super_dim), dim_(dim) {}
+  void extend(int rows) {
+    const int half = super_dim_ / 2;
+    for (; rows_ < rows; ++rows_)
+      for (int i = 0; i < dim_; ++i) table_.push_back(entry(half, i));
+  }
+  const float* row(int position) const { return table_.data() + static_cast<size_t>(position) * dim_; }
+
+ private:
+  float entry(int half, int i) const {
+    if (i >= 2 * half) return 0.0f;
+    const double frequency = std::exp(i % half * (-std::log(10000.0) / std::max(half - 1, 1)));
+    const double angle = rows_ * frequency;
+    return static_cast<float>(i < half ? std::sin(angle) : std::cos(angle));
+  }
+  int super_dim_, dim_, rows_ = 0;
+  std::vector<float> table_;
+};
+
+}  // namespace hat

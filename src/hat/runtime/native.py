@@ -1,0 +1,99 @@
+"""The native engine: packed weights and hand-made kernels for batch-1 beam search, in C++ (native/)."""
+
+import os
+from collections.abc import Sequence
+from typing import Any
+
+from hat.architecture import ModelConfig
+from hat.errors import UserError
+from hat.runtime import _native
+from hat.runtime.artefact import Artefact
+from hat.runtime.engine import DecodeOptions, EngineSettings, Hypothesis
+
+# Forces an instruction set where the settings leave it open ("auto").
+VARIABLE = "HAT_NATIVE_ISA"
+
+
+class NativeEngine:
+    """Translates on the CPU at the artefact's precision. Calls from several threads take turns.
+
+    Only packed weights stay in memory: each tensor of the artefact is read, packed and let go.
+    """
+
+    name = "native"
+
+    def __init__(self, artefact: Artefact, settings: EngineSettings) -> None:
+        """Raises UserError for a device or an instruction set this machine lacks, or for weights
+        that are not finite."""
+        if settings.device != "cpu":
+            raise UserError(
+                f"device: {settings.device}: the native engine runs on the cpu only; use engine torch"
+            )
+        config = _native_config(artefact.config.model, artefact.config.precision)
+        try:
+            self._engine: Any = _native.Engine(config, artefact.weights, settings.threads, _chosen(settings))
+        except ValueError as error:
+            raise UserError(str(error)) from error
+
+    @property
+    def instruction_set(self) -> str:
+        """Which kernels run, for example avx2."""
+        return str(self._engine.instruction_set)
+
+    @property
+    def memory_bytes(self) -> tuple[int, int]:
+        """Bytes of packed weights, and of the activations and caches kept between calls."""
+        return int(self._engine.packed_bytes), int(self._engine.workspace_bytes)
+
+    def translate(self, sources: Sequence[Sequence[int]], options: DecodeOptions) -> list[list[Hypothesis]]:
+        """The best hypotheses of each source (token ids that end in </s>), best first."""
+        try:
+            found = self._engine.translate(
+                [list(source) for source in sources],
+                options.beam,
+                options.length_penalty,
+                options.nbest,
+                options.min_length,
+                options.max_length_factor,
+                options.max_length_offset,
+            )
+        except ValueError as error:
+            raise UserError(str(error)) from error
+        return [[Hypothesis(*hypothesis) for hypothesis in ranked] for ranked in found]
+
+    def score(
+        self, sources: Sequence[Sequence[int]], targets: Sequence[Sequence[int]]
+    ) -> list[tuple[float, ...]]:
+        """The log-probability of every target token, given its source."""
+        try:
+            found = self._engine.score([list(source) for source in sources], [list(one) for one in targets])
+        except ValueError as error:
+            raise UserError(str(error)) from error
+        return [tuple(scores) for scores in found]
+
+    def close(self) -> None:
+        """Let the weights and threads go."""
+        self._engine = None
+
+
+def _chosen(settings: EngineSettings) -> str:
+    if settings.instruction_set != "auto":
+        return settings.instruction_set
+    return os.environ.get(VARIABLE) or "auto"
+
+
+def _native_config(model: ModelConfig, precision: str) -> dict[str, Any]:
+    architecture = model.architecture.to_dict()
+    return {
+        "precision": precision,
+        "qkv_dim": architecture["qkv_dim"],
+        "encoder_dim": architecture["encoder"]["embed_dim"],
+        "decoder_dim": architecture["decoder"]["embed_dim"],
+        "encoder_super_dim": model.encoder_super_dim,
+        "decoder_super_dim": model.decoder_super_dim,
+        "source_vocab": model.source_vocab,
+        "target_vocab": model.target_vocab,
+        "shared_embeddings": model.embeddings == "shared",
+        "encoder": architecture["encoder"]["layers"],
+        "decoder": architecture["decoder"]["layers"],
+    }
