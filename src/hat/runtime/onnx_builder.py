@@ -4,7 +4,7 @@ float32 (and bfloat16, whose weights are expanded) uses standard operators only.
 onnxruntime adds in the domain com.microsoft. Measured on one AVX-512 VNNI thread:
 
 - DynamicQuantizeMatMul quantizes its input (one scale for all rows) and multiplies in one kernel, as
-  fast as what onnxruntime fuses DynamicQuantizeLinear and MatMulInteger to, 1.5 to 2 times as fast as
+  fast as what onnxruntime fuses DynamicQuantizeLinear and MatMulInteger to, 1.5 to 2.5 times as fast as
   MatMulNBits from 30 rows on, and equal to it at 5 rows of the layers' matrices.
 - MatMulNBits (8 bits, int8 accumulation) takes 0.7 of that at 5 rows and 0.6 at 1 row of the
   vocabulary's matrix, which is most of a decoder step. It quantizes each row of its input by itself.
@@ -19,7 +19,7 @@ from onnx import GraphProto, ModelProto, NodeProto, TensorProto, ValueInfoProto,
 from hat import __version__
 from hat.runtime.artefact import Artefact
 from hat.runtime.onnx_interface import Port, Ports
-from hat.runtime.precision import SCALE, Array
+from hat.runtime.precision import SCALE, Array, unpack
 
 OPSET = 17  # the first with LayerNormalization
 IR_VERSION = 8  # what opset 17 came with: older runtimes refuse later ones
@@ -38,7 +38,6 @@ class GraphBuilder:
     def __init__(self, artefact: Artefact) -> None:
         self.artefact = artefact
         self.int8 = artefact.config.precision == "int8"
-        self._float_weights = {} if self.int8 else artefact.float_weights()
         self._nodes: list[NodeProto] = []
         self._constants: dict[str, TensorProto] = {}
 
@@ -143,10 +142,11 @@ class GraphBuilder:
         return model
 
     def _stored(self, name: str) -> Array:
-        return self.artefact.weights[name] if self.int8 else self._float_weights[name]
+        weights = self.artefact.weights
+        return weights[name] if self.int8 else unpack(name, weights)
 
     def _table(self, matrix: str, dim: int) -> str:
-        return self.constant(matrix, self._float_weights[matrix][:, :dim])
+        return self.constant(matrix, self._stored(matrix)[:, :dim])
 
     def _blocks(self, matrix: str, dim: int) -> tuple[str, int, int]:
         """An embedding as MatMulNBits wants it, (V, blocks, block) uint8 around 128; the size of a
