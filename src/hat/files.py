@@ -91,10 +91,22 @@ def read_json(path: Path) -> Any:
         raise UserError(f"{path}:{line}") from error
 
 
+class _StrictLoader(yaml.SafeLoader):
+    """Refuses a key that a mapping has already: YAML would silently take the last one."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+        seen = set()
+        for key in (key for key, _ in node.value if isinstance(key, yaml.ScalarNode)):
+            if key.value in seen:
+                raise yaml.MarkedYAMLError(problem=f"the key {key.value} twice", problem_mark=key.start_mark)
+            seen.add(key.value)
+        return super().construct_mapping(node, deep)
+
+
 def read_yaml(path: Path) -> Any:
     """Read a YAML (or JSON) file. Raises UserError naming path and line."""
     try:
-        return yaml.safe_load(read_text(path))
+        return yaml.load(read_text(path), _StrictLoader)
     except (yaml.YAMLError, RecursionError) as error:
         mark = getattr(error, "problem_mark", None)
         line = mark.line + 1 if mark else 1

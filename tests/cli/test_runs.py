@@ -56,7 +56,7 @@ def test_default_run_folder(hat: Hat, recipe: Path, tmp_path: Path, monkeypatch:
     ("arguments", "message"),
     [
         (("run", "none.yaml"), "none.yaml: no such recipe file"),
-        (("run", "dmeo"), "dmeo: neither a recipe file nor a built-in recipe"),
+        (("run", "dmeo"), "dmeo: neither a run folder, nor a recipe file, nor a built-in recipe (demo"),
         (("status", "."), "not a run folder"),
         (("run", "tiny.yaml", "--set", "sedd=1"), "sedd: unknown key; the known keys are name"),
         (("run", "tiny.yaml", "--run-dir", "tiny.yaml"), "a file; a run needs a folder"),

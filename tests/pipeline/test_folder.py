@@ -33,6 +33,12 @@ def test_another_process_holds_the_folder_until_it_dies(tmp_path: Path) -> None:
         assert (tmp_path / ".lock").read_text() == f"{os.getpid()}\n"
 
 
+def test_a_folder_that_cannot_be_made(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(UserError, match="cannot make this folder"), locked(tmp_path / "file" / "run"):
+        pass
+
+
 def test_folder_of_another_format_is_refused(tmp_path: Path) -> None:
     (tmp_path / "run.json").write_text(json.dumps({"format": 99, "hat": "9.0"}))
     for check in (open_folder, check_usable):

@@ -41,6 +41,8 @@ def changed(recipe: dict[str, Any], key: str, value: object) -> dict[str, Any]:
         ("search.parents", 99, r"search: parents: 99 of a population of 6"),
         ("baselines", [{"name": "x"}], r"baselines\.0\.encoder_layers: missing"),
         ("space", "huge", r"no design space 'huge'; the built-in ones are"),
+        ("space", [], r"r\.yaml:\d+: space: expected the name of a design space, or its choices, not \[\]$"),
+        ("device.engine", "foo", r"device\.engine: no engine is called 'foo'; the engines are auto, native"),
         ("space.qkv_dim", [30], r"heads .*do not divide qkv_dim 30"),
         ("space.encoder_layers_attended", [3], r"attends to more layers"),
         ("data.corpus", "files", r"data: corpus files needs train, valid, test"),
@@ -66,6 +68,15 @@ def test_every_mistake_has_its_line(tmp_path: Path, tiny: dict[str, Any]) -> Non
     for line, key in zip(sorted(lines), ("runds", "sedd"), strict=True):
         number = int(line.removeprefix(f"{path}:").split(":")[0])
         assert text[number - 1].strip().startswith(key)
+
+
+def test_a_key_twice(tmp_path: Path, tiny: dict[str, Any]) -> None:
+    path = Path(write(tmp_path, tiny))
+    text = path.read_text()
+    path.write_text(f"{text}search: {{}}\n")
+    line = len(text.splitlines()) + 1
+    with pytest.raises(UserError, match=rf"r\.yaml:{line}: the key search twice"):
+        load_recipe(str(path))
 
 
 def test_two_models_of_one_name(tmp_path: Path, tiny: dict[str, Any]) -> None:

@@ -60,9 +60,12 @@ def create_folder(root: Path) -> None:
 def locked(root: Path) -> Iterator[None]:
     """Hold the run folder for this process. The kernel lets go of it when the process ends, however.
 
-    Raises UserError naming the process that holds it already.
+    Raises UserError naming the process that holds it already, or where there can be no folder.
     """
-    root.mkdir(parents=True, exist_ok=True)
+    try:
+        root.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UserError(f"{root}: cannot make this folder ({error.strerror}); choose another") from error
     descriptor = os.open(root / LOCK_FILE, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
     try:
         try:

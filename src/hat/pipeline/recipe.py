@@ -8,6 +8,7 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator, model_valida
 
 from hat.architecture import Architecture, Decoder, DecoderLayer, Encoder, EncoderLayer
 from hat.errors import UserError
+from hat.runtime import ENGINES
 from hat.training.settings import TrainingSettings
 
 # The ends of the design space, evaluated with inherited weights beside the final models.
@@ -120,6 +121,13 @@ class Device(Section):
     """Processor threads of one translation. One leaves other cores to other work and is steady."""
     beam: int = Field(default=5, gt=0)
     """Beam width while measuring; equal to `evaluate.beam` unless the device decodes otherwise."""
+
+    @field_validator("engine")
+    @classmethod
+    def _check_engine(cls, value: str) -> str:
+        if value not in ("auto", *ENGINES):
+            raise ValueError(f"no engine is called {value!r}; the engines are auto, {', '.join(ENGINES)}")
+        return value
 
 
 class Measure(Section):
@@ -267,6 +275,13 @@ class Recipe(Section):
     @classmethod
     def _check_name(cls, value: str) -> str:
         return check_name(value)
+
+    @field_validator("space", mode="before")
+    @classmethod
+    def _check_space(cls, value: object) -> object:
+        if not isinstance(value, str | dict):
+            raise ValueError(f"expected the name of a design space, or its choices, not {value!r}")
+        return value
 
     @model_validator(mode="after")
     def _check_model_names(self) -> "Recipe":

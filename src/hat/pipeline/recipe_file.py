@@ -28,7 +28,8 @@ def load_recipe(name: str, overrides: Sequence[str] = ()) -> Recipe:
         return _build(yaml.safe_load(recipe_text(name)), overrides, f"recipe {name}", Path())
     if path.suffix in (".yaml", ".yml", ".json") or path.parent != Path():
         raise UserError(f"{name}: no such recipe file")
-    raise UserError(f"{name}: neither a recipe file nor a built-in recipe ({', '.join(recipe_names())})")
+    built_in = ", ".join(recipe_names())
+    raise UserError(f"{name}: neither a run folder, nor a recipe file, nor a built-in recipe ({built_in})")
 
 
 def save_recipe(path: Path, recipe: Recipe) -> None:
