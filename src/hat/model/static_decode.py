@@ -189,7 +189,8 @@ def _record(space: _Workspace, sentences: int, beam: int, length: int) -> _Graph
     with torch.cuda.stream(stream):
         space.step(sentences, beam, length)
     torch.cuda.current_stream().wait_stream(stream)
-    with torch.cuda.graph(graph):
+    # Other engines' threads may go on using the GPU meanwhile.
+    with torch.cuda.graph(graph, capture_error_mode="thread_local"):
         logits = space.step(sentences, beam, length)
     return _Graph(graph, logits)
 
