@@ -127,15 +127,18 @@ static void prepare(Precision precision, const float* x, int inputs, int row, co
 
 // ---- products: R rows with kVectors vectors of outputs of one block, from `weights` on ----
 
+static inline void put(Floats x, bool relu, float* y) { store(y, relu ? larger(x, all(0.0f)) : x); }
+
+static inline Floats bias_of(const Matrix& weights, int output, int vector) {
+  return weights.bias ? load(weights.bias + output + vector * kWidth) : all(0.0f);
+}
+
 template <int R>
 static inline void finish(const Floats (&sums)[R][kVectors], const Matrix& weights, int output, bool relu, float* y,
                           size_t stride) {
   for (int v = 0; v < kVectors; ++v) {
-    const Floats bias = weights.bias ? load(weights.bias + output + v * kWidth) : all(0.0f);
-    for (int r = 0; r < R; ++r) {
-      const Floats x = sums[r][v] + bias;
-      store(y + r * stride + v * kWidth, relu ? larger(x, all(0.0f)) : x);
-    }
+    const Floats bias = bias_of(weights, output, v);
+    for (int r = 0; r < R; ++r) put(sums[r][v] + bias, relu, y + r * stride + v * kWidth);
   }
 }
 
@@ -208,15 +211,14 @@ static void multiply_int8(const Matrix& weights, const int8_t* data, const Opera
       for (int v = 0; v < kVectors; ++v) totals[r][v] = dot4(totals[r][v], w[v], x);
     }
   }
-  Floats sums[R][kVectors];
   for (int v = 0; v < kVectors; ++v) {
-    const Floats scale = load(weights.scales + output + v * kWidth);
+    const Floats scale = load(weights.scales + output + v * kWidth), bias = bias_of(weights, output, v);
     for (int r = 0; r < R; ++r) {
       const Ints exact = HAT_UNSIGNED ? totals[r][v] - operand.sums[row + r] : totals[r][v];
-      sums[r][v] = to_floats(exact) * (scale * operand.scales[row + r]);
+      // In one expression, so that it is fused for every R and a row's result never depends on its company.
+      put(to_floats(exact) * (scale * operand.scales[row + r]) + bias, relu, y + r * stride + v * kWidth);
     }
   }
-  finish<R>(sums, weights, output, relu, y, stride);
 }
 
 template <int R>
