@@ -19,7 +19,8 @@ from tests.cli.conftest import LINES, Hat
 def run_folder(model: Path, tmp_path: Path) -> Path:
     for name in ("fast", "good"):
         Artefact.load(model).save(tmp_path / "run" / name)
-    catalogue = {"default": "fast", "models": {"fast": "fast", "good": "good"}}
+    folders = {"fast": "fast", "good": "good"}
+    catalogue = {"default": "fast", "models": {}, "trained": folders}
     (tmp_path / "run" / "models.json").write_text(json.dumps(catalogue))
     return tmp_path / "run"
 

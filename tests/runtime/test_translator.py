@@ -46,7 +46,9 @@ def run_folder(
     artefact.save(tmp_path / "export" / "fast")
     artefact.save(tmp_path / "export" / "good")
     models = {"fast": "export/fast", "good": "export/good"}
-    (tmp_path / "models.json").write_text(json.dumps({"default": "fast", "models": models}))
+    (tmp_path / "models.json").write_text(
+        json.dumps({"default": "fast", "models": models, "trained": models})
+    )
     return tmp_path
 
 

@@ -38,7 +38,7 @@ def export(
     form: Annotated[str, typer.Option("--format", help=f"{' or '.join(FORMATS)}.")] = "artefact",
 ) -> None:
     """Write a model for a device: weights, tokenizer and configuration in one folder."""
-    folder = model_folder(source, model)
+    folder = model_folder(source, model, "trained")
     if is_onnx_export(folder):
         raise UserError(f"{folder}: an ONNX export; only an artefact or a run can be exported")
     if out.resolve() in (folder.resolve(), source.resolve()):

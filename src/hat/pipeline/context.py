@@ -12,6 +12,7 @@ from hat.hardware import Timer
 from hat.pipeline.recipe import Recipe
 from hat.pipeline.recipe_file import design_space
 from hat.pipeline.steps import Outcome
+from hat.runtime import installed_engine
 from hat.space import DesignSpace
 
 TEXT_DIGESTS = "text-digests.json"
@@ -41,6 +42,11 @@ class Context:
             stage = name.split("/", maxsplit=1)[0]
             raise NotFinished(f"{name} is not finished; run `hat {stage} {self.root}` first")
         return self.outcomes[name]
+
+    @cached_property
+    def engine(self) -> str:
+        """The engine that decodes on the device, "auto" resolved. Raises UserError where it is absent."""
+        return installed_engine(self.recipe.device.engine)
 
     @cached_property
     def space(self) -> DesignSpace:

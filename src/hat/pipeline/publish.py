@@ -25,8 +25,12 @@ def publish(context: Context, costs: Mapping[str, StepCost]) -> None:
     measurements = evaluate.read_measurements(context)
     rows = [_row(context, model, measurements[model.twin or model.name]) for model in models]
     default = _default(rows)
-    folders = {model.name: os.path.relpath(_artefact(context, model), context.root) for model in models}
-    write_json(context.root / MODELS, {"default": default, "models": folders})
+    deployed = {model.name: evaluate.deployed_artefact(context, model) for model in models}
+    trained = {model.name: context.outcome(model.step).folder / ARTEFACT for model in models}
+    write_json(
+        context.root / MODELS,
+        {"default": default, "models": _relative(context, deployed), "trained": _relative(context, trained)},
+    )
     report = {
         "run": context.recipe.name,
         "folder": str(context.root),
@@ -45,7 +49,7 @@ def _row(context: Context, model: FinalModel, measurement: Mapping[str, Any]) ->
     config = context.model_config(model.architecture, elastic=model.kind != "baseline")
     sizes = {name: prod(shape) for name, shape in weight_shapes(config).items()}
     whole = sum(sizes.values())
-    files = [path for path in _artefact(context, model).rglob("*") if path.is_file()]
+    files = [path for path in evaluate.deployed_artefact(context, model).rglob("*") if path.is_file()]
     return {
         "name": model.name,
         "kind": model.kind,
@@ -108,5 +112,5 @@ def _samples(context: Context, model: FinalModel) -> list[dict[str, str]]:
     return [{name: lines[index] for name, lines in columns.items()} for index in chosen]
 
 
-def _artefact(context: Context, model: FinalModel) -> Path:
-    return context.outcome(model.step).folder / ARTEFACT
+def _relative(context: Context, folders: Mapping[str, Path]) -> dict[str, str]:
+    return {name: os.path.relpath(folder, context.root) for name, folder in folders.items()}

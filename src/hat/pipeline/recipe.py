@@ -115,8 +115,11 @@ class Device(Section):
 
     name: Literal["local"] = "local"
     """The device that is measured: this machine."""
-    engine: str = "torch"
-    """Engine that decodes on the device."""
+    engine: str = "auto"
+    """Engine that decodes on the device; `auto`: the first of native, onnxruntime and torch that is
+    installed here."""
+    precision: Literal["float32", "bfloat16", "int8"] = "int8"
+    """Precision of the weights on the device: that of the models that are timed, scored and deployed."""
     threads: int = Field(default=1, gt=0)
     """Processor threads of one translation. One leaves other cores to other work and is steady."""
     beam: int = Field(default=5, gt=0)

@@ -8,6 +8,7 @@ from hat.runtime.engine import (
     EngineSettings,
     Hypothesis,
     available_threads,
+    installed_engine,
     load_engine,
 )
 from hat.runtime.precision import PRECISIONS
@@ -30,6 +31,7 @@ __all__ = [
     "Translation",
     "Translator",
     "available_threads",
+    "installed_engine",
     "is_artefact",
     "load_engine",
 ]

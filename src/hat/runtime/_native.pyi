@@ -1,26 +1,9 @@
-"""The compiled module (native/module.cpp)."""
-
 from collections.abc import Mapping, Sequence
-from typing import Any, TypedDict
-
-from numpy.typing import NDArray
-
-class InstructionSet(TypedDict):
-    """`built`: the compiler knew it; `supported`: this processor has it."""
-
-    name: str
-    built: bool
-    supported: bool
+from typing import Any
 
 class Engine:
-    """A packed model and its threads; raises ValueError for what does not fit."""
-
     def __init__(
-        self,
-        config: dict[str, Any],
-        weights: Mapping[str, NDArray[Any]],
-        threads: int,
-        instruction_set: str,
+        self, config: dict[str, Any], weights: Mapping[str, Any], threads: int, instruction_set: str
     ) -> None: ...
     def translate(
         self,
@@ -31,9 +14,7 @@ class Engine:
         min_length: int,
         max_length_factor: float,
         max_length_offset: int,
-    ) -> list[list[tuple[tuple[int, ...], float, tuple[float, ...]]]]:
-        """For each source its hypotheses, best first: tokens, score and scores of the tokens."""
-
+    ) -> list[list[tuple[tuple[int, ...], float, tuple[float, ...]]]]: ...
     def score(
         self, sources: Sequence[Sequence[int]], targets: Sequence[Sequence[int]]
     ) -> list[list[float]]: ...
@@ -44,8 +25,5 @@ class Engine:
     @property
     def workspace_bytes(self) -> int: ...
 
-def instruction_sets() -> list[InstructionSet]:
-    """All of this architecture, best first."""
-
-def choose(name: str) -> str:
-    """The instruction set that `name` (or "auto") stands for. Raises ValueError naming the choices."""
+def instruction_sets() -> list[dict[str, Any]]: ...
+def choose(name: str) -> str: ...

@@ -136,6 +136,22 @@ def load_engine(name: str, artefact: "Artefact", settings: EngineSettings) -> En
     raise UserError("no engine to run the model with: " + "; ".join(absent))
 
 
+def installed_engine(name: str) -> str:
+    """The engine that `name` stands for on this machine: itself, or the first installed for "auto".
+
+    Raises UserError where there is no such engine, or none is installed.
+    """
+    absent = []
+    for candidate in _candidates(name, EngineSettings()):
+        try:
+            import_module(ENGINES[candidate][0])
+        except ImportError as error:
+            absent.append(_absence(candidate, error))
+            continue
+        return candidate
+    raise UserError("no engine to run the model with: " + "; ".join(absent))
+
+
 def load_onnx_export(name: str, folder: Path, settings: EngineSettings) -> tuple["ArtefactConfig", Engine]:
     """The configuration of an ONNX export and the engine over it. `name`: "auto" or "onnxruntime".
 

@@ -14,9 +14,10 @@ def is_onnx_export(folder: Path) -> bool:
     return all((folder / name).is_file() for name in (CONFIG, *ONNX_FILES))
 
 
-def model_folder(path: Path, model: str | None) -> Path:
+def model_folder(path: Path, model: str | None, kind: str = "models") -> Path:
     """The folder of one model: `path` itself, or the run's model called `model` (None: its default).
 
+    `kind`: "models", as the run's device runs them, or "trained", with all of their float32 weights.
     Raises UserError where there is none, naming the models that there are.
     """
     if is_artefact(path) or is_onnx_export(path):
@@ -26,10 +27,10 @@ def model_folder(path: Path, model: str | None) -> Path:
     catalogue = path / "models.json"
     if not catalogue.is_file():
         raise UserError(f"{path}: neither an artefact nor a run folder with finished models")
-    keys = check_keys(read_json(catalogue), ("default", "models"), str(catalogue))
-    models, name = keys["models"], keys["default"] if model is None else model
+    keys = check_keys(read_json(catalogue), ("default", "models", "trained"), str(catalogue))
+    models, name = keys[kind], keys["default"] if model is None else model
     if not isinstance(models, dict) or not all(isinstance(v, str) for v in models.values()):
-        raise UserError(f"{catalogue}: models: expected names and folders")
+        raise UserError(f"{catalogue}: {kind}: expected names and folders")
     if not isinstance(name, str) or name not in models:
         raise UserError(f"{path}: no model is called {name!r}; the models are {', '.join(models)}")
     return path / str(models[name])

@@ -31,19 +31,19 @@ class NativeEngine:
             )
         config = _native_config(artefact.config.model, artefact.config.precision)
         try:
-            self._engine: Any = _native.Engine(config, artefact.weights, settings.threads, _chosen(settings))
+            self._engine = _native.Engine(config, artefact.weights, settings.threads, _chosen(settings))
         except ValueError as error:
             raise UserError(str(error)) from error
 
     @property
     def instruction_set(self) -> str:
         """Which kernels run, for example avx2."""
-        return str(self._engine.instruction_set)
+        return self._engine.instruction_set
 
     @property
     def memory_bytes(self) -> tuple[int, int]:
         """Bytes of packed weights, and of the activations and caches kept between calls."""
-        return int(self._engine.packed_bytes), int(self._engine.workspace_bytes)
+        return self._engine.packed_bytes, self._engine.workspace_bytes
 
     def translate(self, sources: Sequence[Sequence[int]], options: DecodeOptions) -> list[list[Hypothesis]]:
         """The best hypotheses of each source (token ids that end in </s>), best first."""
@@ -73,7 +73,7 @@ class NativeEngine:
 
     def close(self) -> None:
         """Let the weights and threads go."""
-        self._engine = None
+        del self._engine
 
 
 def _chosen(settings: EngineSettings) -> str:

@@ -17,14 +17,16 @@ from hat.pipeline.stages.train import ARTEFACT, FinalModel, final_models
 from hat.pipeline.stages.train_super import THREADS
 from hat.pipeline.steps import Outcome, Step
 from hat.progress import Progress
-from hat.runtime import Translator
+from hat.runtime import Artefact, Translator
 
+# The model as the device runs it: at the device's precision.
+DEPLOYED = "deployed"
 SCORES, TRANSLATIONS, LATENCY_FILE = "scores.json", "translations.txt", "latencies.json"
 CHUNK_BATCHES = 8
 
 
 def steps(context: Context) -> Iterator[Step]:
-    """One step for the scores of each model, and one that times all of them in the same rounds."""
+    """One step deploys and scores each model, and one times all of them in the same rounds."""
     recipe = context.recipe
     prepared = context.outcome("prepare")
     models = list(final_models(context))
@@ -34,14 +36,14 @@ def steps(context: Context) -> Iterator[Step]:
         trained = context.outcome(model.step)
         inputs = {
             "evaluate": recipe.evaluate.model_dump(mode="json", include={"batch"}),
-            "device": recipe.device.model_dump(mode="json", include={"engine"}),
+            "device": {"engine": context.engine, "precision": recipe.device.precision},
             "results": {
                 "model": trained.digest_of(ARTEFACT),
                 "test text": prepared.digest_of("test.source.txt", "test.target.txt"),
             },
         }
         run = partial(_score, context, trained)
-        yield Step(score_step(model), inputs, (TRANSLATIONS, SCORES), run)
+        yield Step(score_step(model), inputs, (DEPLOYED, TRANSLATIONS, SCORES), run)
     yield _latency_step(context, models)
 
 
@@ -53,10 +55,11 @@ def score_step(model: FinalModel) -> str:
 def _score(context: Context, trained: Outcome, folder: Path, progress: Progress) -> None:
     text = context.outcome("prepare").folder
     sources = read_lines(text / "test.source.txt")
-    batch, engine = context.recipe.evaluate.batch, context.recipe.device.engine
+    batch, device = context.recipe.evaluate.batch, context.recipe.device
+    Artefact.load(trained.folder / ARTEFACT).at_precision(device.precision).save(folder / DEPLOYED)
     chunk = batch * CHUNK_BATCHES
     translated: list[str] = []
-    with Translator.load(trained.folder / ARTEFACT, None, engine, THREADS) as translator:
+    with Translator.load(folder / DEPLOYED, None, context.engine, THREADS) as translator:
         for start in range(0, len(sources), chunk):
             progress(start, len(sources), "test sentences translated")
             some = translator.translate(sources[start : start + chunk], batch=batch)
@@ -109,8 +112,14 @@ def _memory(context: Context, model: FinalModel) -> int | None:
     if context.timer:
         return None
     device = context.recipe.device
-    artefact = context.outcome(model.step).folder / ARTEFACT
-    return peak_memory(artefact, device.engine, device.threads, lengths(context), device.beam)
+    return peak_memory(
+        deployed_artefact(context, model), context.engine, device.threads, lengths(context), device.beam
+    )
+
+
+def deployed_artefact(context: Context, model: FinalModel) -> Path:
+    """An evaluated model as the device runs it."""
+    return context.outcome(score_step(model)).folder / DEPLOYED
 
 
 def read_lines(path: Path) -> list[str]:

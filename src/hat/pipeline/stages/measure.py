@@ -42,7 +42,7 @@ def device_inputs(context: Context) -> dict[str, Any]:
     """What a latency depends on besides the architecture and the number of rounds."""
     recipe = context.recipe
     return {
-        "device": recipe.device.model_dump(mode="json"),
+        "device": {**recipe.device.model_dump(mode="json"), "engine": context.engine},
         "data": {"vocabulary": recipe.data.vocabulary.model_dump(mode="json")},
         "results": {"typical lengths": context.outcome("prepare").digest_of("lengths.json")},
     }
@@ -106,8 +106,9 @@ def make_protocol(context: Context, rounds: int) -> MeasureProtocol:
     return MeasureProtocol(
         sources,
         targets,
-        device.engine,
+        context.engine,
         device.threads,
+        device.precision,
         beam=device.beam,
         warmup=context.recipe.measure.warmup,
         rounds=rounds,
