@@ -1,0 +1,276 @@
+// Every kernel of every instruction set that runs here, against the textbook in double precision. Each
+// array is a heap block of exactly the size that kernels.h promises, so that AddressSanitizer sees a
+// read or a write beyond it.
+#include <algorithm>
+#include <cstring>
+#include <random>
+
+#include "check.h"
+#include "dispatch.h"
+
+using namespace hat;
+
+namespace {
+
+std::mt19937 generator(1);
+
+std::vector<float> random_floats(size_t count) {
+  std::normal_distribution<float> normal;
+  std::vector<float> values(count);
+  for (float& value : values) value = normal(generator);
+  return values;
+}
+
+int padded(int count, int step) { return (count + step - 1) / step * step; }
+
+float widened(uint16_t bits) {
+  const uint32_t wide = static_cast<uint32_t>(bits) << 16;
+  float value;
+  std::memcpy(&value, &wide, sizeof value);
+  return value;
+}
+
+// A packed matrix, and what it stands for.
+struct Packed {
+  std::vector<std::byte> data;
+  std::vector<float> scales, bias;
+  std::vector<double> exact;  // outputs × inputs
+  Matrix matrix;
+
+  Packed(const Kernels& kernels, Precision precision, int outputs, int inputs, bool with_bias = true)
+      : scales(padded(outputs, kBlock), 0.0f), bias(padded(outputs, kBlock), 0.0f), exact(size_t(outputs) * inputs) {
+    const int group = group_of(precision), groups = padded(inputs, group) / group;
+    const size_t bytes = precision == Precision::float32 ? 4 : precision == Precision::bfloat16 ? 2 : 1;
+    const int flip = precision == Precision::int8 && kernels.unsigned_weights ? 0x80 : 0;
+    data.assign(padded(outputs, kBlock) * size_t(groups) * group * bytes, std::byte(flip));
+    for (int output = 0; output < outputs; ++output) {
+      scales[output] = 0.01f * float(1 + output % 7);
+      if (with_bias) bias[output] = float(output % 5) - 2.0f;
+      for (int k = 0; k < inputs; ++k) {
+        const size_t place = (size_t(output / kBlock) * groups + k / group) * kBlock * group +
+                             output % kBlock * group + k % group;
+        exact[size_t(output) * inputs + k] = put(precision, place, output, flip);
+      }
+    }
+    matrix = {precision, outputs, inputs, groups, data.data(), scales.data(), with_bias ? bias.data() : nullptr};
+  }
+
+ private:
+  double put(Precision precision, size_t place, int output, int flip) {
+    if (precision == Precision::int8) {
+      const int value = int(generator() % 255) - 127;
+      data[place] = std::byte(uint8_t(value) ^ flip);
+      return double(value) * double(scales[output]);
+    }
+    const float value = std::normal_distribution<float>()(generator);
+    if (precision == Precision::float32) {
+      std::memcpy(data.data() + 4 * place, &value, 4);
+      return double(value);
+    }
+    uint32_t bits;
+    std::memcpy(&bits, &value, 4);
+    const uint16_t high = uint16_t(bits >> 16);
+    std::memcpy(data.data() + 2 * place, &high, 2);
+    return double(widened(high));
+  }
+};
+
+// Activations as the engine lays them out.
+struct Rows {
+  std::vector<std::byte> data;
+  std::vector<float> scales;
+  std::vector<int32_t> sums;
+  Operand operand;
+
+  Rows(const Kernels& kernels, Precision precision, const std::vector<float>& x, int rows, int inputs)
+      : scales(rows), sums(rows) {
+    const size_t stride = precision == Precision::int8 ? padded(inputs, 4) : 4 * padded(inputs, 2);
+    data.resize(stride * rows);
+    operand = {data.data(), stride, scales.data(), sums.data()};
+    for (int row = 0; row < rows; ++row)
+      kernels.prepare(precision, x.data() + size_t(row) * inputs, inputs, row, operand);
+  }
+};
+
+double product(const Packed& weights, const std::vector<float>& x, int row, int output) {
+  const int inputs = weights.matrix.inputs;
+  double sum = double(weights.bias[output]);
+  for (int k = 0; k < inputs; ++k)
+    sum += weights.exact[size_t(output) * inputs + k] * double(x[size_t(row) * inputs + k]);
+  return sum;
+}
+
+// What rounding the activations may add to a product: half a step of int8, 2^-9 of bfloat16.
+double tolerance(const Packed& weights, const std::vector<float>& x, int row, int output) {
+  const int inputs = weights.matrix.inputs;
+  double peak = 0, size = 0, all = 0;
+  for (int k = 0; k < inputs; ++k) {
+    const double value = std::fabs(double(x[size_t(row) * inputs + k]));
+    const double weight = std::fabs(weights.exact[size_t(output) * inputs + k]);
+    peak = std::max(peak, value);
+    size += weight;
+    all += weight * value;
+  }
+  switch (weights.matrix.precision) {
+    case Precision::float32: return 1e-5 + 1e-6 * all;
+    case Precision::bfloat16: return 1e-5 + all / 256;
+    case Precision::int8: return 1e-4 + 0.51 * peak / 127 * size;
+  }
+  return 0;
+}
+
+void for_each_set(const std::function<void(const Kernels&)>& check) {
+  for (const InstructionSet& set : instruction_sets()) {
+    if (!set.built || !set.supported) continue;
+    context = set.name;
+    check(*set.kernels);
+  }
+}
+
+constexpr Precision kPrecisions[] = {Precision::float32, Precision::bfloat16, Precision::int8};
+
+}  // namespace
+
+TEST(products) {
+  for_each_set([](const Kernels& kernels) {
+    for (const Precision precision : kPrecisions)
+      for (const int rows : {1, 2, 3, 5, 8, 9, 13})
+        for (const auto& [outputs, inputs] : {std::pair{1, 1}, {33, 7}, {70, 48}, {129, 31}}) {
+          const Packed weights(kernels, precision, outputs, inputs);
+          const std::vector<float> x = random_floats(size_t(rows) * inputs);
+          const Rows prepared(kernels, precision, x, rows, inputs);
+          const int blocks = padded(outputs, kBlock) / kBlock;
+          std::vector<float> y(size_t(rows) * blocks * kBlock);
+          for (const bool relu : {false, true}) {
+            kernels.multiply(weights.matrix, prepared.operand, 0, rows, 0, blocks, relu, y.data(),
+                             size_t(blocks) * kBlock);
+            for (int row = 0; row < rows; ++row)
+              for (int output = 0; output < outputs; ++output) {
+                const double exact = product(weights, x, row, output);
+                CHECK_NEAR(y[size_t(row) * blocks * kBlock + output], relu ? std::max(exact, 0.0) : exact,
+                           tolerance(weights, x, row, output));
+              }
+          }
+        }
+  });
+}
+
+TEST(a_row_is_the_same_among_others) {
+  for_each_set([](const Kernels& kernels) {
+    for (const Precision precision : kPrecisions) {
+      const int rows = 11, inputs = 45;
+      const Packed weights(kernels, precision, 64, inputs);
+      const std::vector<float> x = random_floats(rows * inputs);
+      const Rows prepared(kernels, precision, x, rows, inputs);
+      std::vector<float> together(rows * 64), alone(64);
+      kernels.multiply(weights.matrix, prepared.operand, 0, rows, 0, 2, false, together.data(), 64);
+      for (int row = 0; row < rows; ++row) {
+        kernels.multiply(weights.matrix, prepared.operand, row, 1, 0, 2, false, alone.data(), 64);
+        CHECK(std::equal(alone.begin(), alone.end(), together.begin() + row * 64));
+      }
+    }
+  });
+}
+
+TEST(rows_of_zeros_and_of_large_numbers) {
+  for_each_set([](const Kernels& kernels) {
+    for (const Precision precision : kPrecisions) {
+      const Packed weights(kernels, precision, 32, 20);
+      std::vector<float> x(3 * 20, 0.0f), y(3 * 32);
+      for (int k = 0; k < 20; ++k) x[20 + k] = k % 2 ? -1e4f : 1e4f;
+      x[40] = 1e-30f;
+      const Rows prepared(kernels, precision, x, 3, 20);
+      kernels.multiply(weights.matrix, prepared.operand, 0, 3, 0, 1, false, y.data(), 32);
+      for (int output = 0; output < 32; ++output) {
+        CHECK_NEAR(y[output], weights.bias[output], 1e-6);
+        CHECK_NEAR(y[32 + output], product(weights, x, 1, output), tolerance(weights, x, 1, output) + 1.0);
+        CHECK_NEAR(y[64 + output], weights.bias[output], 1e-6);
+      }
+    }
+  });
+}
+
+TEST(norm) {
+  for_each_set([](const Kernels& kernels) {
+    for (const int size : {1, 3, 16, 37, 640}) {
+      const std::vector<float> before = random_floats(size), delta = random_floats(size);
+      const std::vector<float> gain = random_floats(size), bias = random_floats(size);
+      std::vector<float> x = before;
+      kernels.add_norm(x.data(), delta.data(), gain.data(), bias.data(), size);
+      double mean = 0, variance = 0;
+      for (int i = 0; i < size; ++i) mean += double(before[i] + delta[i]) / size;
+      for (int i = 0; i < size; ++i) variance += std::pow(double(before[i] + delta[i]) - mean, 2) / size;
+      for (int i = 0; i < size; ++i)
+        CHECK_NEAR(x[i],
+                   (double(before[i] + delta[i]) - mean) / std::sqrt(variance + 1e-5) * double(gain[i]) + double(bias[i]),
+                   1e-4);
+    }
+  });
+}
+
+TEST(attention) {
+  for_each_set([](const Kernels& kernels) {
+    for (const auto& [heads, head_dim] : {std::pair{1, 1}, {3, 8}, {2, 21}, {4, 64}})
+      for (const int keys : {1, 2, 17, 40}) {
+        const int width = heads * head_dim;
+        const std::vector<float> query = random_floats(width);
+        std::vector<std::vector<float>> memory;
+        std::vector<const float*> rows;
+        for (int k = 0; k < keys; ++k) memory.push_back(random_floats(2 * width));
+        for (const auto& row : memory) rows.push_back(row.data());
+        std::vector<float> scratch(keys), out(width);
+        kernels.attend(query.data(), rows.data(), keys, heads, head_dim, scratch.data(), out.data());
+        for (int i = 0; i < width; ++i) {
+          const int first = i / head_dim * head_dim;
+          double total = 0, weighted = 0;
+          for (int k = 0; k < keys; ++k) {
+            double score = 0;
+            for (int j = first; j < first + head_dim; ++j) score += double(query[j]) * double(rows[k][j]);
+            const double weight = std::exp(score / std::sqrt(double(head_dim)));
+            total += weight;
+            weighted += weight * double(rows[k][width + i]);
+          }
+          CHECK_NEAR(out[i], weighted / total, 1e-4);
+        }
+      }
+  });
+}
+
+TEST(vocabulary) {
+  for_each_set([](const Kernels& kernels) {
+    for (const Precision precision : kPrecisions)
+      for (const int words : {5, 256, 700}) {
+        const int rows = 3, inputs = 24, capacity = 4;
+        const int chunks = padded(words, kChunk) / kChunk;
+        const Packed weights(kernels, precision, words, inputs, false);
+        const std::vector<float> x = random_floats(rows * inputs);
+        const Rows prepared(kernels, precision, x, rows, inputs);
+        std::vector<float> logits(size_t(rows) * padded(words, kBlock));
+        kernels.multiply(weights.matrix, prepared.operand, 0, rows, 0, padded(words, kBlock) / kBlock, false,
+                         logits.data(), padded(words, kBlock));
+        std::vector<float> chunk_max(rows * chunks), chunk_sum(rows * chunks), values(rows * capacity);
+        std::vector<float> scratch(8 * kChunk);
+        std::vector<int32_t> ids(rows * capacity);
+        std::vector<LogitRow> seen;
+        for (int row = 0; row < rows; ++row)
+          seen.push_back({&chunk_max[row * chunks], &chunk_sum[row * chunks], 0.0f, words - 1, {2, -1}, capacity, 0,
+                          &values[row * capacity], &ids[row * capacity]});
+        kernels.project(weights.matrix, prepared.operand, seen.data(), rows, 0, chunks, scratch.data());
+        for (int row = 0; row < rows; ++row) {
+          const float* own = &logits[size_t(row) * padded(words, kBlock)];
+          std::vector<int> order;
+          for (int word = 0; word < words; ++word)
+            if (word != 2) order.push_back(word);
+          std::sort(order.begin(), order.end(), [own](int a, int b) { return own[a] > own[b]; });
+          CHECK(seen[row].count == capacity);
+          for (int i = 0; i < capacity; ++i) CHECK(ids[row * capacity + i] == order[i]);
+          CHECK(seen[row].wanted_logit == own[words - 1]);
+          double exact = 0, found = 0;
+          for (int word = 0; word < words; ++word) exact += std::exp(double(own[word]));
+          for (int chunk = 0; chunk < chunks; ++chunk)
+            found += double(chunk_sum[row * chunks + chunk]) * std::exp(double(chunk_max[row * chunks + chunk]));
+          CHECK_NEAR(std::log(found), std::log(exact), 1e-4);
+        }
+      }
+  });
+}
