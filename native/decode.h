@@ -4,7 +4,7 @@
 #include <mutex>
 #include <vector>
 
-#include "model.h"
+#include "network.h"
 
 namespace hat {
 
@@ -19,8 +19,6 @@ struct Hypothesis {
   float score;                      // log-probability / length^length_penalty
   std::vector<float> token_scores;  // log-probability of each token
 };
-
-using Sentence = std::vector<int>;
 
 class Decoder {
  public:

@@ -1,0 +1,292 @@
+#include "network.h"
+
+#include <algorithm>
+#include <cmath>
+#include <limits>
+
+namespace hat {
+namespace {
+
+constexpr float kNever = -std::numeric_limits<float>::infinity();
+// Source tokens encoded together: enough rows for the products, little enough to stay in the cache.
+constexpr int kGroupTokens = 512;
+
+Range share(int count, int member, int members) {
+  return {static_cast<int>(static_cast<int64_t>(count) * member / members),
+          static_cast<int>(static_cast<int64_t>(count) * (member + 1) / members)};
+}
+
+}  // namespace
+
+Network::Network(std::shared_ptr<const Model> model, int threads)
+    : model_(std::move(model)),
+      c_(model_->config),
+      k_(model_->kernels),
+      team_(threads),
+      source_positions_(c_.encoder_super_dim, c_.encoder_dim),
+      target_positions_(c_.decoder_super_dim, c_.decoder_dim) {}
+
+size_t Network::bytes() const {
+  size_t bytes = cache_.bytes() + operand_.bytes() + x_.bytes() + y_.bytes();
+  for (const Buffer<float>& memory : memories_) bytes += memory.bytes();
+  return bytes;
+}
+
+// ---- memory ----
+
+void Network::begin(const std::vector<Sentence>& sources, int slots, int capacity) {
+  sources_ = &sources;
+  slots_ = slots;
+  capacity_ = capacity;
+  int longest = 0;
+  offsets_.assign(1, 0);
+  for (const Sentence& source : sources) {
+    longest = std::max(longest, static_cast<int>(source.size()));
+    offsets_.push_back(offsets_.back() + static_cast<int>(source.size()));
+  }
+  source_positions_.extend(longest + kPad + 1);
+  make_groups();
+  make_buffers(longest);
+  ancestors.resize(slots);
+  for (std::vector<int>& slot : ancestors) slot.clear();
+}
+
+// Consecutive sentences whose tokens are encoded together.
+void Network::make_groups() {
+  groups_.clear();
+  group_rows_ = 0;
+  for (int first = 0; first < static_cast<int>(sources_->size());) {
+    int last = first + 1;
+    while (last < static_cast<int>(sources_->size()) && offsets_[last + 1] - offsets_[first] <= kGroupTokens) ++last;
+    groups_.push_back({first, last});
+    group_rows_ = std::max(group_rows_, offsets_[last] - offsets_[first]);
+    first = last;
+  }
+}
+
+void Network::make_buffers(int longest) {
+  const size_t rows = std::max(slots_, group_rows_), members = team_.size();
+  int widest_x = std::max(c_.encoder_dim, c_.decoder_dim), widest_y = std::max(widest_x, 3 * c_.qkv_dim);
+  int most_attended = 1;
+  for (const EncoderShape& layer : c_.encoder) widest_y = std::max(widest_y, layer.ffn_dim);
+  for (const DecoderShape& layer : c_.decoder) {
+    widest_y = std::max(widest_y, layer.ffn_dim);
+    most_attended = std::max(most_attended, layer.attended);
+  }
+  x_stride_ = round_up(widest_x, kBlock);
+  y_stride_ = round_up(widest_y, kBlock);
+  memory_stride_ = round_up(2 * c_.qkv_dim, kBlock);
+  row_bytes_ = round_up(y_stride_ * (c_.precision == Precision::int8 ? 1 : 4), 64);
+  x_.grow(rows * x_stride_);
+  y_.grow(rows * y_stride_);
+  operand_.grow(rows * row_bytes_);
+  operand_scales_.grow(rows);
+  operand_sums_.grow(rows);
+  memories_.resize(c_.decoder.size());
+  for (size_t i = 0; i < c_.decoder.size(); ++i)
+    memories_[i].grow(memory_stride_ * offsets_.back() * c_.decoder[i].attended);
+  cache_.start(static_cast<int>(c_.decoder.size()), slots_, 2 * static_cast<size_t>(c_.qkv_dim));
+  chunks_ = (c_.target_vocab + kChunk - 1) / kChunk;
+  chunk_max_.grow(static_cast<size_t>(slots_) * chunks_);
+  chunk_sum_.grow(static_cast<size_t>(slots_) * chunks_);
+  candidate_values_.grow(members * slots_ * capacity_);
+  candidate_ids_.grow(members * slots_ * capacity_);
+  logit_rows_.resize(members * slots_);
+  members_.resize(members);
+  for (Member& own : members_) {
+    const size_t keys = std::max(longest * most_attended, 256);
+    own.context.grow(c_.qkv_dim);
+    own.scratch.grow(8 * kChunk);
+    own.attention.grow(keys);
+    own.rows.resize(keys);
+  }
+}
+
+void Network::make_room(int step) {
+  target_positions_.extend(step + kPad + 2);
+  cache_.extend(step);
+  for (Member& own : members_)
+    if (static_cast<int>(own.rows.size()) <= step) {
+      own.rows.resize(2 * step);
+      own.attention.grow(2 * step);
+    }
+}
+
+void Network::add_row(const Row& row, const Question& question) {
+  const size_t index = rows_.size(), chunks = index * chunks_;
+  rows_.push_back(row);
+  for (int member = 0; member < team_.size(); ++member) {
+    const size_t place = static_cast<size_t>(member) * slots_ + index;
+    logit_rows_[place] = {chunk_max_ + chunks,
+                          chunk_sum_ + chunks,
+                          kNever,
+                          question.wanted,
+                          {question.forbidden[0], question.forbidden[1]},
+                          question.capacity,
+                          0,
+                          candidate_values_ + place * capacity_,
+                          candidate_ids_ + place * capacity_};
+  }
+}
+
+float Network::log_sum(int row) const {
+  const float* peaks = chunk_max_ + static_cast<size_t>(row) * chunks_;
+  const float* sums = chunk_sum_ + static_cast<size_t>(row) * chunks_;
+  const float peak = *std::max_element(peaks, peaks + chunks_);
+  float total = 0;
+  for (int chunk = 0; chunk < chunks_; ++chunk) total += sums[chunk] * std::exp(peaks[chunk] - peak);
+  return peak + std::log(total);
+}
+
+float Network::wanted_logit(int row) const {
+  float logit = kNever;
+  for (int member = 0; member < team_.size(); ++member)
+    logit = std::max(logit, logit_rows_[static_cast<size_t>(member) * slots_ + row].wanted_logit);
+  return logit;
+}
+
+// ---- what all members do together; multiply and each_row end with a barrier ----
+
+void Network::multiply(const Matrix& weights, int rows, bool relu, int member) {
+  const Range blocks = share(blocks_of(weights), member, team_.size());
+  k_.multiply(weights, operand(), 0, rows, blocks.begin, blocks.end, relu, y_ + blocks.begin * kBlock, y_stride_);
+  team_.barrier();
+}
+
+template <class Work>
+void Network::each_row(int rows, int member, const Work& work) {
+  const Range own = share(rows, member, team_.size());
+  for (int row = own.begin; row < own.end; ++row) work(row);
+  team_.barrier();
+}
+
+void Network::feed_forward(const Matrix& fc1, const Matrix& fc2, const Norm& norm, int rows, int member) {
+  multiply(fc1, rows, true, member);
+  each_row(rows, member, [&](int row) { prepare(y(row), fc1.outputs, row); });
+  multiply(fc2, rows, false, member);
+  each_row(rows, member, [&](int row) { residual(row, norm, fc2.outputs); });
+}
+
+// ---- what one member does with one row; all leave the row prepared for the next product ----
+
+void Network::prepare(const float* values, int inputs, int row) const {
+  k_.prepare(c_.precision, values, inputs, row, operand());
+}
+
+void Network::enter(const Matrix& embedding, int id, const float* position, int dim, int row) const {
+  model_->embed(embedding, id, dim, static_cast<float>(std::sqrt(static_cast<double>(dim))), x(row));
+  for (int i = 0; i < dim; ++i) x(row)[i] += position[i];
+  prepare(x(row), dim, row);
+}
+
+void Network::attend(Member& own, const float* query, int keys, int heads, int row) const {
+  k_.attend(query, own.rows.data(), keys, heads, c_.qkv_dim / heads, own.attention.get(), own.context.get());
+  prepare(own.context.get(), c_.qkv_dim, row);
+}
+
+void Network::residual(int row, const Norm& norm, int dim) const {
+  k_.add_norm(x(row), y(row), norm.gain, norm.bias, dim);
+  prepare(x(row), dim, row);
+}
+
+// ---- encoder ----
+
+void Network::encode(int member) {
+  for (const Range& group : groups_) encode(group, member);
+}
+
+void Network::encode(const Range& group, int member) {
+  const int first = offsets_[group.begin], rows = offsets_[group.end] - first;
+  each_row(rows, member, [&](int row) {
+    const Place place = locate(group, first + row);
+    enter(model_->source_embedding, (*sources_)[place.sentence][place.token],
+          source_positions_.row(kPad + 1 + place.token), c_.encoder_dim, row);
+  });
+  const int layers = static_cast<int>(model_->encoder.size());
+  for (int index = 0; index < layers; ++index) {
+    const EncoderLayer& layer = model_->encoder[index];
+    multiply(layer.qkv, rows, false, member);
+    each_row(rows, member, [&](int row) {
+      const int sentence = locate(group, first + row).sentence, length = sentence_length(sentence);
+      Member& own = members_[member];
+      for (int i = 0; i < length; ++i) own.rows[i] = y(offsets_[sentence] - first + i) + c_.qkv_dim;
+      attend(own, y(row), length, layer.shape.heads, row);
+    });
+    multiply(layer.out, rows, false, member);
+    each_row(rows, member, [&](int row) { residual(row, layer.attention_norm, c_.encoder_dim); });
+    feed_forward(layer.fc1, layer.fc2, layer.ffn_norm, rows, member);
+    remember(group, layers - 1 - index, member);
+  }
+}
+
+// Keys and values of every decoder layer that attends to the encoder layer just finished, the
+// `from_last`-th from the last; they lie in time after those of the later layers.
+void Network::remember(const Range& group, int from_last, int member) {
+  for (size_t i = 0; i < model_->decoder.size(); ++i) {
+    const DecoderLayer& layer = model_->decoder[i];
+    if (from_last >= layer.shape.attended) continue;
+    const Range blocks = share(blocks_of(layer.cross_kv), member, team_.size());
+    for (int sentence = group.begin; sentence < group.end; ++sentence) {
+      const int length = sentence_length(sentence);
+      float* place = memory_row(static_cast<int>(i), sentence, from_last * length);
+      k_.multiply(layer.cross_kv, operand(), offsets_[sentence] - offsets_[group.begin], length, blocks.begin,
+                  blocks.end, false, place + blocks.begin * kBlock, memory_stride_);
+    }
+  }
+  team_.barrier();
+}
+
+float* Network::memory_row(int layer, int sentence, int key) const {
+  const size_t row = static_cast<size_t>(offsets_[sentence]) * c_.decoder[layer].attended + key;
+  return memories_[layer] + row * memory_stride_;
+}
+
+Network::Place Network::locate(const Range& group, int token) const {
+  const auto begin = offsets_.begin();
+  const auto next = std::upper_bound(begin + group.begin, begin + group.end + 1, token);
+  const int sentence = static_cast<int>(next - begin) - 1;
+  return {sentence, token - offsets_[sentence]};
+}
+
+// ---- decoder ----
+
+void Network::decode(int step, int member) {
+  const int rows = static_cast<int>(rows_.size());
+  each_row(rows, member, [&](int row) {
+    enter(model_->target_embedding, rows_[row].word, target_positions_.row(kPad + 1 + step), c_.decoder_dim, row);
+  });
+  for (size_t index = 0; index < model_->decoder.size(); ++index) decode_layer(static_cast<int>(index), step, member);
+  const Range chunks = share(chunks_, member, team_.size());
+  k_.project(model_->output, operand(), &logit_rows_[static_cast<size_t>(member) * slots_], rows, chunks.begin,
+             chunks.end, members_[member].scratch.get());
+  team_.barrier();
+}
+
+void Network::decode_layer(int index, int step, int member) {
+  const DecoderLayer& layer = model_->decoder[index];
+  const int rows = static_cast<int>(rows_.size());
+  Member& own = members_[member];
+  multiply(layer.qkv, rows, false, member);
+  each_row(rows, member, [&](int row) {
+    const int slot = rows_[row].slot;
+    float* here = cache_.at(index, step, slot);
+    std::copy_n(y(row) + c_.qkv_dim, 2 * c_.qkv_dim, here);
+    for (int i = 0; i < step; ++i) own.rows[i] = cache_.at(index, i, ancestors[slot][i]);
+    own.rows[step] = here;
+    attend(own, y(row), step + 1, layer.shape.self_heads, row);
+  });
+  multiply(layer.out, rows, false, member);
+  each_row(rows, member, [&](int row) { residual(row, layer.attention_norm, c_.decoder_dim); });
+  multiply(layer.cross_q, rows, false, member);
+  each_row(rows, member, [&](int row) {
+    const int sentence = rows_[row].sentence, keys = sentence_length(sentence) * layer.shape.attended;
+    const float* first = memory_row(index, sentence, 0);
+    for (int i = 0; i < keys; ++i) own.rows[i] = first + i * memory_stride_;
+    attend(own, y(row), keys, layer.shape.cross_heads, row);
+  });
+  multiply(layer.cross_out, rows, false, member);
+  each_row(rows, member, [&](int row) { residual(row, layer.cross_norm, c_.decoder_dim); });
+  feed_forward(layer.fc1, layer.fc2, layer.ffn_norm, rows, member);
+}
+
+}  // namespace hat
