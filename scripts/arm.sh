@@ -57,13 +57,6 @@ CONF
   touch "$ROOT/.complete"
 }
 
-# Runs a program of the arm64 Debian: emulated CPU_MODEL PROGRAM ARGUMENTS…
-emulated() {
-  local cpu=$1
-  shift
-  qemu-aarch64 -cpu "$cpu" -L "$ROOT" "$@"
-}
-
 build_wheel() {
   need aarch64-linux-gnu-g++=g++-aarch64-linux-gnu
   unpack_root
@@ -90,7 +83,7 @@ test_cpp() {
   .venv/bin/cmake --build "$build"
   for cpu in "${CPUS[@]}"; do
     echo "C++ tests on $cpu"
-    emulated "$cpu" "$build/native_tests"
+    qemu-aarch64 -cpu "$cpu" -L "$ROOT" "$build/native_tests"
   done
 }
 
@@ -103,12 +96,26 @@ install_site() {
     --implementation cp --python-version "$VERSION" "${platforms[@]}" dist/*"$TAG"*aarch64.whl pytest hypothesis
 }
 
+# A command for the arm64 Python that also the processes of that Python can start.
+python_on() {
+  local command="$WORK/python-$1"
+  cat > "$command" <<SH
+#!/bin/sh
+export PYTHONPATH="$SITE" PYTHONEXECUTABLE="$command"
+exec qemu-aarch64 -cpu $1 -L "$ROOT" "$ROOT/usr/bin/python$VERSION" "\$@"
+SH
+  chmod +x "$command"
+  echo "$command"
+}
+
 test_python() {
-  local python="$ROOT/usr/bin/python$VERSION"
+  echo 'import os, sys; sys.executable = os.environ["PYTHONEXECUTABLE"]' > "$SITE/sitecustomize.py"
   for cpu in "${CPUS[@]}"; do
     echo "Python tests on $cpu"
-    PYTHONPATH="$SITE" emulated "$cpu" "$python" -m hat.cli doctor
-    PYTHONPATH="$SITE" emulated "$cpu" "$python" -m pytest -p no:cacheprovider tests/runtime/test_native*.py
+    local python
+    python=$(python_on "$cpu")
+    "$python" -m hat.cli doctor
+    "$python" -m pytest -p no:cacheprovider tests/runtime/test_native*.py
   done
 }
 
