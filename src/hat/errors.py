@@ -11,3 +11,19 @@ class UserError(HatError):
     """A mistake of the user's: says what was wrong, where, and what would be right. Exit code 2."""
 
     exit_code = 2
+
+
+def shown(value: object) -> str:
+    """A value that was read from somewhere, for a message: its repr, cut where it is long."""
+    return _cut(repr(value), 100)
+
+
+def named(text: object) -> str:
+    """A name that was read from somewhere, for a message: as it is, or its repr where that is not
+    printable; cut where it is long."""
+    plain = str(text)
+    return _cut(plain if plain.isprintable() else repr(plain), 200)
+
+
+def _cut(text: str, most: int) -> str:
+    return text if len(text) <= most else f"{text[: most - 1]}…"

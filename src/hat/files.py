@@ -11,7 +11,7 @@ from typing import Any
 
 import yaml
 
-from hat.errors import UserError
+from hat.errors import UserError, named
 
 
 @contextmanager
@@ -79,16 +79,25 @@ def read_text(path: Path) -> str:
 
 
 def read_json(path: Path) -> Any:
-    """Read a JSON file. Raises UserError naming path and line."""
+    """Read a JSON file, in which no mapping may have a key twice. Raises UserError naming path and
+    line, or the path alone for what has no line."""
     try:
-        return json.loads(read_text(path))
-    except (json.JSONDecodeError, RecursionError) as error:
-        line = (
-            f"{error.lineno}: {error.msg}"
-            if isinstance(error, json.JSONDecodeError)
-            else "0: nested too deep"
-        )
-        raise UserError(f"{path}:{line}") from error
+        return json.loads(read_text(path), object_pairs_hook=_without_a_key_twice)
+    except json.JSONDecodeError as error:
+        raise UserError(f"{path}:{error.lineno}: {error.msg}") from error
+    except RecursionError as error:
+        raise UserError(f"{path}: nested too deep") from error
+    except ValueError as error:  # a number of thousands of digits
+        raise UserError(f"{path}: {error}") from error
+
+
+def _without_a_key_twice(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    mapping: dict[str, Any] = {}
+    for key, value in pairs:
+        if key in mapping:
+            raise ValueError(f"the key {named(key)} twice")
+        mapping[key] = value
+    return mapping
 
 
 class _StrictLoader(yaml.SafeLoader):
@@ -125,7 +134,8 @@ def check_keys(
         raise UserError(f"{where}: expected a mapping with the keys {', '.join(known)}")
     unknown = [str(key) for key in value if key not in known]
     if unknown:
-        raise UserError(f"{where}: unknown key {', '.join(unknown)}; the known keys are {', '.join(known)}")
+        told = named(", ".join(unknown))
+        raise UserError(f"{where}: unknown key {told}; the known keys are {', '.join(known)}")
     missing = [key for key in known if key not in value and key not in optional]
     if missing:
         raise UserError(f"{where}: missing key {', '.join(missing)}")

@@ -132,7 +132,13 @@ def test_a_run_folder_holds_several_models(run_folder: Path, echo: Echo, loaded:
 
 
 @pytest.mark.parametrize(
-    "damage", [lambda content: b"", lambda content: content[:50], lambda content: b"\xff" * 100]
+    "damage",
+    [
+        lambda content: b"",
+        lambda content: content[:50],
+        lambda content: b"\xff" * 100,
+        lambda content: content.replace(b"\n\x01d", b"\n\x01\xff", 1),  # the piece "d", in no encoding
+    ],
 )
 def test_corrupt_tokenizer(run_folder: Path, damage: Callable[[bytes], bytes], echo: Echo) -> None:
     path = run_folder / "export/fast/tokenizer/joint.model"
@@ -208,6 +214,18 @@ def test_shares_of_the_time_add_up(speaking: Translator, monkeypatch: pytest.Mon
     monkeypatch.setattr(translator.time, "perf_counter", lambda: float(next(ticks)))
     found = speaking.translate(LINES[:3], batch=2)
     assert sorted(translation.milliseconds for translation in found) == [500, 500, 1000]
+
+
+def test_a_line_without_any_hypothesis(artefact: Artefact) -> None:
+    class Lost(Echo):
+        """An engine whose second sentence has no finite score."""
+
+        def translate(self, sources: Any, options: DecodeOptions) -> Any:
+            return [super().translate(sources, options)[0], []]
+
+    lost = Translator(artefact.config, artefact.tokenizer_folder, Lost())
+    with pytest.raises(UserError, match="line 3: no translation has a finite score"):
+        lost.translate([LINES[0], "", "tree"])
 
 
 def test_refused_lines_are_named(artefact: Artefact, echo: Echo, monkeypatch: pytest.MonkeyPatch) -> None:

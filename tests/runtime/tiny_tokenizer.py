@@ -14,12 +14,12 @@ LINES = [
 ]
 
 
-def train_tokenizer(path: Path, lines: Sequence[str] = LINES, **ids: int) -> None:
+def train_tokenizer(path: Path, lines: Sequence[str] = LINES, vocab_size: int = VOCAB, **ids: int) -> None:
     given = {"bos_id": 0, "pad_id": 1, "eos_id": 2, "unk_id": 3} | ids
     sentencepiece.SentencePieceTrainer.train(
         sentence_iterator=iter([*lines] * 5),
         model_prefix=str(path.with_suffix("")),
-        vocab_size=VOCAB,
+        vocab_size=vocab_size,
         model_type="bpe",
         minloglevel=2,
         **given,

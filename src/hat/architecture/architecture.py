@@ -4,7 +4,7 @@ from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any, TypeVar
 
-from hat.errors import UserError
+from hat.errors import UserError, shown
 from hat.files import check_keys, digest, read_yaml
 
 
@@ -126,7 +126,7 @@ class Architecture:
 
 def _check_positive(value: object, where: str) -> None:
     if not isinstance(value, int) or isinstance(value, bool) or value < 1:
-        raise UserError(f"{where}: {value!r} is not a positive whole number")
+        raise UserError(f"{where}: {shown(value)} is not a positive whole number")
 
 
 def _layers(kind: type[Layer], values: object, where: str) -> tuple[Layer, ...]:

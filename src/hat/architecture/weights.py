@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from hat.architecture.architecture import Architecture
-from hat.errors import UserError
+from hat.errors import UserError, shown
 
 Embeddings = Literal["shared", "separate"]
 
@@ -37,7 +37,7 @@ class ModelConfig:
             if getattr(self, name) < own:
                 raise UserError(f"{name}: {getattr(self, name)} is less than the {side}'s embed_dim {own}")
         if self.embeddings not in ("shared", "separate"):
-            raise UserError(f"embeddings: {self.embeddings!r}; the choices are shared, separate")
+            raise UserError(f"embeddings: {shown(self.embeddings)}; the choices are shared, separate")
         if self.embeddings == "shared" and self.source_vocab != self.target_vocab:
             raise UserError("shared embeddings need one vocabulary for both sides")
 

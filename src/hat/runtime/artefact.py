@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hat.architecture import EMBEDDING_NAMES, Architecture, ModelConfig, weight_shapes
-from hat.errors import UserError
+from hat.errors import UserError, shown
 from hat.files import atomic_folder, check_keys, read_json, write_json
 from hat.runtime.engine import DecodeOptions
 from hat.runtime.precision import Weights, check_precision, pack, stored_tensors, unpack
@@ -23,6 +23,8 @@ from hat.runtime.tensor_file import TensorFile, write_tensors
 from hat.runtime.tokenizer import TokenizerConfig
 
 FORMAT = 1
+# What the engines take. Other widths need no bound of their own: the file holds weights of that shape.
+LARGEST_DIM, LARGEST_VOCAB = 1 << 20, 1 << 26
 CONFIG, WEIGHTS, TOKENIZER = "config.json", "model.safetensors", "tokenizer"
 MODEL_KEYS = (
     "source_vocab",
@@ -67,10 +69,11 @@ class ArtefactConfig:
         """Read strictly. Raises UserError naming `where` and the key."""
         keys = check_keys(value, CONFIG_KEYS, where)
         if keys["format"] != FORMAT:
-            raise UserError(f"{where}: format {keys['format']!r}; this version of hat reads format {FORMAT}")
+            found = shown(keys["format"])
+            raise UserError(f"{where}: format {found}; this version of hat reads format {FORMAT}")
         for name in ("source_language", "target_language"):
             if not isinstance(keys[name], str) or not keys[name]:
-                raise UserError(f"{where}: {name}: {keys[name]!r} is not a language's code")
+                raise UserError(f"{where}: {name}: {shown(keys[name])} is not a language's code")
         check_precision(keys["precision"], f"{where}: precision")
         if not isinstance(keys["provenance"], dict):
             raise UserError(f"{where}: provenance: expected a mapping")
@@ -199,10 +202,10 @@ def is_artefact(folder: Path) -> bool:
 
 
 def _model_config(keys: Mapping[str, Any], where: str) -> ModelConfig:
-    for name, least in (("source_vocab", 4), ("target_vocab", 4)):
-        _check_count(keys[name], least, f"{where}: {name}")
+    for name in ("source_vocab", "target_vocab"):
+        _check_count(keys[name], 4, LARGEST_VOCAB, f"{where}: {name}")
     for name in ("encoder_super_dim", "decoder_super_dim"):
-        _check_count(keys[name], 1, f"{where}: {name}")
+        _check_count(keys[name], 1, LARGEST_DIM, f"{where}: {name}")
     architecture = Architecture.from_dict(keys["architecture"], f"{where}: architecture")
     try:
         return ModelConfig(architecture, **{name: keys[name] for name in MODEL_KEYS})
@@ -218,9 +221,11 @@ def _decode_options(value: object, where: str) -> DecodeOptions:
         raise UserError(f"{where}: decode.{error}") from error
 
 
-def _check_count(value: object, least: int, where: str) -> None:
+def _check_count(value: object, least: int, most: int, where: str) -> None:
     if not isinstance(value, int) or isinstance(value, bool) or value < least:
-        raise UserError(f"{where}: {value!r} is not a whole number of at least {least}")
+        raise UserError(f"{where}: {shown(value)} is not a whole number of at least {least}")
+    if value > most:
+        raise UserError(f"{where}: {shown(value)} is more than {most}")
 
 
 def _random_weight(name: str, shape: tuple[int, ...], rng: np.random.Generator) -> NDArray[np.float32]:

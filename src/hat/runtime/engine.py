@@ -9,7 +9,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
-from hat.errors import UserError
+from hat.errors import UserError, shown
 
 if TYPE_CHECKING:
     from hat.runtime.artefact import Artefact, ArtefactConfig
@@ -28,6 +28,15 @@ INSTALL = {
     "torch": 'pip install "hardware-aware-transformers[train]"',
 }
 DEVICES = ("cpu", "cuda")
+# Of DecodeOptions, the least and the most: beyond them, memory, time and powers have no bound.
+LIMITS = {
+    "beam": (1, 1 << 12),
+    "length_penalty": (-10, 10),
+    "nbest": (1, 1 << 12),
+    "min_length": (1, 1 << 16),
+    "max_length_factor": (0, 1 << 16),
+    "max_length_offset": (-1 << 16, 1 << 16),
+}
 # A warning reaches standard error in one line, where the program has not said otherwise.
 log = logging.getLogger("hat")
 
@@ -50,9 +59,11 @@ class DecodeOptions:
     def __post_init__(self) -> None:
         for field in fields(self):
             _check_number(field.name, getattr(self, field.name), whole=field.type is int)
-        for name, least in (("beam", 1), ("nbest", 1), ("min_length", 1), ("max_length_factor", 0)):
+        for name, (least, most) in LIMITS.items():
             if getattr(self, name) < least:
-                raise UserError(f"{name}: {getattr(self, name)} is less than {least}")
+                raise UserError(f"{name}: {shown(getattr(self, name))} is less than {least}")
+            if getattr(self, name) > most:
+                raise UserError(f"{name}: {shown(getattr(self, name))} is more than {most}")
         if self.nbest > self.beam:
             raise UserError(f"nbest: {self.nbest} is more than the beam of {self.beam}")
         if self.max_length(1) < self.min_length:
@@ -198,6 +209,7 @@ def available_threads() -> int:
 
 def _check_number(name: str, value: object, whole: bool) -> None:
     kinds = (int,) if whole else (int, float)
-    if not isinstance(value, kinds) or isinstance(value, bool) or not math.isfinite(value):
+    finite = not isinstance(value, float) or math.isfinite(value)
+    if not isinstance(value, kinds) or isinstance(value, bool) or not finite:
         kind = "whole number" if whole else "finite number"
-        raise UserError(f"{name}: {value!r} is not a {kind}")
+        raise UserError(f"{name}: {shown(value)} is not a {kind}")

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hat.architecture import ModelConfig, weight_shapes
-from hat.errors import UserError
+from hat.errors import UserError, shown
 
 PRECISIONS = ("float32", "bfloat16", "int8")
 SCALE = ".scale"
@@ -28,7 +28,7 @@ Stored = dict[str, tuple[str, tuple[int, ...]]]
 def check_precision(precision: object, where: str) -> None:
     """Raises UserError where `precision` is none of PRECISIONS."""
     if precision not in PRECISIONS:
-        raise UserError(f"{where}: {precision!r}; the choices are {', '.join(PRECISIONS)}")
+        raise UserError(f"{where}: {shown(precision)}; the choices are {', '.join(PRECISIONS)}")
 
 
 def is_matrix(name: str, shape: tuple[int, ...]) -> bool:

@@ -15,7 +15,7 @@ from typing import Any, BinaryIO, NamedTuple
 import numpy as np
 from safetensors import SafetensorError, safe_open
 
-from hat.errors import HatError, UserError
+from hat.errors import HatError, UserError, named
 from hat.runtime.precision import DTYPES, Array, Stored, Weights, check_values
 
 
@@ -88,7 +88,7 @@ def _check_names(found: Collection[str], expected: Stored, where: str) -> None:
             raise UserError(f"{where}: tensor {name} is missing; expected shape {shape}")
     for name in found:
         if name not in expected:
-            raise UserError(f"{where}: unknown tensor {name}; the architecture has no such weight")
+            raise UserError(f"{where}: unknown tensor {named(name)}; the architecture has no such weight")
 
 
 def _check_tensor(
@@ -119,8 +119,8 @@ def _read_header(path: Path) -> tuple[dict[str, _Slot], tuple[int, ...]]:
             (size,) = struct.unpack("<Q", stream.read(8))
             header: dict[str, Any] = json.loads(stream.read(size))
             stamp = _stamp(stream)
-    except (SafetensorError, struct.error, ValueError) as error:
-        raise UserError(f"{path}: truncated or damaged ({error})") from error
+    except (SafetensorError, struct.error, ValueError, RecursionError) as error:
+        raise UserError(f"{path}: truncated or damaged ({named(error)})") from error
     except OSError as error:
         raise UserError(f"{path}: {error.strerror or error}") from error
     header.pop("__metadata__", None)

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import sentencepiece
 
-from hat.errors import UserError
+from hat.errors import UserError, shown
 from hat.files import check_keys
 
 BOS, PAD, EOS, UNK = 0, 1, 2, 3
@@ -24,9 +24,9 @@ class TokenizerConfig:
         """Read strictly. Raises UserError."""
         keys = check_keys(value, ("kind", "joint"), where)
         if keys["kind"] != "sentencepiece":
-            raise UserError(f"{where}.kind: {keys['kind']!r}; the choices are sentencepiece")
+            raise UserError(f"{where}.kind: {shown(keys['kind'])}; the choices are sentencepiece")
         if not isinstance(keys["joint"], bool):
-            raise UserError(f"{where}.joint: {keys['joint']!r} is not true or false")
+            raise UserError(f"{where}.joint: {shown(keys['joint'])} is not true or false")
         return cls(keys["kind"], keys["joint"])
 
     def file_names(self) -> tuple[str, ...]:
@@ -69,8 +69,11 @@ class Tokenizer:
         return [self._source.id_to_piece(token) for token in tokens]
 
     def decode(self, tokens: list[int]) -> str:
-        """The text of target ids; special ids leave no trace."""
-        return str(self._target.decode([token for token in tokens if token > EOS]))
+        """The text of target ids; special ids leave no trace. Raises UserError for a damaged model."""
+        try:
+            return str(self._target.decode([token for token in tokens if token > EOS]))
+        except UnicodeDecodeError as error:  # from its text for <unk> or its denormalizing rules
+            raise UserError("the tokenizer is damaged: what it decodes is not UTF-8 text") from error
 
     def target_pieces(self, tokens: list[int]) -> list[str]:
         """The pieces of target ids."""
@@ -96,7 +99,9 @@ def _load(path: Path) -> sentencepiece.SentencePieceProcessor:
     try:
         # An empty file parses as an empty model, which only fails when it is used.
         loaded = bool(content) and model.LoadFromSerializedProto(content)
-    except (RuntimeError, OSError):
+        if loaded:  # fails for pieces that are not UTF-8: nothing else looks before they are needed
+            model.id_to_piece(list(range(model.vocab_size())))
+    except (RuntimeError, OSError, UnicodeDecodeError):
         loaded = False
     if not loaded:
         raise UserError(f"{path}: not a SentencePiece model, or a damaged one")

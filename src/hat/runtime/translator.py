@@ -210,6 +210,10 @@ class Translator:
             owners += [index] * len(own)
         found: list[list[Decoded]] = [[] for _ in lines]
         for owner, decoded in zip(owners, self._decode(parts, options, batch), strict=True):
+            if not decoded.hypotheses:
+                raise UserError(
+                    f"line {first + owner}: no translation has a finite score: the model is damaged"
+                )
             found[owner].append(decoded)
         return [join(of_line, self._tokenizer) for of_line in found]
 
