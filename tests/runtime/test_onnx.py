@@ -1,61 +1,21 @@
 """The ONNX graphs and their engine: the same translations and scores as the torch engine's."""
 
-import random
 import re
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import onnx
 import pytest
 
-from hat.architecture import Architecture, Decoder, DecoderLayer, Encoder, EncoderLayer, ModelConfig
 from hat.errors import UserError
 from hat.model.engine import TorchEngine
-from hat.runtime import Artefact, DecodeOptions, EngineSettings, Hypothesis
+from hat.runtime import DecodeOptions, EngineSettings
 from hat.runtime.onnx_engine import OnnxEngine
 from hat.runtime.onnx_graph import decoder_model, encoder_model
+from tests.runtime.random_models import assert_equal, random_artefact, sources
 
 ONE = EngineSettings()
-
-
-def random_artefact(seed: int, precision: str = "float32") -> Artefact:
-    """Unequal widths, mixed heads and depths, odd SuperTransformer widths; 128 words are two blocks of
-    the graph's search for the best ones, 50 are none."""
-    rng = random.Random(seed)
-    qkv, heads = 24, (1, 2, 3, 4, 6)
-    encoder = tuple(EncoderLayer(rng.randint(5, 40), rng.choice(heads)) for _ in range(rng.randint(3, 4)))
-    decoder = tuple(
-        DecoderLayer(rng.randint(5, 40), rng.choice(heads), rng.choice(heads), rng.randint(1, 3))
-        for _ in range(rng.randint(1, 3))
-    )
-    widths = rng.sample((16, 18, 21, 32), 2)
-    architecture = Architecture(qkv, Encoder(widths[0], encoder), Decoder(widths[1], decoder))
-    embeddings = "shared" if seed % 2 else "separate"
-    vocabularies = (128, 128) if seed % 2 else (40, 50)
-    supers = (widths[0] + rng.randint(0, 5), widths[1] + rng.randint(0, 25))
-    config = ModelConfig(architecture, *vocabularies, embeddings, *supers)  # type: ignore[arg-type]
-    artefact = Artefact.random(config, seed)
-    values = np.random.default_rng(seed)
-    weights = {
-        name: (weight + 0.1 * values.standard_normal(weight.shape)).astype(np.float32)
-        for name, weight in artefact.weights.items()
-    }
-    return replace(artefact, weights=weights).at_precision(precision)
-
-
-def sources(artefact: Artefact, seed: int, lengths: tuple[int, ...] = (5, 11, 1, 7)) -> list[list[int]]:
-    rng = random.Random(seed)
-    return [[*(rng.randrange(3, artefact.config.model.source_vocab) for _ in range(n)), 2] for n in lengths]
-
-
-def assert_equal(found: list[list[Hypothesis]], expected: list[list[Hypothesis]]) -> None:
-    for some, others in zip(found, expected, strict=True):
-        assert [h.tokens for h in some] == [h.tokens for h in others]
-        for one, other in zip(some, others, strict=True):
-            assert one.score == pytest.approx(other.score, abs=1e-4)
-            assert one.token_scores == pytest.approx(other.token_scores, abs=1e-4)
 
 
 @pytest.mark.parametrize("seed", range(14))
