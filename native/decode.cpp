@@ -2,7 +2,9 @@
 
 #include <algorithm>
 #include <cmath>
+#include <exception>
 #include <limits>
+#include <numeric>
 #include <stdexcept>
 
 namespace hat {
@@ -12,6 +14,10 @@ constexpr float kNever = -std::numeric_limits<float>::infinity();
 // Longest sentence, widest beam and most hypotheses at once that are taken seriously: they bound memory.
 constexpr int kLongest = 1 << 16, kWidest = 1 << 12;
 constexpr size_t kMostSlots = 1 << 20;
+
+// From so many rows a thread on, products are bound by computing, not by reading weights: threads then do
+// better with sentences of their own than with a share of every product and a barrier after it.
+constexpr size_t kRowsToSpread = 32;
 
 // A sentence that is being decoded.
 struct Live {
@@ -218,41 +224,81 @@ void check_ids(const std::vector<Sentence>& sentences, int vocabulary, const cha
   }
 }
 
+std::vector<Sentence> pick(const std::vector<Sentence>& sentences, const std::vector<size_t>& chosen) {
+  std::vector<Sentence> picked;
+  for (const size_t i : chosen) picked.push_back(sentences[i]);
+  return picked;
+}
+
 }  // namespace
 
 Decoder::Decoder(std::shared_ptr<const Model> model, int threads)
-    : state_(std::make_unique<State>(std::move(model), threads)) {}
+    : model_(std::move(model)), team_(std::make_unique<State>(model_, threads)), singles_(threads) {}
 
 Decoder::~Decoder() = default;
+
+template <class Result, class Work>
+std::vector<Result> Decoder::spread(size_t sentences, size_t rows, const Work& work) {
+  const size_t threads = singles_.size();
+  std::vector<size_t> all(sentences);
+  std::iota(all.begin(), all.end(), size_t{0});
+  if (threads == 1 || rows < kRowsToSpread * threads) return work(*team_, all);
+  std::vector<Result> results(sentences);
+  std::vector<std::exception_ptr> failures(threads);
+  for (std::unique_ptr<State>& single : singles_)
+    if (!single) single = std::make_unique<State>(model_, 1);
+  team_->network.team().run([&](int member) {
+    try {
+      std::vector<size_t> own;  // every so-manieth: sorted by length, they come out alike
+      for (size_t i = member; i < sentences; i += threads) own.push_back(i);
+      std::vector<Result> found = work(*singles_[member], own);
+      for (size_t i = 0; i < own.size(); ++i) results[own[i]] = std::move(found[i]);
+    } catch (...) {
+      failures[member] = std::current_exception();
+    }
+  });
+  for (const std::exception_ptr& failure : failures)
+    if (failure) std::rethrow_exception(failure);
+  return results;
+}
 
 std::vector<std::vector<Hypothesis>> Decoder::translate(const std::vector<Sentence>& sources, const Options& options) {
   if (options.beam < 1 || options.beam > kWidest || options.nbest < 1 || options.nbest > options.beam)
     throw std::invalid_argument("beam and nbest must be at least 1, nbest at most the beam, the beam at most " +
                                 std::to_string(kWidest));
-  if (sources.size() * static_cast<size_t>(options.beam) > kMostSlots)
+  const size_t rows = sources.size() * static_cast<size_t>(options.beam);
+  if (rows > kMostSlots)
     throw std::invalid_argument(std::to_string(sources.size()) + " sentences with a beam of " +
                                 std::to_string(options.beam) + " are too many at once; use a smaller batch");
   if (options.max_length_offset < 1 || !(options.max_length_factor >= 0))
     throw std::invalid_argument("the longest translation must have at least one token");
   const std::lock_guard lock(mutex_);
-  check_ids(sources, state_->network.config().source_vocab, "source");
+  check_ids(sources, model_->config.source_vocab, "source");
   if (sources.empty()) return {};
-  return state_->translate(sources, options);
+  return spread<std::vector<Hypothesis>>(sources.size(), rows, [&](State& state, const std::vector<size_t>& chosen) {
+    return state.translate(pick(sources, chosen), options);
+  });
 }
 
 std::vector<std::vector<float>> Decoder::score(const std::vector<Sentence>& sources,
                                                const std::vector<Sentence>& targets) {
   if (sources.size() != targets.size()) throw std::invalid_argument("as many targets as sources are needed");
   const std::lock_guard lock(mutex_);
-  check_ids(sources, state_->network.config().source_vocab, "source");
-  check_ids(targets, state_->network.config().target_vocab, "target");
+  check_ids(sources, model_->config.source_vocab, "source");
+  check_ids(targets, model_->config.target_vocab, "target");
   if (sources.empty()) return {};
-  return state_->score(sources, targets);
+  return spread<std::vector<float>>(sources.size(), sources.size(),
+                                    [&](State& state, const std::vector<size_t>& chosen) {
+                                      return state.score(pick(sources, chosen), pick(targets, chosen));
+                                    });
 }
 
 size_t Decoder::workspace_bytes() const {
   const std::lock_guard lock(mutex_);
-  return state_->network.bytes();
+  size_t bytes = team_->network.bytes();
+  for (const std::unique_ptr<State>& single : singles_)
+    if (single) bytes += single->network.bytes();
+  return bytes;
 }
 
 }  // namespace hat

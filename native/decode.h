@@ -37,7 +37,13 @@ class Decoder {
 
  private:
   class State;
-  std::unique_ptr<State> state_;
+  // Gives work(state, indices of sentences) to all threads together, or a part of the sentences to each.
+  template <class Result, class Work>
+  std::vector<Result> spread(size_t sentences, size_t rows, const Work& work);
+
+  const std::shared_ptr<const Model> model_;
+  const std::unique_ptr<State> team_;            // all threads on one batch
+  std::vector<std::unique_ptr<State>> singles_;  // per thread, made when a large batch first needs them
   mutable std::mutex mutex_;
 };
 

@@ -34,7 +34,7 @@ class Network {
  public:
   Network(std::shared_ptr<const Model> model, int threads);
 
-  const Config& config() const { return c_; }
+  Team& team() { return team_; }
   size_t bytes() const;
 
   // Gets ready to encode `sources`, which must outlive the run, and to decode hypotheses in slots
