@@ -119,7 +119,7 @@ def test_markdown_and_terminal_tell_the_same(
     report: dict[str, Any], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     markdown = to_markdown(report)
-    assert "| hat-60pct* | 10.0 ± 0.5 |" in markdown
+    assert "| hat-60pct* | 10.0 ± 0.50 |" in markdown
     (tmp_path / "report.json").write_text(json.dumps(report))
     print_report(tmp_path)
     printed = capsys.readouterr().out

@@ -123,7 +123,7 @@ def _model_row(model: Mapping[str, Any], slowest: Mapping[str, Any], default: st
     inherited = " (inherited weights)" if model["kind"] == "inherited" else ""
     return (
         model["name"] + ("*" if model["name"] == default else "") + inherited,
-        f"{model['latency_ms']:.1f} ± {model['latency_iqr_ms']:.1f}",
+        f"{_ms(model['latency_ms'])} ± {_ms(model['latency_iqr_ms'])}",
         "–" if memory is None else f"{memory / 1e6:.0f}",
         f"{model['parameters_with_embeddings'] / 1e6:.2f}M",
         f"{model['parameters'] / 1e6:.2f}M",
@@ -144,7 +144,7 @@ def _constraint(model: Mapping[str, Any]) -> str:
 
 def _limit(constraint: Mapping[str, Any]) -> str:
     text, milliseconds = constraint["text"], constraint["milliseconds"]
-    return f"{text} = {milliseconds:.1f} ms" if text.endswith("%") else str(text)
+    return f"{text} = {_ms(milliseconds)} ms" if text.endswith("%") else str(text)
 
 
 def _found_note(model: Mapping[str, Any]) -> str:
@@ -152,8 +152,8 @@ def _found_note(model: Mapping[str, Any]) -> str:
     rival = model["random_search_loss"]
     rival_told = "none within the constraint" if rival is None else f"{rival:.3f}"
     return (
-        f"{model['name']}: {told}: predicted {model['predicted_ms']:.1f} ms, measured "
-        f"{model['measured_ms']:.1f}, verified {model['verified_ms']:.1f}; loss with inherited "
+        f"{model['name']}: {told}: predicted {_ms(model['predicted_ms'])} ms, measured "
+        f"{_ms(model['measured_ms'])}, verified {_ms(model['verified_ms'])}; loss with inherited "
         f"weights {model['inherited_loss']:.3f}, of random search with the same "
         f"{model['evaluations']} evaluations {rival_told}"
     )
@@ -185,3 +185,8 @@ def clock(seconds: float) -> str:
     minutes, left = divmod(round(seconds), 60)
     hours, minutes = divmod(minutes, 60)
     return f"{hours}:{minutes:02}:{left:02}"
+
+
+def _ms(milliseconds: float) -> str:
+    """With as many decimals as tell latencies of that size apart."""
+    return f"{milliseconds:.{1 if milliseconds >= 10 else 2}f}"
