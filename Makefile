@@ -39,12 +39,18 @@ test: check ## What CI runs: make check and the tests
 test-slow: install ## Minutes of compute: kills at random moments, whole runs
 	$(BIN)/pytest -m slow --durations 0
 
-test-sanitize: install ## The C++ tests under AddressSanitizer and UndefinedBehaviorSanitizer
+test-sanitize: install ## C++ tests and damaged artefacts under AddressSanitizer and UndefinedBehaviorSanitizer
 	$(BIN)/cmake -S native -B $(SANITIZED) -G Ninja -DCMAKE_MAKE_PROGRAM=$(CURDIR)/$(BIN)/ninja \
-		-DHAT_TESTS=ON -DCMAKE_BUILD_TYPE=RelWithDebInfo \
+		-DHAT_TESTS=ON -DSKBUILD=ON -DCMAKE_BUILD_TYPE=RelWithDebInfo \
+		-DPython_EXECUTABLE=$(CURDIR)/$(BIN)/python -Dnanobind_DIR=$$($(BIN)/python -m nanobind --cmake_dir) \
 		-DCMAKE_CXX_FLAGS='-fsanitize=address,undefined -fno-sanitize-recover=all -fno-omit-frame-pointer'
 	$(BIN)/cmake --build $(SANITIZED)
 	UBSAN_OPTIONS=print_stacktrace=1 $(SANITIZED)/native_tests
+	# Python and its other modules are not instrumented: the libraries go first, and leaks are not looked for.
+	LD_PRELOAD=$$(for one in asan ubsan stdc++; do echo -n $$($(CXX) -print-file-name=lib$$one.so):; done) \
+		UBSAN_OPTIONS=print_stacktrace=1 ASAN_OPTIONS=detect_leaks=0:allocator_may_return_null=1 \
+		$(BIN)/python -m tests.runtime.fuzz 0 1000 $(SANITIZED)/_native.*.so > $(SANITIZED)/fuzz.txt || \
+		{ tail -n 1 $(SANITIZED)/fuzz.txt; grep failed $(SANITIZED)/fuzz.txt; exit 1; }
 
 check: install ## The quick part: ruff, format, mypy --strict
 	$(BIN)/ruff check

@@ -18,6 +18,7 @@ typedef float Floats __attribute__((vector_size(4 * kWidth)));
 typedef int32_t Ints __attribute__((vector_size(4 * kWidth)));
 typedef float FloatsAt __attribute__((vector_size(4 * kWidth), aligned(4), may_alias));
 typedef int32_t IntsAt __attribute__((vector_size(4 * kWidth), aligned(4), may_alias));
+typedef int8_t Bytes __attribute__((vector_size(kWidth)));
 typedef int8_t BytesAt __attribute__((vector_size(kWidth), aligned(1), may_alias));
 
 static inline Floats load(const float* p) { return *reinterpret_cast<const FloatsAt*>(p); }
@@ -25,6 +26,7 @@ static inline void store(float* p, Floats x) { *reinterpret_cast<FloatsAt*>(p) =
 static inline Ints load_ints(const void* p) { return *reinterpret_cast<const IntsAt*>(p); }
 static inline Floats all(float x) { return Floats{} + x; }
 static inline Ints all_ints(int32_t x) { return Ints{} + x; }
+// b where a is NaN: a running maximum that is b passes over what a damaged model makes of a row.
 static inline Floats larger(Floats a, Floats b) { return a > b ? a : b; }
 static inline Floats to_floats(Ints x) { return __builtin_convertvector(x, Floats); }
 static inline float larger(float a, float b) { return a > b ? a : b; }
@@ -76,19 +78,19 @@ static void prepare_int8(const float* x, int inputs, int row, const Operand& ope
   Floats highest = all(0.0f);
   for (int i = 0; i < whole; i += kWidth) {
     const Floats v = load(x + i);
-    highest = larger(highest, larger(v, -v));
+    highest = larger(larger(v, -v), highest);
   }
   float peak = largest(highest);
-  for (int i = whole; i < inputs; ++i) peak = larger(peak, __builtin_fabsf(x[i]));
+  for (int i = whole; i < inputs; ++i) peak = larger(__builtin_fabsf(x[i]), peak);
   const float inverse = peak > 0 ? 127.0f / peak : 0.0f;
   Ints total = all_ints(0);
   for (int i = 0; i < whole; i += kWidth) {
     const Floats shifted = load(x + i) * inverse + 12582912.0f;
     Ints bits;
     std::memcpy(&bits, &shifted, sizeof bits);
-    const Ints rounded = bits - 0x4b400000;
-    total += rounded;
-    *reinterpret_cast<BytesAt*>(out + i) = __builtin_convertvector(rounded, BytesAt);
+    const Bytes rounded = __builtin_convertvector(bits - 0x4b400000, Bytes);
+    total += __builtin_convertvector(rounded, Ints);
+    *reinterpret_cast<BytesAt*>(out + i) = rounded;
   }
   int32_t sum_of_row = 0;
   for (int i = 0; i < kWidth; ++i) sum_of_row += total[i];
@@ -340,7 +342,7 @@ static void attend(const float* query, const float* const* rows, int keys, int h
     float highest = -3.4e38f;
     for (int k = 0; k < keys; ++k) {
       scratch[k] = scale * dot(query + first, rows[k] + first, head_dim);
-      highest = larger(highest, scratch[k]);
+      highest = larger(scratch[k], highest);
     }
     const float factor = 1.0f / exponentials(scratch, keys, highest);
     int done = weighted<4>(scratch, rows, keys, values + first, 0, head_dim, factor, out + first);
@@ -371,9 +373,9 @@ static void look(LogitRow& row, float* logits, int size, int chunk) {
   if (row.wanted >= first && row.wanted < first + size) row.wanted_logit = logits[row.wanted - first];
   const int whole = size / kWidth * kWidth;
   Floats highest = all(-3.4e38f);
-  for (int i = 0; i < whole; i += kWidth) highest = larger(highest, load(logits + i));
+  for (int i = 0; i < whole; i += kWidth) highest = larger(load(logits + i), highest);
   float peak = largest(highest);
-  for (int i = whole; i < size; ++i) peak = larger(peak, logits[i]);
+  for (int i = whole; i < size; ++i) peak = larger(logits[i], peak);
   if (row.capacity && (row.count < row.capacity || peak > row.values[row.count - 1]))
     for (int i = 0; i < size; ++i)
       if ((row.count < row.capacity || logits[i] > row.values[row.count - 1]) && first + i != row.forbidden[0] &&

@@ -1,10 +1,12 @@
-"""Loads damaged artefacts and translates with them: python -m tests.runtime.fuzz SEED [COUNT].
+"""Loads damaged artefacts and translates with them: python -m tests.runtime.fuzz SEED [COUNT [MODULE]].
 
 One line for each on standard output: its seed, and "refused: …", "translated" or "failed: …". A line
-that stops after the seed tells of a crash or a hang; standard error then says where.
+that stops after the seed tells of a crash or a hang; standard error then says where. MODULE: a compiled
+hat.runtime._native to take instead of the installed one (`make test-sanitize`). Exit code 1 where any failed.
 """
 
 import faulthandler
+import importlib.util
 import resource
 import shutil
 import sys
@@ -50,8 +52,9 @@ def write(files: Files, folder: Path) -> None:
         (folder / name).write_bytes(content)
 
 
-def main(first: int, count: int) -> None:
-    """Try the mutants of `count` seeds."""
+def main(first: int, count: int = 1) -> bool:
+    """Try the mutants of `count` seeds. Whether all were refused or translated."""
+    fine = True
     with tempfile.TemporaryDirectory() as temporary:
         good = bases(Path(temporary))
         folder = Path(temporary, "mutant")
@@ -65,7 +68,9 @@ def main(first: int, count: int) -> None:
             print(seed, end=" ", flush=True)
             faulthandler.dump_traceback_later(HANG, exit=True)
             write(mutant(seed, good), folder)
-            print(outcome(folder), flush=True)
+            print(found := outcome(folder), flush=True)
+            fine = fine and not found.startswith("failed")
+    return fine
 
 
 def _limit_memory() -> None:
@@ -74,5 +79,17 @@ def _limit_memory() -> None:
     resource.setrlimit(resource.RLIMIT_AS, (limit, limit))
 
 
+def take_module(path: str) -> None:
+    """Make the compiled module at `path` the native engine of this process."""
+    spec = importlib.util.spec_from_file_location("hat.runtime._native", path)
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    sys.modules["hat.runtime._native"] = module
+
+
 if __name__ == "__main__":
-    main(int(sys.argv[1]), int(sys.argv[2]) if len(sys.argv) > 2 else 1)
+    if sys.argv[3:]:
+        take_module(sys.argv[3])
+    sys.exit(0 if main(*map(int, sys.argv[1:3])) else 1)
