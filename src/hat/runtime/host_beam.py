@@ -17,7 +17,8 @@ Array = NDArray[Any]
 
 
 class Decoder(Protocol):
-    """The network under way with a batch of sentences, R = B × K hypotheses."""
+    """The network under way with a batch of sentences: R rows, at first one a sentence, then its K
+    hypotheses."""
 
     def step(
         self, tokens: Integers, parents: Integers, wanted: Integers, candidates: int
@@ -40,7 +41,7 @@ class _Step:
 
 @dataclass
 class _Beams:
-    """The live hypotheses of the sentences still being decoded (B of them, K each)."""
+    """The live hypotheses of the sentences still being decoded: B of them, K each, one at the start."""
 
     sentences: list[int]  # which input each row of B is
     scores: Floats  # (B, K)
@@ -76,10 +77,9 @@ def beam_search(
     """
     count, beam = len(source_lengths), options.beam
     limits = [options.max_length(length) for length in source_lengths]
-    scores = np.full((count, beam), -np.inf, np.float32)
-    scores[:, 0] = 0  # all beams start alike, so only one of them may branch
-    beams = _Beams(list(range(count)), scores, [])
-    last, parents = np.full(count * beam, EOS), np.arange(count * beam)
+    # All hypotheses of a sentence start alike: the first step has one of each.
+    beams = _Beams(list(range(count)), np.zeros((count, 1), np.float32), [])
+    last, parents = np.full(count, EOS), np.arange(count)
     finished: list[list[Hypothesis]] = [[] for _ in range(count)]
     # PAD and, before the shortest length, </s> are never taken: two more than are needed.
     candidates = min(2 * beam + 2, vocabulary)
@@ -88,7 +88,7 @@ def beam_search(
         length += 1
         found = decoder.step(last, parents, np.full(len(last), EOS), candidates)
         at_limit = [row for row, sentence in enumerate(beams.sentences) if length >= limits[sentence]]
-        ranked = _rank(beams, *found, at_limit, length < options.min_length)
+        ranked = _rank(beams, beam, *found, at_limit, length < options.min_length)
         _finish(beams, finished, length, options, ranked)
         running = [
             row
@@ -97,7 +97,7 @@ def beam_search(
         ]
         if len(running) < len(beams.sentences):
             decoder.select(np.array(running, np.int64))
-        _advance(beams, ranked, running)
+        _advance(beams, beam, ranked, running)
         last, parents = beams.steps[-1].words, beams.steps[-1].parents
     for hypotheses in finished:
         hypotheses.sort(key=lambda hypothesis: -hypothesis.score)
@@ -105,21 +105,27 @@ def beam_search(
 
 
 def _rank(
-    beams: _Beams, log_probs: Floats, words: Integers, ends: Floats, at_limit: list[int], too_short: bool
+    beams: _Beams,
+    beam: int,
+    log_probs: Floats,
+    words: Integers,
+    ends: Floats,
+    at_limit: list[int],
+    too_short: bool,
 ) -> _Ranked:
-    """The 2K best continuations from the best words (B·K, C) of each hypothesis.
+    """The 2K best continuations from the best words (R, C) of each hypothesis.
 
-    `ends` (B·K): what </s> would score, the one continuation of sentences `at_limit`.
+    `ends` (R): what </s> would score, the one continuation of sentences `at_limit`.
     """
-    count, beam = beams.scores.shape
+    count, width = beams.scores.shape
     forbidden = (words == PAD) | (words == EOS) if too_short else words == PAD
-    scores = np.where(forbidden, np.float32(-np.inf), log_probs).reshape(count, beam, -1)
+    scores = np.where(forbidden, np.float32(-np.inf), log_probs).reshape(count, width, -1)
     if at_limit:
         words = words.reshape(scores.shape).copy()
         words[at_limit, :, 0] = EOS
         scores[at_limit] = -np.inf
         if not too_short:
-            scores[at_limit, :, 0] = ends.reshape(count, beam)[at_limit]
+            scores[at_limit, :, 0] = ends.reshape(count, width)[at_limit]
     totals = (beams.scores[:, :, None] + scores).reshape(count, -1)
     order = (-totals).argsort(axis=1, kind="stable")[:, : 2 * beam]
     flat = order + totals.shape[1] * np.arange(count)[:, None]
@@ -141,9 +147,9 @@ def _finish(
             hypotheses.append(Hypothesis((*words, EOS), score, (*scores, last)))
 
 
-def _advance(beams: _Beams, ranked: _Ranked, running: list[int]) -> None:
+def _advance(beams: _Beams, beam: int, ranked: _Ranked, running: list[int]) -> None:
     """Go on with the K best continuations that are not </s> of the sentences `running`."""
-    keep = (ranked.words == EOS).argsort(axis=1, kind="stable")[running, : beams.scores.shape[1]]
+    keep = (ranked.words == EOS).argsort(axis=1, kind="stable")[running, :beam]
     kept = np.array(running, np.int64)[:, None], keep
     beams.scores = ranked.totals[kept]
     beams.sentences = [beams.sentences[row] for row in running]

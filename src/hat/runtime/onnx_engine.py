@@ -48,7 +48,7 @@ class OnnxEngine:
         if not sources:
             return []
         with self._lock:
-            decoder = _Decode(self, sources, options.beam)
+            decoder = _Decode(self, sources)
             return beam_search(decoder, [len(s) for s in sources], self._config.target_vocab, options)
 
     def score(
@@ -61,7 +61,7 @@ class OnnxEngine:
         last = np.full(len(sources), EOS)
         found = []
         with self._lock:
-            decoder = _Decode(self, sources, 1)
+            decoder = _Decode(self, sources)
             for column in np.ascontiguousarray(wanted.T):
                 found.append(decoder.step(last, rows, column, 1)[2])
                 last = column
@@ -101,14 +101,14 @@ class _Decode:
     binding them, was measured 1.2 to 1.5 times as slow: their Python wrappers cost more.
     """
 
-    def __init__(self, engine: OnnxEngine, sources: Sequence[Sequence[int]], beam: int) -> None:
+    def __init__(self, engine: OnnxEngine, sources: Sequence[Sequence[int]]) -> None:
         self._run, config = engine._decoder.run, engine._config
         names = [port.name for port in encoder_ports(config)[1]]
         found = engine._encoder.run(names, {"source": _padded(sources)})
         self._memory: dict[str, Array] = dict(zip(names, found, strict=True))
         self._outputs = [port.name for port in decoder_ports(config)[1]]
         self._caches = {
-            f"self_{part}.{layer}": np.zeros(cache_shape(config, layer, len(sources) * beam), np.float32)
+            f"self_{part}.{layer}": np.zeros(cache_shape(config, layer, len(sources)), np.float32)
             for layer in range(len(config.architecture.decoder.layers))
             for part in ("keys", "values")
         }
