@@ -4,7 +4,7 @@ import hashlib
 import json
 import os
 import shutil
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -33,11 +33,14 @@ def atomic_path(path: Path) -> Iterator[Path]:
 
 
 @contextmanager
-def atomic_folder(folder: Path) -> Iterator[Path]:
+def atomic_folder(folder: Path, is_own: Callable[[Path], bool], kind: str) -> Iterator[Path]:
     """Yield an empty folder beside `folder`; on success flush its files and put it in `folder`'s place.
 
-    What was there before is gone then, so the caller checks that it may go.
+    What was there before is gone then. Raises UserError where that is neither an empty folder nor
+    what `is_own` knows as `kind`, for example "an artefact".
     """
+    if folder.exists() and not is_own(folder) and not (folder.is_dir() and not any(folder.iterdir())):
+        raise UserError(f"{folder}: exists and is not {kind}; choose another place")
     folder = folder.absolute()
     temporary, old = (folder.with_name(f".{folder.name}.{kind}") for kind in ("partial", "old"))
     shutil.rmtree(temporary, ignore_errors=True)

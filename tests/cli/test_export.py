@@ -30,11 +30,11 @@ def onnx_exporter(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
     """Stands in for the real exporter, whose tests are its own."""
     module = ModuleType("hat.export.onnx")
 
-    def export_onnx(artefact: Artefact, folder: Path) -> None:
+    def write_onnx(artefact: Artefact, folder: Path) -> None:
         for name in ("encoder.onnx", "decoder.onnx", "config.json"):
             (folder / name).write_text(artefact.config.precision)
 
-    module.export_onnx = export_onnx  # type: ignore[attr-defined]
+    module.write_onnx = write_onnx  # type: ignore[attr-defined]
     monkeypatch.setitem(sys.modules, "hat.export.onnx", module)
     return module
 
@@ -96,7 +96,7 @@ def test_a_failed_export_leaves_what_was_there(
         raise HatError("no luck")
 
     hat("export", model, "--out", tmp_path / "out")
-    onnx_exporter.export_onnx = fail  # type: ignore[attr-defined]
+    onnx_exporter.write_onnx = fail  # type: ignore[attr-defined]
     result = hat("export", model, "--format", "onnx", "--out", tmp_path / "out")
     assert (result.code, result.err) == (1, "hat: error: no luck\n")
     assert Artefact.load(tmp_path / "out").config.precision == "float32"
@@ -109,7 +109,7 @@ def test_the_missing_extra(
     def fail(artefact: Artefact, folder: Path) -> None:
         raise ModuleNotFoundError("No module named 'onnx'", name="onnx")
 
-    onnx_exporter.export_onnx = fail  # type: ignore[attr-defined]
+    onnx_exporter.write_onnx = fail  # type: ignore[attr-defined]
     result = hat("export", model, "--format", "onnx", "--out", tmp_path / "out")
     assert result.code == 2
     assert "needs onnx, which is not installed: pip install 'hardware-aware-transformers[onnx]'" in result.err

@@ -36,24 +36,21 @@ def deploy(artefact: Artefact, folder: Path, form: str = "artefact") -> Deployed
     """
     if form not in FORMATS:
         raise UserError(f"format: {form!r}; the choices are {', '.join(FORMATS)}")
-    _check_replaceable(folder)
-    with atomic_folder(folder) as temporary:
+    with atomic_folder(folder, _is_model, "a model") as temporary:
         if form == "onnx":
-            from hat.export.onnx import export_onnx  # noqa: PLC0415 (needs the [onnx] extra)
+            from hat.export.onnx import write_onnx  # noqa: PLC0415 (needs the [onnx] extra)
 
-            export_onnx(artefact, temporary)
+            write_onnx(artefact, temporary)
         else:
-            artefact.save(temporary)
+            artefact.write(temporary)
     files = _sizes(folder)
     weights = 4 * sum(prod(shape) for shape in weight_shapes(artefact.config.model).values())
     others = sum(size for name, size in files.items() if not name.endswith(WEIGHT_FILES))
     return Deployed(files, weights + others)
 
 
-def _check_replaceable(folder: Path) -> None:
-    empty = folder.is_dir() and not any(folder.iterdir())
-    if folder.exists() and not (empty or is_artefact(folder) or is_onnx_export(folder)):
-        raise UserError(f"{folder}: exists and is not a model; choose another place")
+def _is_model(folder: Path) -> bool:
+    return is_artefact(folder) or is_onnx_export(folder)
 
 
 def _sizes(folder: Path) -> dict[str, int]:

@@ -3,7 +3,6 @@ and tokenizer/. Inputs and outputs of the graphs: `hat.runtime.onnx_interface` a
 
 from pathlib import Path
 
-from hat.errors import UserError
 from hat.files import atomic_folder, write_json
 from hat.runtime import Artefact
 from hat.runtime.artefact import CONFIG
@@ -11,21 +10,24 @@ from hat.runtime.locate import ONNX_FILES, is_onnx_export
 from hat.runtime.onnx_graph import decoder_model, encoder_model
 from hat.runtime.onnx_interface import ONNX_FORMAT
 
-__all__ = ["export_onnx"]
+__all__ = ["export_onnx", "write_onnx"]
 
 
 def export_onnx(artefact: Artefact, folder: Path) -> None:
     """Write the model as ONNX, whole or not at all; an export already there is replaced.
 
-    int8 artefacts stay int8; bfloat16 ones are written as float32. Raises UserError where `folder`
-    holds something else or the tokenizer is not there.
+    Raises UserError where `folder` holds something else or the tokenizer is not there.
     """
-    if folder.exists() and not is_onnx_export(folder) and not (folder.is_dir() and not any(folder.iterdir())):
-        raise UserError(f"{folder}: exists and is not an ONNX export; choose another place")
+    with atomic_folder(folder, is_onnx_export, "an ONNX export") as temporary:
+        write_onnx(artefact, temporary)
+
+
+def write_onnx(artefact: Artefact, folder: Path) -> None:
+    """Write the files into an empty folder, one after the other. int8 artefacts stay int8; bfloat16
+    ones are written as float32. Raises UserError where the tokenizer is not there."""
     precision = "int8" if artefact.config.precision == "int8" else "float32"
-    with atomic_folder(folder) as temporary:
-        for name, build in zip(ONNX_FILES, (encoder_model, decoder_model), strict=True):
-            (temporary / name).write_bytes(build(artefact).SerializeToString(deterministic=True))
-        artefact.write_tokenizer(temporary)
-        config = artefact.config.to_dict() | {"format": ONNX_FORMAT, "precision": precision}
-        write_json(temporary / CONFIG, config)
+    for name, build in zip(ONNX_FILES, (encoder_model, decoder_model), strict=True):
+        (folder / name).write_bytes(build(artefact).SerializeToString(deterministic=True))
+    artefact.write_tokenizer(folder)
+    config = artefact.config.to_dict() | {"format": ONNX_FORMAT, "precision": precision}
+    write_json(folder / CONFIG, config)

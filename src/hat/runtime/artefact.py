@@ -173,11 +173,11 @@ class Artefact:
         Raises UserError where `folder` holds something else or the weights do not fit the
         configuration, HatError where writing fails.
         """
-        _check_replaceable(folder)
-        with atomic_folder(folder) as temporary:
-            self._write(temporary)
+        with atomic_folder(folder, is_artefact, "an artefact") as temporary:
+            self.write(temporary)
 
-    def _write(self, folder: Path) -> None:
+    def write(self, folder: Path) -> None:
+        """Write the files into an empty folder, one after the other. Raises as `save`."""
         write_tensors(
             folder / WEIGHTS, self.weights, stored_tensors(self.config.model, self.config.precision)
         )
@@ -239,10 +239,3 @@ def _random_weight(name: str, shape: tuple[int, ...], rng: np.random.Generator) 
     values -= np.float32(0.5)
     values *= np.float32(2 * spread**0.5)
     return values
-
-
-def _check_replaceable(folder: Path) -> None:
-    if folder.is_dir() and (is_artefact(folder) or not any(folder.iterdir())):
-        return
-    if folder.exists():
-        raise UserError(f"{folder}: exists and is not an artefact; choose another place")
