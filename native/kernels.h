@@ -15,7 +15,8 @@ constexpr int kChunk = kBlock * kChunkBlocks;
 
 enum class Precision { float32, bfloat16, int8 };
 
-// Inputs that lie side by side in a packed matrix.
+// Inputs that lie side by side in a packed matrix: four bytes of them, at every precision.
+constexpr size_t kGroupBytes = 4;
 constexpr int group_of(Precision precision) {
   return precision == Precision::int8 ? 4 : precision == Precision::bfloat16 ? 2 : 1;
 }

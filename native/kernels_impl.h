@@ -250,15 +250,13 @@ static constexpr MultiplyPart kMultiply[] = {
 
 static void multiply(const Matrix& weights, const Operand& operand, int row0, int rows, int block0, int block1,
                      bool relu, float* y, size_t stride) {
-  const int bytes = weights.precision == Precision::float32 ? 4 : weights.precision == Precision::bfloat16 ? 2 : 1;
-  const size_t row_bytes = static_cast<size_t>(group_of(weights.precision)) * bytes;
-  const size_t block_bytes = weights.stored_groups * row_bytes * kBlock;
+  const size_t block_bytes = weights.stored_groups * kGroupBytes * kBlock;
   for (int block = block0; block < block1; ++block) {
     const std::byte* data = static_cast<const std::byte*>(weights.data) + block * block_bytes;
     for (int part = 0; part < kParts; ++part) {
       const int lane = part * kVectors * kWidth;
       for (int row = 0; row < rows; row += kMaxRows)
-        kMultiply[smaller(rows - row, kMaxRows)](weights, data + lane * row_bytes, operand, row0 + row,
+        kMultiply[smaller(rows - row, kMaxRows)](weights, data + lane * kGroupBytes, operand, row0 + row,
                                                  block * kBlock + lane, relu,
                                                  y + row * stride + (block - block0) * kBlock + lane, stride);
     }

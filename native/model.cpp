@@ -18,10 +18,6 @@ constexpr int kLargestDim = 1 << 20, kLargestVocab = 1 << 26;
 
 size_t padded(size_t count, size_t step) { return (count + step - 1) / step * step; }
 
-size_t element_bytes(Precision precision) {
-  return precision == Precision::float32 ? 4 : precision == Precision::bfloat16 ? 2 : 1;
-}
-
 // Walks over all weights twice: first to add up their packed sizes, then to fill the memory.
 class Packer {
  public:
@@ -38,7 +34,7 @@ class Packer {
     const int group = group_of(precision_);
     Matrix matrix{precision_, outputs, inputs, (inputs + group - 1) / group, nullptr, nullptr, nullptr};
     const size_t rows = padded(outputs, kBlock);
-    std::byte* data = take(rows * matrix.stored_groups * group * element_bytes(precision_));
+    std::byte* data = take(rows * matrix.stored_groups * kGroupBytes);
     matrix.data = data;
     const std::string weight = bias ? name + ".weight" : name;
     if (precision_ == Precision::int8) matrix.scales = vector(weight + ".scale", outputs);
