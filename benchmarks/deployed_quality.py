@@ -9,8 +9,9 @@ from datetime import date
 from pathlib import Path
 
 from hat.evaluation import score
-from hat.files import read_json, read_text, write_json
+from hat.files import read_json, write_json
 from hat.hardware import environment
+from hat.pipeline.stages.evaluate import read_lines
 from hat.runtime import Artefact, Translator, available_threads
 
 VARIANTS = (
@@ -22,17 +23,12 @@ VARIANTS = (
 )
 
 
-def lines(path: Path) -> list[str]:
-    """Lines that end at newlines only."""
-    return read_text(path).removesuffix("\n").split("\n")
-
-
 def bleu(trained: Path, engine: str, precision: str, text: Path, scratch: Path) -> float:
     """Score of the test text as one engine translates it with the weights at one precision."""
     Artefact.load(trained).at_precision(precision).save(scratch)
     with Translator.load(scratch, engine=engine, threads=available_threads()) as translator:
-        found = translator.translate(lines(text / "test.source.txt"), batch=32)
-    return score([str(one) for one in found], lines(text / "test.target.txt")).bleu
+        found = translator.translate(read_lines(text / "test.source.txt"), batch=32)
+    return score([str(one) for one in found], read_lines(text / "test.target.txt")).bleu
 
 
 def main() -> None:

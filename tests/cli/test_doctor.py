@@ -86,7 +86,7 @@ def test_training_packages(hat: Hat, monkeypatch: pytest.MonkeyPatch) -> None:
     training = json.loads(hat("doctor", "--json").out)["training"]
     assert training["installed"] is True
     assert set(training["packages"]) >= {"torch", "sacrebleu"}
-    monkeypatch.setattr("hat.cli.doctor._version", {"torch": "2"}.get)
+    monkeypatch.setattr("hat.cli.doctor.installed_version", {"torch": "2"}.get)
     missing = line(hat("doctor").out, "training")
     assert missing.startswith("missing ")
     assert "sacrebleu" in missing.partition(";")[0]

@@ -4,14 +4,14 @@ import json
 import os
 import re
 from importlib import import_module
-from importlib.metadata import PackageNotFoundError, requires, version
+from importlib.metadata import PackageNotFoundError, requires
 from typing import Annotated, Any
 
 import typer
 
 from hat import __version__
-from hat.hardware import environment
-from hat.runtime.engine import ENGINES, INSTALL
+from hat.hardware.environment import environment, installed_version
+from hat.runtime.engine import ENGINES, INSTALL, reason_of
 
 DISTRIBUTION = "hardware-aware-transformers"
 # What to do about an engine that is absent.
@@ -76,8 +76,7 @@ def _engine(name: str) -> dict[str, Any]:
     try:
         import_module(ENGINES[name][0])
     except (ImportError, OSError) as error:  # OSError: a shared library that does not load
-        reason = str(error).split(" (")[0]  # without the path that Python adds
-        return {"works": False, "version": None, "reason": f"{reason}: {REMEDIES[name]}"}
+        return {"works": False, "version": None, "reason": f"{reason_of(error)}: {REMEDIES[name]}"}
     if name != "native":
         return {"works": True, "version": str(import_module(name).__version__), "reason": None}
     kernels = _instruction_set()
@@ -92,15 +91,8 @@ def _training() -> dict[str, Any]:
     except PackageNotFoundError:  # run from a source tree that is not installed
         return {"installed": False, "packages": {}}
     names = [match.group() for line in wanted if (match := re.match(r"[\w.-]+", line))]
-    packages = {name: _version(name) for name in names}
+    packages = {name: installed_version(name) for name in names}
     return {"installed": all(packages.values()), "packages": packages}
-
-
-def _version(name: str) -> str | None:
-    try:
-        return version(name)
-    except PackageNotFoundError:
-        return None
 
 
 def _text(findings: dict[str, Any]) -> str:

@@ -1,12 +1,12 @@
 """The work that is timed: whole decodes of random sentences by an extracted model."""
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from hat.architecture import Architecture, ModelConfig
 from hat.errors import HatError
 from hat.hardware.protocol import MeasureProtocol, forced_options, random_sources
-from hat.runtime import Artefact, Engine, EngineSettings, load_engine
+from hat.runtime import Artefact, DecodeOptions, Engine, EngineSettings, load_engine
 
 # Milliseconds that one call takes, on the device that the architecture is measured for.
 Timer = Callable[[Callable[[], object], Architecture], float]
@@ -17,6 +17,13 @@ def wall_clock(call: Callable[[], object], architecture: Architecture) -> float:
     start = time.perf_counter()
     call()
     return 1000 * (time.perf_counter() - start)
+
+
+def decode_exactly(engine: Engine, sources: Sequence[Sequence[int]], options: DecodeOptions) -> None:
+    """Decode for as many steps as `forced_options` says. Raises HatError where the engine does not."""
+    found = engine.translate(sources, options)
+    if any(len(hypotheses[0].tokens) != options.min_length for hypotheses in found):
+        raise HatError(f"{engine.name} did not decode exactly {options.min_length} steps")
 
 
 class Decoding:
@@ -32,6 +39,7 @@ class Decoding:
         self._config, self._protocol, self._artefact = config, protocol, artefact
         self._engine: Engine | None = None
         self._sources = random_sources(protocol, config.source_vocab, seed=0)
+        self._options = [forced_options(protocol.beam, steps) for steps in protocol.target_lengths]
 
     def __call__(self) -> None:
         if self._engine is None:
@@ -40,10 +48,8 @@ class Decoding:
             )
             settings = EngineSettings(self._protocol.threads)
             self._engine = load_engine(self._protocol.engine, artefact, settings)
-        for sources, steps in zip(self._sources, self._protocol.target_lengths, strict=True):
-            found = self._engine.translate(sources, forced_options(self._protocol.beam, steps))
-            if any(len(hypotheses[0].tokens) != steps for hypotheses in found):
-                raise HatError(f"{self._engine.name} did not decode exactly {steps} steps")
+        for sources, options in zip(self._sources, self._options, strict=True):
+            decode_exactly(self._engine, sources, options)
 
     def close(self) -> None:
         """Give back the engine."""

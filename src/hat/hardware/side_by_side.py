@@ -8,7 +8,8 @@ from typing import Any, TypeVar
 
 import numpy as np
 
-from hat.errors import HatError, UserError
+from hat.errors import UserError
+from hat.hardware.decoding import decode_exactly
 from hat.hardware.protocol import MeasureProtocol, forced_options, random_sources
 from hat.progress import Progress, silent
 from hat.runtime import Artefact, Engine, EngineSettings, load_engine
@@ -92,13 +93,7 @@ def forced(engine: Engine, protocol: MeasureProtocol) -> Run:
     """Decoding for exactly the protocol's number of steps. It raises HatError where the engine does not."""
     (steps,) = protocol.target_lengths
     options = forced_options(protocol.beam, steps)
-
-    def run(sources: list[list[int]]) -> None:
-        found = engine.translate(sources, options)
-        if any(len(hypotheses[0].tokens) != steps for hypotheses in found):
-            raise HatError(f"{engine.name} did not decode exactly {steps} steps")
-
-    return run
+    return lambda sources: decode_exactly(engine, sources, options)
 
 
 def time_in_turn(

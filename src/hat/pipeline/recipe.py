@@ -8,7 +8,7 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator, model_valida
 
 from hat.architecture import Architecture, Decoder, DecoderLayer, Encoder, EncoderLayer
 from hat.errors import UserError
-from hat.runtime import ENGINES
+from hat.runtime.engine import check_engine
 from hat.training.settings import TrainingSettings
 
 # The ends of the design space, evaluated with inherited weights beside the final models.
@@ -128,8 +128,10 @@ class Device(Section):
     @field_validator("engine")
     @classmethod
     def _check_engine(cls, value: str) -> str:
-        if value not in ("auto", *ENGINES):
-            raise ValueError(f"no engine is called {value!r}; the engines are auto, {', '.join(ENGINES)}")
+        try:
+            check_engine(value)
+        except UserError as error:
+            raise ValueError(str(error)) from error
         return value
 
 

@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields
 from importlib import import_module
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 from hat.errors import UserError, shown
 
@@ -39,6 +39,8 @@ LIMITS = {
 }
 # A warning reaches standard error in one line, where the program has not said otherwise.
 log = logging.getLogger("hat")
+
+Used = TypeVar("Used")
 
 
 @dataclass(frozen=True)
@@ -130,21 +132,15 @@ def load_engine(name: str, artefact: "Artefact", settings: EngineSettings) -> En
     Raises UserError where there is no such engine, its library is not installed, or it cannot have
     these settings.
     """
-    absent = []
-    for candidate in _candidates(name, settings):
-        module, factory_name = ENGINES[candidate]
-        try:
-            factory: Callable[[Artefact, EngineSettings], Engine] = getattr(
-                import_module(module), factory_name
-            )
-            engine = factory(artefact, settings)
-        except ImportError as error:  # a library that does not load is as good as none
-            absent.append(_absence(candidate, error))
-            continue
-        if absent:
-            log.warning("hat: warning: decoding with %s, which is slower: %s", candidate, absent[0])
-        return engine
-    raise UserError("no engine to run the model with: " + "; ".join(absent))
+
+    def start(module: Any, candidate: str) -> Engine:
+        factory: Callable[[Artefact, EngineSettings], Engine] = getattr(module, ENGINES[candidate][1])
+        return factory(artefact, settings)
+
+    candidate, engine, absent = _first_installed(name, settings, start)
+    if absent:
+        log.warning("hat: warning: decoding with %s, which is slower: %s", candidate, absent[0])
+    return engine
 
 
 def installed_engine(name: str) -> str:
@@ -152,15 +148,7 @@ def installed_engine(name: str) -> str:
 
     Raises UserError where there is no such engine, or none is installed.
     """
-    absent = []
-    for candidate in _candidates(name, EngineSettings()):
-        try:
-            import_module(ENGINES[candidate][0])
-        except ImportError as error:
-            absent.append(_absence(candidate, error))
-            continue
-        return candidate
-    raise UserError("no engine to run the model with: " + "; ".join(absent))
+    return _first_installed(name, EngineSettings(), lambda module, candidate: candidate)[0]
 
 
 def load_onnx_export(name: str, folder: Path, settings: EngineSettings) -> tuple["ArtefactConfig", Engine]:
@@ -180,10 +168,29 @@ def load_onnx_export(name: str, folder: Path, settings: EngineSettings) -> tuple
     return found
 
 
-def _candidates(name: str, settings: EngineSettings) -> tuple[str, ...]:
-    """The engines to try, in turn. Raises UserError where none can have these settings."""
+def check_engine(name: str) -> None:
+    """Raises UserError where `name` is neither "auto" nor one of ENGINES."""
     if name not in ("auto", *ENGINES):
         raise UserError(f"no engine is called {name!r}; the engines are auto, {', '.join(ENGINES)}")
+
+
+def _first_installed(
+    name: str, settings: EngineSettings, use: Callable[[Any, str], Used]
+) -> tuple[str, Used, list[str]]:
+    """The first engine whose module `use` can take: its name, what `use` made of the module, and why
+    those before it are absent. Raises UserError where there is none."""
+    absent: list[str] = []
+    for candidate in _candidates(name, settings):
+        try:
+            return candidate, use(import_module(ENGINES[candidate][0]), candidate), absent
+        except ImportError as error:  # a library that does not load is as good as none
+            absent.append(_absence(candidate, error))
+    raise UserError("no engine to run the model with: " + "; ".join(absent))
+
+
+def _candidates(name: str, settings: EngineSettings) -> tuple[str, ...]:
+    """The engines to try, in turn. Raises UserError where none can have these settings."""
+    check_engine(name)
     found = tuple(ENGINES) if name == "auto" else (name,)
     for setting, usual, owner in (("device", "cpu", "torch"), ("instruction_set", "auto", "native")):
         value = getattr(settings, setting)
@@ -196,8 +203,12 @@ def _candidates(name: str, settings: EngineSettings) -> tuple[str, ...]:
 
 
 def _absence(engine: str, error: ImportError) -> str:
-    reason = str(error).split(" (")[0]  # without the path that Python adds
-    return f"the {engine} engine is not installed ({reason}): {INSTALL[engine]}"
+    return f"the {engine} engine is not installed ({reason_of(error)}): {INSTALL[engine]}"
+
+
+def reason_of(error: Exception) -> str:
+    """Why a module does not load, without the path that Python adds."""
+    return str(error).split(" (")[0]
 
 
 def available_threads() -> int:
