@@ -137,8 +137,10 @@ def _finish(
     beams: _Beams, finished: list[list[Hypothesis]], length: int, options: DecodeOptions, ranked: _Ranked
 ) -> None:
     first = slice(None), slice(options.beam)
-    ended = (ranked.words[first] == EOS) & np.isfinite(ranked.totals[first])
-    for row, rank in np.argwhere(ended).tolist():
+    ended = ranked.words[first] == EOS
+    if not ended.any():
+        return
+    for row, rank in np.argwhere(ended & np.isfinite(ranked.totals[first])).tolist():
         hypotheses = finished[beams.sentences[row]]
         if len(hypotheses) < options.beam:
             words, scores = beams.trace(int(ranked.parents[row, rank]))

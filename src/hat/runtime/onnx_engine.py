@@ -18,6 +18,7 @@ from hat.files import read_json
 from hat.runtime.artefact import CONFIG, FORMAT, Artefact, ArtefactConfig
 from hat.runtime.engine import DecodeOptions, EngineSettings, Hypothesis
 from hat.runtime.host_beam import Array, Floats, Integers, beam_search
+from hat.runtime.huge_pages import huge_pages
 from hat.runtime.locate import ONNX_FILES
 from hat.runtime.onnx_interface import ONNX_FORMAT, Ports, cache_shape, decoder_ports, encoder_ports
 from hat.runtime.tokenizer import EOS, PAD
@@ -141,7 +142,8 @@ def _session(model: bytes | str, settings: EngineSettings) -> InferenceSession:
     options.intra_op_num_threads = settings.threads
     options.inter_op_num_threads = 1
     options.log_severity_level = 3  # what goes wrong is raised; warnings are about graphs not ours to change
-    return InferenceSession(model, options, providers=["CPUExecutionProvider"])
+    with huge_pages():
+        return InferenceSession(model, options, providers=["CPUExecutionProvider"])
 
 
 def _load_session(path: Path, ports: Ports, settings: EngineSettings) -> InferenceSession:
