@@ -99,7 +99,7 @@ class ArtefactConfig:
             **{name: getattr(self.model, name) for name in MODEL_KEYS},
             "precision": self.precision,
             "decode": {name: getattr(self.decode, name) for name in DECODE_KEYS},
-            "tokenizer": tokenizer and {"kind": tokenizer.kind, "joint": tokenizer.joint},
+            "tokenizer": tokenizer and tokenizer.to_dict(),
             "provenance": dict(self.provenance),
         }
 
