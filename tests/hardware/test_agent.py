@@ -1,70 +1,129 @@
-"""Measuring a deployed artefact in a process of its own."""
+"""The agent: what it answers, in a process of its own and without one."""
 
 import json
+import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from hat.architecture import Architecture, Decoder, DecoderLayer, Encoder, EncoderLayer, ModelConfig
-from hat.errors import HatError, UserError
-from hat.hardware import MeasureProtocol, peak_memory
-from hat.hardware.fresh_process import ask
-from hat.runtime import Artefact
+from hat.errors import UserError
+from hat.hardware import LocalLink, MeasureProtocol
+from hat.hardware.agent import Agent
+from hat.hardware.bench import AgentBench
+from hat.hardware.link import LinkLost
+from hat.runtime import Artefact, ArtefactConfig
+from hat.runtime.engine import installed_engine
 
 MEGABYTE = 2**20
+CONFIG = ModelConfig(
+    Architecture(32, Encoder(32, (EncoderLayer(32, 2),)), Decoder(32, (DecoderLayer(32, 2, 2),))), 50, 50
+)
+PROTOCOL = MeasureProtocol((5, 9), (4, 7), installed_engine("auto"), warmup=1)
 
 
 @pytest.fixture
 def artefact(tmp_path: Path) -> Path:
-    architecture = Architecture(
-        32, Encoder(32, (EncoderLayer(32, 2),)), Decoder(32, (DecoderLayer(32, 2, 2),))
-    )
-    Artefact.random(ModelConfig(architecture, 50, 50), 1).save(tmp_path / "model")
+    Artefact.random(CONFIG, 1).save(tmp_path / "model")
     return tmp_path / "model"
 
 
-def test_peak_memory_and_latency_of_an_artefact(artefact: Path) -> None:
-    pytest.importorskip("torch")
-    found = ask(artefact, MeasureProtocol((5,), (4,), warmup=1, rounds=3))
-    assert len(found["latency_ms"]) == 3
-    assert 0 < min(found["latency_ms"]) < 1000
-    assert 50 * MEGABYTE < found["peak_memory_bytes"] < 2000 * MEGABYTE
+def load(**keys: Any) -> dict[str, Any]:
+    return {"op": "load", "protocol": PROTOCOL.to_dict(), **keys}
+
+
+def test_a_model_is_loaded_timed_and_unloaded() -> None:
+    agent = Agent()
+    slot = agent.answer(load(model=ArtefactConfig(CONFIG).to_dict()))["slot"]
+    whole = agent.answer({"op": "time", "slot": slot})
+    first = agent.answer({"op": "time", "slot": slot, "first": True})
+    assert len(whole["pairs_ms"]) == len(first["pairs_ms"]) == 2
+    assert sum(first["pairs_ms"]) > 0
+    assert agent.answer({"op": "unload", "slot": slot}) == {}
+    with pytest.raises(UserError, match="slot: 1 holds no model"):
+        agent.answer({"op": "time", "slot": slot})
+
+
+@pytest.mark.parametrize(
+    ("request_", "message"),
+    [
+        ([], "expected an op of hello, load, time, unload, state"),
+        ({"op": "reboot"}, "expected an op of hello"),
+        ({"op": "time", "slot": 7}, "slot: 7 holds no model"),
+        ({"op": "time", "slots": 7}, "time: unknown key slots; the known keys are op, slot, first"),
+        ({"op": "hello", "cores": [9999]}, r"cores: \[9999\]; the cores here are 0"),
+        ({"op": "hello", "cores": "all"}, "cores: 'all'"),
+        (load(protocol={}), "protocol: missing key source_lengths"),
+        (load(model={"format": 1}), "model: missing key"),
+        (load(artefact="/nowhere"), "/nowhere: not an artefact folder"),
+    ],
+)
+def test_requests_are_read_strictly(request_: object, message: str) -> None:
+    with pytest.raises(UserError, match=message):
+        Agent().answer(request_)
+
+
+@pytest.mark.skipif(not hasattr(os, "sched_setaffinity"), reason="this system has no core affinity")
+def test_the_process_keeps_to_its_cores() -> None:
+    core = max(os.sched_getaffinity(0))
+    with LocalLink() as link:
+        assert link.ask({"op": "hello", "cores": [core]})["environment"]["cores_allowed"] == 1
+
+
+def test_the_memory_of_a_fresh_process(artefact: Path) -> None:
+    ballast = bytearray(300 * MEGABYTE)
+    with LocalLink() as link:
+        found = AgentBench(link).peak_memory(artefact, PROTOCOL)
+    assert found is not None
+    assert 20 * MEGABYTE < found < len(ballast)
 
 
 def test_mistakes_come_back_as_they_were(artefact: Path) -> None:
-    with pytest.raises(UserError, match="no engine is called 'abacus'; the engines are"):
-        peak_memory(artefact, "abacus", 1, [(5, 4)])
-    (artefact / "model.safetensors").write_bytes(b"")
-    with pytest.raises(UserError, match="truncated or damaged"):
-        peak_memory(artefact, "torch", 1, [(5, 4)])
+    with LocalLink() as link:
+        with pytest.raises(UserError, match="no engine is called 'abacus'; the engines are"):
+            protocol = {**PROTOCOL.to_dict(), "engine": "abacus"}
+            link.ask({"op": "load", "artefact": str(artefact), "protocol": protocol})
+        (artefact / "model.safetensors").write_bytes(b"")
+        with pytest.raises(UserError, match="truncated or damaged"):
+            link.ask(load(artefact=str(artefact)))
 
 
-def test_a_process_that_dies_is_reported(
-    artefact: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
+def test_a_killed_agent_is_lost_and_can_be_replaced() -> None:
+    with LocalLink() as link:
+        bench = AgentBench(link)
+        slot, memory = bench.load(CONFIG, PROTOCOL)
+        assert memory is not None
+        os.kill(link._process.pid, signal.SIGKILL)
+        with pytest.raises(LinkLost, match="the measuring process died: exit code -9"):
+            bench.time(slot)
+        bench.reopen()
+        slot, _ = bench.load(CONFIG, PROTOCOL)
+        assert len(bench.time(slot)[0]) == 2
+
+
+def test_what_a_dying_agent_said_is_told(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     (tmp_path / "dying").write_text("#!/bin/sh\necho out of luck >&2; exit 3\n")
     (tmp_path / "dying").chmod(0o755)
     monkeypatch.setattr(sys, "executable", str(tmp_path / "dying"))
-    with pytest.raises(HatError, match="the measuring process died: out of luck"):
-        peak_memory(artefact, "torch", 1, [(5, 4)])
+    with LocalLink() as link, pytest.raises(LinkLost, match="the measuring process died: out of luck"):
+        link.ask({"op": "state"})
 
 
-def test_the_agent_reads_strictly() -> None:
+def test_an_agent_ends_where_its_input_ends() -> None:
     done = subprocess.run(
         [sys.executable, "-m", "hat.hardware.agent"],
-        input='{"artefact": "/nowhere"}',
+        input='{"op": "state"}\nnonsense\n',
         capture_output=True,
         text=True,
-        check=False,
+        check=True,
+        timeout=60,
     )
-    assert json.loads(done.stdout) == {"error": "request: missing key protocol", "exit_code": 2}
+    state, error = map(json.loads, done.stdout.splitlines())
+    assert state["peak_memory_bytes"] > 0
+    assert error["exit_code"] == 2
+    assert error["error"].startswith("request: not JSON")
     assert done.stderr == ""
-
-
-def test_the_memory_of_the_parent_does_not_count() -> None:
-    ballast = bytearray(300 * MEGABYTE)
-    code = "from hat.hardware.environment import peak_resident_bytes; print(peak_resident_bytes())"
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, check=True)
-    assert int(done.stdout) < len(ballast)

@@ -2,7 +2,6 @@
 
 import json
 import shutil
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -218,8 +217,8 @@ def test_a_hopeful_predictor_is_corrected(copy: Path, monkeypatch: pytest.Monkey
     largest = design_space(recipe).largest()
     choose = search._choose
 
-    def slower(call: Callable[[], object], architecture: Architecture) -> float:
-        return flops_timer(call, architecture) * (1 if architecture == largest else 1.25)
+    def slower(architecture: Architecture, pair: tuple[int, int]) -> float:
+        return flops_timer(architecture, pair) * (1 if architecture == largest else 1.25)
 
     def fail_first(context: Any, constraint: Any, candidates: Any, folder: Path, progress: Any) -> Any:
         choice = choose(context, constraint, candidates, folder, progress)

@@ -1,6 +1,6 @@
 """A run small enough to train in seconds."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -57,7 +57,7 @@ TINY: dict[str, Any] = {
 }
 
 
-def flops_timer(call: Callable[[], object], architecture: Architecture) -> float:
+def flops_timer(architecture: Architecture, pair: tuple[int, int]) -> float:
     """A device whose latency (ms) is known without running anything."""
     return cost(architecture).flops / 1e4
 

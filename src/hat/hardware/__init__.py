@@ -1,20 +1,26 @@
-"""Latency on this machine: the protocol, measuring, the agent and the predictor. No torch."""
+"""Latency on a device: devices, the protocol, measuring, the store and the predictor. No torch."""
 
-from hat.hardware.decoding import Timer, wall_clock
+from hat.hardware.bench import AgentBench, Bench, InventedBench, Timer, open_bench
 from hat.hardware.environment import environment
-from hat.hardware.fresh_process import peak_memory
-from hat.hardware.measure import Measurement, measure
+from hat.hardware.link import LocalLink
+from hat.hardware.measure import Measurement, Series, measure
 from hat.hardware.predictor import FitReport, LatencyPredictor
 from hat.hardware.protocol import MeasureProtocol
+from hat.hardware.store import MeasurementStore
 
 __all__ = [
+    "AgentBench",
+    "Bench",
     "FitReport",
+    "InventedBench",
     "LatencyPredictor",
+    "LocalLink",
     "MeasureProtocol",
     "Measurement",
+    "MeasurementStore",
+    "Series",
     "Timer",
     "environment",
     "measure",
-    "peak_memory",
-    "wall_clock",
+    "open_bench",
 ]

@@ -1,41 +1,131 @@
-"""The half of measuring that runs on the device: one JSON request in, one JSON answer out.
+"""The half of measuring that runs on the device: it times what it is told to, and decides nothing.
 
-`python -m hat.hardware.agent` reads {"artefact": folder, "protocol": {…}} from standard input and
-writes {"latency_ms": [per round], "peak_memory_bytes": n} or {"error": message, "exit_code": n}.
+`python -m hat.hardware.agent` reads one JSON request a line from standard input, writes one JSON
+answer a line to standard output, and ends where its input ends, so that a lost connection leaves no
+process behind. An answer is {"error": message, "exit_code": n} where the request could not be met.
+
+| request | answer |
+| --- | --- |
+| {"op": "hello", "cores": [n, …] or null} | {"environment": {…}}; the process stays on these cores |
+| {"op": "load", "protocol": {…}, "model": {…} or "artefact": folder} | {"slot": n, "memory_bytes": n} |
+| {"op": "time", "slot": n, "first": bool} | {"pairs_ms": [for each pair of lengths], "energy_j": x or null} |
+| {"op": "unload", "slot": n} | {} |
+| {"op": "state"} | {"peak_memory_bytes": n, "load_average": x, "temperature_c": x, "clock_mhz": x} |
+
+`model` is an artefact's config.json: the weights are drawn at random. `memory_bytes` is what loading
+and the warm-up added to the process's resident memory.
 """
 
 import json
+import os
 import sys
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 
-from hat.errors import HatError
+from hat.errors import HatError, UserError
 from hat.files import check_keys
-from hat.hardware.decoding import Decoding, wall_clock
-from hat.hardware.environment import peak_resident_bytes
+from hat.hardware.decoding import Decoding
+from hat.hardware.energy import EnergyMeter
+from hat.hardware.environment import environment, peak_resident_bytes, resident_bytes, state
 from hat.hardware.protocol import MeasureProtocol
-from hat.runtime import Artefact
+from hat.runtime import Artefact, ArtefactConfig
+
+OPERATIONS = {
+    "hello": ("cores",),
+    "load": ("protocol", "model", "artefact"),
+    "time": ("slot", "first"),
+    "unload": ("slot",),
+    "state": (),
+}
 
 
-def answer(request: object) -> dict[str, Any]:
-    """Time an artefact and tell the memory of this process, engine and libraries included."""
-    try:
-        keys = check_keys(request, ("artefact", "protocol"), "request")
-        protocol = MeasureProtocol.from_dict(keys["protocol"])
-        artefact = Artefact.load(Path(keys["artefact"]))
-        decoding = Decoding(artefact.config.model, protocol, artefact)
-        architecture = artefact.config.model.architecture
+class Agent:
+    """The loaded models, and an answer to each request."""
+
+    def __init__(self) -> None:
+        self._slots: dict[int, Decoding] = {}
+        self._loaded = 0
+        self._meter = EnergyMeter()
+
+    def answer(self, request: object) -> dict[str, Any]:
+        """Raises HatError where it cannot be met."""
+        if not isinstance(request, Mapping) or request.get("op") not in OPERATIONS:
+            raise UserError(f"request: expected an op of {', '.join(OPERATIONS)}")
+        known = OPERATIONS[request["op"]]
+        keys = check_keys(request, ("op", *known), request["op"], optional=known)
+        found: dict[str, Any] = getattr(self, f"_{keys['op']}")(keys)
+        return found
+
+    def _hello(self, keys: Mapping[str, Any]) -> dict[str, Any]:
+        if keys.get("cores"):
+            _pin(keys["cores"])
+        return {"environment": environment()}
+
+    def _load(self, keys: Mapping[str, Any]) -> dict[str, Any]:
+        protocol = MeasureProtocol.from_dict(keys.get("protocol"))
+        before = resident_bytes()
+        decoding = Decoding(_artefact(keys, protocol), protocol)
         for _ in range(protocol.warmup):
-            decoding()
-        taken = [wall_clock(decoding, architecture) for _ in range(protocol.rounds)]
-        decoding.close()
-    except HatError as error:
-        return {"error": str(error), "exit_code": error.exit_code}
-    return {
-        "latency_ms": [time / protocol.sentences for time in taken],
-        "peak_memory_bytes": peak_resident_bytes(),
-    }
+            decoding.time()
+        self._loaded += 1
+        self._slots[self._loaded] = decoding
+        return {"slot": self._loaded, "memory_bytes": max(resident_bytes() - before, 0)}
+
+    def _time(self, keys: Mapping[str, Any]) -> dict[str, Any]:
+        decoding = self._slot(keys)
+        self._meter.start()
+        taken = decoding.time(first=bool(keys.get("first")))
+        return {"pairs_ms": taken, "energy_j": self._meter.joules()}
+
+    def _unload(self, keys: Mapping[str, Any]) -> dict[str, Any]:
+        self._slot(keys).close()
+        del self._slots[keys["slot"]]
+        return {}
+
+    def _state(self, keys: Mapping[str, Any]) -> dict[str, Any]:
+        return {"peak_memory_bytes": peak_resident_bytes(), **state()}
+
+    def _slot(self, keys: Mapping[str, Any]) -> Decoding:
+        if keys.get("slot") not in self._slots:
+            raise UserError(f"slot: {keys.get('slot')!r} holds no model")
+        return self._slots[keys["slot"]]
+
+
+def _artefact(keys: Mapping[str, Any], protocol: MeasureProtocol) -> Artefact:
+    if keys.get("artefact") is not None:
+        return Artefact.load(Path(keys["artefact"]))
+    config = ArtefactConfig.from_dict(keys.get("model"), "model")
+    return Artefact.random(config.model, seed=0, precision=protocol.precision)
+
+
+def _pin(cores: object) -> None:
+    if not hasattr(os, "sched_setaffinity"):
+        raise UserError("cores: this system does not let a process choose its cores")
+    allowed = sorted(os.sched_getaffinity(0))
+    if not isinstance(cores, list) or not set(cores) <= set(allowed):
+        raise UserError(f"cores: {cores!r}; the cores here are {', '.join(map(str, allowed))}")
+    os.sched_setaffinity(0, cores)
+
+
+def serve(requests: TextIO, answers: TextIO) -> None:
+    """Answer each line until there are no more."""
+    agent = Agent()
+    for line in requests:
+        try:
+            found = agent.answer(json.loads(line))
+        except ValueError as error:
+            found = {"error": f"request: not JSON ({error})", "exit_code": UserError.exit_code}
+        except HatError as error:
+            found = {"error": str(error), "exit_code": error.exit_code}
+        except MemoryError:
+            found = {"error": "the device's memory is full", "exit_code": HatError.exit_code}
+        answers.write(json.dumps(found) + "\n")
+        answers.flush()
 
 
 if __name__ == "__main__":
-    print(json.dumps(answer(json.load(sys.stdin))))
+    # Whatever a library prints must not come between the answers.
+    output = os.fdopen(os.dup(1), "w", encoding="utf-8")
+    os.dup2(2, 1)
+    serve(sys.stdin, output)

@@ -3,6 +3,7 @@
 import os
 import platform
 import re
+import subprocess
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,7 @@ from hat import __version__
 from hat.runtime import available_threads
 
 CPU = Path("/sys/devices/system/cpu")
+THERMAL = Path("/sys/class/thermal")
 LIBRARIES = ("numpy", "torch", "onnxruntime")
 # The instruction sets that decide which matrix kernels run (x86 names, then ARM's).
 FLAGS = (
@@ -35,12 +37,30 @@ def environment() -> dict[str, Any]:
         "memory_bytes": _memory_bytes(),
         "governor": _read(CPU / "cpu0/cpufreq/scaling_governor"),
         "turbo_off": _read(CPU / "intel_pstate/no_turbo"),
-        "load_average": os.getloadavg()[0],
+        **state(),
+        "gpus": _gpus(),
         "system": f"{platform.system()} {platform.release()}",
         "python": platform.python_version(),
         "hat": __version__,
         **{name: installed_version(name) for name in LIBRARIES},
     }
+
+
+def state() -> dict[str, float | None]:
+    """What changes while one measures: load, the hottest sensor (°C), the first core's clock (MHz)."""
+    temperatures = [_number(path) for path in sorted(THERMAL.glob("thermal_zone*/temp"))]
+    clock = _number(CPU / "cpu0/cpufreq/scaling_cur_freq")
+    return {
+        "load_average": os.getloadavg()[0],
+        "temperature_c": max((t / 1000 for t in temperatures if t is not None), default=None),
+        "clock_mhz": None if clock is None else clock / 1000,
+    }
+
+
+def resident_bytes() -> int:
+    """Memory of this process that is resident now; 0 where the system does not tell."""
+    found = re.search(r"^VmRSS:\s*(\d+) kB$", _read(Path("/proc/self/status")) or "", re.MULTILINE)
+    return int(found.group(1)) * 1024 if found else 0
 
 
 def peak_resident_bytes() -> int:
@@ -64,6 +84,25 @@ def _read(path: Path) -> str | None:
         return path.read_text(encoding="utf-8", errors="replace").strip()
     except OSError:
         return None
+
+
+def _number(path: Path) -> float | None:
+    try:
+        return float(_read(path) or "")
+    except ValueError:
+        return None
+
+
+def _gpus() -> list[str]:
+    """NVIDIA's GPUs: name, driver, clocks and power limit of each, as the driver reports them."""
+    query = "--query-gpu=name,driver_version,clocks.sm,clocks.mem,clocks.max.sm,power.limit"
+    try:
+        told = subprocess.run(
+            ["nvidia-smi", query, "--format=csv,noheader"], capture_output=True, text=True, check=True
+        )
+    except (OSError, subprocess.CalledProcessError):
+        return []
+    return told.stdout.strip().splitlines()
 
 
 def _threads_per_core() -> int | None:

@@ -1,39 +1,54 @@
 """Measuring latency: interleaved randomised rounds, with a reference model that tells of drift."""
 
 import random
-import statistics
-from collections.abc import Sequence
-from dataclasses import dataclass
-from pathlib import Path
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
 
 from hat.architecture import Architecture, ModelConfig
-from hat.hardware.decoding import Decoding, Timer, wall_clock
-from hat.hardware.environment import environment
+from hat.hardware.bench import Bench
+from hat.hardware.estimate import Array, drift, half_width, median_interval
+from hat.hardware.link import LinkLost
 from hat.hardware.protocol import MeasureProtocol
 from hat.hardware.store import MeasurementStore, Record, model_key
 from hat.progress import Progress, silent
 
 # Models timed together: enough to spread drift over many, little enough to hold in memory.
 BLOCK = 8
+# Fewer rounds than these have no 95% confidence interval of a median.
+FEWEST_ROUNDS = 6
+FIRST_ROUNDS = 3  # in which the encoder is timed alone as well
 NOISY = 0.10
+ATTEMPTS = 5  # at a block whose device is lost each time
 
 
 @dataclass(frozen=True)
 class Measurement:
     """The latency of one model, in milliseconds per sentence.
 
-    `latency_ms`: median over `runs` rounds after correction for drift; `iqr_ms`: its interquartile
-    range. `raw_ms`: the median without correction. `reference_ms`: the reference model's median
-    over the whole measurement, and `noise` its interquartile range relative to it.
+    `latency_ms`: median over `runs` rounds after correction for drift, with its 95% confidence
+    interval and interquartile range; `raw_ms`: without correction. `pairs`, `pairs_ms`: the same median
+    for each (source, target) length. `encoder_ms`: encoder and first step; `step_ms`: each further
+    step. `reference_ms`: the reference model's median over the whole series, and `noise` the
+    interquartile range of its calls relative to that. `memory_bytes`, `energy_j`: as in `Record`.
     """
 
     architecture: Architecture
     latency_ms: float
+    low_ms: float
+    high_ms: float
     iqr_ms: float
     runs: int
     raw_ms: float
+    pairs: tuple[tuple[int, int], ...]
+    pairs_ms: tuple[float, ...]
+    encoder_ms: float
+    step_ms: float
     reference_ms: float
     noise: float
+    memory_bytes: int | None
+    energy_j: float | None
 
     @property
     def too_noisy(self) -> bool:
@@ -41,107 +56,216 @@ class Measurement:
         return self.noise > NOISY
 
 
+@dataclass(frozen=True)
+class Series:
+    """Where measurements belong: `name` says what they are for, and only its own are compared."""
+
+    store: MeasurementStore
+    name: str
+    device: str
+    protocol: MeasureProtocol
+    reference: ModelConfig
+
+    def records(self) -> dict[str, Record]:
+        """Model → measurement, of what is measured already."""
+        return self.store.series(self.name, self.device, self.protocol.digest(), model_key(self.reference))
+
+
 def measure(
-    models: Sequence[ModelConfig],
-    protocol: MeasureProtocol,
-    folder: Path,
-    *,
-    reference: ModelConfig | None = None,
-    timer: Timer = wall_clock,
-    seed: int = 0,
-    progress: Progress = silent,
+    models: Sequence[ModelConfig], series: Series, bench: Bench, seed: int = 0, progress: Progress = silent
 ) -> list[Measurement]:
     """Time models with random weights in the deployed engine; results in the order of `models`.
 
-    Each block of models and the `reference` (by default the first model; best the largest) is timed
-    in `protocol.rounds` rounds of random order, in which the reference comes twice: its noise goes
-    into all of the block's figures. A finished block is on disk in `folder` before the
-    next begins, and models measured there under the same protocol are not measured again. Raises
-    UserError where `folder` belongs to another machine.
+    Each block of models is timed in rounds of random order, in which the series' reference (best the
+    largest model) comes twice. A model that has its confidence interval is on disk and out of the
+    block before the others go on, and models measured in the series before are not measured again.
+    Raises UserError where the device was another machine before, LinkLost where it is lost for good.
     """
     if not models:
         return []
-    reference = reference or models[0]
-    store = MeasurementStore(folder)
-    store.describe(environment(), protocol)
-    keys = [(model_key(model), protocol.digest(), model_key(reference)) for model in models]
-    done = {record.key for record in store.records}
-    pending = {key: model for key, model in zip(keys, models, strict=True) if key not in done}
-    waiting = list(pending.values())
+    environment = series.store.begin(series.device, bench.environment(), series.protocol)
+    done = series.records()
+    waiting = list({model_key(model): model for model in models if model_key(model) not in done}.values())
     for start in range(0, len(waiting), BLOCK):
-        block = waiting[start : start + BLOCK]
-        progress(len(models) - len(waiting) + start, len(models), "models measured")
-        order = random.Random(f"{seed} {model_key(block[0])}")
-        store.append(_time_block(block, reference, protocol, timer, order))
-    progress(len(models), len(models), "models measured")
-    return _summarise(models, [record for record in store.records if record.key[1:] == keys[0][1:]])
-
-
-def _time_block(
-    block: Sequence[ModelConfig],
-    reference: ModelConfig,
-    protocol: MeasureProtocol,
-    timer: Timer,
-    order: random.Random,
-) -> list[Record]:
-    subjects = [Decoding(model, protocol) for model in (*block, reference)]
-    subjects.append(subjects[-1])
-    architectures = [model.architecture for model in (*block, reference, reference)]
-    times: list[list[float]] = [[] for _ in subjects]
-    try:
-        for subject, architecture in zip(subjects, architectures, strict=True):
-            for _ in range(protocol.warmup):
-                timer(subject, architecture)
-        for _ in range(protocol.rounds):
-            for index in order.sample(range(len(subjects)), len(subjects)):
-                taken = timer(subjects[index], architectures[index])
-                times[index].append(taken / protocol.sentences)
-    finally:
-        for subject in subjects:
-            subject.close()
-    reference_ms = [statistics.fmean(twice) for twice in zip(*times[-2:], strict=True)]
-    return [
-        Record(
-            model_key(model),
-            protocol.digest(),
-            model_key(reference),
-            model.architecture.to_dict(),
-            len(block),
-            place,
-            times[place],
-            reference_ms,
+        _persist(
+            waiting[start : start + BLOCK],
+            series,
+            bench,
+            environment,
+            seed,
+            _tell(progress, models, waiting, start),
         )
-        for place, model in enumerate(block)
-    ]
+    progress(len(models), len(models), "models measured")
+    return summarise(models, series)
 
 
-def _summarise(models: Sequence[ModelConfig], records: Sequence[Record]) -> list[Measurement]:
-    """Divide out the drift: each round's times by how far off its reference was."""
-    rounds = [taken for record in records if not record.place for taken in record.reference_ms]
-    level = statistics.median(rounds)
-    noise = _iqr(rounds) / level
-    own = {record.model: record for record in records}
-    return [_corrected(model, own[model_key(model)], level, noise) for model in models]
+def _tell(
+    progress: Progress, models: Sequence[ModelConfig], waiting: Sequence[ModelConfig], start: int
+) -> Progress:
+    before = len(models) - len(waiting) + start
+    return lambda done, total, note: progress(before + done, len(models), note)
 
 
-def _corrected(model: ModelConfig, record: Record, level: float, noise: float) -> Measurement:
-    times = [
-        taken * (level / reference)
-        for taken, reference in zip(record.times_ms, record.reference_ms, strict=True)
-    ]
+def _persist(
+    block: Sequence[ModelConfig],
+    series: Series,
+    bench: Bench,
+    environment: int,
+    seed: int,
+    progress: Progress,
+) -> None:
+    """Time a block, again and again where the device is lost: what was done stays done."""
+    for attempt in range(ATTEMPTS):
+        done = series.records()
+        left = [model for model in block if model_key(model) not in done]
+        if not left:
+            return
+        try:
+            _Block(left, series, bench, environment, seed).run(progress, len(block))
+        except LinkLost:
+            if attempt == ATTEMPTS - 1:
+                raise
+            progress(len(block) - len(left), len(block), "the device was lost; connecting again")
+            bench.reopen()
+
+
+@dataclass
+class _Subject:
+    """A model under way."""
+
+    model: ModelConfig
+    slot: int
+    memory_bytes: int | None
+    pairs_ms: list[list[float]] = field(default_factory=list)
+    first_ms: list[list[float]] = field(default_factory=list)
+    joules: list[float | None] = field(default_factory=list)
+
+
+class _Block:
+    """Models that are timed together, with the reference model twice a round."""
+
+    def __init__(
+        self, models: Sequence[ModelConfig], series: Series, bench: Bench, environment: int, seed: int
+    ) -> None:
+        self._series, self._bench, self._environment = series, bench, environment
+        self._order = random.Random(f"{seed} {model_key(models[0])}")
+        self._reference_ms: list[list[float]] = []
+        self._subjects: list[_Subject] = []
+        self._reference = self._load(series.reference)
+        self._subjects = [self._load(model) for model in models]
+
+    def _load(self, model: ModelConfig) -> _Subject:
+        return _Subject(model, *self._bench.load(model, self._series.protocol))
+
+    def run(self, progress: Progress, total: int) -> None:
+        protocol, batch = self._series.protocol, self._series.protocol.batch
+        for number in range(protocol.rounds):
+            if not self._subjects:
+                break
+            done = total - len(self._subjects)
+            progress(done + number / protocol.rounds, total, "models measured")
+            turns = [*self._subjects, self._reference, self._reference]
+            twice: list[float] = []
+            for subject in self._order.sample(turns, len(turns)):
+                taken, joules = self._bench.time(subject.slot)
+                if subject is self._reference:
+                    twice.append(sum(taken) / len(taken) / batch)
+                    continue
+                subject.pairs_ms.append([ms / batch for ms in taken])
+                subject.joules.append(joules)
+                if number < FIRST_ROUNDS:
+                    first, _ = self._bench.time(subject.slot, first=True)
+                    subject.first_ms.append([ms / batch for ms in first])
+            self._reference_ms.append(twice)
+            self._finish(number + 1 == protocol.rounds)
+        self._bench.unload(self._reference.slot)
+
+    def _finish(self, last: bool) -> None:
+        """Write and unload the models that are measured well enough."""
+        for subject in list(self._subjects):
+            if last or self._settled(subject):
+                self._series.store.append(self._record(subject), self._environment)
+                self._bench.unload(subject.slot)
+                self._subjects.remove(subject)
+
+    def _settled(self, subject: _Subject) -> bool:
+        enough = len(subject.pairs_ms) >= FEWEST_ROUNDS
+        return (
+            enough
+            and half_width(corrected(subject.pairs_ms, self._reference_ms)) <= self._series.protocol.interval
+        )
+
+    def _record(self, subject: _Subject) -> Record:
+        known = [joules for joules in subject.joules if joules is not None]
+        return Record(
+            self._series.name,
+            self._series.device,
+            model_key(subject.model),
+            self._series.protocol.digest(),
+            model_key(self._series.reference),
+            subject.model.architecture.to_dict(),
+            subject.pairs_ms,
+            subject.first_ms,
+            list(self._reference_ms),
+            subject.memory_bytes,
+            sum(known) / len(known) / self._series.protocol.sentences if known else None,
+        )
+
+
+def corrected(
+    pairs_ms: Sequence[Sequence[float]], reference_ms: Sequence[Sequence[float]], level: float | None = None
+) -> Array:
+    """Each round's mean over the pairs, with drift divided out: as if the reference had taken `level`
+    milliseconds (by default its median) in every round."""
+    times = np.asarray(pairs_ms, float).mean(axis=1)
+    off = drift(reference_ms)
+    found: Array = times * ((float(np.median(off)) if level is None else level) / off)
+    return found
+
+
+def summarise(models: Sequence[ModelConfig], series: Series) -> list[Measurement]:
+    """The measurements of models that the series holds."""
+    records = series.records()
+    level, noise = _steadiness(records)
+    return [_measurement(model, records[model_key(model)], series.protocol, level, noise) for model in models]
+
+
+def _steadiness(records: Mapping[str, Record]) -> tuple[float, float]:
+    """The reference's median over the whole series, and the spread of its calls. Rounds count once
+    for each model that was timed in them, which is the same for all models of a block."""
+    calls = np.concatenate([np.ravel(record.reference_ms) for record in records.values()])
+    level = float(np.median(calls))
+    return level, _iqr(calls) / level
+
+
+def _measurement(
+    model: ModelConfig, record: Record, protocol: MeasureProtocol, level: float, noise: float
+) -> Measurement:
+    times = corrected(record.pairs_ms, record.reference_ms, level)
+    scale = (level / drift(record.reference_ms))[:, None]
+    pairs_ms = np.median(np.array(record.pairs_ms) * scale, axis=0)
+    first_ms = np.median(np.array(record.first_ms) * scale[: len(record.first_ms)], axis=0)
+    steps = np.array(protocol.target_lengths) - 1
+    low, high = median_interval(times)
     return Measurement(
         model.architecture,
-        statistics.median(times),
+        float(np.median(times)),
+        low,
+        high,
         _iqr(times),
         len(times),
-        statistics.median(record.times_ms),
+        float(np.median(np.mean(record.pairs_ms, axis=1))),
+        protocol.pairs,
+        tuple(pairs_ms.tolist()),
+        float(first_ms.mean()),
+        float((pairs_ms - first_ms).sum() / max(steps.sum(), 1)),
         level,
         noise,
+        record.memory_bytes,
+        record.energy_j,
     )
 
 
-def _iqr(values: Sequence[float]) -> float:
-    if len(values) < 2:
-        return 0.0
-    lower, _, upper = statistics.quantiles(values, method="inclusive")
-    return upper - lower
+def _iqr(values: Array) -> float:
+    lower, upper = np.quantile(values, (0.25, 0.75))
+    return float(upper - lower)

@@ -18,8 +18,9 @@ class MeasureProtocol:
 
     `source_lengths` and `target_lengths` are paired, in tokens including </s>: a source of S random
     tokens is decoded for exactly T steps, beam search and output projection included. `batch`:
-    sentences decoded together. Each model is called `warmup` times untimed and then once in each of
-    `rounds` rounds. Raises UserError.
+    sentences decoded together; `device`: "cpu" or "cuda". Each model is called `warmup` times untimed
+    and then once a round, until the 95% confidence interval of its latency is within ± `interval` of
+    it, or for `rounds` rounds. Raises UserError.
     """
 
     source_lengths: tuple[int, ...]
@@ -29,8 +30,10 @@ class MeasureProtocol:
     precision: str = "float32"
     beam: int = 5
     batch: int = 1
+    device: str = "cpu"
     warmup: int = 2
-    rounds: int = 10
+    rounds: int = 30
+    interval: float = 0.02
 
     def __post_init__(self) -> None:
         for field in fields(self):
@@ -39,6 +42,8 @@ class MeasureProtocol:
                 object.__setattr__(self, field.name, _counts(value, field.name))
             elif field.type is int:
                 _check_count(value, field.name)
+            elif field.type is float:
+                _check_share(value, field.name)
             elif not isinstance(value, str):
                 raise UserError(f"{field.name}: {value!r} is not a name")
         check_precision(self.precision, "precision")
@@ -103,3 +108,8 @@ def _counts(values: object, name: str) -> tuple[int, ...]:
 def _check_count(value: object, name: str) -> None:
     if not isinstance(value, int) or isinstance(value, bool) or value < 1:
         raise UserError(f"{name}: {value!r} is not a positive whole number")
+
+
+def _check_share(value: object, name: str) -> None:
+    if not isinstance(value, float | int) or isinstance(value, bool) or not 0 <= value < 1:
+        raise UserError(f"{name}: {value!r} is not a share between 0 and 1")

@@ -1,54 +1,75 @@
-"""Raw timings on disk, one JSON line a model, whole blocks or nothing.
+"""Raw timings on disk: one SQLite file, one row a model, written when the model is done.
 
-Lines hold what the clock said. Correction for drift happens on reading, since it looks at all
-blocks. Nothing here depends on when or how often measuring was interrupted; times of day, load and
-versions live in environment.json.
+Rows hold what the clock said. Correction for drift happens on reading, since it looks at a whole
+series. Nothing in a row depends on when or how often measuring was interrupted; times of day, load and
+versions are in the environment that each row names. Several processes may write at once.
 """
 
 import json
-import os
-from collections.abc import Iterable, Mapping
-from dataclasses import asdict, dataclass, fields
+import sqlite3
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import asdict, astuple, dataclass, fields
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 from hat.architecture import ModelConfig
-from hat.errors import UserError
-from hat.files import atomic_path, check_keys, digest, read_json, write_json
+from hat.errors import HatError, UserError
+from hat.files import digest
 from hat.hardware.protocol import MeasureProtocol
 
-LINES, ENVIRONMENT = "measurements.jsonl", "environment.json"
+SCHEMA = 1
+TABLES = """
+CREATE TABLE environment (
+  id INTEGER PRIMARY KEY, device TEXT NOT NULL, taken_at TEXT NOT NULL, content TEXT NOT NULL
+);
+CREATE TABLE protocol (digest TEXT PRIMARY KEY, content TEXT NOT NULL);
+CREATE TABLE measurement (
+  series TEXT NOT NULL, device TEXT NOT NULL, model TEXT NOT NULL, protocol TEXT NOT NULL REFERENCES protocol,
+  reference TEXT NOT NULL, architecture TEXT NOT NULL, pairs_ms TEXT NOT NULL, first_ms TEXT NOT NULL,
+  reference_ms TEXT NOT NULL, memory_bytes INTEGER, energy_j REAL,
+  environment INTEGER NOT NULL REFERENCES environment,
+  UNIQUE (series, device, model, protocol, reference)
+);
+"""
+# A writer waits so long for another's transaction, which is over in milliseconds.
+BUSY_SECONDS = 60.0
+# What makes two environments the same machine.
+MACHINE = ("cpu", "machine", "cores")
 
 
 @dataclass(frozen=True)
 class Record:
-    """One model's raw timings: per round its own and the reference model's, ms per sentence.
+    """One model's raw timings, in milliseconds per sentence.
 
-    `block_size`: how many lines were written together, of which this is line `place`.
+    `series`: what it was measured for; only one series' rows are compared. `pairs_ms`: for each round
+    the model's time at each of the protocol's pairs of lengths. `first_ms`: likewise, for the encoder
+    and the first step, in fewer rounds. `reference_ms`: for each round the two times of the reference
+    model, means over the pairs. `memory_bytes`: resident memory that loading added. `energy_j`: mean
+    energy of a sentence, None where the machine does not tell.
     """
 
+    series: str
+    device: str
     model: str
     protocol: str
     reference: str
     architecture: Mapping[str, Any]
-    block_size: int
-    place: int
-    times_ms: list[float]
-    reference_ms: list[float]
-
-    @classmethod
-    def from_line(cls, line: str, where: str) -> "Record":
-        """Read strictly. Raises UserError; ValueError where the line is no JSON."""
-        record = cls(**check_keys(json.loads(line), [field.name for field in fields(cls)], where))
-        for times in (record.times_ms, record.reference_ms):
-            if not isinstance(times, list) or not all(isinstance(t, float) and t > 0 for t in times):
-                raise UserError(f"{where}: expected lists of positive numbers of milliseconds")
-        return record
+    pairs_ms: list[list[float]]
+    first_ms: list[list[float]]
+    reference_ms: list[list[float]]
+    memory_bytes: int | None = None
+    energy_j: float | None = None
 
     @property
-    def key(self) -> tuple[str, str, str]:
+    def key(self) -> tuple[str, ...]:
         """What makes a measurement the same."""
-        return self.model, self.protocol, self.reference
+        return self.series, self.device, self.model, self.protocol, self.reference
+
+
+COLUMNS = tuple(field.name for field in fields(Record))
+DOCUMENTS = ("architecture", "pairs_ms", "first_ms", "reference_ms")
 
 
 def model_key(config: ModelConfig) -> str:
@@ -57,63 +78,138 @@ def model_key(config: ModelConfig) -> str:
 
 
 class MeasurementStore:
-    """The measurements of one machine, in one folder."""
+    """The measurements in one file, of any number of devices."""
 
-    def __init__(self, folder: Path) -> None:
-        """Open, dropping a block that a killed writer left unfinished. Raises UserError."""
-        self._folder = folder
-        folder.mkdir(parents=True, exist_ok=True)
-        self._path = folder / LINES
-        self.records = self._recover()
+    def __init__(self, path: Path) -> None:
+        """Open or make it. Raises UserError for another version's file, or none of ours."""
+        self._path = path
+        path.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            self._connection = sqlite3.connect(path, timeout=BUSY_SECONDS, isolation_level=None)
+            self._connection.execute("PRAGMA journal_mode=WAL")
+            self._connection.execute("PRAGMA synchronous=FULL")
+            self._create()
+        except sqlite3.Error as error:
+            raise UserError(f"{path}: not a store of measurements ({error})") from error
 
-    def describe(self, environment: Mapping[str, Any], protocol: MeasureProtocol) -> None:
-        """Record machine and protocol before anything is measured.
-
-        Raises UserError where the folder's measurements come from another machine.
-        """
-        path = self._folder / ENVIRONMENT
-        known = {"environment": dict(environment), "protocols": {}}
-        if path.is_file():
-            known = dict(check_keys(read_json(path), list(known), str(path)))
-        there, here = known["environment"], environment
-        for name in ("cpu", "machine", "cores"):
-            if there.get(name) != here[name]:
+    def _create(self) -> None:
+        with self._transaction() as connection:
+            (version,) = connection.execute("PRAGMA user_version").fetchone()
+            if version not in (0, SCHEMA):
                 raise UserError(
-                    f"{path}: measured on another machine ({name} {there.get(name)}, "
-                    f"here {here[name]}); use a fresh folder"
+                    f"{self._path}: a store of version {version}; this version of hat reads {SCHEMA}"
                 )
-        if protocol.digest() not in known["protocols"]:
-            known["protocols"][protocol.digest()] = protocol.to_dict()
-            write_json(path, known)
+            if version == 0:
+                for statement in TABLES.split(";"):
+                    connection.execute(statement)
+                connection.execute(f"PRAGMA user_version={SCHEMA}")
 
-    def append(self, block: Iterable[Record]) -> None:
-        """Add a block and return when it is on the disk."""
-        records = list(block)
-        lines = "".join(json.dumps(asdict(record)) + "\n" for record in records)
-        with self._path.open("ab") as stream:
-            stream.write(lines.encode())
-            stream.flush()
-            os.fsync(stream.fileno())
-        self.records += records
+    def close(self) -> None:
+        """Close the file."""
+        self._connection.close()
 
-    def _recover(self) -> list[Record]:
-        if not self._path.is_file():
-            return []
-        lines = self._path.read_bytes().decode(errors="replace").splitlines(keepends=True)
-        records = []
-        for number, line in enumerate(lines, 1):
-            where = f"{self._path}:{number}"
-            try:
-                records.append(Record.from_line(line, where))
-            except ValueError as error:
-                if number < len(lines):
-                    raise UserError(f"{where}: not a line of JSON") from error
-        if lines and not lines[-1].endswith("\n"):
-            records = records[: len(lines) - 1]
-        whole = len(records)
-        if records and records[-1].place < records[-1].block_size - 1:
-            whole -= records[-1].place + 1
-        if whole < len(lines):
-            with atomic_path(self._path) as temporary:
-                temporary.write_text("".join(lines[:whole]), encoding="utf-8")
-        return records[:whole]
+    def begin(self, device: str, environment: Mapping[str, Any], protocol: MeasureProtocol) -> int:
+        """Record machine and protocol before anything is measured; the environment's number.
+
+        Raises UserError where `device` was another machine before.
+        """
+        with self._transaction() as connection:
+            self._check_machine(connection, device, environment)
+            content = json.dumps(protocol.to_dict())
+            connection.execute("INSERT OR IGNORE INTO protocol VALUES (?, ?)", (protocol.digest(), content))
+            now = datetime.now(UTC).isoformat(timespec="seconds")
+            made = connection.execute(
+                "INSERT INTO environment (device, taken_at, content) VALUES (?, ?, ?)",
+                (device, now, json.dumps(dict(environment))),
+            )
+        assert made.lastrowid is not None
+        return made.lastrowid
+
+    def _check_machine(
+        self, connection: sqlite3.Connection, device: str, environment: Mapping[str, Any]
+    ) -> None:
+        row = connection.execute("SELECT content FROM environment WHERE device = ?", (device,)).fetchone()
+        there = json.loads(row[0]) if row else environment
+        for name in MACHINE:
+            if there.get(name) != environment.get(name):
+                raise UserError(
+                    f"{self._path}: device {device} was another machine ({name} {there.get(name)}, "
+                    f"now {environment.get(name)}); give it another name, or use a fresh run folder"
+                )
+
+    def append(self, record: Record, environment: int) -> None:
+        """Add a measurement and return when it is on the disk; one that is there already stays."""
+        values = [
+            json.dumps(v) if n in DOCUMENTS else v for n, v in zip(COLUMNS, astuple(record), strict=True)
+        ]
+        places = ", ".join("?" * (len(COLUMNS) + 1))
+        with self._transaction() as connection:
+            connection.execute(
+                f"INSERT OR IGNORE INTO measurement VALUES ({places})",
+                (*values, environment),
+            )
+
+    def series(self, series: str, device: str, protocol: str, reference: str) -> dict[str, Record]:
+        """Model → its measurement. Raises UserError for a damaged row."""
+        rows = self._connection.execute(
+            "SELECT * FROM measurement WHERE series = ? AND device = ? AND protocol = ? AND reference = ?",
+            (series, device, protocol, reference),
+        )
+        return {row[2]: self._record(row) for row in rows}
+
+    def environment(self, series: str, device: str) -> dict[str, Any]:
+        """The environment of a series' last measurement. Raises KeyError where there is none."""
+        row = self._connection.execute(
+            "SELECT content FROM environment WHERE id = (SELECT max(environment) FROM measurement "
+            "WHERE series = ? AND device = ?)",
+            (series, device),
+        ).fetchone()
+        if row is None:
+            raise KeyError(series)
+        return dict(json.loads(row[0]))
+
+    def rows(self) -> Iterator[dict[str, Any]]:
+        """All measurements with their protocol and environment, as `measurement_csv` writes them."""
+        cursor = self._connection.execute(
+            "SELECT m.*, p.content, e.taken_at, e.content FROM measurement m "
+            "JOIN protocol p ON p.digest = m.protocol JOIN environment e ON e.id = m.environment "
+            "ORDER BY m.rowid"
+        )
+        for row in cursor:
+            record = self._record(row)
+            *_, protocol, taken_at, content = row
+            yield {
+                **asdict(record),
+                "protocol": json.loads(protocol),
+                "taken_at": taken_at,
+                "environment": json.loads(content),
+            }
+
+    def _record(self, row: tuple[Any, ...]) -> Record:
+        try:
+            values = {n: json.loads(v) if n in DOCUMENTS else v for n, v in zip(COLUMNS, row, strict=False)}
+            for name in DOCUMENTS[1:]:
+                _check_times(values[name])
+        except ValueError as error:
+            raise UserError(f"{self._path}: the measurement of {row[2]} is damaged ({error})") from error
+        return Record(**values)
+
+    @contextmanager
+    def _transaction(self) -> Iterator[sqlite3.Connection]:
+        """All or nothing; other processes' writers wait."""
+        try:
+            self._connection.execute("BEGIN IMMEDIATE")
+            yield self._connection
+            self._connection.execute("COMMIT")
+        except sqlite3.OperationalError as error:
+            raise HatError(f"{self._path}: cannot be written ({error})") from error
+        finally:
+            if self._connection.in_transaction:
+                self._connection.execute("ROLLBACK")
+
+
+def _check_times(rounds: object) -> None:
+    if not isinstance(rounds, list) or not all(
+        isinstance(one, list) and all(isinstance(t, int | float) and t > 0 for t in one) for one in rounds
+    ):
+        raise ValueError("expected lists of positive numbers of milliseconds")

@@ -1,5 +1,7 @@
 """What a stage sees of its run: recipe, folder, and the outcomes of the steps before it."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -8,7 +10,8 @@ from typing import Any
 from hat.architecture import Architecture, ModelConfig
 from hat.errors import UserError
 from hat.files import file_digest, read_json, write_json
-from hat.hardware import Timer
+from hat.hardware import Bench, InventedBench, Timer, open_bench
+from hat.hardware.devices import Device, device_named
 from hat.pipeline.recipe import Recipe
 from hat.pipeline.recipe_file import design_space
 from hat.pipeline.steps import Outcome
@@ -26,7 +29,7 @@ class NotFinished(UserError):
 class Context:
     """One run while its stages are looked at or worked on.
 
-    `timer`: how a call is timed; None is the real clock, tests inject another. `writable`: the run
+    `timer`: latencies that tests invent; None measures the recipe's device. `writable`: the run
     folder is locked by this process.
     """
 
@@ -44,9 +47,31 @@ class Context:
         return self.outcomes[name]
 
     @cached_property
+    def device(self) -> Device:
+        """The recipe's device. Raises UserError listing the known ones where there is none such."""
+        return device_named(self.recipe.device.name)
+
+    @cached_property
     def engine(self) -> str:
         """The engine that decodes on the device, "auto" resolved. Raises UserError where it is absent."""
-        return installed_engine(self.recipe.device.engine)
+        wanted = self.recipe.device.engine
+        if self.device.address is None and self.device.accelerator == "cpu":
+            return installed_engine(wanted)
+        return self.device.engine if wanted == "auto" else wanted
+
+    @cached_property
+    def scoring_engine(self) -> str:
+        """The engine that translates the test text here: the device's, where the device is here."""
+        return self.engine if self.device.address is None else installed_engine("auto")
+
+    @contextmanager
+    def open_bench(self) -> Iterator[Bench]:
+        """The device, ready to time models. Raises what opening it raises."""
+        if self.timer:
+            yield InventedBench(self.timer)
+            return
+        with open_bench(self.device, self.recipe.device.threads) as bench:
+            yield bench
 
     @cached_property
     def space(self) -> DesignSpace:

@@ -113,8 +113,8 @@ class Data(Section):
 class Device(Section):
     """Where the model will run, and how."""
 
-    name: Literal["local"] = "local"
-    """The device that is measured: this machine."""
+    name: str = "local"
+    """The device that is measured: `local` is this machine's processor; `hat device list` names others."""
     engine: str = "auto"
     """Engine that decodes on the device; `auto`: the first of native, onnxruntime and torch that is
     installed here."""
@@ -124,6 +124,8 @@ class Device(Section):
     """Processor threads of one translation. One leaves other cores to other work and is steady."""
     beam: int = Field(default=5, gt=0)
     """Beam width while measuring; equal to `evaluate.beam` unless the device decodes otherwise."""
+    batch: int = Field(default=1, gt=0)
+    """Sentences decoded together while measuring."""
 
     @field_validator("engine")
     @classmethod
@@ -138,14 +140,39 @@ class Device(Section):
 class Measure(Section):
     """How latencies are measured for the predictor."""
 
-    samples: int = Field(default=200, gt=5)
-    """SubTransformers measured, besides the largest and the smallest. The paper measured 2,000."""
-    rounds: int = Field(default=5, gt=0)
-    """Timings of each, in interleaved rounds; their median counts."""
+    samples: Literal["auto"] | int = "auto"
+    """SubTransformers measured; `auto`: until the predictor's held-out error reaches `target`. The paper
+    measured 2,000."""
+    most: int = Field(default=80, ge=8)
+    """SubTransformers measured at most where `samples` is `auto`."""
+    target: float = Field(default=2.0, gt=0)
+    """Held-out error in % (MAPE) that ends measuring where `samples` is `auto`; what the measurements'
+    own noise explains ends it as well."""
+    lengths: Literal["from-data"] | list[tuple[int, int]] = "from-data"
+    """Source and target lengths that are decoded, in tokens, as `[[10, 12], [30, 30]]`; `from-data`:
+    those typical of the training text."""
+    interval: float = Field(default=0.02, ge=0, lt=1)
+    """A model is timed until the 95% confidence interval of its latency is within ± this share of it."""
+    rounds: int = Field(default=30, gt=0)
+    """Timings of each at most, in interleaved rounds; their median counts."""
     warmup: int = Field(default=1, gt=0)
     """Untimed decodes of each before its timings."""
-    verify_rounds: int = Field(default=15, gt=0)
-    """Rounds where few models are compared: re-measuring, verification, the final table."""
+    verify_rounds: int = Field(default=100, gt=0)
+    """Rounds at most where few models are compared: re-measuring, verification, the final table."""
+
+    @field_validator("samples")
+    @classmethod
+    def _check_samples(cls, value: str | int) -> str | int:
+        if isinstance(value, int) and value < 8:
+            raise ValueError(f"{value} models are too few to fit a predictor to; at least 8, or auto")
+        return value
+
+    @field_validator("lengths")
+    @classmethod
+    def _check_lengths(cls, value: str | list[tuple[int, int]]) -> str | list[tuple[int, int]]:
+        if isinstance(value, list) and (not value or min(min(pair) for pair in value) < 2):
+            raise ValueError("a list of [source, target] lengths of at least 2 tokens, or from-data")
+        return value
 
 
 class Search(Section):

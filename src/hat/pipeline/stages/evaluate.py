@@ -8,11 +8,17 @@ from typing import Any
 
 from hat.evaluation import score
 from hat.files import read_json, read_text, write_json, write_text
-from hat.hardware import peak_memory
-from hat.hardware.store import ENVIRONMENT
+from hat.hardware import MeasurementStore
 from hat.pipeline.context import Context
 from hat.pipeline.recipe import LATENCIES
-from hat.pipeline.stages.measure import device_inputs, lengths, make_protocol, measure_on_device, to_dict
+from hat.pipeline.stages.measure import (
+    STORE,
+    VERIFYING,
+    device_inputs,
+    make_protocol,
+    measure_on_device,
+    to_dict,
+)
 from hat.pipeline.stages.train import ARTEFACT, FinalModel, final_models
 from hat.pipeline.stages.train_super import THREADS
 from hat.pipeline.steps import Outcome, Step
@@ -36,7 +42,7 @@ def steps(context: Context) -> Iterator[Step]:
         trained = context.outcome(model.step)
         inputs = {
             "evaluate": recipe.evaluate.model_dump(mode="json", include={"batch"}),
-            "device": {"engine": context.engine, "precision": recipe.device.precision},
+            "device": {"engine": context.scoring_engine, "precision": recipe.device.precision},
             "results": {
                 "model": trained.digest_of(ARTEFACT),
                 "test text": prepared.digest_of("test.source.txt", "test.target.txt"),
@@ -59,7 +65,7 @@ def _score(context: Context, trained: Outcome, folder: Path, progress: Progress)
     Artefact.load(trained.folder / ARTEFACT).at_precision(device.precision).save(folder / DEPLOYED)
     chunk = batch * CHUNK_BATCHES
     translated: list[str] = []
-    with Translator.load(folder / DEPLOYED, None, context.engine, THREADS) as translator:
+    with Translator.load(folder / DEPLOYED, None, context.scoring_engine, THREADS) as translator:
         for start in range(0, len(sources), chunk):
             progress(start, len(sources), "test sentences translated")
             some = translator.translate(sources[start : start + chunk], batch=batch)
@@ -92,7 +98,7 @@ def _latency_step(context: Context, models: Sequence[FinalModel]) -> Step:
         **device_inputs(context),
         "seed": recipe.seed,
         "space": context.space.to_dict(),
-        "measure": recipe.measure.model_dump(mode="json", include={"warmup", "verify_rounds"}),
+        "measure": recipe.measure.model_dump(mode="json", include=VERIFYING),
         "models": {model.name: _describe(model) for model in models},
     }
     return Step(f"evaluate/{LATENCIES}", inputs, (LATENCY_FILE,), run)
@@ -107,14 +113,9 @@ def _describe(model: FinalModel) -> dict[str, Any]:
 
 
 def _memory(context: Context, model: FinalModel) -> int | None:
-    """Peak memory of a process that only translates; unknown where an injected timer stands for
-    the device."""
-    if context.timer:
-        return None
-    device = context.recipe.device
-    return peak_memory(
-        deployed_artefact(context, model), context.engine, device.threads, lengths(context), device.beam
-    )
+    """Peak memory of a process on the device that only translates."""
+    with context.open_bench() as bench:
+        return bench.peak_memory(deployed_artefact(context, model), make_protocol(context, 1))
 
 
 def deployed_artefact(context: Context, model: FinalModel) -> Path:
@@ -135,11 +136,14 @@ def read_scores(context: Context, model: FinalModel) -> dict[str, Any]:
 def read_conditions(context: Context) -> dict[str, Any]:
     """Machine and protocol of those measurements: without them they mean nothing."""
     folder = context.outcome(f"evaluate/{LATENCIES}").folder
+    store = MeasurementStore(context.root / STORE)
+    try:
+        name = folder.relative_to(context.root).as_posix()
+        environment = store.environment(name, context.recipe.device.name)
+    finally:
+        store.close()
     protocol = make_protocol(context, context.recipe.measure.verify_rounds)
-    return {
-        "environment": read_json(folder / ENVIRONMENT)["environment"],
-        "protocol": protocol.to_dict(),
-    }
+    return {"environment": environment, "protocol": protocol.to_dict()}
 
 
 def read_measurements(context: Context) -> dict[str, Any]:

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from hat.files import read_json, write_json
-from hat.hardware import LatencyPredictor
+from hat.hardware import LatencyPredictor, sampling
 from hat.pipeline.context import Context
 from hat.pipeline.stages.measure import LATENCIES, read_latencies
 from hat.pipeline.steps import Step
@@ -19,8 +19,7 @@ def steps(context: Context) -> Iterator[Step]:
     measured = context.outcome("measure")
 
     def run(folder: Path, progress: Progress) -> None:
-        architectures, latencies = zip(*read_latencies(context), strict=True)
-        predictor = LatencyPredictor.fit(architectures, latencies, context.recipe.seed)
+        predictor = sampling.fit(read_latencies(context), context.recipe.seed)
         write_json(folder / PREDICTOR, predictor.to_dict())
         report = predictor.report
         progress(1, 1, f"held-out error {report.mape:.1f}% (linear {report.linear_mape:.1f}%)")

@@ -1,23 +1,24 @@
 """measure: latencies of SubTransformers on the device, for the predictor to learn from."""
 
-import random
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 from hat.architecture import Architecture
 from hat.files import check_keys, read_json, write_json
-from hat.hardware import Measurement, MeasureProtocol, measure, wall_clock
+from hat.hardware import Bench, Measurement, MeasurementStore, MeasureProtocol, Series, measure
+from hat.hardware.sampling import Sampled, measure_until_predictable, noise_floor
 from hat.pipeline.context import Context
 from hat.pipeline.steps import Step
 from hat.progress import Progress
-from hat.space import DesignSpace
 
 NAME = "measure"
 LATENCIES = "latencies.json"
-# How often a seed may draw an architecture it has drawn before: tiny spaces run out.
-TRIES = 50
+STORE = "measurements.sqlite"
+# What of the recipe's section decides a measurement of few models.
+VERIFYING = {"lengths", "interval", "warmup", "verify_rounds"}
 
 
 def steps(context: Context) -> Iterator[Step]:
@@ -25,14 +26,25 @@ def steps(context: Context) -> Iterator[Step]:
     settings = context.recipe.measure
 
     def run(folder: Path, progress: Progress) -> None:
-        chosen = _architectures(context.space, settings.samples, context.recipe.seed)
-        found = measure_on_device(context, chosen, settings.rounds, folder, progress)
-        write_json(folder / LATENCIES, [to_dict(measurement) for measurement in found])
+        automatic = settings.samples == "auto"
+        with open_series(context, folder, settings.rounds) as (series, bench):
+            found = measure_until_predictable(
+                context.space,
+                context.model_config,
+                series,
+                bench,
+                settings.most if automatic else int(settings.samples),
+                settings.target if automatic else 0.0,
+                context.recipe.seed,
+                progress,
+            )
+        rows = [{**to_dict(one.measurement), "judged": one.judged} for one in found]
+        write_json(folder / LATENCIES, {"noise_floor": noise_floor(found), "measurements": rows})
 
     inputs = {
         "seed": context.recipe.seed,
         "space": context.space.to_dict(),
-        "measure": settings.model_dump(mode="json", include={"samples", "rounds", "warmup"}),
+        "measure": settings.model_dump(mode="json", exclude={"verify_rounds"}),
         **device_inputs(context),
     }
     yield Step(NAME, inputs, (LATENCIES,), run)
@@ -48,6 +60,22 @@ def device_inputs(context: Context) -> dict[str, Any]:
     }
 
 
+@contextmanager
+def open_series(context: Context, folder: Path, rounds: int) -> Iterator[tuple[Series, Bench]]:
+    """The device, and a step's series in the run's store, the largest SubTransformer being its
+    reference."""
+    store = MeasurementStore(context.root / STORE)
+    name = folder.relative_to(context.root).as_posix()
+    reference = context.model_config(context.space.largest())
+    device = context.recipe.device.name
+    series = Series(store, name, device, make_protocol(context, rounds), reference)
+    try:
+        with context.open_bench() as bench:
+            yield series, bench
+    finally:
+        store.close()
+
+
 def measure_on_device(
     context: Context,
     architectures: Sequence[Architecture],
@@ -58,7 +86,7 @@ def measure_on_device(
     elastic: bool | Sequence[bool] = True,
     seed: int = 0,
 ) -> list[Measurement]:
-    """Measure with the run's protocol, the largest SubTransformer being the reference.
+    """Measure with the run's protocol, in a series named after the folder.
 
     `elastic`: whether they belong to the design space (all, or one flag each).
     """
@@ -67,28 +95,24 @@ def measure_on_device(
         context.model_config(architecture, elastic=flag)
         for architecture, flag in zip(architectures, flags, strict=True)
     ]
-    return measure(
-        models,
-        make_protocol(context, rounds),
-        folder,
-        reference=context.model_config(context.space.largest()),
-        timer=context.timer or wall_clock,
-        seed=context.recipe.seed + seed,
-        progress=progress,
-    )
+    with open_series(context, folder, rounds) as (series, bench):
+        return measure(models, series, bench, context.recipe.seed + seed, progress)
 
 
 def lengths(context: Context) -> list[tuple[int, int]]:
-    """Typical (source, target) lengths of the training text, in tokens including </s>."""
+    """(source, target) lengths to measure at, in tokens including </s>: those of the recipe, or else
+    what is typical of the training text."""
+    if context.recipe.measure.lengths != "from-data":
+        return list(context.recipe.measure.lengths)
     value = read_json(context.outcome("prepare").folder / "lengths.json")
     return [(source, target) for source, target in value["pairs"]]
 
 
-def read_latencies(context: Context) -> list[tuple[Architecture, float]]:
-    """What the measure stage found: architectures and milliseconds; the largest one comes first."""
+def read_latencies(context: Context) -> list[Sampled]:
+    """What the measure stage found; the largest architecture comes first."""
     path = context.outcome(NAME).folder / LATENCIES
-    rows = [check_keys(row, _KEYS, str(path)) for row in read_json(path)]
-    return [(Architecture.from_dict(row["architecture"], str(path)), row["latency_ms"]) for row in rows]
+    rows = check_keys(read_json(path), ("noise_floor", "measurements"), str(path))["measurements"]
+    return [_from_dict(check_keys(row, (*_KEYS, "judged"), str(path)), str(path)) for row in rows]
 
 
 def to_dict(measurement: Measurement) -> dict[str, Any]:
@@ -96,12 +120,20 @@ def to_dict(measurement: Measurement) -> dict[str, Any]:
     return {**asdict(measurement), "architecture": measurement.architecture.to_dict()}
 
 
+def _from_dict(row: Any, where: str) -> Sampled:
+    values: dict[str, Any] = {key: row[key] for key in _KEYS}
+    values["architecture"] = Architecture.from_dict(row["architecture"], where)
+    values["pairs"] = tuple((source, target) for source, target in row["pairs"])
+    values["pairs_ms"] = tuple(row["pairs_ms"])
+    return Sampled(Measurement(**values), row["judged"])
+
+
 _KEYS = tuple(Measurement.__dataclass_fields__)
 
 
 def make_protocol(context: Context, rounds: int) -> MeasureProtocol:
-    """How this run measures: on its device, at the lengths typical of its text."""
-    device = context.recipe.device
+    """How this run measures: on its device, at its lengths."""
+    device, settings = context.recipe.device, context.recipe.measure
     sources, targets = zip(*lengths(context), strict=True)
     return MeasureProtocol(
         sources,
@@ -110,17 +142,9 @@ def make_protocol(context: Context, rounds: int) -> MeasureProtocol:
         device.threads,
         device.precision,
         beam=device.beam,
-        warmup=context.recipe.measure.warmup,
+        batch=device.batch,
+        device=context.device.accelerator,
+        warmup=settings.warmup,
         rounds=rounds,
+        interval=settings.interval,
     )
-
-
-def _architectures(space: DesignSpace, samples: int, seed: int) -> list[Architecture]:
-    """The largest, the smallest and up to `samples` distinct others."""
-    chosen = dict.fromkeys((space.largest(), space.smallest()))
-    rng = random.Random(f"measure {seed}")
-    for _ in range(TRIES * samples):
-        if len(chosen) == samples + 2:
-            break
-        chosen[space.sample(rng)] = None
-    return list(chosen)

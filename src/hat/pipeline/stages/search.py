@@ -22,6 +22,7 @@ from hat.pipeline.recipe import Constraint
 from hat.pipeline.stages.fit import PREDICTOR, load_predictor
 from hat.pipeline.stages.measure import (
     LATENCIES,
+    VERIFYING,
     device_inputs,
     measure_on_device,
     read_latencies,
@@ -57,7 +58,7 @@ def steps(context: Context) -> Iterator[Step]:
             "space": context.space.to_dict(),
             "search": recipe.search.model_dump(mode="json", exclude={"constraints", "validation_sentences"}),
             "constraint": constraint.text,
-            "measure": recipe.measure.model_dump(mode="json", include={"warmup", "verify_rounds"}),
+            "measure": recipe.measure.model_dump(mode="json", include=VERIFYING),
             **{key: value for key, value in losses.items() if key != "results"},
             "results": {**device["results"], **losses["results"], **latency},
         }
@@ -83,7 +84,7 @@ def _loss_inputs(context: Context) -> dict[str, Any]:
 def _run(context: Context, constraint: Constraint, losses: str, folder: Path, progress: Progress) -> None:
     settings = EvolutionSettings(**context.recipe.search.model_dump(include=set(EVOLUTION)))
     seed = context.recipe.seed
-    limit = constraint.milliseconds(read_latencies(context)[0][1])
+    limit = constraint.milliseconds(read_latencies(context)[0].measurement.latency_ms)
     problem = SearchProblem(context.space, _loss(context), load_predictor(context).predict, limit)
     # Searches under all constraints share the losses they know: none is computed twice.
     memo = context.root / "losses" / losses

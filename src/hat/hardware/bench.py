@@ -1,0 +1,139 @@
+"""A device that is ready to time models, wherever it is."""
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, Protocol
+
+from hat.architecture import Architecture, ModelConfig
+from hat.errors import UserError
+from hat.hardware.devices import Device
+from hat.hardware.environment import environment
+from hat.hardware.link import Link, LocalLink
+from hat.hardware.protocol import MeasureProtocol
+from hat.runtime import ArtefactConfig
+
+# Milliseconds that decoding a batch of (source, target) lengths takes: a device that tests invent.
+Timer = Callable[[Architecture, tuple[int, int]], float]
+
+
+class Bench(Protocol):
+    """What measuring does with a device. Calls raise LinkLost where it is lost and `reopen` may help."""
+
+    def environment(self) -> dict[str, Any]:
+        """The machine, its state and versions."""
+
+    def load(self, model: ModelConfig, protocol: MeasureProtocol) -> tuple[int, int | None]:
+        """Make a model of random weights ready, warmed up: its slot, and the memory that took."""
+
+    def time(self, slot: int, *, first: bool = False) -> tuple[list[float], float | None]:
+        """Milliseconds of decoding a batch of each pair of lengths, and the joules of all of it."""
+
+    def unload(self, slot: int) -> None:
+        """Give a model's memory back."""
+
+    def peak_memory(self, artefact: Path, protocol: MeasureProtocol) -> int | None:
+        """Bytes resident at most while a process that has done nothing else decodes each pair once."""
+
+    def reopen(self) -> None:
+        """Begin again after LinkLost, with nothing loaded."""
+
+    def close(self) -> None:
+        """Leave the device."""
+
+
+class AgentBench:
+    """A device by its agent."""
+
+    def __init__(self, link: Link, cores: Sequence[int] = ()) -> None:
+        """`cores`: those that the agent keeps to; none for all."""
+        self._link, self._cores = link, list(cores)
+        self._environment: dict[str, Any] = link.ask({"op": "hello", "cores": self._cores})["environment"]
+
+    def environment(self) -> dict[str, Any]:
+        return self._environment
+
+    def load(self, model: ModelConfig, protocol: MeasureProtocol) -> tuple[int, int | None]:
+        config = ArtefactConfig(model, precision=protocol.precision).to_dict()
+        found = self._link.ask({"op": "load", "model": config, "protocol": protocol.to_dict()})
+        return found["slot"], found["memory_bytes"]
+
+    def time(self, slot: int, *, first: bool = False) -> tuple[list[float], float | None]:
+        found = self._link.ask({"op": "time", "slot": slot, "first": first})
+        return found["pairs_ms"], found["energy_j"]
+
+    def unload(self, slot: int) -> None:
+        self._link.ask({"op": "unload", "slot": slot})
+
+    def peak_memory(self, artefact: Path, protocol: MeasureProtocol) -> int | None:
+        where = self._link.put(artefact)
+        self.reopen()
+        loaded = self._link.ask({"op": "load", "artefact": where, "protocol": protocol.to_dict()})
+        self._link.ask({"op": "time", "slot": loaded["slot"]})
+        return int(self._link.ask({"op": "state"})["peak_memory_bytes"])
+
+    def reopen(self) -> None:
+        self._link.reopen()
+        self._environment = self._link.ask({"op": "hello", "cores": self._cores})["environment"]
+
+    def close(self) -> None:
+        self._link.close()
+
+
+@contextmanager
+def open_bench(device: Device, threads: int) -> Iterator[AgentBench]:
+    """A declared device, its agent keeping to as many of the device's cores as there are threads.
+
+    Raises UserError or HatError, in one line, for whatever keeps it from being reached.
+    """
+    link = _open_link(device)
+    try:
+        yield AgentBench(link, device.cores[:threads])
+    finally:
+        link.close()
+
+
+def _open_link(device: Device) -> Link:
+    if device.address is None:
+        return LocalLink()
+    try:
+        from hat.hardware.ssh import SshLink  # noqa: PLC0415  (needs the [ssh] extra)
+    except ModuleNotFoundError as error:
+        raise UserError(
+            f"{device.name}: devices over SSH need asyncssh; pip install 'hardware-aware-transformers[ssh]'"
+        ) from error
+    return SshLink(device)
+
+
+class InventedBench:
+    """A device whose latencies a Timer invents: nothing runs."""
+
+    def __init__(self, timer: Timer) -> None:
+        self._timer = timer
+        self._slots: dict[int, tuple[Architecture, MeasureProtocol]] = {}
+        self._loaded = 0
+
+    def environment(self) -> dict[str, Any]:
+        return environment()
+
+    def load(self, model: ModelConfig, protocol: MeasureProtocol) -> tuple[int, int | None]:
+        self._loaded += 1
+        self._slots[self._loaded] = model.architecture, protocol
+        return self._loaded, None
+
+    def time(self, slot: int, *, first: bool = False) -> tuple[list[float], float | None]:
+        architecture, protocol = self._slots[slot]
+        pairs = [(source, 1 if first else target) for source, target in protocol.pairs]
+        return [self._timer(architecture, pair) for pair in pairs], None
+
+    def unload(self, slot: int) -> None:
+        del self._slots[slot]
+
+    def peak_memory(self, artefact: Path, protocol: MeasureProtocol) -> int | None:
+        return None
+
+    def reopen(self) -> None:
+        self._slots.clear()
+
+    def close(self) -> None:
+        self._slots.clear()

@@ -1,0 +1,78 @@
+"""Joules that the machine says it has used: Intel's and AMD's RAPL counters, NVIDIA's NVML."""
+
+import ctypes
+from pathlib import Path
+
+RAPL = Path("/sys/class/powercap")
+
+
+class EnergyMeter:
+    """Counts between `start` and `joules`, over all processor packages and NVIDIA GPUs.
+
+    The whole machine's energy, not one process's. Most systems let only root read RAPL.
+    """
+
+    def __init__(self) -> None:
+        self._packages = [
+            (path / "energy_uj", _number(path / "max_energy_range_uj") or 0)
+            for path in sorted(RAPL.glob("intel-rapl:[0-9]"))
+            if _number(path / "energy_uj") is not None
+        ]
+        self._gpus = _Nvml.open()
+        self._before: list[float] = []
+
+    def start(self) -> None:
+        """Begin to count."""
+        self._before = self._joules()
+
+    def joules(self) -> float | None:
+        """What was used since `start`; None where the machine does not tell."""
+        after = self._joules()
+        if not after:
+            return None
+        ranges = [limit / 1e6 for _, limit in self._packages] + [0.0] * (len(after) - len(self._packages))
+        # A counter that is lower than before has started again at zero.
+        used = (b - a if b >= a else b - a + r for a, b, r in zip(self._before, after, ranges, strict=True))
+        return sum(used)
+
+    def _joules(self) -> list[float]:
+        packages = [(_number(path) or 0) / 1e6 for path, _ in self._packages]
+        return packages + (self._gpus.joules() if self._gpus else [])
+
+
+class _Nvml:
+    """The GPUs' energy counters (millijoules since the driver was loaded), by NVML's C interface."""
+
+    def __init__(self, library: ctypes.CDLL, devices: list[ctypes.c_void_p]) -> None:
+        self._library, self._devices = library, devices
+
+    @classmethod
+    def open(cls) -> "_Nvml | None":
+        try:
+            library = ctypes.CDLL("libnvidia-ml.so.1")
+        except OSError:
+            return None
+        count = ctypes.c_uint()
+        if library.nvmlInit_v2() or library.nvmlDeviceGetCount_v2(ctypes.byref(count)):
+            return None
+        devices = []
+        for index in range(count.value):
+            device = ctypes.c_void_p()
+            if library.nvmlDeviceGetHandleByIndex_v2(index, ctypes.byref(device)) == 0:
+                devices.append(device)
+        return cls(library, devices)
+
+    def joules(self) -> list[float]:
+        found = []
+        for device in self._devices:
+            millijoules = ctypes.c_ulonglong()
+            self._library.nvmlDeviceGetTotalEnergyConsumption(device, ctypes.byref(millijoules))
+            found.append(millijoules.value / 1000)
+        return found
+
+
+def _number(path: Path) -> int | None:
+    try:
+        return int(path.read_text(encoding="ascii"))
+    except (OSError, ValueError):
+        return None
