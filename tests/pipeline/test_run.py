@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,8 +13,8 @@ from hat.architecture import Architecture
 from hat.errors import UserError
 from hat.pipeline import load_recipe, open_run, run, status
 from hat.pipeline.recipe_file import design_space
-from hat.pipeline.stages import search
 from hat.runtime import Translator
+from hat.search import verified
 from tests.pipeline.tiny import TINY, Recorder, flops_timer
 
 STEPS = [
@@ -215,16 +216,16 @@ def test_a_hopeful_predictor_is_corrected(copy: Path, monkeypatch: pytest.Monkey
     verified, the search is repeated below what the measurements suggest."""
     recipe, root = open_run(str(copy), None, ["search.constraints=[60%]"])
     largest = design_space(recipe).largest()
-    choose = search._choose
+    choose = verified.choose
 
     def slower(architecture: Architecture, pair: tuple[int, int]) -> float:
         return flops_timer(architecture, pair) * (1 if architecture == largest else 1.25)
 
-    def fail_first(context: Any, constraint: Any, candidates: Any, folder: Path, progress: Any) -> Any:
-        choice = choose(context, constraint, candidates, folder, progress)
-        return {**choice, "verified": choice["verified"] and folder.name != "attempt-0"}
+    def fail_first(result: Any, verifying: Any, name: str, progress: Any) -> Any:
+        choice = choose(result, verifying, name, progress)
+        return replace(choice, verified=choice.verified and name != "attempt-0")
 
-    monkeypatch.setattr(search, "_choose", fail_first)
+    monkeypatch.setattr(verified, "choose", fail_first)
     run(recipe, root, stages=("search",), timer=slower)
     (path,) = root.glob("steps/search/hat-60pct/*/found.json")
     found = json.loads(path.read_text())

@@ -1,16 +1,9 @@
-"""search: under each constraint the best SubTransformer, measured before it is believed.
+"""search: under each constraint the best SubTransformer, measured before it is believed."""
 
-Predictions propose; measurements decide. The best candidates of the search are measured again, the
-one of lowest loss that meets the constraint is chosen, and a fresh measurement, which took no part
-in choosing, verifies it. Where none is verified, the predictor was too hopeful here: the search is
-repeated below a corrected latency.
-"""
-
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from statistics import median
 from typing import Any
 
 from hat.architecture import Architecture
@@ -31,14 +24,12 @@ from hat.pipeline.stages.measure import (
 from hat.pipeline.stages.train_super import WEIGHTS, load_super, seed_and_threads
 from hat.pipeline.steps import Step
 from hat.progress import Progress, between
-from hat.search import Candidate, EvolutionSettings, SearchProblem, evolve, random_search
+from hat.search import EvolutionSettings, SearchProblem, random_search
 from hat.search.evaluate import candidate_loss
+from hat.search.verified import Choice, Verifying, search_verified
 from hat.training.precision import uses_bf16
 
 FOUND = "found.json"
-# Shares of the progress of up to three searches: where no candidate of one is verified, the next
-# searches below a latency corrected by what was measured. The rest belongs to random search.
-ATTEMPTS = ((0.0, 0.5), (0.5, 0.6), (0.6, 0.7))
 EVOLUTION = frozenset(EvolutionSettings.__dataclass_fields__)
 
 
@@ -82,43 +73,28 @@ def _loss_inputs(context: Context) -> dict[str, Any]:
 
 
 def _run(context: Context, constraint: Constraint, losses: str, folder: Path, progress: Progress) -> None:
-    settings = EvolutionSettings(**context.recipe.search.model_dump(include=set(EVOLUTION)))
-    seed = context.recipe.seed
+    recipe = context.recipe
+    settings = EvolutionSettings(**recipe.search.model_dump(include=set(EVOLUTION)))
+    seed_and_threads(recipe.seed)
     limit = constraint.milliseconds(read_latencies(context)[0].measurement.latency_ms)
     problem = SearchProblem(context.space, _loss(context), load_predictor(context).predict, limit)
     # Searches under all constraints share the losses they know: none is computed twice.
     memo = context.root / "losses" / losses
-    for attempt, (start, end) in enumerate(ATTEMPTS):
-        seed_and_threads(seed)  # measuring changes the number of threads, and with it the order of sums
-        found = evolve(problem, settings, seed, memo, between(progress, start, start + (end - start) * 0.6))
-        part = between(progress, start + (end - start) * 0.6, end)
-        choice = _choose(context, constraint, found.best, folder / f"attempt-{attempt}", part)
-        tighter = _corrected(problem.constraint_ms, limit, constraint, choice["measured"])
-        if choice["verified"] or tighter < found.lowest_reachable_ms:
-            break
-        problem = replace(problem, constraint_ms=tighter)
-    seed_and_threads(seed)
-    rival = random_search(problem, found.evaluations, seed, memo, between(progress, ATTEMPTS[-1][1], 1))
+
+    def measure(architectures: Sequence[Architecture], series: str, progress: Progress) -> list[Measurement]:
+        rounds = recipe.measure.verify_rounds
+        return measure_on_device(context, architectures, rounds, folder / series, progress, seed=1)
+
+    verifying = Verifying(measure, constraint.milliseconds, recipe.search.remeasure)
+    found = search_verified(problem, settings, verifying, recipe.seed, memo, between(progress, 0, 0.7))
+    last = replace(problem, constraint_ms=found.search.constraint_ms)
+    rival = random_search(last, found.search.evaluations, recipe.seed, memo, between(progress, 0.7, 1))
     result = {
         "constraint": {"text": constraint.text, "milliseconds": limit},
-        **choice,
-        "attempts": attempt + 1,
-        "evolution": found.to_dict(),
+        **_report(found),
         "random": rival.to_dict(),
     }
     write_json(folder / FOUND, result)
-
-
-def _corrected(
-    current_ms: float, limit_ms: float, constraint: Constraint, measured: Sequence[Mapping[str, Any]]
-) -> float:
-    """The predicted latency to search below next, where the candidates of the last search missed the
-    constraint: lower by what their measurements exceed their predictions."""
-    excess = [
-        (one["latency_ms"] / constraint.milliseconds(one["reference_ms"])) / (one["predicted_ms"] / limit_ms)
-        for one in measured
-    ]
-    return float(min(limit_ms / median(excess), 0.97 * current_ms))
 
 
 def _loss(context: Context) -> Callable[[Architecture], float]:
@@ -134,67 +110,19 @@ def _loss(context: Context) -> Callable[[Architecture], float]:
     return candidate_loss(network, batches, settings.label_smoothing, uses_bf16(settings))
 
 
-def _choose(
-    context: Context,
-    constraint: Constraint,
-    candidates: Sequence[Candidate],
-    folder: Path,
-    progress: Progress,
-) -> dict[str, Any]:
-    """Re-measure candidates, best first, until one meets the constraint twice."""
-    rounds, group = context.recipe.measure.verify_rounds, context.recipe.search.remeasure
-    measured: list[tuple[Candidate, Measurement]] = []
-    verified: list[tuple[Candidate, Measurement, Measurement]] = []
-    for start in range(0, len(candidates), group):
-        some = candidates[start : start + group]
-        again = measure_on_device(
-            context,
-            [candidate.architecture for candidate in some],
-            rounds,
-            folder / f"measured-{start}",
-            progress,
-            seed=1,
-        )
-        fresh = list(zip(some, again, strict=True))
-        measured += fresh
-        for candidate, measurement in fresh:
-            if _meets(constraint, measurement):
-                place = folder / f"verified-{len(verified)}"
-                (second,) = measure_on_device(
-                    context, [candidate.architecture], rounds, place, progress, seed=2
-                )
-                verified.append((candidate, measurement, second))
-                if _meets(constraint, second):
-                    return _report(verified[-1], True, measured, len(verified))
-    if not verified:
-        candidate, measurement = min(measured, key=lambda pair: pair[1].latency_ms)
-        return _report((candidate, measurement, measurement), False, measured, 0)
-    fastest = min(verified, key=lambda triple: triple[2].latency_ms)
-    return _report(fastest, False, measured, len(verified))
-
-
-def _meets(constraint: Constraint, measurement: Measurement) -> bool:
-    """A relative constraint refers to the largest SubTransformer as timed in the same rounds, which
-    keeps a machine that has become slower or faster since from deciding."""
-    return measurement.latency_ms <= constraint.milliseconds(measurement.reference_ms)
-
-
-def _report(
-    chosen: tuple[Candidate, Measurement, Measurement],
-    verified: bool,
-    measured: Sequence[tuple[Candidate, Measurement]],
-    verifications: int,
-) -> dict[str, Any]:
-    candidate, measurement, verification = chosen
+def _report(choice: Choice) -> dict[str, Any]:
     return {
-        "architecture": candidate.architecture.to_dict(),
-        "loss": candidate.loss,
-        "predicted_ms": candidate.latency_ms,
-        "measured_ms": measurement.latency_ms,
-        "verified_ms": verification.latency_ms,
-        "verified": verified,
-        "verifications": verifications,
+        "architecture": choice.candidate.architecture.to_dict(),
+        "loss": choice.candidate.loss,
+        "predicted_ms": choice.candidate.latency_ms,
+        "measured_ms": choice.measurement.latency_ms,
+        "verified_ms": choice.verification.latency_ms,
+        "verified": choice.verified,
+        "verifications": choice.verifications,
         "measured": [
-            {"loss": one.loss, "predicted_ms": one.latency_ms, **to_dict(found)} for one, found in measured
+            {"loss": one.loss, "predicted_ms": one.latency_ms, **to_dict(found)}
+            for one, found in choice.measured
         ],
+        "attempts": choice.attempts,
+        "evolution": choice.search.to_dict(),
     }
