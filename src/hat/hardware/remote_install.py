@@ -1,0 +1,200 @@
+"""HAT on a device: whether the right version is there, and how it gets there."""
+
+import json
+import re
+import shlex
+from dataclasses import dataclass
+from typing import Any
+
+from hat import __version__
+from hat.errors import HatError, UserError, named
+from hat.files import file_digest
+from hat.hardware.devices import Device
+from hat.hardware.ssh_connection import Connection, Finished
+
+OLDEST_PYTHON = (3, 11)
+CACHE = '"${XDG_CACHE_HOME:-$HOME/.cache}"/hat'
+# One for each version, so that one device serves several checkouts of HAT.
+ENVIRONMENT = f"{CACHE}/venv-{__version__}"
+# Always the same folder, so that what a lost connection left in it goes with the next wheel.
+INCOMING = f"{CACHE}/incoming"
+STAMP = "hat-wheel.sha256"
+# It has to run, and answer, in any Python there ever was.
+PROBE = """
+import json, platform, sys
+try:
+    from hat import __version__ as hat
+except Exception:
+    hat = None
+print(json.dumps({"python": sys.version_info[:2], "machine": platform.machine(), "hat": hat}))
+"""
+WHEEL_NAME = re.compile(r"(?P<name>[^-]+)-(?P<version>[^-]+)(-\d[^-]*)?-(?P<tags>[^-]+-[^-]+-[^-]+)\.whl")
+# What pip and venv say → what it means. `wheel` and `last` are filled in.
+MEANINGS = (
+    (r"No space left on device|disk quota exceeded", "the disk is full there"),
+    (
+        r"not a supported wheel on this platform|not compatible with this Python",
+        "{wheel} is for {tags}, the device is {machine} with Python {python}",
+    ),
+    (
+        r"ensurepip|No module named venv|No module named pip",
+        "its Python has no venv; on Debian and Ubuntu: sudo apt-get install python3-venv",
+    ),
+    (
+        r"No matching distribution|Could not find a version|NewConnectionError|Could not fetch",
+        "pip there cannot get what {wheel} depends on: {last}",
+    ),
+)
+
+
+@dataclass(frozen=True)
+class Interpreter:
+    """A Python on the device. `hat`: the version of HAT that it has, None where it has none."""
+
+    python: tuple[int, ...]
+    machine: str
+    hat: str | None
+
+
+def interpreter(device: Device) -> str:
+    """The Python that has HAT, as an expression for the device's sh."""
+    return f"{ENVIRONMENT}/bin/python" if device.wheel else _quoted(device.python)
+
+
+def check_installed(connection: Connection) -> None:
+    """Raises UserError where the device's Python is absent or too old, or has not this version of HAT."""
+    device = connection.device
+    found = _probe(connection, interpreter(device))
+    if device.wheel and (found is None or found.hat is None):
+        raise UserError(
+            f"device {device.name}: HAT is not installed there; `hat device check {device.name}` does it"
+        )
+    known = _checked(found, device)
+    if known.hat is None:
+        raise UserError(
+            f"device {device.name}: {device.python} there has no HAT; install {__version__} for it, or give "
+            "`wheel:` a file for `hat device check` to install"
+        )
+    if known.hat != __version__:
+        raise UserError(
+            f"device {device.name}: HAT {named(known.hat)} there, {__version__} here; they have to be equal"
+        )
+
+
+def install(connection: Connection) -> bool:
+    """Install the device's wheel and what it depends on in a virtual environment of its own.
+
+    Returns whether it had to: nothing is done where this very wheel is there. Raises UserError where it
+    cannot run there, HatError where installing fails; what was half installed is removed.
+    """
+    device = connection.device
+    if device.wheel is None:
+        return False
+    _check_wheel(device)
+    stamp = _digest(device)
+    if connection.run(f"cat {ENVIRONMENT}/{STAMP}").out.strip() == stamp:
+        return False
+    base = _checked(_probe(connection, _quoted(device.python)), device)
+    folder = _make_folder(connection)
+    try:
+        connection.put(device.wheel, f"{folder}/{device.wheel.name}")
+        done = connection.run(_script(device, f"{folder}/{device.wheel.name}", stamp))
+    finally:
+        if not connection.lost:
+            connection.run(f"rm -rf {shlex.quote(folder)}")
+    if done.status:
+        raise _failed(done, device, base)
+    return True
+
+
+def _script(device: Device, wheel: str, stamp: str) -> str:
+    """The stamp is written last; without it the environment goes, also where the connection is lost."""
+    return f"""
+    umask 077
+    venv={ENVIRONMENT}
+    trap 'test -f "$venv"/{STAMP} || rm -rf "$venv"' EXIT
+    trap 'exit 143' HUP INT TERM PIPE
+    rm -rf "$venv"
+    export PIP_DISABLE_PIP_VERSION_CHECK=1
+    {_quoted(device.python)} -m venv "$venv" >&2 &&
+    "$venv"/bin/python -m pip install --quiet --no-input {shlex.quote(wheel)} >&2 &&
+    echo {stamp} >"$venv"/{STAMP}
+    """
+
+
+def _make_folder(connection: Connection) -> str:
+    done = connection.run(f"umask 077; rm -rf {INCOMING}; mkdir -p {INCOMING} && cd {INCOMING} && pwd")
+    if done.status:
+        raise HatError(f"device {connection.device.name}: no folder for the wheel: {done.last_words()}")
+    return done.out.strip()
+
+
+def _probe(connection: Connection, python: str) -> Interpreter | None:
+    """None where there is no such Python."""
+    done = connection.run(f"{python} -c {shlex.quote(PROBE)}")
+    try:
+        found: dict[str, Any] = json.loads(done.out)
+    except ValueError:
+        if done.status in (126, 127):  # not executable, not found
+            return None
+        raise HatError(
+            f"device {connection.device.name}: its Python does not run: {done.last_words()}"
+        ) from None
+    return Interpreter(tuple(found["python"]), found["machine"], found["hat"])
+
+
+def _checked(found: Interpreter | None, device: Device) -> Interpreter:
+    """Raises UserError where there is no Python, or one that is too old."""
+    oldest = ".".join(map(str, OLDEST_PYTHON))
+    if found is None:
+        raise UserError(
+            f"device {device.name}: there is no {device.python} there; install Python {oldest} or newer, or "
+            "give its path as `python:`"
+        )
+    if found.python < OLDEST_PYTHON:
+        version = ".".join(map(str, found.python))
+        raise UserError(
+            f"device {device.name}: {device.python} there is Python {version}; HAT needs {oldest} or newer"
+        )
+    return found
+
+
+def _check_wheel(device: Device) -> None:
+    """Raises UserError where its name is not that of a wheel of this version."""
+    assert device.wheel is not None
+    parts = WHEEL_NAME.fullmatch(device.wheel.name)
+    if not parts or parts["name"] != "hardware_aware_transformers":
+        raise UserError(f"device {device.name}: {device.wheel} is not named like a wheel of HAT")
+    if parts["version"] != __version__:
+        raise UserError(
+            f"device {device.name}: {device.wheel} is of version {parts['version']}, this is {__version__}"
+        )
+
+
+def _digest(device: Device) -> str:
+    assert device.wheel is not None
+    try:
+        return file_digest(device.wheel)
+    except OSError as error:
+        raise UserError(f"device {device.name}: {device.wheel}: {error.strerror}") from error
+
+
+def _failed(done: Finished, device: Device, base: Interpreter) -> HatError:
+    assert device.wheel is not None
+    parts = WHEEL_NAME.fullmatch(device.wheel.name)
+    facts = {
+        "wheel": device.wheel.name,
+        "tags": parts["tags"] if parts else "?",
+        "machine": base.machine,
+        "python": ".".join(map(str, base.python)),
+        "last": named(done.last_words()),
+    }
+    text = next((meaning for said, meaning in MEANINGS if re.search(said, done.err, re.IGNORECASE)), "{last}")
+    kind = UserError if "{tags}" in text else HatError
+    return kind(f"device {device.name}: HAT cannot be installed there: {text.format(**facts)}")
+
+
+def _quoted(path: str) -> str:
+    """For sh, with a leading ~/ left to it."""
+    home, slash, rest = path.partition("/")
+    return f'"$HOME"/{shlex.quote(rest)}' if home == "~" and slash else shlex.quote(path)

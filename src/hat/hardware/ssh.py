@@ -1,0 +1,184 @@
+"""An agent on a device over SSH: it survives lost connections and leaves nothing behind."""
+
+import json
+import secrets
+import shlex
+import time
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+import asyncssh
+
+from hat.errors import HatError, named
+from hat.hardware.devices import Device
+from hat.hardware.link import COMMAND, LinkLost, parse_answer
+from hat.hardware.remote_install import check_installed, interpreter
+from hat.hardware.ssh_connection import Connection
+from hat.hardware.ssh_errors import KeyRefused, Unreachable
+
+# A small computer boots in one or two minutes.
+REOPEN_SECONDS = 600.0
+FIRST_WAIT, LONGEST_WAIT = 1.0, 30.0
+START_SECONDS, CLEAN_SECONDS = 60.0, 15.0
+# While a device boots, its server may be there already but not let users in yet.
+PASSING = (LinkLost, Unreachable, KeyRefused)
+
+# One line, for a quoting that all login shells know. The shell waits beside the agent and removes the
+# session's folder when it ends: also where this machine is switched off, and its input just stops.
+# {token} makes the folder new, and the processes known again.
+SESSION = (
+    'umask 077; d="${{TMPDIR:-/tmp}}"/hat-{token}; mkdir "$d" || exit 73; '
+    "trap 'kill $p 2>/dev/null; rm -rf \"$d\"' EXIT; trap 'exit 143' HUP INT TERM; "
+    'cd "$d"; exec 3<&0; echo {token} $$ "$d"; '
+    "{python} {command} <&3 & p=$!; exec 3<&- </dev/null; wait $p"
+)
+# The session's shell is asked to end, which ends the agent; after a reboot its number may be another's.
+CLEAN = """
+known() {{ {{ cat /proc/{pid}/cmdline || ps -p {pid} -o args=; }} 2>/dev/null | grep -q {token}; }}
+if known; then
+    kill {pid}
+    for tenth in 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17 18 19 20; do known || break; sleep 0.1; done
+fi
+rm -rf {folder}
+"""
+
+
+class SshLink:
+    """A Link to `device`, open when made; closed at the end of its `with` block.
+
+    `note` is told what goes on while reconnecting. Raises UserError where the device refuses the key,
+    has another host key or not this version of HAT, HatError where it cannot be reached.
+    """
+
+    def __init__(self, device: Device, note: Callable[[str], None] = lambda line: None) -> None:
+        self.device = device
+        self._note = note
+        self._connection: Connection | None = None
+        self._process: asyncssh.SSHClientProcess[str] | None = None
+        self._left: tuple[str, str, str] | None = None  # token, process and folder of the last session
+        self._copied = 0
+        try:
+            self._open()
+        except BaseException:
+            self.close()
+            raise
+
+    def ask(self, request: Mapping[str, Any]) -> dict[str, Any]:
+        """As Link has it. An interrupted question leaves the link lost: its answer may still come."""
+        if self._process is None or self._connection is None:
+            raise LinkLost(f"device {self.device.name}: there is no connection")
+        process, self._process = self._process, None
+        line = self._connection.wait(_question(process, json.dumps(request)))
+        if not line.endswith("\n"):
+            raise LinkLost(f"device {self.device.name}: {self._last_words(process)}")
+        self._process = process
+        return parse_answer(line)
+
+    def put(self, source: Path) -> str:
+        """Copy a file or folder into the session's folder; its path there, valid until the link is
+        lost or closed. Raises HatError where the device cannot hold it."""
+        if self._connection is None or self._left is None:
+            raise LinkLost(f"device {self.device.name}: there is no connection")
+        self._copied += 1
+        target = f"{self._left[2]}/{self._copied}"
+        self._connection.put(source, target)
+        return target
+
+    def reopen(self) -> None:
+        """Start a fresh agent, in a new session; what the last one left on the device is removed.
+
+        Tries again for REOPEN_SECONDS, then raises the last HatError; at once what waiting cannot mend.
+        """
+        started, wait = time.monotonic(), FIRST_WAIT
+        while True:
+            self._disconnect()
+            try:
+                return self._open()
+            except PASSING as error:
+                left = started + REOPEN_SECONDS - time.monotonic()
+                if left < wait:
+                    raise
+                self._note(f"{error}; trying again in {wait:.0f} s, for {left / 60:.0f} more minutes")
+            time.sleep(wait)
+            wait = min(2 * wait, LONGEST_WAIT)
+
+    def close(self) -> None:
+        """End the agent, remove the session's folder and disconnect."""
+        try:
+            self._clean()
+        except HatError:
+            pass  # the device is gone; its session ends, and tidies up, when it notices
+        finally:
+            self._disconnect()
+
+    def _open(self) -> None:
+        self._connection = Connection(self.device)
+        self._clean()
+        check_installed(self._connection)
+        token = secrets.token_hex(16)
+        script = SESSION.format(
+            token=token, python=interpreter(self.device), command=" ".join(map(shlex.quote, COMMAND))
+        )
+        process = self._connection.start(script)
+        pid, folder = self._connection.wait(_session(process, token), START_SECONDS)
+        if not pid:
+            raise HatError(f"device {self.device.name}: {self._last_words(process)}")
+        self._left, self._process = (token, pid, folder), process
+
+    def _clean(self) -> None:
+        """End the last session, if any, and remove its folder."""
+        if self._left and self._connection and not self._connection.lost:
+            token, pid, folder = self._left
+            script = CLEAN.format(token=token, pid=pid, folder=shlex.quote(folder))
+            self._connection.run(script, CLEAN_SECONDS)
+            self._left = None
+
+    def _disconnect(self) -> None:
+        self._process = None
+        connection, self._connection = self._connection, None
+        if connection is not None:
+            connection.close()
+
+    def _last_words(self, process: "asyncssh.SSHClientProcess[str]") -> str:
+        """Why the agent's output ended."""
+        assert self._connection is not None
+        said, status = self._connection.wait(_ending(process), START_SECONDS)
+        if status is None:
+            return f"the connection to {self.device.address} was lost"
+        lines = said.strip().splitlines() or [f"exit status {status}"]
+        return f"the agent there ended: {named(lines[-1])}"
+
+    def __enter__(self) -> "SshLink":
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+
+async def _question(process: "asyncssh.SSHClientProcess[str]", request: str) -> str:
+    """The answer's line; "" where the agent has ended."""
+    try:
+        process.stdin.write(request + "\n")
+    except BrokenPipeError:
+        return ""
+    return await process.stdout.readline()
+
+
+async def _session(process: "asyncssh.SSHClientProcess[str]", token: str) -> tuple[str, str]:
+    """Number of the session's shell and its folder; what a login shell prints before is skipped."""
+    while line := await process.stdout.readline():
+        if line.startswith(token):
+            _, pid, folder = line.rstrip("\n").split(" ", 2)
+            return pid, folder
+    return "", ""
+
+
+async def _ending(process: "asyncssh.SSHClientProcess[str]") -> tuple[str, int | None]:
+    """What it complained and its exit status, None where the connection was lost."""
+    said = await process.stderr.read()
+    await process.wait_closed()
+    return said, process.exit_status

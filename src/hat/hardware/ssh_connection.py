@@ -1,0 +1,233 @@
+"""A synchronous face of one asyncssh connection, whose event loop runs in a thread of its own."""
+
+import asyncio
+import secrets
+import shlex
+import threading
+from collections.abc import Coroutine
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypeVar
+
+import asyncssh
+
+from hat.errors import HatError, UserError
+from hat.hardware.devices import Device
+from hat.hardware.ssh_errors import (
+    DEFAULT_PORT,
+    HostKeyRefused,
+    changed_host_key,
+    known_hosts_file,
+    told_of,
+    unknown_host_key,
+)
+
+CONNECT_SECONDS = 15.0
+LOGIN_SECONDS = 30.0
+# A silent device is given up after three of these. Rare enough not to disturb what is measured.
+KEEPALIVE_SECONDS = 15.0
+# Asked for after the kinds that are known of a host: so a changed key is seen also where it is of another
+# kind, where asyncssh alone would just not connect.
+HOST_KEY_KINDS = (
+    *("ssh-ed25519", "ecdsa-sha2-nistp256", "ecdsa-sha2-nistp384", "ecdsa-sha2-nistp521"),
+    *("rsa-sha2-512", "rsa-sha2-256"),
+)
+
+Result = TypeVar("Result")
+
+
+@dataclass(frozen=True)
+class Finished:
+    """What a script left: its exit status (below 0: killed by a signal) and output."""
+
+    status: int
+    out: str
+    err: str
+
+    def last_words(self) -> str:
+        """The last line of what it complained."""
+        lines = self.err.strip().splitlines() or [f"exit status {self.status}"]
+        return lines[-1].strip()
+
+
+class Connection:
+    """Connected when made. Raises UserError for refused keys, HatError where nothing answers."""
+
+    def __init__(self, device: Device) -> None:
+        self.device = device
+        ready = threading.Event()
+        self._thread = threading.Thread(
+            target=lambda: asyncio.run(self._serve(ready)), name=f"ssh {device.name}", daemon=True
+        )
+        self._thread.start()
+        ready.wait()
+        try:
+            self._ssh = self.wait(_connect(device))
+        except BaseException:
+            self._stop()
+            raise
+
+    async def _serve(self, ready: threading.Event) -> None:
+        self._loop, self._stopped = asyncio.get_running_loop(), asyncio.Event()
+        ready.set()
+        await self._stopped.wait()
+
+    def wait(self, work: Coroutine[Any, Any, Result], seconds: float | None = None) -> Result:
+        """The result of a coroutine, run in the loop's thread. An interrupted wait cancels it.
+
+        Raises HatError for what goes wrong, Unreachable after `seconds`.
+        """
+        future = asyncio.run_coroutine_threadsafe(work, self._loop)
+        try:
+            with told_of(self.device):
+                return future.result(seconds)
+        finally:
+            future.cancel()
+
+    def run(self, script: str, seconds: float | None = None) -> Finished:
+        """Run a script with the device's sh, whatever the user's login shell is."""
+        marker = secrets.token_hex(16)
+        # On its standard input, which the script's programs do not see.
+        text = f"{{ echo {marker}\n{script}\n}} </dev/null; exit\n"
+
+        async def work() -> Finished:
+            done = await self._ssh.run("exec sh", input=text, encoding="utf-8", errors="replace")
+            if done.exit_status is None:
+                raise asyncssh.ConnectionLost("no exit status")
+            # What a login shell's configuration prints comes before.
+            out = str(done.stdout).partition(f"{marker}\n")[2]
+            return Finished(done.exit_status, out, str(done.stderr))
+
+        return self.wait(work(), seconds)
+
+    def start(self, script: str) -> "asyncssh.SSHClientProcess[str]":
+        """Start a script of one line with the device's sh, which reads and writes through the process."""
+        command = f"exec sh -c {shlex.quote(script)}"
+
+        async def work() -> "asyncssh.SSHClientProcess[str]":
+            return await self._ssh.create_process(command, encoding="utf-8", errors="replace")
+
+        return self.wait(work())
+
+    def put(self, source: Path, target: str) -> None:
+        """Copy a file or folder. Raises HatError where the device cannot hold it."""
+
+        async def work() -> None:
+            async with self._ssh.start_sftp_client() as sftp:
+                await sftp.put(str(source), target, recurse=True)
+
+        try:
+            self.wait(work())
+        except HatError as error:
+            if isinstance(error.__cause__, asyncssh.SFTPError) and not self.lost:
+                raise self._copy_failed(source, target, error.__cause__) from error
+            raise
+
+    def _copy_failed(self, source: Path, target: str, error: asyncssh.SFTPError) -> HatError:
+        """SFTP tells a full disk as "Failure": see what is free without what was copied in part."""
+        folder = shlex.quote(str(Path(target).parent))
+        done = self.run(f"rm -rf {shlex.quote(target)}; df -Pk {folder} | tail -n 1")
+        files = [source] if source.is_file() else [path for path in source.rglob("*") if path.is_file()]
+        needed = sum(path.stat().st_size for path in files)
+        fields = done.out.split()
+        free = int(fields[3]) * 1024 if len(fields) > 5 and fields[3].isdecimal() else None
+        return copy_error(self.device, source, target, str(error.reason), needed, free)
+
+    @property
+    def lost(self) -> bool:
+        """Whether the connection has ended."""
+        return self._ssh.is_closed()
+
+    def close(self) -> None:
+        """Disconnect and end the thread."""
+
+        async def work() -> None:
+            self._ssh.close()
+            await asyncio.wait_for(self._ssh.wait_closed(), 5)
+
+        try:
+            self.wait(work())
+        except HatError:
+            self._ssh.abort()
+        finally:
+            self._stop()
+
+    def _stop(self) -> None:
+        self._loop.call_soon_threadsafe(self._stopped.set)
+        self._thread.join()
+
+
+def copy_error(
+    device: Device, source: Path, target: str, reason: str, needed: int, free: int | None
+) -> HatError:
+    """What to say about a copy that failed for `reason`; `needed` and `free` in bytes, None: not known."""
+    if free is not None and free < needed:
+        return HatError(
+            f"device {device.name}: the disk is full there: {source.name} needs {needed:,} bytes and "
+            f"{Path(target).parent} has {free:,} free"
+        )
+    return HatError(f"device {device.name}: {source} cannot be copied to {target} there: {reason}")
+
+
+KnownKeys = tuple[list[Any], list[Any], list[Any]]
+
+
+class _Client(asyncssh.SSHClient):
+    """Knows host keys as OpenSSH does, and remembers why one was refused.
+
+    asyncssh alone would also take, for a server at another port, the key of the host's port 22.
+    """
+
+    def __init__(self, device: Device) -> None:
+        self._device = device
+        self._known = _known_hosts(device)
+        self.refusal: HatError | None = None
+
+    def known_keys(self, host: str, address: str, port: int | None) -> KnownKeys:
+        """Host keys, authorities and revoked keys that known_hosts holds for the server."""
+        names = [name for name in (host, address) if name]
+        if port not in (None, DEFAULT_PORT):
+            names = [f"[{name}]:{port}" for name in names]
+        found = [self._known.match(name, "", None) for name in names]
+        hosts, authorities, revoked = ([key for one in found for key in one[kind]] for kind in range(3))
+        return hosts, authorities, revoked
+
+    def validate_host_public_key(self, host: str, addr: str, port: int, key: asyncssh.SSHKey) -> bool:
+        """Asked for a key that is not a known one."""
+        known = any(self.known_keys(host, addr, port)[:2])
+        self.refusal = (changed_host_key if known else unknown_host_key)(self._device, key)
+        return False
+
+
+async def _connect(device: Device) -> asyncssh.SSHClientConnection:
+    address = device.address
+    assert address is not None
+    client = _Client(device)
+    try:
+        return await asyncssh.connect(
+            address.host,
+            address.port if address.port != DEFAULT_PORT else (),  # (): as ~/.ssh/config says
+            username=address.user or (),
+            client_factory=lambda: client,
+            known_hosts=client.known_keys,
+            server_host_key_algs="+" + ",".join(HOST_KEY_KINDS),
+            client_keys=[str(device.key)] if device.key else (),
+            agent_path=None if device.key else (),
+            preferred_auth="publickey",
+            connect_timeout=CONNECT_SECONDS,
+            login_timeout=LOGIN_SECONDS,
+            keepalive_interval=KEEPALIVE_SECONDS,
+        )
+    except asyncssh.HostKeyNotVerifiable as error:
+        # Without a refusal of ours: a revoked key, or a certificate that is not valid.
+        raise client.refusal or HostKeyRefused(f"device {device.name}: {error.reason}") from error
+
+
+def _known_hosts(device: Device) -> asyncssh.SSHKnownHosts:
+    """Empty where there is no such file yet. Raises UserError where it cannot be read."""
+    file = known_hosts_file(device)
+    try:
+        return asyncssh.read_known_hosts(str(file)) if file.exists() else asyncssh.import_known_hosts("")
+    except (ValueError, OSError) as error:
+        reason = getattr(error, "strerror", None) or error
+        raise UserError(f"device {device.name}: {file}: {reason}") from error

@@ -1,0 +1,132 @@
+"""A real SSH server on this machine for tests: OpenSSH's, or asyncssh's where that is not installed.
+
+`python -m tests.hardware.ssh_server PORT HOST_KEY AUTHORIZED_KEYS` is the latter.
+"""
+
+import asyncio
+import os
+import shutil
+import socket
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import asyncssh
+import psutil
+
+SSHD = shutil.which(
+    "sshd", path=os.pathsep.join([os.environ.get("PATH", ""), "/usr/sbin", "/usr/local/sbin"])
+)
+ROOT = Path(__file__).resolve().parents[2]
+CONFIGURATION = """
+ListenAddress 127.0.0.1
+Port {port}
+HostKey {folder}/host_key
+AuthorizedKeysFile {folder}/authorized_keys
+PidFile none
+StrictModes no
+UsePAM no
+UseDNS no
+PasswordAuthentication no
+KbdInteractiveAuthentication no
+PermitRootLogin prohibit-password
+Subsystem sftp internal-sftp
+SetEnv {environment}
+"""
+
+
+class Server:
+    """Listens when made, on a free port; `environment` is what its sessions find set. `quota`: the size
+    of the file system at the sessions' TMPDIR, in bytes; needs OpenSSH, root and Linux."""
+
+    def __init__(self, folder: Path, environment: dict[str, str], quota: int | None = None) -> None:
+        self.folder, self._environment, self._quota = folder, environment, quota
+        folder.mkdir()
+        self.new_host_key()
+        asyncssh.generate_private_key("ssh-ed25519").write_private_key(folder / "user_key")
+        (folder / "user_key").chmod(0o600)
+        user_key = asyncssh.read_private_key(folder / "user_key")
+        user_key.write_public_key(folder / "authorized_keys")
+        with socket.socket() as free:
+            free.bind(("127.0.0.1", 0))
+            self.port = int(free.getsockname()[1])
+        self.start()
+
+    def new_host_key(self, kind: str = "ssh-ed25519") -> None:
+        key = asyncssh.generate_private_key(kind)
+        key.write_private_key(self.folder / "host_key")
+        (self.folder / "host_key").chmod(0o600)
+        self.host_key = key.export_public_key().decode().strip()
+
+    def start(self) -> None:
+        output = (self.folder / "log").open("ab")
+        environment = os.environ | self._environment
+        self._process = subprocess.Popen(
+            self._command(), cwd=ROOT, env=environment, stdin=subprocess.DEVNULL, stdout=output, stderr=output
+        )
+        output.close()
+        for _ in range(400):
+            assert self._process.poll() is None, (self.folder / "log").read_text()
+            try:
+                with socket.create_connection(("127.0.0.1", self.port)) as probe:
+                    if probe.recv(4) == b"SSH-":
+                        return
+            except OSError:
+                time.sleep(0.025)
+        raise AssertionError("the SSH server does not listen")
+
+    def kill(self) -> None:
+        """As if the network broke: listener and connections end, what runs on the "device" does not."""
+        if self._process.poll() is not None:
+            return
+        listener = psutil.Process(self._process.pid)
+        listener.suspend()  # so that it has no more children than these
+        for process in listener.children(recursive=True):
+            if process.name().startswith("sshd"):
+                process.kill()
+        listener.kill()
+        self._process.wait()
+
+    def _command(self) -> list[str]:
+        if SSHD is None:
+            keys = [str(self.folder / name) for name in ("host_key", "authorized_keys")]
+            return [sys.executable, "-m", "tests.hardware.ssh_server", str(self.port), *keys]
+        if os.getuid() == 0:
+            Path("/run/sshd").mkdir(exist_ok=True)  # sshd insists; a service manager would make it
+        configuration = self.folder / "sshd_config"
+        environment = " ".join(f"{name}={value}" for name, value in self._environment.items())
+        text = CONFIGURATION.format(port=self.port, folder=self.folder, environment=environment)
+        configuration.write_text(text)
+        command = [SSHD, "-D", "-e", "-f", str(configuration)]
+        if self._quota is None:
+            return command
+        mount = f'mount -t tmpfs -o size={self._quota} none "$TMPDIR" && exec "$@"'
+        return ["unshare", "--mount", "sh", "-c", mount, "sh", *command]
+
+
+async def _session(process: "asyncssh.SSHServerProcess[bytes]") -> None:
+    """Run the command with sh."""
+    pipe = asyncio.subprocess.PIPE
+    command = await asyncio.create_subprocess_shell(
+        process.command or "true", stdin=pipe, stdout=pipe, stderr=pipe, start_new_session=True
+    )
+    await process.redirect(command.stdin, command.stdout, command.stderr)
+    process.exit(await command.wait())
+
+
+async def _listen(port: str, host_key: str, authorized_keys: str) -> None:
+    await asyncssh.listen(
+        "127.0.0.1",
+        int(port),
+        server_host_keys=[host_key],
+        authorized_client_keys=authorized_keys,
+        process_factory=_session,
+        sftp_factory=True,
+        encoding=None,
+    )
+    await asyncio.Event().wait()
+
+
+if __name__ == "__main__":
+    asyncio.run(_listen(*sys.argv[1:]))
