@@ -1,15 +1,19 @@
 """The predictor against laws of latency that are known."""
 
 import json
-import time
+import random
+from dataclasses import replace
 
 import numpy as np
 import pytest
 
-from hat.architecture import Architecture
+from hat.architecture import Architecture, DecoderLayer
 from hat.errors import UserError
 from hat.hardware import LatencyPredictor
-from hat.hardware.features import FEATURES, features
+from hat.hardware import predictor as predictor_module
+from hat.hardware.features import TERMS, features, paper_features
+from hat.hardware.regression import Settings
+from hat.space import DesignSpace
 
 
 def true_latency(architecture: Architecture) -> float:
@@ -33,9 +37,7 @@ def noisy(architectures: list[Architecture], seed: int = 0, noise: float = 0.01)
 
 
 def test_synthetic_truth_is_recovered(architectures: list[Architecture]) -> None:
-    start = time.thread_time()
     predictor = LatencyPredictor.fit(architectures[:40], noisy(architectures[:40]), seed=0)
-    assert time.thread_time() - start < 1
     report = predictor.report
     assert (report.samples, report.folds) == (40, 10)
     assert report.mape_low < report.mape < report.mape_high < 2
@@ -45,12 +47,172 @@ def test_synthetic_truth_is_recovered(architectures: list[Architecture]) -> None
     assert np.abs(predictor.predict(unseen) / true - 1).mean() < 0.02
 
 
-def test_more_work_is_never_faster(architectures: list[Architecture]) -> None:
-    predictor = LatencyPredictor.fit(architectures, noisy(architectures, noise=0.2), seed=0)
-    assert min(predictor.weights) >= 0
-    order = np.argsort(predictor.predict(architectures))
-    assert len(order) == 60
+def test_outliers_do_not_bend_the_law(architectures: list[Architecture]) -> None:
+    latencies = np.array(noisy(architectures))
+    latencies[::8] *= 1.5  # while something else ran on the device
+    predicted = LatencyPredictor.fit(architectures, latencies, seed=0).predict(architectures)
+    true = np.array([true_latency(a) for a in architectures])
+    assert np.abs(predicted / true - 1).mean() < 0.02
+
+
+def larger(a: Architecture) -> dict[str, Architecture]:
+    """`a` with more of one thing each."""
+    encoder, decoder = a.encoder, a.decoder
+    first, last = encoder.layers[0], decoder.layers[-1]
+    ways = {
+        "encoder_embed_dim": replace(a, encoder=replace(encoder, embed_dim=encoder.embed_dim + 128)),
+        "decoder_embed_dim": replace(a, decoder=replace(decoder, embed_dim=decoder.embed_dim + 128)),
+        "encoder_layers": replace(
+            a, encoder=replace(encoder, layers=(*encoder.layers, replace(first, ffn_dim=64, heads=1)))
+        ),
+        "decoder_layers": replace(
+            a, decoder=replace(decoder, layers=(*decoder.layers, DecoderLayer(64, 1, 1)))
+        ),
+        "encoder_ffn_dim": _last_encoder(a, ffn_dim=first.ffn_dim + 4096),
+        "encoder_heads": _last_encoder(a, heads=16),
+    }
+    for name in ("ffn_dim", "self_heads", "cross_heads", "encoder_layers_attended"):
+        more = {"ffn_dim": 4096, "encoder_layers_attended": 3}.get(name, 16)
+        layers = (*decoder.layers[:-1], replace(last, **{name: more}))
+        ways[name] = replace(a, decoder=replace(decoder, layers=layers))
+    return ways
+
+
+def _last_encoder(a: Architecture, **values: int) -> Architecture:
+    layers = (*a.encoder.layers[:-1], replace(a.encoder.layers[-1], **values))
+    return replace(a, encoder=replace(a.encoder, layers=layers))
+
+
+@pytest.mark.parametrize("features", ["layers", "averages"])
+@pytest.mark.parametrize("boosted", [False, True])
+def test_more_is_never_faster(
+    architectures: list[Architecture], features: str, boosted: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings = Settings(1e-4, boosted)
+    monkeypatch.setattr(predictor_module, "choose", lambda *_: (settings, np.ones(60)))
+    latencies = noisy(architectures, noise=0.3)
+    predictor = LatencyPredictor.fit(architectures, latencies, seed=0, features=features)
+    assert (predictor.regression.trees is not None) == boosted
+    assert min(predictor.regression.weights) >= 0
+    before = predictor.predict(architectures)
+    for name in larger(architectures[0]):
+        after = predictor.predict([larger(a)[name] for a in architectures])
+        assert (after >= before * (1 - 1e-12)).all(), name
     assert predictor.predict([]).shape == (0,)
+
+
+def test_a_boosted_residual_where_the_data_support_it(design_space: DesignSpace) -> None:
+    rng = random.Random(1)
+    many = [design_space.sample(rng) for _ in range(600)]
+
+    def cached(a: Architecture) -> float:  # three layers' weights fit into the cache, four do not
+        return true_latency(a) * (1.4 if len(a.decoder.layers) > 3 else 1.0)
+
+    latencies = np.array([cached(a) for a in many[:400]])
+    latencies *= 1 + 0.01 * np.random.default_rng(0).standard_normal(400)
+    predictor = LatencyPredictor.fit(many[:400], latencies, seed=0)
+    assert predictor.regression.trees is not None
+    linear = replace(predictor.regression, trees=None)
+    true = np.array([cached(a) for a in many[400:]])
+    with_trees = np.abs(predictor.predict(many[400:]) / true - 1).mean()
+    without = np.abs(replace(predictor, regression=linear).predict(many[400:]) / true - 1).mean()
+    assert with_trees < 0.7 * without
+    again = LatencyPredictor.from_dict(json.loads(json.dumps(predictor.to_dict())))
+    np.testing.assert_array_equal(again.predict(many), predictor.predict(many))
+    assert LatencyPredictor.fit(many[:400], noisy(many[:400]), seed=0).regression.trees is None
+
+
+def test_intervals_hold_what_they_promise(design_space: DesignSpace) -> None:
+    rng = random.Random(2)
+    many = [design_space.sample(rng) for _ in range(600)]
+    inside = []
+    for seed in range(5):
+        latencies = np.array(noisy(many, seed, noise=0.05))
+        fitted = slice(100 * seed, 100 * seed + 80)
+        predictor = LatencyPredictor.fit(many[fitted], latencies[fitted], seed)
+        bounds = [predictor.predict_interval(many, coverage) for coverage in (0.5, 0.9)]
+        held = np.array([(low <= latencies) & (latencies <= high) for low, high in bounds])
+        inside.append(np.delete(held, np.arange(len(many))[fitted], axis=1).mean(axis=1))
+    np.testing.assert_allclose(np.mean(inside, axis=0), (0.5, 0.9), atol=0.08)
+    low, high = predictor.predict_interval(many[:1], 0.999)
+    assert (low[0], high[0]) == (0, np.inf)
+    with pytest.raises(UserError, match="coverage: 90 is not between 0 and 1"):
+        predictor.predict_interval(many, 90)
+
+
+def test_whether_more_measurements_would_help(design_space: DesignSpace) -> None:
+    rng = random.Random(3)
+    many = [design_space.sample(rng) for _ in range(200)]
+    few = LatencyPredictor.fit(many[:14], noisy(many[:14]), seed=0).report
+    enough = LatencyPredictor.fit(many, noisy(many), seed=0).report
+    assert few.more_would_help
+    assert not enough.more_would_help
+    assert enough.mape < few.mape < few.half_mape
+
+
+PAIRS = ((10, 12), (30, 28), (50, 55))
+
+
+def by_length(a: Architecture, source: int, target: int) -> float:
+    """A machine of known law: the encoder by source, the decoder by target tokens, and both."""
+    row = dict(zip(TERMS, features([a], [(source, target)])[0], strict=True))
+    law = {"encoder_ffn": 2e-8, "decoder_ffn": 1e-7, "decoder_layers": 0.1, "cross_keys": 1e-6}
+    return 5 + 0.2 * row["steps"] + sum(weight * row[name] for name, weight in law.items())
+
+
+def test_latency_as_a_function_of_length(architectures: list[Architecture]) -> None:
+    rows = [(a, pair) for a in architectures[:40] for pair in PAIRS]
+    noise = 1 + 0.01 * np.random.default_rng(0).standard_normal(len(rows))
+    latencies = np.array([by_length(a, *pair) for a, pair in rows]) * noise
+    predictor = LatencyPredictor.fit(
+        [a for a, _ in rows], latencies, seed=0, pairs=[pair for _, pair in rows]
+    )
+    assert (predictor.report.samples, predictor.pairs) == (40, PAIRS)
+    assert predictor.report.mape < 1
+    unseen = architectures[40:]
+    for pair in (*PAIRS, (40, 20)):
+        true = [by_length(a, *pair) for a in unseen]
+        np.testing.assert_allclose(predictor.predict(unseen, [pair]), true, rtol=0.04)
+    mean = np.mean([predictor.predict(unseen, [pair]) for pair in PAIRS], axis=0)
+    np.testing.assert_allclose(predictor.predict(unseen), mean, rtol=1e-12)
+    with pytest.raises(UserError, match="2 pairs of lengths for 60 measurements"):
+        LatencyPredictor.fit(architectures, noisy(architectures), seed=0, pairs=PAIRS[:2])
+    with pytest.raises(UserError, match="knows no sentence lengths"):
+        LatencyPredictor.fit(architectures, noisy(architectures), 0, pairs=[(9, 9)] * 60, features="averages")
+
+
+def test_what_is_not_judged_is_fitted_to(architectures: list[Architecture]) -> None:
+    latencies = noisy(architectures)
+    judged = [index >= 20 for index in range(60)]
+    wrong = [latency * (1 if judge else 3) for latency, judge in zip(latencies, judged, strict=True)]
+    all_of_them = LatencyPredictor.fit(architectures, wrong, seed=0)
+    some = LatencyPredictor.fit(architectures, wrong, seed=0, judged=judged)
+    assert (all_of_them.report.samples, some.report.samples) == (60, 40)
+    assert some.report.mape < 0.5 * all_of_them.report.mape
+    alone = LatencyPredictor.fit(architectures[20:], wrong[20:], seed=0)
+    assert some.regression.weights != alone.regression.weights
+    with pytest.raises(UserError, match="at least two architectures to judge it by"):
+        LatencyPredictor.fit(architectures, latencies, seed=0, judged=[False] * 60)
+    with pytest.raises(UserError, match="1 marks of what is judged for 60 measurements"):
+        LatencyPredictor.fit(architectures, latencies, seed=0, judged=[True])
+
+
+def test_averages_alone(architectures: list[Architecture]) -> None:
+    rows = paper_features(architectures)
+    latencies = noisy(architectures)
+    predictor = LatencyPredictor.fit(rows, latencies, seed=0, features="averages")
+    assert predictor == LatencyPredictor.fit(architectures, latencies, seed=0, features="averages")
+    np.testing.assert_array_equal(predictor.predict(rows), predictor.predict(architectures))
+    again = LatencyPredictor.from_dict(json.loads(json.dumps(predictor.to_dict())))
+    np.testing.assert_array_equal(again.predict(architectures), predictor.predict(architectures))
+    with pytest.raises(UserError, match="they need features='averages'"):
+        LatencyPredictor.fit(rows, latencies, seed=0)
+    with pytest.raises(UserError, match="the choices are layers, averages"):
+        LatencyPredictor.fit(rows, latencies, seed=0, features="colours")
+    with pytest.raises(UserError, match="expected rows of 10"):
+        predictor.predict(rows[:, :9])
+    with pytest.raises(UserError, match="averages must be positive numbers"):
+        predictor.predict(np.where(rows > 4, rows, np.nan))
 
 
 def test_the_same_seed_gives_the_same_predictor(architectures: list[Architecture]) -> None:
@@ -66,7 +228,7 @@ def test_few_samples_and_constant_features(architectures: list[Architecture]) ->
     ][:9]
     predictor = LatencyPredictor.fit(same_encoder, noisy(same_encoder), seed=0)
     assert predictor.report.folds == 9
-    assert predictor.weights[list(FEATURES).index("encoder_ffn")] == 0
+    assert predictor.regression.weights[list(TERMS).index("encoder_ffn")] == 0
     assert np.isfinite(predictor.predict(architectures)).all()
 
 
@@ -94,6 +256,31 @@ def test_json_round_trip(architectures: list[Architecture]) -> None:
         LatencyPredictor.from_dict(predictor.to_dict() | {"colour": 1})
 
 
+@pytest.mark.parametrize(
+    ("damage", "message"),
+    [
+        ({"features": "colours"}, "the choices are layers, averages"),
+        ({"pairs": [[30]]}, r"predictor.pairs: \[30\] is not a source and a target length"),
+        ({"pairs": []}, "predictor.pairs: expected a list"),
+        ({"ratios": [1, "x"]}, "predictor.ratios: 1: 'x' is not a number"),
+        (
+            {"trees": {"feature": [[0] * 7], "threshold": [[0] * 7], "value": []}},
+            "feature: expected 7 numbers",
+        ),
+        ({"trees": {"feature": [[99] * 7], "threshold": [[0] * 7], "value": [[0] * 8]}}, "0 to 13"),
+        (
+            {"trees": {"feature": [[0] * 7], "threshold": [[0] * 6], "value": [[0] * 8]}},
+            "threshold: expected 7",
+        ),
+        ({"trees": {"feature": [["a"] * 7], "threshold": 0, "value": 0}}, "not rows of numbers"),
+    ],
+)
+def test_damaged_json(architectures: list[Architecture], damage: dict[str, object], message: str) -> None:
+    whole = LatencyPredictor.fit(architectures, noisy(architectures), seed=0).to_dict()
+    with pytest.raises(UserError, match=message):
+        LatencyPredictor.from_dict(whole | damage)
+
+
 def test_features_of_one_architecture_by_hand() -> None:
     architecture = Architecture.from_dict(
         {
@@ -112,18 +299,25 @@ def test_features_of_one_architecture_by_hand() -> None:
             },
         }
     )
-    row = dict(zip(FEATURES, features([architecture])[0], strict=True))
+    S, T = 3, 5
+    row = dict(zip(TERMS, features([architecture], [(S, T)])[0], strict=True))
     assert row == {
-        "encoder_attention": 2 * 4 * 8,
-        "encoder_ffn": 4 * 6,
-        "encoder_softmax": 4,
+        "encoder_attention": S * 2 * 4 * 8,
+        "encoder_ffn": S * 4 * 6,
+        "encoder_softmax": S * S * 4,
         "encoder_layers": 2,
-        "decoder_attention": 6 * 8,
-        "decoder_ffn": 6 * 5,
-        "decoder_softmax": 2,
-        "decoder_layers": 1,
-        "cross_keys": 8 * 2,
-        "cross_projection": 4 * 8 * 2,
-        "cross_softmax": 8,
-        "output_projection": 6,
+        "cross_projection": S * 4 * 8 * 2,
+        "decoder_attention": T * 6 * 8,
+        "decoder_ffn": T * 6 * 5,
+        "decoder_layers": T,
+        "self_keys": T * T * 8,
+        "self_softmax": T * T * 2,
+        "cross_keys": S * T * 8 * 2,
+        "cross_softmax": S * T * 8,
+        "output_projection": T * 6,
+        "steps": T,
     }
+    mean = features([architecture], [(S, T), (7, 9)])
+    both = [features([architecture], [pair]) for pair in ((S, T), (7, 9))]
+    np.testing.assert_allclose(mean, sum(both) / 2)
+    np.testing.assert_array_equal(paper_features([architecture])[0], [4, 2, 3, 2, 6, 1, 5, 2, 4, 2])

@@ -1,42 +1,92 @@
 """What of an architecture costs time, in closed form: the predictors' features."""
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from statistics import fmean
 
 import numpy as np
 from numpy.typing import NDArray
 
 from hat.architecture import Architecture
+from hat.errors import UserError, shown
 
 Array = NDArray[np.float64]
+Pairs = Sequence[tuple[int, int]]
+# Architectures, or where only averages are known a row of PAPER_COLUMNS for each of them.
+Inputs = Sequence[Architecture] | Array
 
-# More of any of these is never faster: work (multiply-accumulates per source token or per step; in
-# the decoder also the weights that each step reads), elements of the attention softmax (one per
-# head and key), kernels started (layers).
-FEATURES: dict[str, Callable[[Architecture], float]] = {
-    "encoder_attention": lambda a: len(a.encoder.layers) * a.encoder.embed_dim * a.qkv_dim,
-    "encoder_ffn": lambda a: a.encoder.embed_dim * sum(x.ffn_dim for x in a.encoder.layers),
-    "encoder_softmax": lambda a: sum(x.heads for x in a.encoder.layers),
-    "encoder_layers": lambda a: len(a.encoder.layers),
-    "decoder_attention": lambda a: len(a.decoder.layers) * a.decoder.embed_dim * a.qkv_dim,
-    "decoder_ffn": lambda a: a.decoder.embed_dim * sum(x.ffn_dim for x in a.decoder.layers),
-    "decoder_softmax": lambda a: sum(x.self_heads for x in a.decoder.layers),
-    "decoder_layers": lambda a: len(a.decoder.layers),
-    "cross_keys": lambda a: a.qkv_dim * _attended(a),
-    "cross_projection": lambda a: a.encoder.embed_dim * a.qkv_dim * _attended(a),
-    "cross_softmax": lambda a: sum(x.cross_heads * x.encoder_layers_attended for x in a.decoder.layers),
-    "output_projection": lambda a: a.decoder.embed_dim,
+TYPICAL: Pairs = ((30, 30),)
+# What the paper's predictor sees, as the published sets name it (REFERENCE item 20).
+PAPER_COLUMNS = (
+    "encoder_embed_dim",
+    "encoder_layer_num",
+    "encoder_ffn_embed_dim_avg",
+    "encoder_self_attention_heads_avg",
+    "decoder_embed_dim",
+    "decoder_layer_num",
+    "decoder_ffn_embed_dim_avg",
+    "decoder_self_attention_heads_avg",
+    "decoder_ende_attention_heads_avg",
+    "decoder_arbitrary_ende_attn_avg",
+)
+
+
+@dataclass(frozen=True)
+class Term:
+    """`count` of an architecture × (source length)^source × (target length)^target."""
+
+    count: Callable[[Architecture], float]
+    source: int = 0
+    target: int = 0
+
+
+# More of any of these is never faster: work (multiply-accumulates; in the decoder also the weights
+# that each step reads), keys and values read, elements of the attention softmax, kernels started
+# (layers). Constant factors are left to the weights; the intercept is what a sentence costs anyway.
+TERMS = {
+    "encoder_attention": Term(lambda a: len(a.encoder.layers) * a.encoder.embed_dim * a.qkv_dim, source=1),
+    "encoder_ffn": Term(lambda a: a.encoder.embed_dim * sum(x.ffn_dim for x in a.encoder.layers), source=1),
+    "encoder_softmax": Term(lambda a: sum(x.heads for x in a.encoder.layers), source=2),
+    "encoder_layers": Term(lambda a: len(a.encoder.layers)),
+    "cross_projection": Term(lambda a: a.encoder.embed_dim * a.qkv_dim * _attended(a), source=1),
+    "decoder_attention": Term(lambda a: len(a.decoder.layers) * a.decoder.embed_dim * a.qkv_dim, target=1),
+    "decoder_ffn": Term(lambda a: a.decoder.embed_dim * sum(x.ffn_dim for x in a.decoder.layers), target=1),
+    "decoder_layers": Term(lambda a: len(a.decoder.layers), target=1),
+    "self_keys": Term(lambda a: len(a.decoder.layers) * a.qkv_dim, target=2),
+    "self_softmax": Term(lambda a: sum(x.self_heads for x in a.decoder.layers), target=2),
+    "cross_keys": Term(lambda a: a.qkv_dim * _attended(a), source=1, target=1),
+    "cross_softmax": Term(
+        lambda a: sum(x.cross_heads * x.encoder_layers_attended for x in a.decoder.layers), source=1, target=1
+    ),
+    "output_projection": Term(lambda a: a.decoder.embed_dim, target=1),
+    "steps": Term(lambda a: 1, target=1),
 }
 
 
-def features(architectures: Sequence[Architecture]) -> Array:
-    """A row of FEATURES for each architecture."""
-    rows = [[float(of(a)) for of in FEATURES.values()] for a in architectures]
-    return np.array(rows).reshape(-1, len(FEATURES))
+@dataclass(frozen=True)
+class FeatureSet:
+    """A row of features is `counts` of the architecture × `lengths` of the sentence pair."""
+
+    names: tuple[str, ...]
+    counts: Callable[[Inputs], Array]  # (N, features)
+    lengths: Callable[[Pairs], Array]  # (pairs, features)
 
 
-def paper_features(architectures: Sequence[Architecture]) -> Array:
-    """The ten numbers that the paper's predictor sees: dims, depths, means (REFERENCE item 20)."""
+def features(architectures: Sequence[Architecture], pairs: Pairs | None = None) -> Array:
+    """TERMS of each architecture, (N, len(TERMS)): means over pairs of (source, target) length."""
+    mean: Array = _term_lengths(pairs or TYPICAL).mean(axis=0)
+    return _term_counts(architectures) * mean
+
+
+def paper_features(architectures: Inputs) -> Array:
+    """PAPER_COLUMNS of each architecture, (N, 10): dims, depths, means over layers. Given as such,
+    they are returned as they are. Raises UserError for rows that are not ten positive numbers."""
+    if isinstance(architectures, np.ndarray):
+        if architectures.ndim != 2 or architectures.shape[1] != len(PAPER_COLUMNS):
+            raise UserError(f"averages of shape {architectures.shape}; expected rows of {len(PAPER_COLUMNS)}")
+        if not (np.isfinite(architectures) & (architectures > 0)).all():
+            raise UserError("averages must be positive numbers")
+        return architectures
     rows = []
     for a in architectures:
         encoder, decoder = a.encoder.layers, a.decoder.layers
@@ -54,8 +104,62 @@ def paper_features(architectures: Sequence[Architecture]) -> Array:
                 fmean(layer.encoder_layers_attended for layer in decoder),
             ]
         )
-    return np.array(rows, float).reshape(-1, 10)
+    return np.array(rows, float).reshape(-1, len(PAPER_COLUMNS))
+
+
+def feature_set(name: str) -> FeatureSet:
+    """The set of that name in FEATURE_SETS. Raises UserError."""
+    if name not in FEATURE_SETS:
+        raise UserError(f"features: {shown(name)}; the choices are {', '.join(FEATURE_SETS)}")
+    return FEATURE_SETS[name]
+
+
+def _term_counts(architectures: Inputs) -> Array:
+    if isinstance(architectures, np.ndarray):
+        raise UserError("averages do not tell the layers: they need features='averages'")
+    rows = [[float(term.count(a)) for term in TERMS.values()] for a in architectures]
+    return np.array(rows).reshape(-1, len(TERMS))
+
+
+def _term_lengths(pairs: Pairs) -> Array:
+    return np.array([[float(S**term.source * T**term.target) for term in TERMS.values()] for S, T in pairs])
+
+
+def _from_averages(averages: Array) -> dict[str, Array]:
+    """TERMS as far as averages tell them: depth × average is the sum over layers, which more depth
+    never lowers, as it may lower an average."""
+    enc, enc_depth, enc_ffn, enc_heads, dec, depth, ffn, self_heads, cross_heads, attended = averages.T
+    return {
+        "encoder_layers": enc_depth,
+        "encoder_attention": enc_depth * enc,
+        "encoder_ffn": enc_depth * enc_ffn * enc,
+        "encoder_softmax": enc_depth * enc_heads,
+        "cross_projection": depth * attended * enc,
+        "decoder_layers": depth,
+        "decoder_attention": depth * dec,
+        "decoder_ffn": depth * ffn * dec,
+        "decoder_ffn_width": depth * ffn,
+        "self_softmax": depth * self_heads,
+        "cross_softmax": depth * cross_heads,
+        "cross_keys": depth * attended,
+        "output_projection": dec,
+    }
+
+
+def _average_counts(architectures: Inputs) -> Array:
+    return np.array(list(_from_averages(paper_features(architectures)).values())).T
+
+
+def _no_lengths(pairs: Pairs) -> Array:
+    if pairs != TYPICAL:
+        raise UserError("a predictor of averages knows no sentence lengths")
+    return np.ones((1, len(AVERAGES.names)))
 
 
 def _attended(architecture: Architecture) -> int:
     return sum(layer.encoder_layers_attended for layer in architecture.decoder.layers)
+
+
+LAYERS = FeatureSet(tuple(TERMS), _term_counts, _term_lengths)
+AVERAGES = FeatureSet(tuple(_from_averages(np.ones((1, len(PAPER_COLUMNS))))), _average_counts, _no_lengths)
+FEATURE_SETS = {"layers": LAYERS, "averages": AVERAGES}

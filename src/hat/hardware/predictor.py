@@ -1,32 +1,44 @@
 """From an architecture to its latency: a hypothesis, with its held-out error beside it."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
+from math import ceil, floor
 from typing import Any
 
 import numpy as np
 
-from hat.architecture import Architecture
-from hat.errors import UserError
+from hat.errors import UserError, shown
 from hat.files import check_keys
-from hat.hardware.features import FEATURES, Array, features, paper_features
+from hat.hardware.boosting import Trees
+from hat.hardware.cross_validation import (
+    FOLDS,
+    FOLDS_OF_MANY,
+    MANY,
+    Grouped,
+    choose,
+    errors,
+    group_rows,
+    judged_groups,
+    ordinary,
+    regression,
+)
+from hat.hardware.features import TYPICAL, Array, Inputs, Pairs, feature_set, paper_features
+from hat.hardware.regression import Regression, fit_regression
 
-FOLDS = 10
 FEWEST = 8
-# Ridge strengths to choose from, relative to one standardised feature over all samples.
-STRENGTHS = (1e-4, 1e-3, 1e-2, 1e-1)
 RESAMPLES = 1000
-
-Predict = Callable[[Array], Array]
+# Twice the measurements should lower the error by this share to be worth their time.
+WORTHWHILE = 0.1
 
 
 @dataclass(frozen=True)
 class FitReport:
-    """How good a predictor is on models that it was not fitted on.
+    """How good a predictor is on architectures that it was not fitted on.
 
-    `mape`: mean absolute error in % over `folds`-fold cross-validation of `samples` measurements,
-    `mape_low` and `mape_high` its 95% bootstrap interval; `linear_mape`: that of ordinary linear
-    regression on the paper's ten features in the same folds.
+    `mape`: mean absolute error in % over `folds`-fold cross-validation; `mape_low` and `mape_high` its
+    95% bootstrap interval. `linear_mape`: that of ordinary linear regression on the paper's ten
+    features in the same folds. `half_mape`: the error when fitted to half of the architectures.
+    `samples`: the architectures that were judged.
     """
 
     samples: int
@@ -35,127 +47,181 @@ class FitReport:
     mape_low: float
     mape_high: float
     linear_mape: float
+    half_mape: float
+
+    @property
+    def doubled_mape(self) -> float:
+        """The error to expect of twice the measurements, if it falls as 1 / samples to a floor."""
+        kept = 1 - 1 / self.folds
+        fall = (self.half_mape - self.mape) / (2 - 1 / kept)
+        return self.mape - max(0.0, fall) / (2 * kept)
+
+    @property
+    def more_would_help(self) -> bool:
+        """Whether twice the measurements would lower the error by more than a tenth."""
+        return self.doubled_mape < (1 - WORTHWHILE) * self.mape
 
 
 @dataclass(frozen=True)
 class LatencyPredictor:
-    """Milliseconds = intercept + FEATURES · weights, with no negative weight.
+    """A regression on a set of features, in milliseconds.
 
-    Ridge regression of relative errors. Monotone: more work never lowers a prediction.
+    Monotone: more work never lowers a prediction. `pairs`: the (source, target) lengths that were
+    measured; `ratios`: measured ÷ predicted of the held-out architectures, ascending.
     """
 
-    weights: tuple[float, ...]
-    intercept: float
+    features: str
+    pairs: tuple[tuple[int, int], ...]
+    regression: Regression
+    ratios: tuple[float, ...]
     report: FitReport
 
     @classmethod
     def fit(
-        cls, architectures: Sequence[Architecture], latencies_ms: Sequence[float], seed: int
+        cls,
+        architectures: Inputs,
+        latencies_ms: Sequence[float] | Array,
+        seed: int,
+        pairs: Pairs | None = None,
+        judged: Sequence[bool] | None = None,
+        features: str = "layers",
     ) -> "LatencyPredictor":
-        """Fit to measurements; `seed` shuffles the folds. Raises UserError for too few of them."""
-        y = np.asarray(latencies_ms, float)
-        if len(architectures) != len(y) or len(y) < FEWEST:
-            raise UserError(
-                f"{len(y)} measurements for {len(architectures)} architectures; "
-                f"a predictor needs at least {FEWEST} of both"
-            )
-        if not (np.isfinite(y) & (y > 0)).all():
-            raise UserError("latencies must be positive numbers of milliseconds")
-        x, paper = features(architectures), paper_features(architectures)
-        rng = np.random.default_rng(seed)
-        folds = np.array_split(rng.permutation(len(y)), min(FOLDS, len(y)))
-        errors = _held_out(x, y, folds, _fit_ridge)
-        linear = _held_out(paper, y, folds, _fit_linear)
-        means = rng.choice(errors, (RESAMPLES, len(y))).mean(axis=1)
-        low, high = np.quantile(means, (0.025, 0.975))
-        report = FitReport(
-            *(len(y), len(folds)),
-            *(float(value) for value in (errors.mean(), low, high, linear.mean())),
-        )
-        weights, intercept = _ridge(x, y, _choose_strength(x, y))
-        return cls(tuple(weights.tolist()), intercept, report)
+        """Fit to measurements, one for each row of the arguments.
 
-    def predict(self, architectures: Sequence[Architecture]) -> Array:
-        """Latencies in milliseconds, one for each architecture."""
-        found: Array = features(architectures) @ np.array(self.weights) + self.intercept
+        Args:
+            architectures: what was measured; with features "averages" also an array (N, 10) of the
+                paper's columns.
+            seed: shuffles the folds.
+            pairs: (source, target) length of each row. All rows of an architecture are held out
+                together, and the error is that of their mean.
+            judged: whether a row's architecture counts in the held-out error; where it does not (one
+                that was chosen for being extreme), it is always fitted to.
+            features: "layers", or "averages" for what the published sets tell.
+
+        Raises UserError for too few measurements or impossible ones.
+        """
+        y = _checked(latencies_ms, len(architectures))
+        kind = feature_set(features)
+        if pairs is not None and len(pairs) != len(y):
+            raise UserError(f"{len(pairs)} pairs of lengths for {len(y)} measurements")
+        x = kind.counts(architectures) * kind.lengths(pairs or TYPICAL)
+        group = group_rows(architectures)
+        data = Grouped(x, y, group, judged_groups(group, judged))
+        rng = np.random.default_rng(seed)
+        folds = data.folds(FOLDS if len(data.judged) <= MANY else FOLDS_OF_MANY, rng)
+        settings, ratios = choose(data, folds, seed)
+        half = data.held_out(data.folds(2, rng), regression(settings, seed))
+        first = np.unique(group, return_index=True)[1]
+        paper = Grouped(paper_features(architectures)[first], data.means(y), group[first], data.judged)
+        linear = paper.held_out(folds, ordinary)
+        means = rng.choice(errors(ratios), (RESAMPLES, len(ratios))).mean(axis=1)
+        figures = (
+            errors(ratios).mean(),
+            *np.quantile(means, (0.025, 0.975)),
+            errors(linear).mean(),
+            errors(half).mean(),
+        )
+        return cls(
+            features,
+            tuple(sorted(set(pairs or TYPICAL))),
+            fit_regression(x, y, settings, seed),
+            tuple(np.sort(ratios).tolist()),
+            FitReport(len(data.judged), len(folds), *map(float, figures)),
+        )
+
+    def predict(self, architectures: Inputs, pairs: Pairs | None = None) -> Array:
+        """Latencies in milliseconds (N,): means over `pairs` of lengths, or over those measured."""
+        kind = feature_set(self.features)
+        counts = kind.counts(architectures)
+        each = [self.regression.predict(counts * row) for row in kind.lengths(pairs or self.pairs)]
+        found: Array = np.mean(each, axis=0)
         return found
+
+    def predict_interval(
+        self, architectures: Inputs, coverage: float = 0.9, pairs: Pairs | None = None
+    ) -> tuple[Array, Array]:
+        """Conformal bounds in milliseconds, each (N,), that hold the measured latency of a new
+        architecture with the probability `coverage`, if it is drawn like the judged ones.
+
+        Quantiles of measured ÷ predicted in cross-validation (the "CV" of Barber et al. 2021, without
+        their "+", which would keep every fold's model). Where the measurements are too few for this
+        coverage, the bounds are 0 and infinity.
+        """
+        if not 0 < coverage < 1:
+            raise UserError(f"coverage: {shown(coverage)} is not between 0 and 1")
+        count = len(self.ratios)
+        below = floor((count + 1) * (1 - coverage) / 2)
+        above = ceil((count + 1) * (1 + coverage) / 2)
+        low = self.ratios[below - 1] if below else 0.0
+        high = self.ratios[above - 1] if above <= count else np.inf
+        predicted = self.predict(architectures, pairs)
+        return predicted * low, predicted * high
 
     def to_dict(self) -> dict[str, Any]:
         """JSON data, as `from_dict` reads it."""
+        names = feature_set(self.features).names
+        trees = self.regression.trees
         return {
-            "weights": dict(zip(FEATURES, self.weights, strict=True)),
-            "intercept": self.intercept,
+            "features": self.features,
+            "pairs": [list(pair) for pair in self.pairs],
+            "weights": dict(zip(names, self.regression.weights, strict=True)),
+            "intercept": self.regression.intercept,
+            "trees": trees.to_dict() if trees else None,
+            "ratios": list(self.ratios),
             "report": asdict(self.report),
         }
 
     @classmethod
     def from_dict(cls, value: object, where: str = "predictor") -> "LatencyPredictor":
         """Read strictly. Raises UserError."""
-        keys = check_keys(value, ("weights", "intercept", "report"), where)
-        weights = check_keys(keys["weights"], FEATURES, f"{where}.weights")
-        names = [field.name for field in fields(FitReport)]
-        report = check_keys(keys["report"], names, f"{where}.report")
-        for name, number in ({"intercept": keys["intercept"]} | dict(weights) | dict(report)).items():
-            if not isinstance(number, int | float) or not np.isfinite(number):
-                raise UserError(f"{where}: {name}: {number!r} is not a number")
-        ordered = tuple(float(weights[name]) for name in FEATURES)
-        return cls(ordered, float(keys["intercept"]), FitReport(**report))
+        known = ("features", "pairs", "weights", "intercept", "trees", "ratios", "report")
+        keys = check_keys(value, known, where)
+        names = feature_set(keys["features"]).names
+        weights = check_keys(keys["weights"], names, f"{where}.weights")
+        report = check_keys(keys["report"], [field.name for field in fields(FitReport)], f"{where}.report")
+        _check_numbers({"intercept": keys["intercept"], **weights, **report}, where)
+        _check_numbers(dict(enumerate(_list(keys["ratios"], f"{where}.ratios"))), f"{where}.ratios")
+        trees = keys["trees"]
+        return cls(
+            keys["features"],
+            _pairs(keys["pairs"], f"{where}.pairs"),
+            Regression(
+                tuple(float(weights[name]) for name in names),
+                float(keys["intercept"]),
+                None if trees is None else Trees.from_dict(trees, len(names), f"{where}.trees"),
+            ),
+            tuple(map(float, keys["ratios"])),
+            FitReport(**report),
+        )
 
 
-def _held_out(x: Array, y: Array, folds: Sequence[Any], fit: Callable[[Array, Array], Predict]) -> Array:
-    """Absolute errors in % of every sample, predicted from the other folds."""
-    errors = np.zeros(len(y))
-    for fold in folds:
-        kept = np.ones(len(y), bool)
-        kept[fold] = False
-        errors[fold] = 100 * np.abs(fit(x[kept], y[kept])(x[fold]) / y[fold] - 1)
-    return errors
+def _checked(latencies_ms: Sequence[float] | Array, architectures: int) -> Array:
+    y = np.asarray(latencies_ms, float)
+    if architectures != len(y) or len(y) < FEWEST:
+        raise UserError(
+            f"{len(y)} measurements for {architectures} architectures; "
+            f"a predictor needs at least {FEWEST} of both"
+        )
+    if not (np.isfinite(y) & (y > 0)).all():
+        raise UserError("latencies must be positive numbers of milliseconds")
+    return y
 
 
-def _fit_ridge(x: Array, y: Array) -> Predict:
-    weights, intercept = _ridge(x, y, _choose_strength(x, y))
-    return lambda new: new @ weights + intercept
+def _check_numbers(numbers: Mapping[Any, Any], where: str) -> None:
+    for name, number in numbers.items():
+        if isinstance(number, bool) or not isinstance(number, int | float) or not np.isfinite(number):
+            raise UserError(f"{where}: {name}: {shown(number)} is not a number")
 
 
-def _fit_linear(x: Array, y: Array) -> Predict:
-    ones = np.ones((len(y), 1))
-    solution = np.linalg.lstsq(np.hstack([x, ones]), y)[0]
-    return lambda new: new @ solution[:-1] + solution[-1]
+def _list(value: object, where: str) -> list[Any]:
+    if not isinstance(value, list) or not value:
+        raise UserError(f"{where}: expected a list")
+    return value
 
 
-def _choose_strength(x: Array, y: Array) -> float:
-    """The ridge strength with the least error in five folds of what is given."""
-    folds = [np.arange(start, len(y), 5) for start in range(5)]
-
-    def error(strength: float) -> float:
-        def fit(inner_x: Array, inner_y: Array) -> Predict:
-            weights, intercept = _ridge(inner_x, inner_y, strength)
-            return lambda new: new @ weights + intercept
-
-        return float(_held_out(x, y, folds, fit).mean())
-
-    return min(STRENGTHS, key=error)
-
-
-def _ridge(x: Array, y: Array, strength: float) -> tuple[Array, float]:
-    """Weights (≥ 0) and intercept that minimise squared relative error plus ridge."""
-    from scipy.optimize import lsq_linear  # noqa: PLC0415  (only fitting needs it, not predicting)
-
-    mean, spread = x.mean(axis=0), x.std(axis=0)
-    varies = spread > 1e-9 * np.abs(mean)
-    scale = np.where(varies, spread, 1.0)
-    # A feature that never varied says nothing; its column is zero and ridge keeps its weight there.
-    standard = np.where(varies, (x - mean) / scale, 0.0)
-    design = np.hstack([standard, np.ones((len(y), 1))]) / y[:, None]
-    level = len(y) ** 0.5 / np.median(y)
-    penalty = np.eye(x.shape[1] + 1)[:-1] * strength**0.5 * level
-    lower = np.full(x.shape[1] + 1, -np.inf)
-    lower[:-1] = 0.0
-    solution = lsq_linear(
-        np.vstack([design, penalty]),
-        np.concatenate([np.ones(len(y)), np.zeros(x.shape[1])]),
-        (lower, np.inf),
-        method="bvls",
-    ).x
-    weights = np.where(varies, solution[:-1], 0.0) / scale
-    return weights, float(solution[-1] - mean @ weights)
+def _pairs(value: object, where: str) -> tuple[tuple[int, int], ...]:
+    for pair in _list(value, where):
+        lengths = pair if isinstance(pair, list) and len(pair) == 2 else [None]
+        if not all(type(length) is int and length > 0 for length in lengths):
+            raise UserError(f"{where}: {shown(pair)} is not a source and a target length")
+    return tuple((source, target) for source, target in _list(value, where))
