@@ -6,7 +6,7 @@ process behind. An answer is {"error": message, "exit_code": n} where the reques
 
 | request | answer |
 | --- | --- |
-| {"op": "hello", "cores": [n, …] or null} | {"environment": {…}}; the process stays on these cores |
+| {"op": "hello", "cores": [n, …] or null, "gpu": n or null} | {"environment": {…}}; the process stays on them |
 | {"op": "load", "protocol": {…}, "model": {…} or "artefact": folder} | {"slot": n, "memory_bytes": n} |
 | {"op": "time", "slot": n, "first": bool} | {"pairs_ms": [for each pair of lengths], "energy_j": x or null} |
 | {"op": "unload", "slot": n} | {} |
@@ -32,7 +32,7 @@ from hat.hardware.protocol import MeasureProtocol
 from hat.runtime import Artefact, ArtefactConfig
 
 OPERATIONS = {
-    "hello": ("cores",),
+    "hello": ("cores", "gpu"),
     "load": ("protocol", "model", "artefact"),
     "time": ("slot", "first"),
     "unload": ("slot",),
@@ -60,6 +60,9 @@ class Agent:
     def _hello(self, keys: Mapping[str, Any]) -> dict[str, Any]:
         if keys.get("cores"):
             _pin(keys["cores"])
+        if keys.get("gpu") is not None:
+            # Before an engine that uses CUDA is loaded; numbered as nvidia-smi does.
+            os.environ |= {"CUDA_DEVICE_ORDER": "PCI_BUS_ID", "CUDA_VISIBLE_DEVICES": str(keys["gpu"])}
         return {"environment": environment()}
 
     def _load(self, keys: Mapping[str, Any]) -> dict[str, Any]:

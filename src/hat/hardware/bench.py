@@ -45,10 +45,10 @@ class Bench(Protocol):
 class AgentBench:
     """A device by its agent."""
 
-    def __init__(self, link: Link, cores: Sequence[int] = ()) -> None:
-        """`cores`: those that the agent keeps to; none for all."""
-        self._link, self._cores = link, list(cores)
-        self._environment: dict[str, Any] = link.ask({"op": "hello", "cores": self._cores})["environment"]
+    def __init__(self, link: Link, cores: Sequence[int] = (), gpu: int | None = None) -> None:
+        """`cores`: those that the agent keeps to; none for all. `gpu`: the one that it may use."""
+        self._link, self._hello = link, {"op": "hello", "cores": list(cores), "gpu": gpu}
+        self._environment: dict[str, Any] = link.ask(self._hello)["environment"]
 
     def environment(self) -> dict[str, Any]:
         return self._environment
@@ -66,15 +66,15 @@ class AgentBench:
         self._link.ask({"op": "unload", "slot": slot})
 
     def peak_memory(self, artefact: Path, protocol: MeasureProtocol) -> int | None:
-        where = self._link.put(artefact)
         self.reopen()
+        where = self._link.put(artefact)
         loaded = self._link.ask({"op": "load", "artefact": where, "protocol": protocol.to_dict()})
         self._link.ask({"op": "time", "slot": loaded["slot"]})
         return int(self._link.ask({"op": "state"})["peak_memory_bytes"])
 
     def reopen(self) -> None:
         self._link.reopen()
-        self._environment = self._link.ask({"op": "hello", "cores": self._cores})["environment"]
+        self._environment = self._link.ask(self._hello)["environment"]
 
     def close(self) -> None:
         self._link.close()
@@ -88,7 +88,8 @@ def open_bench(device: Device, threads: int) -> Iterator[AgentBench]:
     """
     link = _open_link(device)
     try:
-        yield AgentBench(link, device.cores[:threads])
+        gpu = device.gpu if device.accelerator == "cuda" else None
+        yield AgentBench(link, device.cores[:threads], gpu)
     finally:
         link.close()
 

@@ -24,7 +24,7 @@ class Link(Protocol):
         """Send one request and wait for its answer. Raises what the agent raised, and LinkLost."""
 
     def put(self, folder: Path) -> str:
-        """Where a copy of the folder is on the device, for as long as the link is open."""
+        """Where a copy of the folder is on the device, until the link is reopened or closed."""
 
     def reopen(self) -> None:
         """Start a fresh agent in place of a lost one: nothing is loaded in it. Raises HatError."""

@@ -7,6 +7,7 @@ import threading
 from collections.abc import Coroutine
 from dataclasses import dataclass
 from pathlib import Path
+from types import TracebackType
 from typing import Any, TypeVar
 
 import asyncssh
@@ -151,6 +152,14 @@ class Connection:
             self._ssh.abort()
         finally:
             self._stop()
+
+    def __enter__(self) -> "Connection":
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
 
     def _stop(self) -> None:
         self._loop.call_soon_threadsafe(self._stopped.set)

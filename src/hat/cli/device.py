@@ -1,0 +1,174 @@
+"""`hat device`: what can be measured on, and how well."""
+
+import json
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from hat.cli.extra import optional_extra
+from hat.cli.progress import Terminal
+from hat.hardware.bench import open_bench
+from hat.hardware.calibration import Calibration, calibrate, calibration_protocol
+from hat.hardware.devices import Device, device_named, known_devices
+
+LIST_EXAMPLES = """
+Examples:
+
+    hat device list
+
+    hat device list --devices lab.yaml --json
+"""
+SHOW_EXAMPLES = """
+Examples:
+
+    hat device show local
+
+    hat device show pi --devices lab.yaml
+"""
+CHECK_EXAMPLES = """
+Examples:
+
+    hat device check local
+
+    hat device check pi --devices lab.yaml --json
+"""
+
+commands = typer.Typer(
+    no_args_is_help=True, help="What can be measured on: this machine, its GPUs, devices over SSH."
+)
+Devices = Annotated[
+    Path | None,
+    typer.Option(
+        metavar="FILE",
+        help="Where devices are declared; by default ./devices.yaml or ~/.config/hat/devices.yaml.",
+    ),
+]
+Name = Annotated[str, typer.Argument(metavar="NAME", help="One of `hat device list`.")]
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+
+
+def add_to(app: typer.Typer) -> None:
+    """Add the group of commands."""
+    app.add_typer(commands, name="device")
+
+
+@commands.command("list", epilog=LIST_EXAMPLES)
+def list_devices(devices: Devices = None, as_json: AsJson = False) -> None:
+    """List the known devices: this machine's processor and GPUs, and those of the file."""
+    known = known_devices(devices)
+    if as_json:
+        typer.echo(json.dumps([device.to_dict() for device in known.values()], indent=1))
+        return
+    table = Table("device", "where", "engine", "precision", "threads", "cores")
+    for device in known.values():
+        row = (device.name, _where(device), device.engine, device.precision)
+        table.add_row(*row, str(device.threads), _cores(device))
+    Console(highlight=False).print(table)
+
+
+@commands.command("show", epilog=SHOW_EXAMPLES)
+def show(name: Name, devices: Devices = None, as_json: AsJson = False) -> None:
+    """Show everything that is declared of a device; nothing is asked of it."""
+    device = device_named(name, devices)
+    if as_json:
+        typer.echo(json.dumps(device.to_dict(), indent=1))
+    else:
+        typer.echo(_lines(_declared(device)))
+
+
+@commands.command("check", epilog=CHECK_EXAMPLES)
+def check(name: Name, devices: Devices = None, as_json: AsJson = False) -> None:
+    """Connect to a device, install HAT's wheel there if one is declared, and time a small model.
+
+    The noise is the interquartile range of the times as a share of their median. Exit code 0 where
+    the device is ready, 1 where it cannot be reached or is too noisy to measure, 2 where what is
+    declared of it is wrong.
+    """
+    device = device_named(name, devices)
+    terminal = Terminal()
+    with terminal.working(f"check {name}") as progress:
+        wheel = _installed(device, terminal)
+        with open_bench(device, device.threads) as bench:
+            environment = bench.environment()
+            found = calibrate(bench, calibration_protocol(device), progress)
+    if as_json:
+        report = {"device": device.to_dict(), "wheel": wheel, "environment": environment}
+        typer.echo(json.dumps({**report, "calibration": found.to_dict()}, indent=1))
+    else:
+        typer.echo(_lines(_report(device, wheel, environment, found)))
+    if not found.measurable:
+        raise typer.Exit(1)
+
+
+def _installed(device: Device, terminal: Terminal) -> str | None:
+    """What became of the device's wheel; None where none is declared."""
+    if device.address is None or device.wheel is None:
+        return None
+    with optional_extra("device check", "ssh"):
+        from hat.hardware.remote_install import install  # noqa: PLC0415
+        from hat.hardware.ssh_connection import Connection  # noqa: PLC0415
+    with Connection(device) as connection:
+        terminal.say(f"connected to {device.address}; the wheel is looked at, and installed if it is new")
+        return "installed now" if install(connection) else "there already"
+
+
+def _where(device: Device) -> str:
+    return str(device.address or device.about or "this machine")
+
+
+def _cores(device: Device) -> str:
+    return ",".join(map(str, device.cores)) or "any"
+
+
+def _declared(device: Device) -> list[tuple[str, Any]]:
+    lines = [
+        ("device", device.name),
+        ("where", _where(device)),
+        ("engine", f"{device.engine}, {device.precision}, {device.threads} thread(s)"),
+        ("cores", _cores(device)),
+    ]
+    if device.accelerator != "cpu":
+        lines.append(("GPU", str(device.gpu)))
+    if device.address is not None:
+        lines += [
+            ("key", str(device.key or "those of the ssh-agent and ~/.ssh")),
+            ("known hosts", str(device.known_hosts or "~/.ssh/known_hosts")),
+            ("python", device.python),
+            ("wheel", str(device.wheel or "none: HAT is installed there already")),
+        ]
+    return lines
+
+
+def _report(
+    device: Device, wheel: str | None, environment: dict[str, Any], found: Calibration
+) -> list[tuple[str, Any]]:
+    flags = " ".join(environment["flags"]) or "no vector extension that HAT knows of"
+    machine = f"{environment['system']} {environment['machine']}"
+    states = {
+        "load": f"{environment['load_average']:.1f}",
+        "governor": environment["governor"],
+        "turbo off": environment["turbo_off"],
+        "°C": environment["temperature_c"],
+        "MHz": environment["clock_mhz"],
+    }
+    interval = calibration_protocol(device).interval
+    told = [f"{label} {value}" for label, value in states.items() if value is not None]
+    return [
+        *_declared(device)[:4],
+        ("wheel", wheel),
+        ("hat", f"{environment['hat']}, Python {environment['python']}, {machine}"),
+        ("processor", f"{environment['cpu']}: {flags}"),
+        *(("GPU", gpu) for gpu in environment["gpus"]),
+        ("memory", f"{environment['memory_bytes'] / 2**30:.1f} GiB"),
+        ("state", ", ".join(told)),
+        ("calibration", f"{found.median_ms:.2f} ms, median of {len(found.times_ms)}"),
+        ("noise", f"{found.noise:.1%}: {found.verdict}"),
+        ("rounds", f"about {found.rounds} for a latency that is known within ± {interval:.0%}"),
+    ]
+
+
+def _lines(rows: list[tuple[str, Any]]) -> str:
+    return "\n".join(f"{label:<14} {text}" for label, text in rows if text is not None)

@@ -1,0 +1,85 @@
+"""How steadily a device computes: one small fixed model, timed again and again."""
+
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+
+from hat.architecture import Architecture, Decoder, DecoderLayer, Encoder, EncoderLayer, ModelConfig
+from hat.hardware.bench import AgentBench
+from hat.hardware.devices import Device
+from hat.hardware.measure import NOISY
+from hat.hardware.protocol import MeasureProtocol
+from hat.progress import Progress, silent
+
+ROUNDS = 20
+LENGTH = 20
+# Some milliseconds on a laptop, some tens on a Raspberry Pi: as short as what people search for.
+MODEL = ModelConfig(
+    Architecture(
+        256,
+        Encoder(256, (EncoderLayer(512, 4),) * 3),
+        Decoder(256, (DecoderLayer(512, 4, 4),) * 2),
+    ),
+    source_vocab=4000,
+    target_vocab=4000,
+)
+# Half a median's 95% interval: 1.96 × √(π/2) standard deviations of 1/1.35 interquartile range each,
+# over √rounds, for normal noise.
+IQRS = 1.82
+
+
+@dataclass(frozen=True)
+class Calibration:
+    """`noise`: the interquartile range of the times as a share of their median. `rounds`: about how many
+    times a model has to be timed until its latency is known within the protocol's interval."""
+
+    times_ms: tuple[float, ...]
+    median_ms: float
+    noise: float
+    rounds: int
+    verdict: str
+
+    @property
+    def measurable(self) -> bool:
+        """Whether measuring makes sense now."""
+        return self.noise <= NOISY
+
+    def to_dict(self) -> dict[str, Any]:
+        """JSON data."""
+        return asdict(self)
+
+
+def calibration_protocol(device: Device) -> MeasureProtocol:
+    """What `calibrate` times."""
+    return MeasureProtocol(
+        (LENGTH,),
+        (LENGTH,),
+        device.engine,
+        device.threads,
+        device.precision,
+        device=device.accelerator,
+        warmup=5,
+    )
+
+
+def calibrate(bench: AgentBench, protocol: MeasureProtocol, progress: Progress = silent) -> Calibration:
+    """Time MODEL. Raises UserError where the device lacks the engine, HatError where it is lost."""
+    slot, _ = bench.load(MODEL, protocol)
+    times = []
+    for number in range(ROUNDS):
+        progress(number, ROUNDS, "calibrating")
+        times.append(sum(bench.time(slot)[0]))
+    bench.unload(slot)
+    return judged(times, protocol)
+
+
+def judged(times_ms: list[float], protocol: MeasureProtocol) -> Calibration:
+    """The figures of some timings and what they mean for measuring."""
+    low, median, high = np.percentile(times_ms, [25, 50, 75]).tolist()
+    noise = (high - low) / median
+    rounds = max(1, round((IQRS * noise / protocol.interval) ** 2))
+    verdict = "steady" if rounds <= protocol.rounds else "noisy"
+    if noise > NOISY:
+        verdict = "too noisy to measure"
+    return Calibration(tuple(times_ms), median, noise, rounds, verdict)
