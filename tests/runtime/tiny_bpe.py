@@ -2,6 +2,7 @@
 
 from collections import Counter
 from collections.abc import Sequence
+from contextlib import redirect_stderr
 from io import StringIO
 from pathlib import Path
 
@@ -31,7 +32,8 @@ def train_bpe(
     words = [moses.words(line) for line in LINES]
     codes = StringIO()
     # Few merges, so that single letters stay pieces.
-    learn_bpe(StringIO("\n".join(map(" ".join, words))), codes, merges, min_frequency=1)
+    with redirect_stderr(StringIO()):  # its progress bar
+        learn_bpe(StringIO("\n".join(map(" ".join, words))), codes, merges, min_frequency=1)
     (folder / "codes.bpe").write_text(codes.getvalue())
     counts = Counter(piece for line in words for piece in segment(load_codes(folder / "codes.bpe"), line))
     lines = [f"{piece} {count}" for piece, count in counts.most_common()]

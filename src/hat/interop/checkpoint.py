@@ -10,12 +10,12 @@ import pickle
 import struct
 import zipfile
 from collections import OrderedDict
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from io import SEEK_CUR, BytesIO
 from math import prod
 from pathlib import Path
-from typing import IO, BinaryIO, NamedTuple, Protocol
+from typing import IO, BinaryIO, NamedTuple, Protocol, TypeVar
 
 import torch
 from torch import Tensor
@@ -33,6 +33,8 @@ DAMAGE = (
     *(AssertionError, RuntimeError),
 )
 
+Content = TypeVar("Content")
+
 
 @dataclass(frozen=True)
 class ReferenceCheckpoint:
@@ -48,11 +50,23 @@ def read_checkpoint(path: Path) -> ReferenceCheckpoint:
     Raises UserError if the file is unreadable, damaged, not such a checkpoint, or holds an object
     of a kind that the published trainer does not write.
     """
+    return _read(path, _assemble)
+
+
+def read_state_dict(path: Path) -> dict[str, Tensor]:
+    """Read a file that holds named tensors alone, as the published latency predictors do.
+
+    Raises UserError as `read_checkpoint`.
+    """
+    return _read(path, lambda container: _tensors(container.content, container))
+
+
+def _read(path: Path, assemble: "Callable[[_Container], Content]") -> "Content":
     try:
         with path.open("rb") as stream:
             zipped = stream.read(len(ZIP_START)) == ZIP_START
             stream.seek(0)
-            return _assemble(_Zip(stream) if zipped else _Stream(stream))
+            return assemble(_Zip(stream) if zipped else _Stream(stream))
     except OSError as error:
         raise UserError(f"{path}: {error.strerror or error}") from error
     except UserError as error:
@@ -192,14 +206,19 @@ class _Stream:
 def _assemble(container: _Container) -> ReferenceCheckpoint:
     match container.content:
         case {"args": _Inert() as args, "model": Mapping() as records}:
-            tensors = {str(name): _tensor(str(name), record, container) for name, record in records.items()}
-            return ReferenceCheckpoint(dict(vars(args)), tensors)
+            return ReferenceCheckpoint(dict(vars(args)), _tensors(records, container))
     raise ValueError("no entries args and model")
+
+
+def _tensors(records: object, container: _Container) -> dict[str, Tensor]:
+    if not isinstance(records, Mapping):
+        raise ValueError("no named tensors")
+    return {str(name): _tensor(str(name), record, container) for name, record in records.items()}
 
 
 def _tensor(name: str, record: object, container: _Container) -> Tensor:
     if not isinstance(record, _TensorRecord):
-        raise ValueError(f"model entry {name} is not a tensor")
+        raise ValueError(f"entry {name} is not a tensor")
     storage = record.storage
     data = bytearray(container.read(storage))
     storage.check(len(data), name)

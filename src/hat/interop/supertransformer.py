@@ -19,7 +19,7 @@ from hat.architecture import (
     weight_shapes,
 )
 from hat.errors import UserError
-from hat.interop.checkpoint import read_checkpoint
+from hat.interop.checkpoint import ReferenceCheckpoint, read_checkpoint
 from hat.model import Dropout, SuperTransformer
 
 # Our part of a layer -> theirs. Stacked projections list one published tensor per slice.
@@ -61,7 +61,12 @@ def load_reference_checkpoint(path: Path | str) -> SuperTransformer:
     is the checkpoint's own. Raises UserError if the file is damaged, holds unexpected objects,
     lacks tensors, has tensors of other names or shapes, or a network that ours cannot express.
     """
-    checkpoint = read_checkpoint(Path(path))
+    return supertransformer(read_checkpoint(Path(path)), str(path))
+
+
+def supertransformer(checkpoint: ReferenceCheckpoint, where: str) -> SuperTransformer:
+    """The SuperTransformer of a checkpoint that has been read from `where`. Raises UserError as
+    `load_reference_checkpoint`."""
     try:
         _check_args(checkpoint.args)
         tensors = _split_projections(checkpoint.tensors)
@@ -70,7 +75,7 @@ def load_reference_checkpoint(path: Path | str) -> SuperTransformer:
         rates = (_number(checkpoint.args, name) for name in ("dropout", "attention_dropout"))
         network = SuperTransformer(config, Dropout(*rates))
     except UserError as error:
-        raise UserError(f"{path}: {error}") from error
+        raise UserError(f"{where}: {error}") from error
     network.largest.load_state_dict(weights)
     return network.eval()
 

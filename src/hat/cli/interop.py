@@ -1,0 +1,143 @@
+"""`hat import-checkpoint` and `hat import-config`: from the published code's files to ours."""
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+import yaml
+
+from hat.cli.extra import training_extra
+from hat.errors import UserError
+from hat.files import write_text
+
+# ruff: noqa: PLC0415 (the rooms are imported when a command runs: they need the [train] extra)
+
+CHECKPOINT_EXAMPLES = """
+Examples:
+
+    hat import-checkpoint HAT_wmt14ende_sub.pt --dict dict.en.txt --bpe-codes code --out model
+
+    hat import-checkpoint HAT_iwslt14deen_super_space1.pt --arch best.yml --dict dict.de.txt
+    --dict dict.en.txt --bpe-codes code --out model
+"""
+CONFIG_EXAMPLES = """
+Examples:
+
+    hat import-config configs/wmt14.en-de/supertransformer/space0.yml --out space0.yaml
+
+    hat import-config HAT_wmt14ende_xeon@137.9ms_bleu@25.8.yml --out arch.yaml
+"""
+
+
+def add_to(app: typer.Typer) -> None:
+    """Add the commands."""
+    app.command("import-checkpoint", epilog=CHECKPOINT_EXAMPLES)(import_checkpoint)
+    app.command("import-config", epilog=CONFIG_EXAMPLES)(import_config)
+
+
+def import_checkpoint(
+    file: Annotated[Path, typer.Argument(metavar="FILE.pt", help="A checkpoint of the published code.")],
+    out: Annotated[Path, typer.Option(metavar="DIR", help="Where to write; a model there is replaced.")],
+    dictionaries: Annotated[
+        list[Path] | None,
+        typer.Option("--dict", metavar="FILE", help="Dictionary of both sides; or twice: source, target."),
+    ] = None,
+    codes: Annotated[
+        Path | None, typer.Option("--bpe-codes", metavar="FILE", help="The merges that subword-nmt learnt.")
+    ] = None,
+    architecture: Annotated[
+        Path | None,
+        typer.Option("--arch", metavar="FILE", help="The SubTransformer, in the published YAML or in ours."),
+    ] = None,
+    source_lang: Annotated[str | None, typer.Option(help="Source language, if the file lacks it.")] = None,
+    target_lang: Annotated[str | None, typer.Option(help="Target language, if the file lacks it.")] = None,
+) -> None:
+    """Turn a published SuperTransformer or SubTransformer checkpoint into a model that `hat translate` runs.
+
+    Nothing in the checkpoint is executed.
+    """
+    with training_extra("import-checkpoint"):
+        from hat.interop import import_checkpoint as convert
+    artefact = convert(
+        file,
+        out,
+        architecture_file=architecture,
+        dictionaries=dictionaries or [],
+        codes=codes,
+        languages=(source_lang, target_lang),
+    )
+    config = artefact.config
+    typer.echo(f"{out}: architecture: {config.provenance['architecture']}")
+    if config.tokenizer is None:
+        typer.echo("without --dict and --bpe-codes it has no tokenizer: it can be timed, but not translate")
+    else:
+        typer.echo(f"try it: hat translate {out}")
+
+
+def import_config(
+    file: Annotated[Path, typer.Argument(metavar="FILE.yml", help="A YAML file of the published code.")],
+    out: Annotated[
+        Path | None, typer.Option(metavar="FILE.yaml", help="Where to write; by default it is printed.")
+    ] = None,
+    gpus: Annotated[
+        int | None, typer.Option(min=1, help="GPUs its training is meant for; as in the file, or 8.")
+    ] = None,
+    qkv_dim: Annotated[
+        int | None, typer.Option(min=1, help="Width of queries, keys and values if not in the file; 512.")
+    ] = None,
+) -> None:
+    """Read an architecture, design space, latency data set, search or training of the published code.
+
+    A SubTransformer becomes an architecture file; everything else becomes sections of a recipe.
+    """
+    with training_extra("import-config"):
+        from hat.interop import read_published_yaml
+    found = read_published_yaml(file, gpus, qkv_dim)
+    _check_sections(file, found.sections)
+    content = dict(found.sections)
+    if found.architecture is not None:
+        architecture = found.architecture.to_dict()
+        content = {"architecture": architecture, **content} if content else architecture
+    text = _header(file, found.left) + yaml.safe_dump(content, sort_keys=False, default_flow_style=None)
+    if out is None:
+        typer.echo(text, nl=False)
+    else:
+        if out.resolve() == file.resolve():
+            raise UserError(f"--out {out}: the file itself would be lost; choose another place")
+        write_text(out, text)
+
+
+def _header(file: Path, left: dict[str, object]) -> str:
+    lines = [f"# {file.name}, by `hat import-config`"]
+    if left:
+        lines.append("# Without an equivalent here:")
+        lines += [
+            f"#   {key.replace('_', '-')}: {' '.join(str(value).split())}" for key, value in left.items()
+        ]
+    return "\n".join(lines) + "\n"
+
+
+def _check_sections(file: Path, sections: dict[str, Any]) -> None:
+    """Raises UserError where a recipe could not hold these sections."""
+    from pydantic import BaseModel, ValidationError
+
+    from hat.pipeline.recipe import Evaluate, Measure, Search
+    from hat.space import DesignSpace
+    from hat.training import TrainingSettings
+
+    if "space" in sections:
+        DesignSpace.from_dict(sections["space"], f"{file}: space")
+    kinds: dict[str, type[BaseModel]] = {
+        "super_training": TrainingSettings,
+        "sub_training": TrainingSettings,
+        "measure": Measure,
+        "search": Search,
+        "evaluate": Evaluate,
+    }
+    for name in kinds.keys() & sections.keys():
+        try:
+            kinds[name].model_validate(sections[name])
+        except ValidationError as error:
+            mistake = error.errors()[0]
+            key = ".".join(map(str, (name, *mistake["loc"])))
+            raise UserError(f"{file}: {key}: {mistake['msg']}, not {mistake['input']!r}") from error
