@@ -40,7 +40,7 @@ def test_what_is_written_is_read(tmp_path: Path) -> None:
     assert again.environment("measure/1", "local") == HERE
     rows = list(again.rows())
     assert [row["model"] for row in rows] == ["a", "b", "a"]
-    assert rows[0]["protocol"] == PROTOCOL.to_dict()
+    assert rows[0]["protocol_content"] == PROTOCOL.to_dict()
     assert rows[0]["environment"] == HERE
 
 

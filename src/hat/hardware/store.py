@@ -7,10 +7,11 @@ versions are in the environment that each row names. Several processes may write
 
 import json
 import sqlite3
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, astuple, dataclass, fields
 from datetime import UTC, datetime
+from math import inf
 from pathlib import Path
 from typing import Any
 
@@ -77,6 +78,12 @@ def model_key(config: ModelConfig) -> str:
     return digest(asdict(config))[:12]
 
 
+def _insert(connection: sqlite3.Connection, record: Record, environment: int) -> None:
+    values = [json.dumps(v) if n in DOCUMENTS else v for n, v in zip(COLUMNS, astuple(record), strict=True)]
+    places = ", ".join("?" * (len(COLUMNS) + 1))
+    connection.execute(f"INSERT OR IGNORE INTO measurement VALUES ({places})", (*values, environment))
+
+
 class MeasurementStore:
     """The measurements in one file, of any number of devices."""
 
@@ -113,17 +120,29 @@ class MeasurementStore:
 
         Raises UserError where `device` was another machine before.
         """
+        now = datetime.now(UTC).isoformat(timespec="seconds")
         with self._transaction() as connection:
-            self._check_machine(connection, device, environment)
-            content = json.dumps(protocol.to_dict())
-            connection.execute("INSERT OR IGNORE INTO protocol VALUES (?, ?)", (protocol.digest(), content))
-            now = datetime.now(UTC).isoformat(timespec="seconds")
-            made = connection.execute(
-                "INSERT INTO environment (device, taken_at, content) VALUES (?, ?, ?)",
-                (device, now, json.dumps(dict(environment))),
-            )
-        assert made.lastrowid is not None
-        return made.lastrowid
+            return self._begin(connection, device, environment, protocol, now)
+
+    def _begin(
+        self,
+        connection: sqlite3.Connection,
+        device: str,
+        environment: Mapping[str, Any],
+        protocol: MeasureProtocol,
+        taken_at: str,
+    ) -> int:
+        self._check_machine(connection, device, environment)
+        content = json.dumps(protocol.to_dict())
+        connection.execute("INSERT OR IGNORE INTO protocol VALUES (?, ?)", (protocol.digest(), content))
+        row = (device, taken_at, json.dumps(dict(environment)))
+        same = connection.execute(
+            "SELECT id FROM environment WHERE device = ? AND taken_at = ? AND content = ?", row
+        ).fetchone()
+        if same:
+            return int(same[0])
+        made = connection.execute("INSERT INTO environment (device, taken_at, content) VALUES (?, ?, ?)", row)
+        return int(made.lastrowid or 0)
 
     def _check_machine(
         self, connection: sqlite3.Connection, device: str, environment: Mapping[str, Any]
@@ -139,15 +158,21 @@ class MeasurementStore:
 
     def append(self, record: Record, environment: int) -> None:
         """Add a measurement and return when it is on the disk; one that is there already stays."""
-        values = [
-            json.dumps(v) if n in DOCUMENTS else v for n, v in zip(COLUMNS, astuple(record), strict=True)
-        ]
-        places = ", ".join("?" * (len(COLUMNS) + 1))
         with self._transaction() as connection:
-            connection.execute(
-                f"INSERT OR IGNORE INTO measurement VALUES ({places})",
-                (*values, environment),
-            )
+            _insert(connection, record, environment)
+
+    def add(self, rows: Sequence[tuple[Record, MeasureProtocol, str, Mapping[str, Any]]]) -> None:
+        """Add measurements with their protocol, time and environment, all of them or none.
+
+        Raises UserError where a device was another machine before.
+        """
+        with self._transaction() as connection:
+            for record, protocol, taken_at, environment in rows:
+                _insert(
+                    connection,
+                    record,
+                    self._begin(connection, record.device, environment, protocol, taken_at),
+                )
 
     def series(self, series: str, device: str, protocol: str, reference: str) -> dict[str, Record]:
         """Model → its measurement. Raises UserError for a damaged row."""
@@ -180,7 +205,7 @@ class MeasurementStore:
             *_, protocol, taken_at, content = row
             yield {
                 **asdict(record),
-                "protocol": json.loads(protocol),
+                "protocol_content": json.loads(protocol),
                 "taken_at": taken_at,
                 "environment": json.loads(content),
             }
@@ -189,7 +214,7 @@ class MeasurementStore:
         try:
             values = {n: json.loads(v) if n in DOCUMENTS else v for n, v in zip(COLUMNS, row, strict=False)}
             for name in DOCUMENTS[1:]:
-                _check_times(values[name])
+                check_times(values[name])
         except ValueError as error:
             raise UserError(f"{self._path}: the measurement of {row[2]} is damaged ({error})") from error
         return Record(**values)
@@ -208,8 +233,10 @@ class MeasurementStore:
                 self._connection.execute("ROLLBACK")
 
 
-def _check_times(rounds: object) -> None:
+def check_times(rounds: object) -> None:
+    """Raises ValueError where these are not rounds of times."""
     if not isinstance(rounds, list) or not all(
-        isinstance(one, list) and all(isinstance(t, int | float) and t > 0 for t in one) for one in rounds
+        isinstance(one, list) and all(isinstance(t, int | float) and 0 < t < inf for t in one)
+        for one in rounds
     ):
         raise ValueError("expected lists of positive numbers of milliseconds")

@@ -153,7 +153,7 @@ class Measure(Section):
     those typical of the training text."""
     interval: float = Field(default=0.02, ge=0, lt=1)
     """A model is timed until the 95% confidence interval of its latency is within ± this share of it."""
-    rounds: int = Field(default=30, gt=0)
+    rounds: int = Field(default=60, gt=0)
     """Timings of each at most, in interleaved rounds; their median counts."""
     warmup: int = Field(default=1, gt=0)
     """Untimed decodes of each before its timings."""

@@ -1,0 +1,198 @@
+"""The latency loop on this machine: predictor, repeatability, and what constraints are worth.
+
+With the native engine in int8 on the multi30k space:
+
+1. measuring until the predictor is good enough, and its held-out error;
+2. searches under random constraints, whose proposals are judged by a measurement that took no part in
+   choosing. The loss is minus the number of weights, so that every search ends at its constraint;
+3. half an hour after the first, a second measuring of the same models: do they agree?
+
+    python benchmarks/latency_loop.py [--constraints 50] [--pause 1800] [--output FOLDER]
+
+Goes on where it was stopped, as long as the day's FOLDER is the same.
+"""
+
+import argparse
+import random
+import time
+from datetime import date
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from hat.architecture import Architecture, ModelConfig, cost
+from hat.cli.progress import Terminal
+from hat.files import read_json, write_json, write_text
+from hat.hardware import (
+    Bench,
+    LatencyPredictor,
+    Measurement,
+    MeasurementStore,
+    MeasureProtocol,
+    Series,
+    environment,
+    measure,
+    open_bench,
+)
+from hat.hardware.devices import device_named
+from hat.hardware.sampling import fit, measure_until_predictable, noise_floor
+from hat.progress import Progress
+from hat.search import EvolutionSettings, SearchProblem
+from hat.search.verified import Verifying, search_verified
+from hat.zoo import space
+
+SPACE, VOCABULARY, SEED, MOST, TARGET = space("multi30k"), 4000, 1, 80, 2.0
+LENGTHS = ((11, 16, 24), (12, 17, 25))  # typical of Multi30k, in tokens
+SETTINGS = EvolutionSettings(
+    population=60, parents=15, mutations=25, crossovers=20, iterations=8
+)  # the recipe's
+TOLERANCE, AGREEMENT, ROUNDS = 1.03, 1.05, 200
+LARGEST = SPACE.largest()
+
+
+def config(architecture: Architecture) -> ModelConfig:
+    widths = LARGEST.encoder.embed_dim, LARGEST.decoder.embed_dim
+    return ModelConfig(architecture, VOCABULARY, VOCABULARY, "shared", *widths)
+
+
+class Loop:
+    """The device, and a store that several series share."""
+
+    def __init__(self, folder: Path, bench: Bench, terminal: Terminal) -> None:
+        self.folder, self.bench, self.terminal = folder, bench, terminal
+        self.store = MeasurementStore(folder / "measurements.sqlite")
+
+    def series(self, name: str, rounds: int) -> Series:
+        protocol = MeasureProtocol(*LENGTHS, "native", 1, "int8", rounds=rounds, warmup=1)
+        return Series(self.store, name, "local", protocol, config(LARGEST))
+
+    def step(self, name: str, work: Any) -> Any:
+        """The result of work(progress), remembered in a file."""
+        path = self.folder / f"{name}.json"
+        if not path.exists():
+            with self.terminal.working(name) as progress:
+                write_json(path, work(progress))
+        return read_json(path)
+
+
+def first(loop: Loop, progress: Progress) -> dict[str, Any]:
+    start = time.time()
+    series = loop.series("first", ROUNDS)
+    found = measure_until_predictable(SPACE, config, series, loop.bench, MOST, TARGET, SEED, progress)
+    seconds = time.time() - start
+    predictor = fit(found, SEED)
+    return {
+        "started": start,
+        "seconds": seconds,
+        "models": len(found),
+        "noise_floor": noise_floor(found),
+        "reference_ms": found[0].measurement.reference_ms,
+        "noise": found[0].measurement.noise,
+        "unsure": float(np.mean([one.measurement.too_noisy for one in found])),
+        "predictor": predictor.to_dict(),
+        "measured": [_row(one.measurement) for one in found],
+    }
+
+
+def _row(one: Measurement) -> dict[str, Any]:
+    return {"architecture": one.architecture.to_dict(), "latency_ms": one.latency_ms, "runs": one.runs}
+
+
+def constraint(loop: Loop, number: int, progress: Progress) -> dict[str, Any]:
+    """One search, and the judgement of what it proposes."""
+    report = read_json(loop.folder / "first.json")
+    predictor = LatencyPredictor.from_dict(report["predictor"])
+    share = random.Random(f"constraint {number}").uniform(0.3, 0.95)
+    limit = share * report["measured"][0]["latency_ms"]
+    problem = SearchProblem(SPACE, lambda one: -float(cost(one).parameters), predictor.predict, limit)
+
+    def measured(architectures: Any, name: str, inner: Progress) -> list[Measurement]:
+        series = loop.series(f"constraint-{number}/{name}", ROUNDS)
+        return measure([config(one) for one in architectures], series, loop.bench, SEED, inner)
+
+    verifying = Verifying(measured, lambda reference_ms: share * reference_ms, 5)
+    choice = search_verified(problem, SETTINGS, verifying, number, loop.folder / "losses", progress)
+    (judge,) = measured([choice.candidate.architecture], "judge", progress)
+    return {
+        "share": share,
+        "verified": choice.verified,
+        "attempts": choice.attempts,
+        "measured": len(choice.measured),
+        "judged": judge.latency_ms / (share * judge.reference_ms),
+    }
+
+
+def second(loop: Loop, progress: Progress) -> dict[str, Any]:
+    report = read_json(loop.folder / "first.json")
+    models = [config(Architecture.from_dict(row["architecture"])) for row in report["measured"]]
+    start = time.time()
+    found = measure(models, loop.series("second", ROUNDS), loop.bench, SEED + 1, progress)
+    before = np.array([row["latency_ms"] for row in report["measured"]]) / report["reference_ms"]
+    after = np.array([one.latency_ms / one.reference_ms for one in found])
+    off = np.maximum(before / after, after / before)
+    return {
+        "minutes_later": (start - report["started"]) / 60,
+        "reference_ms": found[0].reference_ms,
+        "agree": float((off <= AGREEMENT).mean()),
+        "worst": float(off.max()),
+        "median": float(np.median(off)),
+    }
+
+
+def markdown(report: dict[str, Any]) -> str:
+    one, two, judged = report["first"], report["second"], report["constraints"]
+    fitted = one["predictor"]["report"]
+    machine = report["environment"]
+    met = [row["judged"] <= TOLERANCE for row in judged]
+    met_or_said = [ok or not row["verified"] for ok, row in zip(met, judged, strict=True)]
+    lines = [
+        f"# The latency loop, {report['date']}",
+        f"{machine['cpu']}, {machine['cores_allowed']} cores, native engine int8, 1 thread, beam 5, "
+        f"multi30k space, {len(LENGTHS[0])} pairs of lengths.",
+        "| | must | found |\n| --- | --- | --- |",
+        f"| held-out MAPE | ≤ 2.5 % | {fitted['mape']:.2f} % ({fitted['mape_low']:.2f}–{fitted['mape_high']:.2f}; "
+        f"linear {fitted['linear_mape']:.2f} %, noise floor {one['noise_floor']:.2f} %) |",
+        f"| models measured | ≤ 80 | {one['models']} |",
+        f"| measuring time | ≤ 10 min | {one['seconds'] / 60:.1f} min |",
+        f"| second measuring {two['minutes_later']:.0f} min later agrees within 5 % | ≥ 90 % | "
+        f"{100 * two['agree']:.0f} % (median off by {100 * two['median'] - 100:.1f} %, worst "
+        f"{100 * two['worst'] - 100:.1f} %; the reference took {two['reference_ms'] / one['reference_ms']:.2f} "
+        "of its first time) |",
+        f"| {len(judged)} random constraints met by a fresh measurement + 3 %, or said not verified | ≥ 95 % | "
+        f"{100 * np.mean(met_or_said):.0f} % ({sum(met)} met, {sum(not row['verified'] for row in judged)} "
+        "not verified) |",
+    ]
+    return "\n\n".join(lines[:2]) + "\n\n" + "\n".join(lines[2:]) + "\n"
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--constraints", type=int, default=50)
+    parser.add_argument("--pause", type=float, default=1800, help="seconds between both measurings")
+    default = Path(__file__).parent / "results" / f"latency-loop-{date.today()}"
+    parser.add_argument("--output", type=Path, default=default)
+    parser.add_argument("--work", type=Path, default=Path("runs/latency-loop"), help="measurements go here")
+    options = parser.parse_args()
+    options.work.mkdir(parents=True, exist_ok=True)
+    terminal = Terminal()
+    with open_bench(device_named("local"), 1) as bench:
+        loop = Loop(options.work, bench, terminal)
+        one = loop.step("first", lambda progress: first(loop, progress))
+        judged = [
+            loop.step(f"constraint-{n}", lambda progress, n=n: constraint(loop, n, progress))
+            for n in range(options.constraints)
+        ]
+        time.sleep(max(0.0, one["started"] + options.pause - time.time()))
+        two = loop.step("second", lambda progress: second(loop, progress))
+    report = {"date": str(date.today()), "environment": environment(), "first": one, "second": two}
+    report["constraints"] = judged
+    write_json(options.output / "report.json", report)
+    write_text(options.output / "report.md", markdown(report))
+    print(markdown(report))
+
+
+if __name__ == "__main__":
+    main()

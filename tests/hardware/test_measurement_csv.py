@@ -1,0 +1,72 @@
+"""Measurements to CSV and back, and what is refused with nothing added."""
+
+from pathlib import Path
+
+import pytest
+
+from hat.architecture import Architecture
+from hat.errors import UserError
+from hat.hardware import MeasurementStore, MeasureProtocol
+from hat.hardware.measurement_csv import export_csv, import_csv, is_measurement_csv
+from hat.hardware.store import Record
+
+PROTOCOL = MeasureProtocol((10,), (12,))
+HERE = {"cpu": "Abacus", "machine": "wood", "cores": 2}
+
+
+@pytest.fixture
+def exported(tmp_path: Path, architectures: list[Architecture]) -> Path:
+    store = MeasurementStore(tmp_path / "store.sqlite")
+    environment = store.begin("local", HERE, PROTOCOL)
+    for number, architecture in enumerate(architectures[:3]):
+        times = [[1.5 + number], [2.5]], [[0.5]], [[9.0, 9.5], [8.0, 8.5]]
+        key = "measure/1", "local", f"m{number}", PROTOCOL.digest(), "largest"
+        store.append(Record(*key, architecture.to_dict(), *times, 7, None), environment)
+    assert export_csv(store, tmp_path / "out.csv") == 3
+    store.close()
+    return tmp_path / "out.csv"
+
+
+def test_round_trip(exported: Path, tmp_path: Path) -> None:
+    assert is_measurement_csv(exported)
+    store = MeasurementStore(tmp_path / "other.sqlite")
+    assert import_csv(store, exported) == 3
+    assert import_csv(store, exported) == 3  # which are there already
+    assert list(store.rows()) == list(MeasurementStore(tmp_path / "store.sqlite").rows())
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "message"),
+    [
+        ("pairs_ms,", "", r"out.csv: missing key pairs_ms"),
+        ("series,", "series,colour,", r"out.csv: unknown key colour; the known keys are series"),
+        ("[[3.5], [2.5]]", "[[NaN], [2.5]]", r"out.csv:4: pairs_ms: expected lists of positive"),
+        ("[[3.5], [2.5]]", "[[3.5], [-2.5]]", r"out.csv:4: pairs_ms: expected lists of positive"),
+        ("[[3.5], [2.5]]", "many", r"out.csv:4: pairs_ms: 'many' cannot be read"),
+        (",7,", ",seven,", r"out.csv:2: memory_bytes: 'seven' cannot be read"),
+        ("m1", "", r"out.csv:3: model: is empty"),
+        ("qkv_dim", "qkv", r"out.csv:2: architecture: unknown key qkv"),
+        ('""beam"": 5', '""beam"": 4', r"out.csv:2: protocol: '.*' is not the digest"),
+    ],
+)
+def test_bad_files_leave_the_store_as_it_was(
+    exported: Path, tmp_path: Path, old: str, new: str, message: str
+) -> None:
+    text = exported.read_text()
+    assert old in text or old == "[[2.5"
+    exported.write_text(
+        text.replace(old, new, 1).replace("[[3.5]", new + "]" if old == "[[2.5" else "[[3.5]")
+    )
+    store = MeasurementStore(tmp_path / "other.sqlite")
+    with pytest.raises(UserError, match=message):
+        import_csv(store, exported)
+    assert list(store.rows()) == []
+
+
+def test_a_row_that_is_cut_off(exported: Path, tmp_path: Path) -> None:
+    lines = exported.read_text().splitlines()
+    exported.write_text("\n".join([*lines[:3], lines[3][:60]]))
+    store = MeasurementStore(tmp_path / "other.sqlite")
+    with pytest.raises(UserError, match=r"out.csv:4"):
+        import_csv(store, exported)
+    assert list(store.rows()) == []
