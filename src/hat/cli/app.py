@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from hat import __version__
-from hat.cli import bench_engines, cost, device, doctor, export, interop, recipes, runs, translate
+from hat.cli import bench_engines, cost, device, doctor, export, interop, recipes, runs, translate, zoo
 
 app = typer.Typer(
     name="hat",
@@ -38,5 +38,5 @@ def options(
     """Options of every command. `--debug` is taken by `main`, which also finds it after the command."""
 
 
-for commands in (runs, recipes, translate, export, bench_engines, interop, cost, device, doctor):
+for commands in (runs, recipes, translate, export, bench_engines, interop, cost, device, doctor, zoo):
     commands.add_to(app)

@@ -1,11 +1,12 @@
-"""Named design spaces, recipes, and the 44 published models with their results, as data files."""
+"""Named design spaces, recipes, and models with their results, the 44 published ones among them,
+as data files."""
 
 from pathlib import Path
-from typing import Any
 
 from hat.errors import UserError
-from hat.files import read_json, read_text, read_yaml
+from hat.files import read_text, read_yaml
 from hat.space import DesignSpace
+from hat.zoo.models import published_models
 
 __all__ = ["published_models", "recipe_names", "recipe_text", "space", "space_names"]
 
@@ -30,14 +31,6 @@ def recipe_text(name: str) -> str:
 def recipe_names() -> list[str]:
     """The names of the built-in recipes."""
     return _names("recipes")
-
-
-def published_models() -> list[dict[str, Any]]:
-    """The 44 published models: `architecture` (in the schema of `Architecture.from_dict`), exact
-    `params`, exact `flops` at `sentence_length` tokens, and what was published: task, device,
-    latency_ms, bleu."""
-    models: list[dict[str, Any]] = read_json(_HERE / "published_models.json")
-    return models
 
 
 def _names(folder: str) -> list[str]:

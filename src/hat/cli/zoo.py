@@ -1,0 +1,162 @@
+"""`hat zoo`: the published models, the baselines, and what was measured here."""
+
+import json
+from collections.abc import Iterable
+from dataclasses import asdict
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+import yaml
+from rich.console import Console
+from rich.table import Table
+
+from hat.architecture import Architecture, cost
+from hat.files import write_text
+from hat.zoo.models import SOURCES, Figure, Result, ZooModel, model, models
+
+LIST_EXAMPLES = """
+Examples:
+
+    hat zoo list
+
+    hat zoo list --task wmt14.en-de --device raspberry-pi-4 --json
+"""
+SHOW_EXAMPLES = """
+Examples:
+
+    hat zoo show transformer-big
+
+    hat zoo show HAT_wmt14ende_raspberrypi@6.9s_bleu@28.4 --json
+"""
+EXPORT_EXAMPLES = """
+Examples:
+
+    hat zoo export HAT_wmt14ende_raspberrypi@6.9s_bleu@28.4 --out arch.yaml
+
+    hat cost arch.yaml --vocab 32768
+"""
+
+commands = typer.Typer(no_args_is_help=True, help="Known models: architectures, costs, results.")
+Name = Annotated[str, typer.Argument(metavar="NAME", help="One of `hat zoo list`.")]
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+# What is printed of a figure, after its value.
+MARKS = {source: source[0] for source in SOURCES}
+UNITS = {
+    "parameters": ("parameters", lambda value: f"{value / 1e6:.2f}M"),
+    "flops": ("FLOPs", lambda value: f"{value / 1e9:.2f}G"),
+    "latency_ms": ("latency ms", lambda value: f"{value:,.2f}" if value < 10 else f"{value:,.1f}"),
+    "bleu": ("BLEU", lambda value: f"{value:.1f}"),
+    "sacrebleu": ("sacreBLEU", lambda value: f"{value:.1f}"),
+    "artefact_bytes": ("artefact", lambda value: f"{value / 1e6:.1f}MB"),
+}
+
+
+def add_to(app: typer.Typer) -> None:
+    """Add the group of commands."""
+    app.add_typer(commands, name="zoo")
+
+
+@commands.command("list", epilog=LIST_EXAMPLES)
+def list_models(
+    task: Annotated[str | None, typer.Option(help="Only this task, for example wmt14.en-de.")] = None,
+    device: Annotated[str | None, typer.Option(help="Only this device, for example titan-xp.")] = None,
+    as_json: AsJson = False,
+) -> None:
+    """List the models. A letter after each figure says where it is from."""
+    found = models(task, device)
+    if as_json:
+        typer.echo(json.dumps([_record(one) for one in found], indent=1))
+        return
+    rows = [(one.name, result) for one in found for result in one.results]
+    Console(width=None if _is_terminal() else 200).print(_table(rows))
+    typer.echo(_legend(figure for _, result in rows for figure in result.figures.values()))
+
+
+@commands.command("show", epilog=SHOW_EXAMPLES)
+def show(name: Name, as_json: AsJson = False) -> None:
+    """Show one model: its layers, what it costs by the published rules, and its results."""
+    found = model(name)
+    length = found.results[0].length
+    counted = cost(found.architecture, length)
+    if as_json:
+        record = {
+            **_record(found),
+            "cost": asdict(counted) | {"length": length},
+            "architecture": found.architecture.to_dict(),
+        }
+        typer.echo(json.dumps(record, indent=1))
+        return
+    typer.echo(f"{found.name}: {found.about}")
+    typer.echo(_layers(found.architecture))
+    typer.echo(
+        f"counted by the published rules: {counted.parameters:,} parameters, "
+        f"{counted.flops:,} FLOPs at {length} tokens"
+    )
+    for result in found.results:
+        typer.echo(f"{result.task or 'any task'}, {result.device or 'no device'}:")
+        for key, figure in result.figures.items():
+            typer.echo(f"  {key}: {figure.value:,} ({SOURCES[figure.source]})")
+
+
+@commands.command("export", epilog=EXPORT_EXAMPLES)
+def export(
+    name: Name,
+    out: Annotated[Path, typer.Option(metavar="FILE.yaml", help="The architecture file to write.")],
+) -> None:
+    """Write a model's architecture as a file that `hat cost` and the other commands read."""
+    found = model(name)
+    text = yaml.safe_dump(found.architecture.to_dict(), sort_keys=False, default_flow_style=None)
+    write_text(out, f"# {found.name}, by `hat zoo export`\n{text}")
+
+
+def _record(one: ZooModel) -> dict[str, Any]:
+    results = [
+        {
+            "task": result.task,
+            "device": result.device,
+            "length": result.length,
+            "figures": {
+                key: {"value": figure.value, "source": SOURCES[figure.source]}
+                for key, figure in result.figures.items()
+            },
+        }
+        for result in one.results
+    ]
+    return {"name": one.name, "kind": one.kind, "about": one.about, "results": results}
+
+
+def _table(rows: list[tuple[str, Result]]) -> Table:
+    table = Table(box=None, pad_edge=False)
+    for column in ("model", "task", "device"):
+        table.add_column(column, overflow="fold")
+    for column, _ in UNITS.values():
+        table.add_column(column, justify="right", no_wrap=True)
+    for name, result in rows:
+        cells = [_cell(result.figures.get(key), write) for key, (_, write) in UNITS.items()]
+        table.add_row(name, result.task or "", result.device or "", *cells)
+    return table
+
+
+def _cell(figure: Figure | None, write: Any) -> str:
+    return "" if figure is None else f"{write(figure.value)} {MARKS[figure.source]}"
+
+
+def _legend(figures: Iterable[Figure]) -> str:
+    used = {figure.source for figure in figures}
+    return "; ".join(f"{MARKS[source]}: {meaning}" for source, meaning in SOURCES.items() if source in used)
+
+
+def _layers(architecture: Architecture) -> str:
+    encoder, decoder = architecture.encoder, architecture.decoder
+    lines = [f"qkv_dim {architecture.qkv_dim}", f"encoder, embed_dim {encoder.embed_dim}"]
+    lines += [f"  {n}: ffn {layer.ffn_dim}, heads {layer.heads}" for n, layer in enumerate(encoder.layers, 1)]
+    lines.append(f"decoder, embed_dim {decoder.embed_dim}")
+    for n, row in enumerate(decoder.layers, 1):
+        heads = f"heads {row.self_heads} self, {row.cross_heads} cross"
+        lines.append(f"  {n}: ffn {row.ffn_dim}, {heads}, attends to the last {row.encoder_layers_attended}")
+    return "\n".join(lines)
+
+
+def _is_terminal() -> bool:
+    return Console().is_terminal

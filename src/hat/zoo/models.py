@@ -1,0 +1,145 @@
+"""Every model of the zoo in one form: its architecture, and figures that each say where they are from."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from hat.architecture import Architecture, cost
+from hat.errors import UserError
+from hat.files import read_json
+
+# "secondary": published, and read elsewhere than in the publication. "computed": here, by the
+# published counting rules.
+Source = Literal["published", "secondary", "measured", "computed"]
+SOURCES: dict[Source, str] = {
+    "published": "published",
+    "secondary": "published, from a secondary source",
+    "measured": "measured here",
+    "computed": "computed here by the published rules",
+}
+Kind = Literal["published", "baseline", "measured"]
+
+_HERE = Path(__file__).parent
+
+
+@dataclass(frozen=True)
+class Figure:
+    """A number, and where it is from."""
+
+    value: float
+    source: Source
+
+
+@dataclass(frozen=True)
+class Result:
+    """What is known of a model on one task and device (None: of the model alone).
+
+    `figures`: parameters (without embeddings), flops (of `length` tokens on both sides), latency_ms,
+    bleu (tokenised), sacrebleu, chrf, artefact_bytes, peak_memory_bytes: those that there are.
+    """
+
+    task: str | None
+    device: str | None
+    figures: Mapping[str, Figure]
+    length: int = 30
+
+
+@dataclass(frozen=True)
+class ZooModel:
+    """`about`: what it is, and under which conditions its figures hold."""
+
+    name: str
+    kind: Kind
+    about: str
+    architecture: Architecture
+    results: tuple[Result, ...]
+
+
+def models(task: str | None = None, device: str | None = None) -> list[ZooModel]:
+    """The models with results for `task` and `device` (of which only those are kept), or all.
+
+    Raises UserError listing the tasks or devices where there is no such one.
+    """
+    everything = [*_published(), *_baselines(), *_measured()]
+    for what, wanted in (("task", task), ("device", device)):
+        known = {getattr(result, what) for model in everything for result in model.results} - {None}
+        if wanted is not None and wanted not in known:
+            raise UserError(f"--{what} {wanted}: the choices are {', '.join(sorted(known))}")
+    found = []
+    for model in everything:
+        kept = tuple(r for r in model.results if task in (None, r.task) and device in (None, r.device))
+        if kept:
+            found.append(ZooModel(model.name, model.kind, model.about, model.architecture, kept))
+    return found
+
+
+def model(name: str) -> ZooModel:
+    """The model called `name`. Raises UserError."""
+    for one in models():
+        if one.name == name:
+            return one
+    raise UserError(f"there is no model {name!r} in the zoo; `hat zoo list` shows them")
+
+
+def published_models() -> list[dict[str, Any]]:
+    """The 44 published models: `architecture` (in the schema of `Architecture.from_dict`), exact
+    `params`, exact `flops` at `sentence_length` tokens, and what was published: task, device,
+    latency_ms, bleu."""
+    found: list[dict[str, Any]] = read_json(_HERE / "published_models.json")
+    return found
+
+
+def _published() -> list[ZooModel]:
+    about = "HAT's SubTransformer as published (ACL 2020); BLEU tokenised, latency of one sentence"
+    found = []
+    for entry in published_models():
+        figures = {
+            name: Figure(entry[key], "published")
+            for name, key in (
+                ("parameters", "params"),
+                ("flops", "flops"),
+                *((key, key) for key in ("latency_ms", "bleu", "sacrebleu")),
+            )
+        }
+        result = Result(entry["task"], entry["device"], figures, entry["sentence_length"])
+        architecture = Architecture.from_dict(entry["architecture"], entry["name"])
+        found.append(ZooModel(entry["name"], "published", about, architecture, (result,)))
+    return found
+
+
+def _baselines() -> list[ZooModel]:
+    found = []
+    for entry in read_json(_HERE / "baselines.json"):
+        architecture = Architecture.from_dict(entry["architecture"], entry["name"])
+        results = tuple(
+            Result(
+                row["task"],
+                row["device"],
+                {
+                    **_counted(architecture),
+                    **{key: Figure(value, "secondary") for key, value in row["figures"].items()},
+                },
+            )
+            for row in entry["results"]
+        )
+        found.append(ZooModel(entry["name"], "baseline", entry["about"], architecture, results))
+    return found
+
+
+def _measured() -> list[ZooModel]:
+    found = []
+    for entry in read_json(_HERE / "measured.json"):
+        architecture = Architecture.from_dict(entry["architecture"], entry["name"])
+        figures = {key: Figure(value, "measured") for key, value in entry["figures"].items()}
+        result = Result(entry["task"], entry["device"], {**_counted(architecture), **figures})
+        found.append(ZooModel(entry["name"], "measured", entry["about"], architecture, (result,)))
+    return found
+
+
+def _counted(architecture: Architecture) -> dict[str, Figure]:
+    counted = cost(architecture)
+    return {
+        "parameters": Figure(counted.parameters, "computed"),
+        "flops": Figure(counted.flops, "computed"),
+    }
