@@ -1,121 +1,32 @@
 """Devices over SSH, against a real server on loopback."""
 
-import contextlib
 import os
 import shutil
 import signal
 import subprocess
 import sys
 import threading
-import time
-from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 
 import asyncssh
-import psutil
 import pytest
 
 from hat import __version__
 from hat.errors import HatError, UserError
 from hat.hardware import ssh
-from hat.hardware.devices import Address, Device
+from hat.hardware.devices import Address
 from hat.hardware.link import LinkLost
 from hat.hardware.ssh import SshLink
 from hat.hardware.ssh_errors import HostKeyRefused, KeyRefused, Unreachable
-from tests.hardware.ssh_server import SSHD, Server
-
-PRETEND = Path(__file__).with_name("pretend_agent.py")
-
-
-class Bench:
-    """A server, and a device's disk: everything that runs or lies there is found again."""
-
-    def __init__(self, folder: Path, quota: int | None = None) -> None:
-        self.folder = folder / "there"
-        for name in ("tmp", "cache"):
-            (self.folder / name).mkdir(parents=True)
-        places = {"TMPDIR": str(self.folder / "tmp"), "XDG_CACHE_HOME": str(self.folder / "cache")}
-        self.server = Server(folder / "server", places, quota)
-        self.known_hosts = folder / "known_hosts"
-        self.accept_host_key()
-        agent = f"exec {sys.executable} {PRETEND} {self.folder}"
-        self.device = Device(
-            "pi",
-            Address("127.0.0.1", self.server.port),
-            self.server.folder / "user_key",
-            self.known_hosts,
-            python=self.program("python", f'[ "$*" = "-m hat.hardware.agent" ] && {agent}'),
-        )
-
-    def accept_host_key(self) -> None:
-        self.known_hosts.write_text(f"[127.0.0.1]:{self.server.port} {self.server.host_key}\n")
-
-    def program(self, name: str, body: str) -> str:
-        """A Python on the device that does `body` first."""
-        path = self.folder / name
-        path.write_text(f'#!/bin/sh\n{body}\nexec {sys.executable} "$@"\n')
-        path.chmod(0o755)
-        return str(path)
-
-    def processes(self) -> list[psutil.Process]:
-        """What runs on the device."""
-        found = []
-        for process in psutil.process_iter():
-            with contextlib.suppress(psutil.NoSuchProcess):  # ended meanwhile, or a zombie
-                if str(self.folder) in " ".join(process.cmdline()) and not process.name().startswith("sshd"):
-                    found.append(process)
-        return found
-
-    def left(self) -> list[object]:
-        """Processes and temporary files on the device."""
-        return [*self.processes(), *(self.folder / "tmp").iterdir()]
-
-    def nothing_left(self) -> bool:
-        return eventually(lambda: not self.left())
-
-    def asking(self, link: SshLink) -> Callable[[], object]:
-        """Ask something that takes long; when this returns, the agent is at it. Call for how it ended."""
-        found: list[object] = []
-
-        def ask() -> None:
-            try:
-                found.append(link.ask({"op": "wait"}))
-            except HatError as error:
-                found.append(error)
-
-        thread = threading.Thread(target=ask)
-        thread.start()
-        assert eventually(lambda: any((self.folder / "tmp").glob("hat-*/busy")))
-
-        def result() -> object:
-            thread.join(20)
-            return found[0]
-
-        return result
+from tests.hardware.rig import PRETEND, Rig, eventually
+from tests.hardware.ssh_server import SSHD
 
 
-def eventually(condition: Callable[[], bool]) -> bool:
-    """Whether it comes true before long."""
-    for _ in range(400):
-        if condition():
-            return True
-        time.sleep(0.025)
-    return False
-
-
-@pytest.fixture
-def bench(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Bench]:
-    monkeypatch.setattr(ssh, "FIRST_WAIT", 0.1)
-    bench = Bench(tmp_path)
-    yield bench
-    bench.server.kill()
-
-
-def test_asks_copies_and_leaves_nothing(bench: Bench, tmp_path: Path) -> None:
+def test_asks_copies_and_leaves_nothing(rig: Rig, tmp_path: Path) -> None:
     (tmp_path / "model" / "tokenizer").mkdir(parents=True)
     (tmp_path / "model" / "tokenizer" / "joint.model").write_bytes(b"\0" * 100_000)
-    with SshLink(bench.device) as link:
+    with SshLink(rig.device) as link:
         first = link.ask({"op": "hello"})
         assert link.ask({"op": "hello"}) == first
         assert Path(first["folder"]).stat().st_mode & 0o777 == 0o700
@@ -126,183 +37,183 @@ def test_asks_copies_and_leaves_nothing(bench: Bench, tmp_path: Path) -> None:
         files = link.ask({"op": "list", "folder": there})["files"]
         assert files == [f"{there}/tokenizer", f"{there}/tokenizer/joint.model"]
         assert (Path(there) / "tokenizer/joint.model").read_bytes() == b"\0" * 100_000
-    assert not bench.left()
+    assert not rig.left()
 
 
-def test_the_real_agent(bench: Bench) -> None:
-    with SshLink(replace(bench.device, python=sys.executable)) as link:
+def test_the_real_agent(rig: Rig) -> None:
+    with SshLink(replace(rig.device, python=sys.executable)) as link:
         assert link.ask({"op": "hello"})["environment"]["hat"] == __version__
         with pytest.raises(UserError, match="slot"):
             link.ask({"op": "time", "slot": 7})
-    assert bench.nothing_left()
+    assert rig.nothing_left()
 
 
-def test_two_links_do_not_disturb_each_other(bench: Bench) -> None:
-    with SshLink(bench.device) as one:
-        with SshLink(bench.device) as other:
+def test_two_links_do_not_disturb_each_other(rig: Rig) -> None:
+    with SshLink(rig.device) as one:
+        with SshLink(rig.device) as other:
             assert one.ask({"op": "hello"})["folder"] != other.ask({"op": "hello"})["folder"]
         assert one.ask({"op": "hello"})
 
 
-def test_wrong_key(bench: Bench, tmp_path: Path) -> None:
+def test_wrong_key(rig: Rig, tmp_path: Path) -> None:
     asyncssh.generate_private_key("ssh-ed25519").write_private_key(tmp_path / "other")
     with pytest.raises(KeyRefused, match=r"the key .*/other is not accepted at ssh://127.*ssh-copy-id -p"):
-        SshLink(replace(bench.device, key=tmp_path / "other"))
+        SshLink(replace(rig.device, key=tmp_path / "other"))
     with pytest.raises(UserError, match=r"device pi: .*absent: No such file"):
-        SshLink(replace(bench.device, key=tmp_path / "absent"))
+        SshLink(replace(rig.device, key=tmp_path / "absent"))
     (tmp_path / "text").write_text("not a key")
     with pytest.raises(UserError, match="text: not a private key"):
-        SshLink(replace(bench.device, key=tmp_path / "text"))
+        SshLink(replace(rig.device, key=tmp_path / "text"))
 
 
-def test_a_key_with_a_passphrase(bench: Bench, tmp_path: Path) -> None:
+def test_a_key_with_a_passphrase(rig: Rig, tmp_path: Path) -> None:
     key = asyncssh.generate_private_key("ssh-ed25519")
     key.write_private_key(tmp_path / "locked", "pkcs8-pem", passphrase="secret")
     with pytest.raises(UserError, match="locked has a passphrase: ssh-add it"):
-        SshLink(replace(bench.device, key=tmp_path / "locked"))
+        SshLink(replace(rig.device, key=tmp_path / "locked"))
 
 
-def test_unknown_host_key(bench: Bench) -> None:
-    key = asyncssh.import_public_key(bench.server.host_key).get_fingerprint()
+def test_unknown_host_key(rig: Rig) -> None:
+    key = asyncssh.import_public_key(rig.server.host_key).get_fingerprint()
     for text in (
         None,
         "",
         f"127.0.0.1 {asyncssh.generate_private_key('ssh-rsa').export_public_key().decode()}",
     ):
-        bench.known_hosts.unlink(missing_ok=True)
+        rig.known_hosts.unlink(missing_ok=True)
         if text is not None:
-            bench.known_hosts.write_text(text)
+            rig.known_hosts.write_text(text)
         with pytest.raises(HostKeyRefused) as refused:
-            SshLink(bench.device)
-        assert f"is not in {bench.known_hosts}. It is {key}" in str(refused.value)
-        accept = f"`ssh -p {bench.server.port} -o UserKnownHostsFile={bench.known_hosts} 127.0.0.1 true`"
+            SshLink(rig.device)
+        assert f"is not in {rig.known_hosts}. It is {key}" in str(refused.value)
+        accept = f"`ssh -p {rig.server.port} -o UserKnownHostsFile={rig.known_hosts} 127.0.0.1 true`"
         assert str(refused.value).endswith(f"accept it with {accept}")
 
 
 @pytest.mark.parametrize("kind", ["ssh-ed25519", "ecdsa-sha2-nistp256"])
-def test_changed_host_key(bench: Bench, kind: str) -> None:
-    bench.server.kill()
-    bench.server.new_host_key(kind)
-    bench.server.start()
+def test_changed_host_key(rig: Rig, kind: str) -> None:
+    rig.server.kill()
+    rig.server.new_host_key(kind)
+    rig.server.start()
     with pytest.raises(HostKeyRefused, match=r"is NOT the one in .*known_hosts.*ssh-keygen -f .* -R '\[127"):
-        SshLink(bench.device)
+        SshLink(rig.device)
 
 
-def test_damaged_known_hosts(bench: Bench) -> None:
-    bench.known_hosts.write_text("127.0.0.1\n")
+def test_damaged_known_hosts(rig: Rig) -> None:
+    rig.known_hosts.write_text("127.0.0.1\n")
     with pytest.raises(UserError, match=r"device pi: .*known_hosts: "):
-        SshLink(bench.device)
+        SshLink(rig.device)
 
 
-def test_nobody_answers(bench: Bench) -> None:
-    bench.server.kill()
+def test_nobody_answers(rig: Rig) -> None:
+    rig.server.kill()
     with pytest.raises(Unreachable, match="refuses the connection; does an SSH server run"):
-        SshLink(bench.device)
-    bench.server.start()
+        SshLink(rig.device)
+    rig.server.start()
     with pytest.raises(Unreachable, match=r"no host is called no\.such\.invalid"):
-        SshLink(replace(bench.device, address=Address("no.such.invalid")))
+        SshLink(replace(rig.device, address=Address("no.such.invalid")))
 
 
-def test_pythons_that_do_not_do(bench: Bench) -> None:
+def test_pythons_that_do_not_do(rig: Rig) -> None:
     def refusal(python: str) -> str:
         with pytest.raises(UserError) as refused:
-            SshLink(replace(bench.device, python=python))
+            SshLink(replace(rig.device, python=python))
         return str(refused.value)
 
     assert refusal("python9") == (
         "device pi: there is no python9 there; install Python 3.11 or newer, or give its path as `python:`"
     )
-    old = bench.program("old", """echo '{"python": [3, 9], "machine": "armv7l", "hat": null}'; exit""")
+    old = rig.program("old", """echo '{"python": [3, 9], "machine": "armv7l", "hat": null}'; exit""")
     assert "old there is Python 3.9; HAT needs 3.11 or newer" in refusal(old)
-    bare = bench.program("bare", 'set -- -S -E "$@"; cd /')
+    bare = rig.program("bare", 'set -- -S -E "$@"; cd /')
     assert "bare there has no HAT; install" in refusal(bare)
-    other = bench.program("other", """echo '{"python": [3, 12], "machine": "", "hat": "0.0.1"}'; exit""")
+    other = rig.program("other", """echo '{"python": [3, 12], "machine": "", "hat": "0.0.1"}'; exit""")
     assert f"HAT 0.0.1 there, {__version__} here" in refusal(other)
     with pytest.raises(UserError, match="HAT is not installed there; `hat device check pi` does it"):
-        SshLink(replace(bench.device, wheel=Path("hat.whl")))
-    assert bench.nothing_left()
+        SshLink(replace(rig.device, wheel=Path("hat.whl")))
+    assert rig.nothing_left()
 
 
-def test_a_talkative_login_shell(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
-    talk = bench.program("talk", 'echo "welcome to the pi"')
+def test_a_talkative_login_shell(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
+    talk = rig.program("talk", 'echo "welcome to the pi"')
     with pytest.raises(HatError, match="its Python does not run"):
-        SshLink(replace(bench.device, python=talk))
+        SshLink(replace(rig.device, python=talk))
 
 
-def test_an_agent_that_dies(bench: Bench) -> None:
-    with SshLink(bench.device) as link:
+def test_an_agent_that_dies(rig: Rig) -> None:
+    with SshLink(rig.device) as link:
         with pytest.raises(LinkLost, match="device pi: the agent there ended: MemoryError: it was too much"):
             link.ask({"op": "die"})
         with pytest.raises(LinkLost, match="no connection"):
             link.ask({"op": "hello"})
         link.reopen()
-        result = bench.asking(link)
-        [agent] = [process for process in bench.processes() if str(PRETEND) in process.cmdline()]
+        result = rig.asking(link)
+        [agent] = [process for process in rig.processes() if str(PRETEND) in process.cmdline()]
         agent.kill()
         assert isinstance(result(), LinkLost)
         link.reopen()
         assert link.ask({"op": "hello"})["pid"] != agent.pid
-    assert bench.nothing_left()
+    assert rig.nothing_left()
 
 
-def test_a_lost_connection(bench: Bench) -> None:
+def test_a_lost_connection(rig: Rig) -> None:
     notes: list[str] = []
-    with SshLink(bench.device, notes.append) as link:
+    with SshLink(rig.device, notes.append) as link:
         before = link.ask({"op": "hello"})
-        result = bench.asking(link)
-        bench.server.kill()
+        result = rig.asking(link)
+        rig.server.kill()
         lost = result()
         assert isinstance(lost, LinkLost)
         assert "connection to ssh://127.0.0.1" in str(lost)
-        threading.Timer(0.5, bench.server.start).start()
+        threading.Timer(0.5, rig.server.start).start()
         link.reopen()
         assert "refuses the connection" in notes[0]
         assert "trying again in" in notes[0]
         after = link.ask({"op": "hello"})
         assert after["folder"] != before["folder"]
         # The first agent was in the middle of its work: it must not go on beside the second.
-        assert before["pid"] not in [process.pid for process in bench.processes()]
+        assert before["pid"] not in [process.pid for process in rig.processes()]
         assert not Path(before["folder"]).exists()
-    assert bench.nothing_left()
+    assert rig.nothing_left()
 
 
-def test_a_reboot(bench: Bench) -> None:
-    with SshLink(bench.device) as link:
+def test_a_reboot(rig: Rig) -> None:
+    with SshLink(rig.device) as link:
         folder = Path(link.ask({"op": "hello"})["folder"])
-        for process in bench.processes():
+        for process in rig.processes():
             process.kill()
-        bench.server.kill()
+        rig.server.kill()
         folder.mkdir(exist_ok=True)  # on a disk that outlasts the reboot
-        bench.server.start()
+        rig.server.start()
         with pytest.raises(LinkLost):
             link.ask({"op": "hello"})
         link.reopen()
         assert not folder.exists()
         link.ask({"op": "hello"})
-    assert bench.nothing_left()
+    assert rig.nothing_left()
 
 
-def test_reopening_gives_up(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_reopening_gives_up(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(ssh, "REOPEN_SECONDS", 0.2)
-    with SshLink(bench.device) as link:
-        bench.server.kill()
+    with SshLink(rig.device) as link:
+        rig.server.kill()
         with pytest.raises(Unreachable):
             link.reopen()
-        bench.server.new_host_key()
-        bench.server.start()
+        rig.server.new_host_key()
+        rig.server.start()
         with pytest.raises(HostKeyRefused):
             link.reopen()
-    assert bench.nothing_left()
+    assert rig.nothing_left()
 
 
 @pytest.mark.parametrize("stop", [signal.SIGINT, signal.SIGKILL])
-def test_stopped_in_the_middle(bench: Bench, stop: signal.Signals) -> None:
+def test_stopped_in_the_middle(rig: Rig, stop: signal.Signals) -> None:
     code = (
         "from pathlib import Path\n"
         "from hat.hardware.devices import Address, Device\n"
         "from hat.hardware.ssh import SshLink\n"
-        f"device = Device('pi', Address('127.0.0.1', {bench.server.port}), Path('{bench.device.key}'),\n"
-        f"    Path('{bench.known_hosts}'), python='{bench.device.python}')\n"
+        f"device = Device('pi', Address('127.0.0.1', {rig.server.port}), Path('{rig.device.key}'),\n"
+        f"    Path('{rig.known_hosts}'), python='{rig.device.python}')\n"
         "with SshLink(device) as link:\n"
         "    link.ask({'op': 'hello'})\n"
         "    print('ready', flush=True)\n"
@@ -316,10 +227,10 @@ def test_stopped_in_the_middle(bench: Bench, stop: signal.Signals) -> None:
         assert measuring.stderr
         measuring.stdout.readline()
         if stop == signal.SIGINT:
-            assert eventually(lambda: any((bench.folder / "tmp").glob("hat-*/busy")))
+            assert eventually(lambda: any((rig.folder / "tmp").glob("hat-*/busy")))
         measuring.send_signal(stop)
         said = measuring.stderr.read().decode()
-    assert bench.nothing_left()
+    assert rig.nothing_left()
     assert said.strip().splitlines()[-1:] == (["KeyboardInterrupt"] if stop == signal.SIGINT else [])
 
 
@@ -328,15 +239,15 @@ def test_a_full_disk(tmp_path: Path) -> None:
         pytest.skip("a small disk needs root, OpenSSH and unshare")
     if subprocess.run(["unshare", "--mount", "true"], check=False).returncode:
         pytest.skip("this machine does not let its root mount anything")
-    bench = Bench(tmp_path, quota=100_000)
+    rig = Rig(tmp_path, quota=100_000)
     (tmp_path / "model").mkdir()
     (tmp_path / "model" / "weights").write_bytes(os.urandom(300_000))
     try:
-        with SshLink(bench.device) as link:
+        with SshLink(rig.device) as link:
             expected = "the disk is full there: model needs 300,000 bytes and .* has [0-9,]* free"
             with pytest.raises(HatError, match=expected):
                 link.put(tmp_path / "model")
             assert link.ask({"op": "list", "folder": "."})["files"] == []
     finally:
-        bench.server.kill()
-    assert bench.nothing_left()
+        rig.server.kill()
+    assert rig.nothing_left()

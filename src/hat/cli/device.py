@@ -91,7 +91,7 @@ def check(name: Name, devices: Devices = None, as_json: AsJson = False) -> None:
     terminal = Terminal()
     with terminal.working(f"check {name}") as progress:
         wheel = _installed(device, terminal)
-        with open_bench(device, device.threads) as bench:
+        with open_bench(device) as bench:
             environment = bench.environment()
             found = calibrate(bench, calibration_protocol(device), progress)
     if as_json:

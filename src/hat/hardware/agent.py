@@ -6,7 +6,7 @@ process behind. An answer is {"error": message, "exit_code": n} where the reques
 
 | request | answer |
 | --- | --- |
-| {"op": "hello", "cores": [n, …] or null, "gpu": n or null} | {"environment": {…}}; the process stays on them |
+| {"op": "hello", "cores": [n, …] or null, "gpu": n or null} | {"environment": {…}}; it stays on these |
 | {"op": "load", "protocol": {…}, "model": {…} or "artefact": folder} | {"slot": n, "memory_bytes": n} |
 | {"op": "time", "slot": n, "first": bool} | {"pairs_ms": [for each pair of lengths], "energy_j": x or null} |
 | {"op": "unload", "slot": n} | {} |

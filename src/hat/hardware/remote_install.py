@@ -95,6 +95,7 @@ def install(connection: Connection) -> bool:
     if connection.run(f"cat {ENVIRONMENT}/{STAMP}").out.strip() == stamp:
         return False
     base = _checked(_probe(connection, _quoted(device.python)), device)
+    _check_tags(device, base)
     folder = _make_folder(connection)
     try:
         connection.put(device.wheel, f"{folder}/{device.wheel.name}")
@@ -103,7 +104,7 @@ def install(connection: Connection) -> bool:
         if not connection.lost:
             connection.run(f"rm -rf {shlex.quote(folder)}")
     if done.status:
-        raise _failed(done, device, base)
+        raise failure(done, device, base)
     return True
 
 
@@ -171,6 +172,18 @@ def _check_wheel(device: Device) -> None:
         )
 
 
+def _check_tags(device: Device, base: Interpreter) -> None:
+    """Raises UserError where the wheel's name tells that it cannot run there. pip looks closer, but late."""
+    assert device.wheel is not None
+    parts = WHEEL_NAME.fullmatch(device.wheel.name)
+    assert parts
+    python, abi, platforms = (part.split(".") for part in parts["tags"].split("-"))
+    same_python = "py3" in python or "abi3" in abi or f"cp{base.python[0]}{base.python[1]}" in python
+    same_machine = any(one == "any" or one.endswith((base.machine, "universal2")) for one in platforms)
+    if not (same_python and same_machine):
+        raise failure(Finished(1, "", "not a supported wheel on this platform"), device, base)
+
+
 def _digest(device: Device) -> str:
     assert device.wheel is not None
     try:
@@ -179,7 +192,8 @@ def _digest(device: Device) -> str:
         raise UserError(f"device {device.name}: {device.wheel}: {error.strerror}") from error
 
 
-def _failed(done: Finished, device: Device, base: Interpreter) -> HatError:
+def failure(done: Finished, device: Device, base: Interpreter) -> HatError:
+    """What the output of an installation that failed means."""
     assert device.wheel is not None
     parts = WHEEL_NAME.fullmatch(device.wheel.name)
     facts = {

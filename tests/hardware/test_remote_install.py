@@ -1,0 +1,89 @@
+"""HAT brought to a device."""
+
+import zipfile
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from hat import __version__
+from hat.errors import HatError, UserError
+from hat.hardware.devices import Device
+from hat.hardware.remote_install import Interpreter, failure, install
+from hat.hardware.ssh import SshLink
+from hat.hardware.ssh_connection import Connection, Finished
+from tests.hardware.rig import PRETEND, Rig
+
+NAME = "hardware_aware_transformers"
+INFO = f"{NAME}-{__version__}.dist-info"
+BASE = Interpreter((3, 11), "aarch64", None)
+
+
+def write_wheel(folder: Path, tags: str = "py3-none-any") -> Path:
+    """A wheel that is named like HAT's and holds a pretended agent."""
+    path = folder / f"{NAME}-{__version__}-{tags}.whl"
+    files = {
+        "hat/__init__.py": f"__version__ = '{__version__}'\n",
+        "hat/hardware/__init__.py": "",
+        "hat/hardware/agent.py": PRETEND.read_text(),
+        f"{INFO}/METADATA": f"Metadata-Version: 2.1\nName: {NAME}\nVersion: {__version__}\n",
+        f"{INFO}/WHEEL": f"Wheel-Version: 1.0\nGenerator: test\nRoot-Is-Purelib: true\nTag: {tags}\n",
+    }
+    record = "".join(f"{name},,\n" for name in (*files, f"{INFO}/RECORD"))
+    with zipfile.ZipFile(path, "w") as wheel:
+        for name, text in {**files, f"{INFO}/RECORD": record}.items():
+            wheel.writestr(name, text)
+    return path
+
+
+def test_installs_once(rig: Rig, tmp_path: Path) -> None:
+    device = replace(rig.device, wheel=write_wheel(tmp_path))
+    with Connection(device) as connection:
+        assert install(connection)
+        assert not install(connection)
+    [environment] = (rig.folder / "cache" / "hat").iterdir()
+    assert environment.name == f"venv-{__version__}"
+    other = write_wheel(tmp_path, "cp311-cp311-manylinux_2_34_s390x")
+    with Connection(replace(device, wheel=other)) as connection:
+        expected = "s390x.whl is for cp311-cp311-manylinux_2_34_s390x, the device is .* with Python 3"
+        with pytest.raises(UserError, match=expected):
+            install(connection)
+    with SshLink(device) as link:
+        assert link.ask({"op": "hello"})["pid"]
+    assert rig.nothing_left()
+
+
+@pytest.mark.parametrize(
+    ("said", "meaning"),
+    [
+        ("ERROR: Could not install: [Errno 28] No space left on device: '/x'", "the disk is full there"),
+        ("Error: Command '… -m ensurepip' returned non-zero", "its Python has no venv; on Debian"),
+        ("ERROR: No matching distribution found for numpy>=1.26", "pip there cannot get what hat.whl"),
+        ("something else\nthat went wrong", "installed there: that went wrong"),
+    ],
+)
+def test_what_went_wrong_is_told(said: str, meaning: str) -> None:
+    error = failure(Finished(1, "", said), Device("pi", wheel=Path("hat.whl")), BASE)
+    assert str(error).startswith("device pi: HAT cannot be installed there: ")
+    assert meaning in str(error)
+    assert error.exit_code == HatError.exit_code
+
+
+def test_names_of_wheels(rig: Rig, tmp_path: Path) -> None:
+    for name, expected in (
+        ("hat.whl", "hat.whl is not named like a wheel of HAT"),
+        ("hardware_aware_transformers-0.0.1-py3-none-any.whl", f"is of version 0.0.1, this is {__version__}"),
+        (f"hardware_aware_transformers-{__version__}-py3-none-any.whl", "any.whl: No such file"),
+    ):
+        device = replace(rig.device, wheel=tmp_path / name)
+        with Connection(device) as connection, pytest.raises(UserError, match=expected):
+            install(connection)
+
+
+def test_what_is_half_installed_is_removed(rig: Rig, tmp_path: Path) -> None:
+    python = rig.program("bare", '[ "$1 $2" = "-m venv" ] && set -- -m venv --without-pip "$3"')
+    device = replace(rig.device, wheel=write_wheel(tmp_path), python=python)
+    with Connection(device) as connection, pytest.raises(HatError, match="its Python has no venv; on Debian"):
+        install(connection)
+    assert not list((rig.folder / "cache" / "hat").iterdir())
+    assert rig.nothing_left()
