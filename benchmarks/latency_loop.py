@@ -178,7 +178,7 @@ def main() -> None:
     options = parser.parse_args()
     options.work.mkdir(parents=True, exist_ok=True)
     terminal = Terminal()
-    with open_bench(device_named("local"), 1) as bench:
+    with open_bench(device_named("local")) as bench:
         loop = Loop(options.work, bench, terminal)
         one = loop.step("first", lambda progress: first(loop, progress))
         judged = [

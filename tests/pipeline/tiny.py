@@ -59,7 +59,7 @@ TINY: dict[str, Any] = {
 
 def flops_timer(architecture: Architecture, pair: tuple[int, int]) -> float:
     """A device whose latency (ms) is known without running anything."""
-    return cost(architecture).flops / 1e4
+    return cost(architecture).flops / 1e4 * pair[1] / 30
 
 
 class Recorder:

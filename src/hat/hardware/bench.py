@@ -1,6 +1,6 @@
 """A device that is ready to time models, wherever it is."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Protocol
@@ -81,7 +81,7 @@ class AgentBench:
 
 
 @contextmanager
-def open_bench(device: Device, threads: int) -> Iterator[AgentBench]:
+def open_bench(device: Device) -> Iterator[AgentBench]:
     """A declared device, its agent keeping to as many of the device's cores as there are threads.
 
     Raises UserError or HatError, in one line, for whatever keeps it from being reached.
@@ -89,7 +89,7 @@ def open_bench(device: Device, threads: int) -> Iterator[AgentBench]:
     link = _open_link(device)
     try:
         gpu = device.gpu if device.accelerator == "cuda" else None
-        yield AgentBench(link, device.cores[:threads], gpu)
+        yield AgentBench(link, device.cores[: device.threads], gpu)
     finally:
         link.close()
 
@@ -109,13 +109,14 @@ def _open_link(device: Device) -> Link:
 class InventedBench:
     """A device whose latencies a Timer invents: nothing runs."""
 
-    def __init__(self, timer: Timer) -> None:
-        self._timer = timer
+    def __init__(self, timer: Timer, machine: Mapping[str, Any] | None = None) -> None:
+        """`machine`: stands for the environment; by default that of this process."""
+        self._timer, self._machine = timer, machine
         self._slots: dict[int, tuple[Architecture, MeasureProtocol]] = {}
         self._loaded = 0
 
     def environment(self) -> dict[str, Any]:
-        return environment()
+        return environment() if self._machine is None else dict(self._machine)
 
     def load(self, model: ModelConfig, protocol: MeasureProtocol) -> tuple[int, int | None]:
         self._loaded += 1

@@ -67,7 +67,8 @@ class LatencyPredictor:
     """A regression on a set of features, in milliseconds.
 
     Monotone: more work never lowers a prediction. `pairs`: the (source, target) lengths that were
-    measured; `ratios`: measured ÷ predicted of the held-out architectures, ascending.
+    measured; `ratios`: measured ÷ predicted of each judged architecture, held out, in the order in which
+    they were given.
     """
 
     features: str
@@ -125,7 +126,7 @@ class LatencyPredictor:
             features,
             tuple(sorted(set(pairs or TYPICAL))),
             fit_regression(x, y, settings, seed),
-            tuple(np.sort(ratios).tolist()),
+            tuple(ratios[np.argsort(np.concatenate(folds))].tolist()),
             FitReport(len(data.judged), len(folds), *map(float, figures)),
         )
 
@@ -149,11 +150,11 @@ class LatencyPredictor:
         """
         if not 0 < coverage < 1:
             raise UserError(f"coverage: {shown(coverage)} is not between 0 and 1")
-        count = len(self.ratios)
+        ratios, count = sorted(self.ratios), len(self.ratios)
         below = floor((count + 1) * (1 - coverage) / 2)
         above = ceil((count + 1) * (1 + coverage) / 2)
-        low = self.ratios[below - 1] if below else 0.0
-        high = self.ratios[above - 1] if above <= count else np.inf
+        low = ratios[below - 1] if below else 0.0
+        high = ratios[above - 1] if above <= count else np.inf
         predicted = self.predict(architectures, pairs)
         return predicted * low, predicted * high
 

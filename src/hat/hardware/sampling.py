@@ -7,7 +7,7 @@ ask; only these judge the predictor.
 """
 
 import random
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import chain, islice, repeat
 
@@ -78,10 +78,15 @@ def _good_enough(found: list[Sampled], target_mape: float, seed: int) -> bool:
     return report.mape <= max(target_mape, noise_floor(found))
 
 
-def fit(found: list[Sampled], seed: int) -> LatencyPredictor:
-    """The predictor of sampled architectures, judged by the random ones."""
-    architectures = [one.measurement.architecture for one in found]
-    return LatencyPredictor.fit(architectures, [one.measurement.latency_ms for one in found], seed)
+def fit(found: Sequence[Sampled], seed: int) -> LatencyPredictor:
+    """The predictor of sampled architectures at each pair of lengths, judged by the random ones."""
+    rows = [
+        (one.measurement.architecture, pair, ms, one.judged)
+        for one in found
+        for pair, ms in zip(one.measurement.pairs, one.measurement.pairs_ms, strict=True)
+    ]
+    architectures, pairs, latencies, judged = zip(*rows, strict=True)
+    return LatencyPredictor.fit(architectures, latencies, seed, pairs, judged)
 
 
 def noise_floor(found: list[Sampled]) -> float:

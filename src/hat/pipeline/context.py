@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -10,7 +10,7 @@ from typing import Any
 from hat.architecture import Architecture, ModelConfig
 from hat.errors import UserError
 from hat.files import file_digest, read_json, write_json
-from hat.hardware import Bench, InventedBench, Timer, open_bench
+from hat.hardware import Bench, InventedBench, LatencyPredictor, Timer, open_bench
 from hat.hardware.devices import Device, device_named
 from hat.pipeline.recipe import Recipe
 from hat.pipeline.recipe_file import design_space
@@ -19,6 +19,7 @@ from hat.runtime import installed_engine
 from hat.space import DesignSpace
 
 TEXT_DIGESTS = "text-digests.json"
+PREDICTOR = "predictor.json"
 
 
 class NotFinished(UserError):
@@ -48,30 +49,55 @@ class Context:
 
     @cached_property
     def device(self) -> Device:
-        """The recipe's device. Raises UserError listing the known ones where there is none such."""
-        return device_named(self.recipe.device.name)
+        """The recipe's device as it will run models: what the recipe leaves open is as declared.
 
-    @cached_property
-    def engine(self) -> str:
-        """The engine that decodes on the device, "auto" resolved. Raises UserError where it is absent."""
-        wanted = self.recipe.device.engine
-        if self.device.address is None and self.device.accelerator == "cpu":
-            return installed_engine(wanted)
-        return self.device.engine if wanted == "auto" else wanted
+        Raises UserError listing the known devices where there is none such, and where its engine is
+        absent here though it is needed here.
+        """
+        settings = self.recipe.device
+        declared = Device(settings.name) if settings.latencies else device_named(settings.name)
+        threads = settings.threads or declared.threads
+        engine = declared.engine if settings.engine == "auto" else settings.engine
+        here = declared.address is None and declared.accelerator == "cpu"
+        return replace(
+            declared,
+            engine=installed_engine(settings.engine) if here else engine,
+            precision=settings.precision or declared.precision,
+            threads=threads,
+            cores=declared.cores if len(declared.cores) >= threads else (),
+        )
 
     @cached_property
     def scoring_engine(self) -> str:
-        """The engine that translates the test text here: the device's, where the device is here."""
-        return self.engine if self.device.address is None else installed_engine("auto")
+        """The engine that translates the test text, which happens here: the device's if it can."""
+        return self.device.engine if self.device.address is None else installed_engine("auto")
+
+    @property
+    def published_latencies(self) -> Path | None:
+        """The file of published latencies that stands for a device, if one does."""
+        name = self.recipe.device.latencies
+        return None if name is None else Path(name).expanduser()
+
+    def predictor(self) -> LatencyPredictor:
+        """The fitted predictor. Raises NotFinished."""
+        path = self.outcome("fit").folder / PREDICTOR
+        return LatencyPredictor.from_dict(read_json(path), str(path))
 
     @contextmanager
     def open_bench(self) -> Iterator[Bench]:
-        """The device, ready to time models. Raises what opening it raises."""
+        """The device, ready to time models; one that is only known by published latencies is invented
+        from their predictor. Raises what opening it raises."""
         if self.timer:
             yield InventedBench(self.timer)
-            return
-        with open_bench(self.device, self.recipe.device.threads) as bench:
-            yield bench
+        elif self.published_latencies:
+            predictor = self.predictor()
+            yield InventedBench(
+                lambda architecture, _: float(predictor.predict([architecture])[0]),
+                {"published": self.published_latencies.name},
+            )
+        else:
+            with open_bench(self.device) as bench:
+                yield bench
 
     @cached_property
     def space(self) -> DesignSpace:

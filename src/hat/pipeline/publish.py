@@ -11,7 +11,7 @@ from hat.architecture import EMBEDDING_NAMES, weight_shapes
 from hat.files import read_json, write_json, write_text
 from hat.pipeline.context import Context
 from hat.pipeline.costs import StepCost
-from hat.pipeline.stages import evaluate, fit
+from hat.pipeline.stages import evaluate
 from hat.pipeline.stages.train import ARTEFACT, TRAINING, FinalModel, final_models
 from hat.report import to_markdown
 
@@ -37,7 +37,7 @@ def publish(context: Context, costs: Mapping[str, StepCost]) -> None:
         "default": default,
         "models": rows,
         **evaluate.read_conditions(context),
-        "predictor": asdict(fit.load_predictor(context).report),
+        "predictor": asdict(context.predictor().report),
         "costs": {stage: asdict(cost) for stage, cost in costs.items()},
         "samples": _samples(context, next(one for one in models if one.name == default)),
     }

@@ -115,13 +115,18 @@ class Device(Section):
 
     name: str = "local"
     """The device that is measured: `local` is this machine's processor; `hat device list` names others."""
+    latencies: str | None = None
+    """Instead of measuring: a CSV file of published latencies, of a device that one need not own. What is
+    found is then a prediction that nothing here can verify."""
     engine: str = "auto"
-    """Engine that decodes on the device; `auto`: the first of native, onnxruntime and torch that is
-    installed here."""
-    precision: Literal["float32", "bfloat16", "int8"] = "int8"
-    """Precision of the weights on the device: that of the models that are timed, scored and deployed."""
-    threads: int = Field(default=1, gt=0)
-    """Processor threads of one translation. One leaves other cores to other work and is steady."""
+    """Engine that decodes on the device; `auto`: as the device is declared, and on this machine the first
+    of native, onnxruntime and torch that is installed."""
+    precision: Literal["float32", "bfloat16", "int8"] | None = None
+    """Precision of the weights on the device: that of the models that are timed, scored and deployed. As
+    the device is declared, unless given: int8 on this machine."""
+    threads: int | None = Field(default=None, gt=0)
+    """Processor threads of one translation. As the device is declared, unless given: on this machine one,
+    which leaves other cores to other work and is steady."""
     beam: int = Field(default=5, gt=0)
     """Beam width while measuring; equal to `evaluate.beam` unless the device decodes otherwise."""
     batch: int = Field(default=1, gt=0)

@@ -42,7 +42,7 @@ def steps(context: Context) -> Iterator[Step]:
         trained = context.outcome(model.step)
         inputs = {
             "evaluate": recipe.evaluate.model_dump(mode="json", include={"batch"}),
-            "device": {"engine": context.scoring_engine, "precision": recipe.device.precision},
+            "device": {"engine": context.scoring_engine, "precision": context.device.precision},
             "results": {
                 "model": trained.digest_of(ARTEFACT),
                 "test text": prepared.digest_of("test.source.txt", "test.target.txt"),
@@ -61,8 +61,8 @@ def score_step(model: FinalModel) -> str:
 def _score(context: Context, trained: Outcome, folder: Path, progress: Progress) -> None:
     text = context.outcome("prepare").folder
     sources = read_lines(text / "test.source.txt")
-    batch, device = context.recipe.evaluate.batch, context.recipe.device
-    Artefact.load(trained.folder / ARTEFACT).at_precision(device.precision).save(folder / DEPLOYED)
+    batch, precision = context.recipe.evaluate.batch, context.device.precision
+    Artefact.load(trained.folder / ARTEFACT).at_precision(precision).save(folder / DEPLOYED)
     chunk = batch * CHUNK_BATCHES
     translated: list[str] = []
     with Translator.load(folder / DEPLOYED, None, context.scoring_engine, THREADS) as translator:
@@ -139,7 +139,7 @@ def read_conditions(context: Context) -> dict[str, Any]:
     store = MeasurementStore(context.root / STORE)
     try:
         name = folder.relative_to(context.root).as_posix()
-        environment = store.environment(name, context.recipe.device.name)
+        environment = store.environment(name, context.device.name)
     finally:
         store.close()
     protocol = make_protocol(context, context.recipe.measure.verify_rounds)

@@ -1,37 +1,50 @@
-"""fit: the latency predictor."""
+"""fit: the latency predictor, and how well it predicts."""
 
-from collections.abc import Iterator
+import csv
+from collections.abc import Iterator, Sequence
+from functools import partial
 from pathlib import Path
 
-from hat.files import read_json, write_json
+from hat.files import atomic_path, write_json
 from hat.hardware import LatencyPredictor, sampling
-from hat.pipeline.context import Context
-from hat.pipeline.stages.measure import LATENCIES, read_latencies
+from hat.hardware.published import read_latency_csv
+from hat.pipeline.context import PREDICTOR, Context
+from hat.pipeline.stages.measure import PUBLISHED, measured_digest, read_latencies
 from hat.pipeline.steps import Step
 from hat.progress import Progress
 
 NAME = "fit"
-PREDICTOR = "predictor.json"
+PREDICTIONS = "predictions.csv"
 
 
 def steps(context: Context) -> Iterator[Step]:
     """One step, of a second or so."""
-    measured = context.outcome("measure")
-
-    def run(folder: Path, progress: Progress) -> None:
-        predictor = sampling.fit(read_latencies(context), context.recipe.seed)
-        write_json(folder / PREDICTOR, predictor.to_dict())
-        report = predictor.report
-        progress(1, 1, f"held-out error {report.mape:.1f}% (linear {report.linear_mape:.1f}%)")
-
     inputs = {
         "seed": context.recipe.seed,
-        "results": {"measured latencies": measured.digest_of(LATENCIES)},
+        "results": {"measured latencies": measured_digest(context)},
     }
-    yield Step(NAME, inputs, (PREDICTOR,), run)
+
+    yield Step(NAME, inputs, (PREDICTOR, PREDICTIONS), partial(_run, context))
 
 
-def load_predictor(context: Context) -> LatencyPredictor:
-    """The fitted predictor."""
-    path = context.outcome(NAME).folder / PREDICTOR
-    return LatencyPredictor.from_dict(read_json(path), str(path))
+def _run(context: Context, folder: Path, progress: Progress) -> None:
+    seed = context.recipe.seed
+    if context.published_latencies:
+        published = read_latency_csv(context.outcome("measure").folder / PUBLISHED)
+        judged = published.latency_ms.tolist()
+        predictor = LatencyPredictor.fit(published.averages, judged, seed, features="averages")
+    else:
+        found = read_latencies(context)
+        judged = [one.measurement.latency_ms for one in found if one.judged]
+        predictor = sampling.fit(found, seed)
+    write_json(folder / PREDICTOR, predictor.to_dict())
+    _write_predictions(judged, predictor, folder / PREDICTIONS)
+    progress(1, 1, f"held-out error {predictor.report.mape:.1f}%")
+
+
+def _write_predictions(measured: Sequence[float], predictor: LatencyPredictor, path: Path) -> None:
+    """A table to plot: what was measured, and what was predicted without it."""
+    with atomic_path(path) as temporary, temporary.open("w", encoding="utf-8", newline="") as stream:
+        writer = csv.writer(stream)
+        writer.writerow(("measured_ms", "predicted_ms"))
+        writer.writerows((ms, ms / ratio) for ms, ratio in zip(measured, predictor.ratios, strict=True))

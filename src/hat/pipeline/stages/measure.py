@@ -3,12 +3,14 @@
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from hat.architecture import Architecture
-from hat.files import check_keys, read_json, write_json
+from hat.files import check_keys, read_json, read_text, write_json, write_text
 from hat.hardware import Bench, Measurement, MeasurementStore, MeasureProtocol, Series, measure
+from hat.hardware.published import read_latency_csv
 from hat.hardware.sampling import Sampled, measure_until_predictable, noise_floor
 from hat.pipeline.context import Context
 from hat.pipeline.steps import Step
@@ -16,48 +18,74 @@ from hat.progress import Progress
 
 NAME = "measure"
 LATENCIES = "latencies.json"
+PUBLISHED = "latencies.csv"
 STORE = "measurements.sqlite"
 # What of the recipe's section decides a measurement of few models.
 VERIFYING = {"lengths", "interval", "warmup", "verify_rounds"}
 
 
 def steps(context: Context) -> Iterator[Step]:
-    """One step; random weights will do, so it needs no training."""
-    settings = context.recipe.measure
-
-    def run(folder: Path, progress: Progress) -> None:
-        automatic = settings.samples == "auto"
-        with open_series(context, folder, settings.rounds) as (series, bench):
-            found = measure_until_predictable(
-                context.space,
-                context.model_config,
-                series,
-                bench,
-                settings.most if automatic else int(settings.samples),
-                settings.target if automatic else 0.0,
-                context.recipe.seed,
-                progress,
-            )
-        rows = [{**to_dict(one.measurement), "judged": one.judged} for one in found]
-        write_json(folder / LATENCIES, {"noise_floor": noise_floor(found), "measurements": rows})
-
+    """One step; random weights will do, so it needs no training. Published latencies are only copied."""
+    if context.published_latencies:
+        inputs: dict[str, Any] = {"latencies": context.text_digest(context.published_latencies)}
+        yield Step(NAME, inputs, (PUBLISHED,), partial(_copy, context.published_latencies))
+        return
     inputs = {
         "seed": context.recipe.seed,
         "space": context.space.to_dict(),
-        "measure": settings.model_dump(mode="json", exclude={"verify_rounds"}),
+        "measure": context.recipe.measure.model_dump(mode="json", exclude={"verify_rounds"}),
         **device_inputs(context),
     }
-    yield Step(NAME, inputs, (LATENCIES,), run)
+    yield Step(NAME, inputs, (LATENCIES,), partial(_run, context))
+
+
+def _copy(published: Path, folder: Path, progress: Progress) -> None:
+    read_latency_csv(published)
+    write_text(folder / PUBLISHED, read_text(published))
+    progress(1, 1, f"{published} copied")
+
+
+def _run(context: Context, folder: Path, progress: Progress) -> None:
+    settings = context.recipe.measure
+    automatic = settings.samples == "auto"
+    with open_series(context, folder, settings.rounds) as (series, bench):
+        found = measure_until_predictable(
+            context.space,
+            context.model_config,
+            series,
+            bench,
+            settings.most if automatic else int(settings.samples),
+            settings.target if automatic else 0.0,
+            context.recipe.seed,
+            progress,
+        )
+    rows = [{**to_dict(one.measurement), "judged": one.judged} for one in found]
+    write_json(folder / LATENCIES, {"noise_floor": noise_floor(found), "measurements": rows})
 
 
 def device_inputs(context: Context) -> dict[str, Any]:
     """What a latency depends on besides the architecture and the number of rounds."""
-    recipe = context.recipe
+    recipe, device = context.recipe, context.device
     return {
-        "device": {**recipe.device.model_dump(mode="json"), "engine": context.engine},
+        "device": {
+            **recipe.device.model_dump(mode="json", include={"name", "beam", "batch"}),
+            **{key: getattr(device, key) for key in ("engine", "precision", "threads")},
+        },
         "data": {"vocabulary": recipe.data.vocabulary.model_dump(mode="json")},
         "results": {"typical lengths": context.outcome("prepare").digest_of("lengths.json")},
     }
+
+
+def measured_digest(context: Context) -> str:
+    """Digest of what the measure stage left."""
+    return context.outcome(NAME).digest_of(PUBLISHED if context.published_latencies else LATENCIES)
+
+
+def largest_latency(context: Context) -> float:
+    """Milliseconds of the largest SubTransformer: measured, or predicted from published latencies."""
+    if context.published_latencies:
+        return float(context.predictor().predict([context.space.largest()])[0])
+    return read_latencies(context)[0].measurement.latency_ms
 
 
 @contextmanager
@@ -67,8 +95,7 @@ def open_series(context: Context, folder: Path, rounds: int) -> Iterator[tuple[S
     store = MeasurementStore(context.root / STORE)
     name = folder.relative_to(context.root).as_posix()
     reference = context.model_config(context.space.largest())
-    device = context.recipe.device.name
-    series = Series(store, name, device, make_protocol(context, rounds), reference)
+    series = Series(store, name, context.device.name, make_protocol(context, rounds), reference)
     try:
         with context.open_bench() as bench:
             yield series, bench
@@ -133,18 +160,18 @@ _KEYS = tuple(Measurement.__dataclass_fields__)
 
 def make_protocol(context: Context, rounds: int) -> MeasureProtocol:
     """How this run measures: on its device, at its lengths."""
-    device, settings = context.recipe.device, context.recipe.measure
+    device, recipe = context.device, context.recipe
     sources, targets = zip(*lengths(context), strict=True)
     return MeasureProtocol(
         sources,
         targets,
-        context.engine,
+        device.engine,
         device.threads,
         device.precision,
-        beam=device.beam,
-        batch=device.batch,
-        device=context.device.accelerator,
-        warmup=settings.warmup,
+        beam=recipe.device.beam,
+        batch=recipe.device.batch,
+        device=device.accelerator,
+        warmup=recipe.measure.warmup,
         rounds=rounds,
-        interval=settings.interval,
+        interval=recipe.measure.interval,
     )
