@@ -10,6 +10,8 @@ import socket
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import asyncssh
@@ -80,13 +82,26 @@ class Server:
         """As if the network broke: listener and connections end, what runs on the "device" does not."""
         if self._process.poll() is not None:
             return
-        listener = psutil.Process(self._process.pid)
-        listener.suspend()  # so that it has no more children than these
-        for process in listener.children(recursive=True):
-            if process.name().startswith("sshd"):
-                process.kill()
-        listener.kill()
+        for process in self._suspended():
+            process.kill()
         self._process.wait()
+
+    @contextmanager
+    def silence(self) -> Iterator[None]:
+        """As if the network swallowed everything."""
+        processes = self._suspended()
+        yield
+        for process in processes:
+            process.resume()
+
+    def _suspended(self) -> list[psutil.Process]:
+        """Listener and connections, halted: the listener first, so that it has no more children."""
+        listener = psutil.Process(self._process.pid)
+        listener.suspend()
+        connections = [one for one in listener.children(recursive=True) if one.name().startswith("sshd")]
+        for process in connections:
+            process.suspend()
+        return [listener, *connections]
 
     def _command(self) -> list[str]:
         if SSHD is None:

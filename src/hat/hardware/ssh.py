@@ -22,6 +22,7 @@ from hat.hardware.ssh_errors import KeyRefused, Unreachable
 REOPEN_SECONDS = 600.0
 FIRST_WAIT, LONGEST_WAIT = 1.0, 30.0
 START_SECONDS, CLEAN_SECONDS = 60.0, 15.0
+KILLED = 128 + 9
 # While a device boots, its server may be there already but not let users in yet.
 PASSING = (LinkLost, Unreachable, KeyRefused)
 
@@ -147,6 +148,8 @@ class SshLink:
         said, status = self._connection.wait(_ending(process), START_SECONDS)
         if status is None:
             return f"the connection to {self.device.address} was lost"
+        if status == KILLED:
+            return "the agent there was killed, as it happens where memory is full"
         lines = said.strip().splitlines() or [f"exit status {status}"]
         return f"the agent there ended: {named(lines[-1])}"
 

@@ -89,7 +89,7 @@ class Connection:
         """Run a script with the device's sh, whatever the user's login shell is."""
         marker = secrets.token_hex(16)
         # On its standard input, which the script's programs do not see.
-        text = f"{{ echo {marker}\n{script}\n}} </dev/null; exit\n"
+        text = f"{{ LC_ALL=C; export LC_ALL; echo {marker}\n{script}\n}} </dev/null; exit\n"
 
         async def work() -> Finished:
             done = await self._ssh.run("exec sh", input=text, encoding="utf-8", errors="replace")
@@ -120,8 +120,12 @@ class Connection:
         try:
             self.wait(work())
         except HatError as error:
-            if isinstance(error.__cause__, asyncssh.SFTPError) and not self.lost:
+            if self.lost:
+                raise
+            if isinstance(error.__cause__, asyncssh.SFTPError):
                 raise self._copy_failed(source, target, error.__cause__) from error
+            if isinstance(error.__cause__, asyncssh.ChannelOpenError):
+                raise HatError(f"device {self.device.name}: its SSH server offers no SFTP") from error
             raise
 
     def _copy_failed(self, source: Path, target: str, error: asyncssh.SFTPError) -> HatError:
@@ -149,7 +153,7 @@ class Connection:
         try:
             self.wait(work())
         except HatError:
-            self._ssh.abort()
+            self._loop.call_soon_threadsafe(self._ssh.abort)
         finally:
             self._stop()
 
