@@ -33,6 +33,8 @@ HOST_KEY_KINDS = (
     *("ssh-ed25519", "ecdsa-sha2-nistp256", "ecdsa-sha2-nistp384", "ecdsa-sha2-nistp521"),
     *("rsa-sha2-512", "rsa-sha2-256"),
 )
+# No terminal, whatever ~/.ssh/config says.
+PLAIN: Any = {"request_pty": False, "encoding": "utf-8", "errors": "replace"}
 
 Result = TypeVar("Result")
 
@@ -92,7 +94,7 @@ class Connection:
         text = f"{{ LC_ALL=C; export LC_ALL; echo {marker}\n{script}\n}} </dev/null; exit\n"
 
         async def work() -> Finished:
-            done = await self._ssh.run("exec sh", input=text, encoding="utf-8", errors="replace")
+            done = await self._ssh.run("exec sh", input=text, **PLAIN)
             if done.exit_status is None:
                 raise asyncssh.ConnectionLost("no exit status")
             # What a login shell's configuration prints comes before.
@@ -106,7 +108,7 @@ class Connection:
         command = f"exec sh -c {shlex.quote(script)}"
 
         async def work() -> "asyncssh.SSHClientProcess[str]":
-            return await self._ssh.create_process(command, encoding="utf-8", errors="replace")
+            return await self._ssh.create_process(command, **PLAIN)
 
         return self.wait(work())
 
@@ -226,6 +228,7 @@ async def _connect(device: Device) -> asyncssh.SSHClientConnection:
             server_host_key_algs="+" + ",".join(HOST_KEY_KINDS),
             client_keys=[str(device.key)] if device.key else (),
             agent_path=None if device.key else (),
+            agent_forwarding=False,
             preferred_auth="publickey",
             connect_timeout=CONNECT_SECONDS,
             login_timeout=LOGIN_SECONDS,
