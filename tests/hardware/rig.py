@@ -25,6 +25,9 @@ class Rig:
         for name in ("tmp", "cache"):
             (self.folder / name).mkdir(parents=True)
         places = {"TMPDIR": str(self.folder / "tmp"), "XDG_CACHE_HOME": str(self.folder / "cache")}
+        # A login shell whose configuration prints something, where it is bash.
+        places["BASH_ENV"] = str(self.folder / "greeting")
+        (self.folder / "greeting").write_text("echo welcome\necho to the pi\n")
         self.server = Server(folder / "server", places, quota)
         self.known_hosts = folder / "known_hosts"
         self.accept_host_key()

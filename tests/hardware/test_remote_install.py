@@ -80,6 +80,19 @@ def test_names_of_wheels(rig: Rig, tmp_path: Path) -> None:
             install(connection)
 
 
+def test_an_interrupted_installation_ends(rig: Rig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    python = rig.program("slow", f'[ "$1 $2" = "-m venv" ] && sh -c "mkdir -p $3; sleep 60; : {rig.folder}"')
+    with Connection(replace(rig.device, wheel=write_wheel(tmp_path), python=python)) as connection:
+        run = connection.run
+        monkeypatch.setattr(
+            connection, "run", lambda script, seconds=None: run(script, 1 if "-m venv" in script else seconds)
+        )
+        with pytest.raises(HatError, match="does not answer"):
+            install(connection)
+        assert rig.nothing_left()
+    assert not list((rig.folder / "cache" / "hat").iterdir())
+
+
 def test_what_is_half_installed_is_removed(rig: Rig, tmp_path: Path) -> None:
     python = rig.program("bare", '[ "$1 $2" = "-m venv" ] && set -- -m venv --without-pip "$3"')
     device = replace(rig.device, wheel=write_wheel(tmp_path), python=python)

@@ -18,6 +18,7 @@ from hat.hardware import ssh, ssh_connection
 from hat.hardware.devices import Address
 from hat.hardware.link import LinkLost
 from hat.hardware.ssh import SshLink
+from hat.hardware.ssh_connection import Connection
 from hat.hardware.ssh_errors import HostKeyRefused, KeyRefused, Unreachable
 from tests.hardware.rig import PRETEND, Rig, eventually
 from tests.hardware.ssh_server import SSHD
@@ -46,6 +47,15 @@ def test_the_real_agent(rig: Rig) -> None:
         with pytest.raises(UserError, match="slot"):
             link.ask({"op": "time", "slot": 7})
     assert rig.nothing_left()
+
+
+def test_a_python_below_the_home(rig: Rig) -> None:
+    with Connection(rig.device) as connection:
+        home = Path(connection.run('echo "$HOME"').out.strip())
+    below = os.path.relpath(rig.device.python, home)
+    for python in (below, f"~/{below}"):
+        with SshLink(replace(rig.device, python=python)) as link:
+            assert link.ask({"op": "hello"})
 
 
 def test_two_links_do_not_disturb_each_other(rig: Rig) -> None:
@@ -134,10 +144,9 @@ def test_pythons_that_do_not_do(rig: Rig) -> None:
     assert rig.nothing_left()
 
 
-def test_a_talkative_login_shell(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
-    talk = rig.program("talk", 'echo "welcome to the pi"')
-    with pytest.raises(HatError, match="its Python does not run"):
-        SshLink(replace(rig.device, python=talk))
+def test_what_is_no_python(rig: Rig) -> None:
+    with pytest.raises(HatError, match="device pi: its Python does not run: out of order"):
+        SshLink(replace(rig.device, python=rig.program("broken", "echo out of order >&2; exit 1")))
 
 
 def test_an_agent_that_dies(rig: Rig) -> None:

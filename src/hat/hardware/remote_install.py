@@ -18,6 +18,19 @@ CACHE = '"${XDG_CACHE_HOME:-$HOME/.cache}"/hat'
 ENVIRONMENT = f"{CACHE}/venv-{__version__}"
 # Always the same folder, so that what a lost connection left in it goes with the next wheel.
 INCOMING = f"{CACHE}/incoming"
+# After a reboot, a process's number is another's.
+BOOT = "$(cat /proc/sys/kernel/random/boot_id 2>/dev/null)"
+# Ends an installation that still goes on, its programs included, and removes what it was brought.
+STOP = f"""
+if {{ read -r pid boot <{INCOMING}/pid; }} 2>/dev/null && test "$boot" = "{BOOT}"; then
+    kill -TERM -"$pid" 2>/dev/null
+    for tenth in 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17 18 19 20; do
+        test -f {INCOMING}/pid || break
+        sleep 0.1
+    done
+fi
+rm -rf {INCOMING}
+"""
 STAMP = "hat-wheel.sha256"
 # It has to run, and answer, in any Python there ever was.
 PROBE = """
@@ -102,19 +115,23 @@ def install(connection: Connection) -> bool:
         done = connection.run(_script(device, f"{folder}/{device.wheel.name}", stamp))
     finally:
         if not connection.lost:
-            connection.run(f"rm -rf {shlex.quote(folder)}")
+            connection.run(STOP)
     if done.status:
         raise failure(done, device, base)
     return True
 
 
 def _script(device: Device, wheel: str, stamp: str) -> str:
-    """The stamp is written last; without it the environment goes, also where the connection is lost."""
+    """The stamp is written last; without it the environment goes, also where the connection is lost.
+
+    sshd makes the shell the leader of a process group, which its programs belong to.
+    """
     return f"""
     umask 077
     venv={ENVIRONMENT}
-    trap 'test -f "$venv"/{STAMP} || rm -rf "$venv"' EXIT
+    trap 'test -f "$venv"/{STAMP} || rm -rf "$venv"; rm -f {INCOMING}/pid' EXIT
     trap 'exit 143' HUP INT TERM PIPE
+    echo "$$ {BOOT}" >{INCOMING}/pid
     rm -rf "$venv"
     export PIP_DISABLE_PIP_VERSION_CHECK=1
     {_quoted(device.python)} -m venv "$venv" >&2 &&
@@ -124,7 +141,7 @@ def _script(device: Device, wheel: str, stamp: str) -> str:
 
 
 def _make_folder(connection: Connection) -> str:
-    done = connection.run(f"umask 077; rm -rf {INCOMING}; mkdir -p {INCOMING} && cd {INCOMING} && pwd")
+    done = connection.run(f"{STOP}\numask 077; mkdir -p {INCOMING} && cd {INCOMING} && pwd")
     if done.status:
         raise HatError(f"device {connection.device.name}: no folder for the wheel: {done.last_words()}")
     return done.out.strip()
@@ -209,6 +226,7 @@ def failure(done: Finished, device: Device, base: Interpreter) -> HatError:
 
 
 def _quoted(path: str) -> str:
-    """For sh, with a leading ~/ left to it."""
-    home, slash, rest = path.partition("/")
-    return f'"$HOME"/{shlex.quote(rest)}' if home == "~" and slash else shlex.quote(path)
+    """For sh, in whatever folder: a path that is not absolute begins at the user's home."""
+    if path.startswith("/") or "/" not in path:
+        return shlex.quote(path)
+    return f'"$HOME"/{shlex.quote(path.removeprefix("~/"))}'
