@@ -6,6 +6,7 @@ from hat.hardware.link import LocalLink
 from hat.hardware.measure import Measurement, Series, measure
 from hat.hardware.predictor import FitReport, LatencyPredictor
 from hat.hardware.protocol import MeasureProtocol
+from hat.hardware.published import PublishedLatencies, read_latency_csv
 from hat.hardware.store import MeasurementStore
 
 __all__ = [
@@ -18,9 +19,11 @@ __all__ = [
     "MeasureProtocol",
     "Measurement",
     "MeasurementStore",
+    "PublishedLatencies",
     "Series",
     "Timer",
     "environment",
     "measure",
     "open_bench",
+    "read_latency_csv",
 ]

@@ -1,0 +1,73 @@
+"""The latency predictor against the paper's.
+
+--published: on the published sets, CSV files as `hat.hardware.published` reads them. The results go
+to benchmarks/results/predictor-DATE/{report.md,report.json}.
+
+    python benchmarks/predictor.py --published [--data FOLDER] [--seeds 3] [--draws 20] [--output FOLDER]
+"""
+
+import argparse
+from collections.abc import Mapping
+from datetime import date
+from pathlib import Path
+from typing import Any
+
+import published_sets
+from hat.cli.progress import Terminal
+from hat.errors import UserError
+from hat.files import read_json, write_json, write_text
+from hat.hardware import environment
+from hat.hardware.environment import installed_version
+
+LIBRARIES = ("scikit-learn", "scipy")
+SECTIONS = {"published": published_sets.markdown}
+
+
+def published(folder: Path, seeds: int, draws: int) -> dict[str, Any]:
+    """The section of the published sets: figures for each CSV file in `folder`."""
+    files = sorted(folder.glob("*.csv"))
+    if not files:
+        raise UserError(f"{folder}: no CSV files of latencies")
+    show = Terminal()
+    sets = {}
+    for path in files:
+        with show.working(path.stem) as progress:
+            sets[path.stem] = published_sets.evaluate(path, seeds, draws, progress)
+    return {"seeds": seeds, "draws": draws, "sets": sets}
+
+
+def markdown(report: Mapping[str, Any]) -> str:
+    """The report as people read it."""
+    machine = report["environment"]
+    versions = ", ".join(f"{name} {machine[name]}" for name in ("numpy", *LIBRARIES))
+    head = (
+        f"# Latency predictor, {report['date']}\n\n{machine['cpu']}, {machine['cores_allowed']} cores, load "
+        f"{machine['load_average']:.1f} at the start. Python {machine['python']}, {versions}.\n"
+    )
+    return "\n".join([head, *(write(report[name]) for name, write in SECTIONS.items() if name in report)])
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--published", action="store_true", required=True)
+    beside = Path(__file__).resolve().parents[2] / "shared" / "data" / "latency"
+    parser.add_argument("--data", type=Path, default=beside)
+    parser.add_argument("--seeds", type=int, default=3)
+    parser.add_argument("--draws", type=int, default=20)
+    default = Path(__file__).parent / "results" / f"predictor-{date.today()}"
+    parser.add_argument("--output", type=Path, default=default)
+    options = parser.parse_args()
+    stored = options.output / "report.json"
+    report: dict[str, Any] = read_json(stored) if stored.is_file() else {}
+    versions = {name: installed_version(name) for name in LIBRARIES}
+    report |= {"date": str(date.today()), "environment": environment() | versions}
+    report["published"] = published(options.data, options.seeds, options.draws)
+    write_json(stored, report)
+    write_text(options.output / "report.md", markdown(report))
+    print(markdown(report))
+
+
+if __name__ == "__main__":
+    main()
