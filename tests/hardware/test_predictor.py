@@ -260,6 +260,10 @@ def test_json_round_trip(architectures: list[Architecture]) -> None:
     ("damage", "message"),
     [
         ({"features": "colours"}, "the choices are layers, averages"),
+        ({"features": ["layers"]}, "the choices are layers, averages"),
+        ({"intercept": 10**400}, "intercept: 1000.* is not a number"),
+        ({"ratios": [float("nan")]}, "predictor.ratios: 0: nan is not a number"),
+        ({"trees": {"feature": [], "threshold": [], "value": [[10**400] * 8]}}, "not rows of numbers"),
         ({"pairs": [[30]]}, r"predictor.pairs: \[30\] is not a source and a target length"),
         ({"pairs": []}, "predictor.pairs: expected a list"),
         ({"ratios": [1, "x"]}, "predictor.ratios: 1: 'x' is not a number"),

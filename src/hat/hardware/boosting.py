@@ -53,7 +53,7 @@ class Trees:
         keys = check_keys(value, ("feature", "threshold", "value"), where)
         try:
             found = {name: np.array(keys[name], float) for name in keys}
-        except (TypeError, ValueError) as error:
+        except (TypeError, ValueError, OverflowError) as error:
             raise UserError(f"{where}: not rows of numbers of one length") from error
         for name, width in {"feature": SPLITS, "threshold": SPLITS, "value": LEAVES}.items():
             shape = found[name].shape

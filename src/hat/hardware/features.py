@@ -107,9 +107,9 @@ def paper_features(architectures: Inputs) -> Array:
     return np.array(rows, float).reshape(-1, len(PAPER_COLUMNS))
 
 
-def feature_set(name: str) -> FeatureSet:
+def feature_set(name: object) -> FeatureSet:
     """The set of that name in FEATURE_SETS. Raises UserError."""
-    if name not in FEATURE_SETS:
+    if not isinstance(name, str) or name not in FEATURE_SETS:
         raise UserError(f"features: {shown(name)}; the choices are {', '.join(FEATURE_SETS)}")
     return FEATURE_SETS[name]
 

@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
 from math import ceil, floor
+from sys import float_info
 from typing import Any
 
 import numpy as np
@@ -210,7 +211,8 @@ def _checked(latencies_ms: Sequence[float] | Array, architectures: int) -> Array
 
 def _check_numbers(numbers: Mapping[Any, Any], where: str) -> None:
     for name, number in numbers.items():
-        if isinstance(number, bool) or not isinstance(number, int | float) or not np.isfinite(number):
+        plain = isinstance(number, int | float) and not isinstance(number, bool)
+        if not (plain and abs(number) <= float_info.max):  # false of NaN too
             raise UserError(f"{where}: {name}: {shown(number)} is not a number")
 
 
