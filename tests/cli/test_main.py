@@ -15,7 +15,7 @@ from tests.cli.conftest import Hat
 
 COMMANDS = (
     *("run", "prepare", "train-super", "measure", "fit", "search", "train", "evaluate"),
-    *("status", "translate", "export", "recipe", "cost"),
+    *("status", "translate", "export", "recipe", "cost", "import-checkpoint", "import-config"),
 )
 
 

@@ -84,8 +84,8 @@ def test_the_memory_of_a_fresh_process(artefact: Path) -> None:
 
 def test_mistakes_come_back_as_they_were(artefact: Path) -> None:
     with LocalLink() as link:
+        protocol = {**PROTOCOL.to_dict(), "engine": "abacus"}
         with pytest.raises(UserError, match="no engine is called 'abacus'; the engines are"):
-            protocol = {**PROTOCOL.to_dict(), "engine": "abacus"}
             link.ask({"op": "load", "artefact": str(artefact), "protocol": protocol})
         (artefact / "model.safetensors").write_bytes(b"")
         with pytest.raises(UserError, match="truncated or damaged"):
@@ -102,7 +102,7 @@ def test_a_killed_agent_is_lost_and_can_be_replaced() -> None:
             bench.time(slot)
         bench.reopen()
         slot, _ = bench.load(CONFIG, PROTOCOL)
-        assert len(bench.time(slot)[0]) == 2
+        assert len(bench.time(slot).pairs_ms) == 2
 
 
 def test_what_a_dying_agent_said_is_told(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

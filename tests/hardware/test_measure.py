@@ -11,6 +11,7 @@ import pytest
 from hat.architecture import Architecture, ModelConfig
 from hat.errors import UserError
 from hat.hardware import InventedBench, Measurement, MeasurementStore, MeasureProtocol, Series, Timer, measure
+from hat.hardware.bench import Timing
 from hat.hardware.link import LinkLost
 from hat.hardware.measure import FEWEST_ROUNDS, FIRST_ROUNDS
 from hat.progress import Progress, silent
@@ -97,7 +98,33 @@ def test_drift_is_divided_out_and_reported(models: Models, tmp_path: Path) -> No
     true = [expected(one.architecture) * level for one in found]
     assert max(abs(one.latency_ms / t - 1) for one, t in zip(found, true, strict=True)) < 0.03
     assert max(abs(one.raw_ms / t - 1) for one, t in zip(found, true, strict=True)) > 0.1
-    assert found[0].too_noisy
+    assert found[0].noise > 0.1
+
+
+class Busy(InventedBench):
+    """A device on which other work takes the core during all calls but every `clean`th, which then take
+    twice as long."""
+
+    def __init__(self, clean: int) -> None:
+        super().__init__(law)
+        self.calls, self.clean = 0, clean
+
+    def time(self, slot: int, *, first: bool = False) -> Timing:
+        self.calls += 1
+        timing = super().time(slot, first=first)
+        if self.calls % self.clean == 0:
+            return timing
+        return replace(timing, pairs_ms=[2 * ms for ms in timing.pairs_ms], preempted=1)
+
+
+@pytest.mark.parametrize(("clean", "share", "too_noisy"), [(3, 0.0, False), (10_000, 1.0, True)])
+def test_calls_that_other_work_disturbs_are_repeated(
+    models: Models, tmp_path: Path, clean: int, share: float, too_noisy: bool
+) -> None:
+    series = Series(MeasurementStore(tmp_path / "store.sqlite"), "measure/1", "local", PROTOCOL, models[0])
+    for one in measure(models[:4], series, Busy(clean)):
+        assert one.latency_ms == pytest.approx(expected(one.architecture) * (1 + share))
+        assert (one.disturbed, one.too_noisy) == (share, too_noisy)
 
 
 def test_single_slow_calls_have_no_weight(models: Models, tmp_path: Path) -> None:

@@ -32,7 +32,7 @@ def changed(recipe: dict[str, Any], key: str, value: object) -> dict[str, Any]:
     ("key", "value", "message"),
     [
         ("sedd", 1, r"r\.yaml:\d+: sedd: unknown key; the known keys are name, seed, data"),
-        ("data.vocabulary.sise", 9, r"data\.vocabulary\.sise: unknown key; the known keys are size"),
+        ("data.vocabulary.sise", 9, r"data\.vocabulary\.sise: unknown key; the known keys are kind, size"),
         ("super_training.updats", 9, r"super_training\.updats: unknown key.*updates, batch_tokens"),
         ("super_training.updates", "many", r"r\.yaml:\d+: super_training\.updates: .*'many'"),
         ("super_training.updates", -1, r"super_training\.updates: .*greater than 0"),

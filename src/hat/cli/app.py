@@ -6,7 +6,19 @@ from typing import Annotated
 import typer
 
 from hat import __version__
-from hat.cli import bench_engines, cost, device, doctor, export, interop, recipes, runs, translate, zoo
+from hat.cli import (
+    bench_engines,
+    cost,
+    device,
+    doctor,
+    export,
+    interop,
+    measure,
+    recipes,
+    runs,
+    translate,
+    zoo,
+)
 
 app = typer.Typer(
     name="hat",
@@ -38,5 +50,17 @@ def options(
     """Options of every command. `--debug` is taken by `main`, which also finds it after the command."""
 
 
-for commands in (runs, recipes, translate, export, bench_engines, interop, cost, device, doctor, zoo):
+for commands in (
+    runs,
+    measure,
+    recipes,
+    translate,
+    export,
+    bench_engines,
+    interop,
+    cost,
+    device,
+    doctor,
+    zoo,
+):
     commands.add_to(app)

@@ -4,6 +4,7 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from threading import Lock
 from typing import TextIO
 
 from rich.console import Console
@@ -21,6 +22,10 @@ class Terminal:
     def __init__(self, stream: TextIO | None = None) -> None:
         self._stream = stream or sys.stderr
         self._console = Console(file=self._stream, highlight=False)
+        # Steps of several devices are under way at once, in one block of bars.
+        self._bars: Bars | None = None
+        self._working = 0
+        self._lock = Lock()
 
     def say(self, line: str) -> None:
         """Print one line."""
@@ -31,11 +36,28 @@ class Terminal:
         """Show a step's progress and say at its end how long it took."""
         started = time.monotonic()
         if self._console.is_terminal:
-            with _bars(self._console) as bars:
+            with self._shared_bars() as bars:
                 yield _Bar(bars, name)
         else:
             yield _Lines(self, name, started)
         self.say(f"{name}: done in {duration(time.monotonic() - started)}")
+
+    @contextmanager
+    def _shared_bars(self) -> Iterator[Bars]:
+        with self._lock:
+            if self._bars is None:
+                self._bars = _bars(self._console)
+                self._bars.start()
+            self._working += 1
+            bars = self._bars
+        try:
+            yield bars
+        finally:
+            with self._lock:
+                self._working -= 1
+                if not self._working:
+                    bars.stop()
+                    self._bars = None
 
 
 class _Bar:

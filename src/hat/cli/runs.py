@@ -2,6 +2,8 @@
 
 import json
 import signal
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
 from types import FrameType
@@ -19,12 +21,12 @@ from hat.errors import UserError
 STAGES = {
     "prepare": "Clean the text, learn the vocabulary, write the token stores.",
     "train-super": "Train the SuperTransformer.",
-    "measure": "Measure SubTransformers on the device.",
-    "fit": "Fit the latency predictor to the measurements.",
     "search": "Search for the best SubTransformer under each latency constraint.",
     "train": "Train the found SubTransformers and the baselines to their final weights.",
     "evaluate": "Score, time and compare the final models.",
 }
+
+ALL = ("prepare", "train-super", "measure", "fit", "search", "train", "evaluate")
 
 RUN_EXAMPLES = """
 Examples:
@@ -67,7 +69,7 @@ def run(
     elif target is None:
         raise UserError("name a recipe; `hat run --list` shows the built-in ones")
     else:
-        _work("run", target, run_dir, overrides, tuple(STAGES))
+        work("run", target, run_dir, overrides, ALL)
 
 
 def status(
@@ -91,7 +93,7 @@ def status(
 
 def _add_stage(app: typer.Typer, stage: str, about: str) -> None:
     def command(target: Target, overrides: Overrides = None, run_dir: RunDir = None) -> None:
-        _work(stage, target, run_dir, overrides, (stage,))
+        work(stage, target, run_dir, overrides, (stage,))
 
     command.__doc__ = f"{about} Goes on where it was stopped."
     examples = [f"hat {stage} runs/demo"]
@@ -104,29 +106,38 @@ def _examples(*lines: str) -> str:
     return "\n\n".join(("Examples:", *(f"    {line}" for line in lines)))
 
 
-def _work(
+def work(
     command: str,
     target: str,
     run_dir: Path | None,
     overrides: list[str] | None,
     stages: tuple[str, ...],
-) -> None:
+) -> Path:
+    """Do some stages of a run, told on the terminal; the run's folder."""
     with training_extra(command):
         from hat import pipeline, report
     recipe, root = pipeline.open_run(target, run_dir, overrides or ())
     terminal = Terminal()
+    with stoppable(terminal):
+        pipeline.run(recipe, root, stages=stages, reporter=terminal)
+    if "evaluate" in stages:
+        report.print_report(root)
+    else:
+        terminal.say(f"{stages[-1]}: finished; `hat status {root}` says what is next")
+    return root
+
+
+@contextmanager
+def stoppable(terminal: Terminal) -> Iterator[None]:
+    """Around long work that goes on where it was stopped."""
     before = signal.signal(signal.SIGTERM, _terminate)
     try:
-        pipeline.run(recipe, root, stages=stages, reporter=terminal)
+        yield
     except (KeyboardInterrupt, SystemExit):
         terminal.say("hat: stopped; the same command goes on from here")
         raise
     finally:
         signal.signal(signal.SIGTERM, before)
-    if "evaluate" in stages:
-        report.print_report(root)
-    else:
-        terminal.say(f"{stages[-1]}: finished; `hat status {root}` says what is next")
 
 
 def _terminate(number: int, frame: FrameType | None) -> NoReturn:

@@ -2,15 +2,17 @@
 
 from hat.data.batches import Batch, collate, epoch_batches, sequential_batches
 from hat.data.cleaning import Cleaning
-from hat.data.corpus import Part, read_lines, read_pairs
-from hat.data.preparation import Corpora, prepare, typical_lengths
+from hat.data.corpus import Pair, Part, read_lines, read_pairs
+from hat.data.preparation import Corpora, Learner, prepare, typical_lengths
 from hat.data.store import TokenStore, write_store
-from hat.data.tokenizer import Tokenizer, Tokenizers, Vocabulary
+from hat.data.tokenizer import Tokenizer, Tokenizers, Vocabulary, train_tokenizers
 
 __all__ = [
     "Batch",
     "Cleaning",
     "Corpora",
+    "Learner",
+    "Pair",
     "Part",
     "TokenStore",
     "Tokenizer",
@@ -22,6 +24,7 @@ __all__ = [
     "read_lines",
     "read_pairs",
     "sequential_batches",
+    "train_tokenizers",
     "typical_lengths",
     "write_store",
 ]

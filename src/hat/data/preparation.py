@@ -3,7 +3,7 @@
 import os
 import shutil
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import compress
 from pathlib import Path
@@ -24,6 +24,8 @@ CHUNK_CHARACTERS = 2_000_000
 # What SentencePiece may hold at once; at 0.3 kB a pair it is Vocabulary.sample pairs.
 SAMPLE_BYTES = 150_000_000
 QUANTILES = (10, 50, 90)
+# Called as learn(folder, pairs, vocabulary): writes its files to `folder`, the same bytes every time.
+Learner = Callable[[Path, Iterable[Pair], Vocabulary], Tokenizers]
 
 
 @dataclass(frozen=True)
@@ -42,6 +44,7 @@ def prepare(
     vocabulary: Vocabulary,
     cleaning: Cleaning,
     seed: int,
+    learn: Learner = train_tokenizers,
     threads: int | None = None,
     progress: Progress = silent,
 ) -> dict[str, Any]:
@@ -51,7 +54,7 @@ def prepare(
     `valid.source.txt`, `valid.target.txt` and likewise for test, `lengths.json` and, last of all,
     `report.json`, which is also returned: a folder without it is unfinished. Only training text is
     cleaned. Memory grows with the corpus by some 30 bytes a pair (its lengths), nothing else.
-    `threads` (all by default) changes nothing but the time.
+    `learn` makes the tokenizers. `threads` (all by default) changes nothing but the time.
 
     Raises UserError for bad text (see `read_pairs`), an impossible vocabulary size, or when no
     training pair survives cleaning.
@@ -76,7 +79,7 @@ def prepare(
         yield from sample_pairs(reading, kept, most, seed)
         progress(0.2, 1, "learning the vocabulary")
 
-    tokenizers = train_tokenizers(folder / "tokenizer", sample(), vocabulary)
+    tokenizers = learn(folder / "tokenizer", sample(), vocabulary)
 
     sizes = (tokenizers.source.size, tokenizers.target.size)
     encoded = _encode(pairs(between(progress, 0.4, 1, "encoding ")), tokenizers, threads)
@@ -170,7 +173,7 @@ def _clean(chunks: Iterable[Chunk], cleaning: Cleaning, counts: Counter[str]) ->
 def _report(
     folder: Path, stores: dict[str, TokenStore], counts: Counter[str], lengths: dict[str, Any]
 ) -> dict[str, Any]:
-    models = sorted((folder / "tokenizer").glob("*.model"))
+    models = sorted(path for path in (folder / "tokenizer").iterdir() if path.is_file())
     return {
         "cleaning": dict(counts),
         "vocab": dict(zip(SIDES, stores["train"].vocab, strict=True)),

@@ -6,7 +6,7 @@ import shutil
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import cast
+from typing import Protocol, cast
 
 import numpy as np
 import sentencepiece
@@ -90,12 +90,23 @@ class Tokenizer:
         return str(self._processor.decode([int(i) for i in ids if i not in (BOS, PAD, EOS)]))
 
 
+class Encoder(Protocol):
+    """What cuts one side's text into pieces."""
+
+    @property
+    def size(self) -> int:
+        """Number of pieces, specials included."""
+
+    def encode(self, lines: Sequence[str], threads: int = 1) -> list[list[int]]:
+        """Ids of each line, without <s> and </s>."""
+
+
 @dataclass(frozen=True)
 class Tokenizers:
     """The tokenizers of both sides; the same object twice if joint."""
 
-    source: Tokenizer
-    target: Tokenizer
+    source: Encoder
+    target: Encoder
 
     @property
     def joint(self) -> bool:

@@ -1,5 +1,5 @@
 """How good translations are."""
 
-from hat.evaluation.scores import Scores, score
+from hat.evaluation.scores import Scores, score, tokenised_bleu
 
-__all__ = ["Scores", "score"]
+__all__ = ["Scores", "score", "tokenised_bleu"]

@@ -17,21 +17,22 @@ def export(
     folder: Path,
     *,
     tokenizer_folder: Path,
+    tokenizer: TokenizerConfig,
     languages: tuple[str, str],
     decode: DecodeOptions,
     provenance: Mapping[str, Any],
 ) -> Artefact:
     """Write a model as an artefact folder, whole or not at all, and return it.
 
-    `tokenizer_folder` holds `joint.model`, or `source.model` and `target.model`; `languages` are
-    the codes of source and target; `decode` and `provenance` go to the configuration. Raises
-    UserError where weights or tokenizer do not fit, HatError where writing fails.
+    `tokenizer_folder` holds the files that `tokenizer` names; `languages` are the codes of source and
+    target; `decode` and `provenance` go to the configuration. Raises UserError where weights or
+    tokenizer do not fit, HatError where writing fails.
     """
     config = ArtefactConfig(
         model.config,
         *languages,
         decode=decode,
-        tokenizer=TokenizerConfig(joint=(tokenizer_folder / "joint.model").is_file()),
+        tokenizer=tokenizer,
         provenance=provenance,
     )
     weights = {name: parameter.detach().float().cpu().numpy() for name, parameter in model.named_parameters()}

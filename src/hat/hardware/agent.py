@@ -8,11 +8,12 @@ process behind. An answer is {"error": message, "exit_code": n} where the reques
 | --- | --- |
 | {"op": "hello", "cores": [n, …] or null, "gpu": n or null} | {"environment": {…}}; it stays on these |
 | {"op": "load", "protocol": {…}, "model": {…} or "artefact": folder} | {"slot": n, "memory_bytes": n} |
-| {"op": "time", "slot": n, "first": bool} | {"pairs_ms": [for each pair of lengths], "energy_j": x or null} |
+| {"op": "time", "slot": n, "first": bool} | {"pairs_ms": [for each pair], "energy_j": x, "preempted": n} |
 | {"op": "unload", "slot": n} | {} |
 | {"op": "state"} | {"peak_memory_bytes": n, "load_average": x, "temperature_c": x, "clock_mhz": x} |
 
-`model` is an artefact's config.json: the weights are drawn at random. `memory_bytes` is what loading
+`preempted`: how often other work took a core away from the process meanwhile. `model` is an artefact's
+config.json: the weights are drawn at random. `memory_bytes` is what loading
 and the warm-up added to the process's resident memory.
 """
 
@@ -27,7 +28,13 @@ from hat.errors import HatError, UserError
 from hat.files import check_keys
 from hat.hardware.decoding import Decoding
 from hat.hardware.energy import EnergyMeter
-from hat.hardware.environment import environment, peak_resident_bytes, resident_bytes, state
+from hat.hardware.environment import (
+    environment,
+    peak_resident_bytes,
+    preemptions,
+    resident_bytes,
+    state,
+)
 from hat.hardware.protocol import MeasureProtocol
 from hat.runtime import Artefact, ArtefactConfig
 
@@ -77,9 +84,11 @@ class Agent:
 
     def _time(self, keys: Mapping[str, Any]) -> dict[str, Any]:
         decoding = self._slot(keys)
+        before = preemptions()
         self._meter.start()
         taken = decoding.time(first=bool(keys.get("first")))
-        return {"pairs_ms": taken, "energy_j": self._meter.joules()}
+        joules = self._meter.joules()
+        return {"pairs_ms": taken, "energy_j": joules, "preempted": preemptions() - before}
 
     def _unload(self, keys: Mapping[str, Any]) -> dict[str, Any]:
         self._slot(keys).close()

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -17,6 +18,16 @@ from hat.runtime import ArtefactConfig
 Timer = Callable[[Architecture, tuple[int, int]], float]
 
 
+@dataclass(frozen=True)
+class Timing:
+    """One call: milliseconds of a batch of each pair of lengths, joules of all of it (None: unknown), and
+    how often other work took a core away meanwhile."""
+
+    pairs_ms: list[float]
+    energy_j: float | None
+    preempted: int
+
+
 class Bench(Protocol):
     """What measuring does with a device. Calls raise LinkLost where it is lost and `reopen` may help."""
 
@@ -26,8 +37,8 @@ class Bench(Protocol):
     def load(self, model: ModelConfig, protocol: MeasureProtocol) -> tuple[int, int | None]:
         """Make a model of random weights ready, warmed up: its slot, and the memory that took."""
 
-    def time(self, slot: int, *, first: bool = False) -> tuple[list[float], float | None]:
-        """Milliseconds of decoding a batch of each pair of lengths, and the joules of all of it."""
+    def time(self, slot: int, *, first: bool = False) -> Timing:
+        """Decode a batch of each pair of lengths."""
 
     def unload(self, slot: int) -> None:
         """Give a model's memory back."""
@@ -58,9 +69,8 @@ class AgentBench:
         found = self._link.ask({"op": "load", "model": config, "protocol": protocol.to_dict()})
         return found["slot"], found["memory_bytes"]
 
-    def time(self, slot: int, *, first: bool = False) -> tuple[list[float], float | None]:
-        found = self._link.ask({"op": "time", "slot": slot, "first": first})
-        return found["pairs_ms"], found["energy_j"]
+    def time(self, slot: int, *, first: bool = False) -> Timing:
+        return Timing(**self._link.ask({"op": "time", "slot": slot, "first": first}))
 
     def unload(self, slot: int) -> None:
         self._link.ask({"op": "unload", "slot": slot})
@@ -123,10 +133,10 @@ class InventedBench:
         self._slots[self._loaded] = model.architecture, protocol
         return self._loaded, None
 
-    def time(self, slot: int, *, first: bool = False) -> tuple[list[float], float | None]:
+    def time(self, slot: int, *, first: bool = False) -> Timing:
         architecture, protocol = self._slots[slot]
         pairs = [(source, 1 if first else target) for source, target in protocol.pairs]
-        return [self._timer(architecture, pair) for pair in pairs], None
+        return Timing([self._timer(architecture, pair) for pair in pairs], None, 0)
 
     def unload(self, slot: int) -> None:
         del self._slots[slot]

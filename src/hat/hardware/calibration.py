@@ -69,7 +69,7 @@ def calibrate(bench: AgentBench, protocol: MeasureProtocol, progress: Progress =
     times = []
     for number in range(ROUNDS):
         progress(number, ROUNDS, "calibrating")
-        times.append(sum(bench.time(slot)[0]))
+        times.append(sum(bench.time(slot).pairs_ms))
     bench.unload(slot)
     return judged(times, protocol)
 

@@ -57,6 +57,15 @@ def state() -> dict[str, float | None]:
     }
 
 
+def preemptions() -> int:
+    """How often the system has taken a core away from this process's threads; 0 where it does not tell."""
+    try:
+        import resource  # noqa: PLC0415  (absent on Windows)
+    except ModuleNotFoundError:
+        return 0
+    return resource.getrusage(resource.RUSAGE_SELF).ru_nivcsw
+
+
 def resident_bytes() -> int:
     """Memory of this process that is resident now; 0 where the system does not tell."""
     found = re.search(r"^VmRSS:\s*(\d+) kB$", _read(Path("/proc/self/status")) or "", re.MULTILINE)

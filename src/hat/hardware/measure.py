@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from hat.architecture import Architecture, ModelConfig
-from hat.hardware.bench import Bench
+from hat.hardware.bench import Bench, Timing
 from hat.hardware.estimate import Array, drift, half_width, median_interval
 from hat.hardware.link import LinkLost
 from hat.hardware.protocol import MeasureProtocol
@@ -19,7 +19,10 @@ BLOCK = 8
 # Fewer rounds than these have no 95% confidence interval of a median.
 FEWEST_ROUNDS = 6
 FIRST_ROUNDS = 3  # in which the encoder is timed alone as well
-NOISY = 0.10
+NOISY = 0.10  # of a calibration's calls
+# Of one model's latency: half its interval, and the share of rounds that other work disturbed.
+UNSURE, DISTURBED = 0.05, 0.5
+TRIES = 3  # at a call that other work does not disturb
 ATTEMPTS = 5  # at a block whose device is lost each time
 
 
@@ -31,7 +34,8 @@ class Measurement:
     interval and interquartile range; `raw_ms`: without correction. `pairs`, `pairs_ms`: the same median
     for each (source, target) length. `encoder_ms`: encoder and first step; `step_ms`: each further
     step. `reference_ms`: the reference model's median over the whole series, and `noise` the
-    interquartile range of its calls relative to that. `memory_bytes`, `energy_j`: as in `Record`.
+    interquartile range of its calls relative to that. `disturbed`: share of rounds in which other work
+    took the core. `memory_bytes`, `energy_j`: as in `Record`.
     """
 
     architecture: Architecture
@@ -47,13 +51,15 @@ class Measurement:
     step_ms: float
     reference_ms: float
     noise: float
+    disturbed: float
     memory_bytes: int | None
     energy_j: float | None
 
     @property
     def too_noisy(self) -> bool:
-        """Whether the machine was too unsteady for the figure to be trusted."""
-        return self.noise > NOISY
+        """Whether the machine was too unsteady, or too busy with other work, for the figure to be trusted."""
+        unsure = (self.high_ms - self.low_ms) / 2 > UNSURE * self.latency_ms
+        return unsure or self.disturbed > DISTURBED
 
 
 @dataclass(frozen=True)
@@ -139,6 +145,7 @@ class _Subject:
     pairs_ms: list[list[float]] = field(default_factory=list)
     first_ms: list[list[float]] = field(default_factory=list)
     joules: list[float | None] = field(default_factory=list)
+    disturbed: int = 0
 
 
 class _Block:
@@ -167,18 +174,27 @@ class _Block:
             turns = [*self._subjects, self._reference, self._reference]
             twice: list[float] = []
             for subject in self._order.sample(turns, len(turns)):
-                taken, joules = self._bench.time(subject.slot)
+                timing = self._time(subject.slot)
                 if subject is self._reference:
-                    twice.append(sum(taken) / len(taken) / batch)
+                    twice.append(sum(timing.pairs_ms) / len(timing.pairs_ms) / batch)
                     continue
-                subject.pairs_ms.append([ms / batch for ms in taken])
-                subject.joules.append(joules)
+                subject.pairs_ms.append([ms / batch for ms in timing.pairs_ms])
+                subject.joules.append(timing.energy_j)
+                subject.disturbed += timing.preempted > 0
                 if number < FIRST_ROUNDS:
-                    first, _ = self._bench.time(subject.slot, first=True)
-                    subject.first_ms.append([ms / batch for ms in first])
+                    first = self._time(subject.slot, first=True)
+                    subject.first_ms.append([ms / batch for ms in first.pairs_ms])
             self._reference_ms.append(twice)
             self._finish(number + 1 == protocol.rounds)
         self._bench.unload(self._reference.slot)
+
+    def _time(self, slot: int, *, first: bool = False) -> Timing:
+        """A call during which no other work took the core, if one of a few is such."""
+        for _ in range(TRIES):
+            timing = self._bench.time(slot, first=first)
+            if not timing.preempted:
+                break
+        return timing
 
     def _finish(self, last: bool) -> None:
         """Write and unload the models that are measured well enough."""
@@ -209,6 +225,7 @@ class _Block:
             list(self._reference_ms),
             subject.memory_bytes,
             sum(known) / len(known) / self._series.protocol.sentences if known else None,
+            subject.disturbed,
         )
 
 
@@ -261,6 +278,7 @@ def _measurement(
         float((pairs_ms - first_ms).sum() / max(steps.sum(), 1)),
         level,
         noise,
+        record.disturbed / len(times),
         record.memory_bytes,
         record.energy_j,
     )

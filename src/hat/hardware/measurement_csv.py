@@ -17,7 +17,7 @@ from hat.hardware.store import COLUMNS, DOCUMENTS, MeasurementStore, Record, che
 # Of a row that `MeasurementStore.rows` gives, besides the record's own.
 MORE = ("protocol_content", "taken_at", "environment")
 JSON_CELLS = (*DOCUMENTS, "protocol_content", "environment")
-NUMBERS = {"memory_bytes": int, "energy_j": float}
+NUMBERS = {"memory_bytes": int, "energy_j": float, "disturbed": int}
 
 
 def export_csv(store: MeasurementStore, path: Path) -> int:

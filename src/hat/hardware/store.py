@@ -29,7 +29,7 @@ CREATE TABLE protocol (digest TEXT PRIMARY KEY, content TEXT NOT NULL);
 CREATE TABLE measurement (
   series TEXT NOT NULL, device TEXT NOT NULL, model TEXT NOT NULL, protocol TEXT NOT NULL REFERENCES protocol,
   reference TEXT NOT NULL, architecture TEXT NOT NULL, pairs_ms TEXT NOT NULL, first_ms TEXT NOT NULL,
-  reference_ms TEXT NOT NULL, memory_bytes INTEGER, energy_j REAL,
+  reference_ms TEXT NOT NULL, memory_bytes INTEGER, energy_j REAL, disturbed INTEGER NOT NULL,
   environment INTEGER NOT NULL REFERENCES environment,
   UNIQUE (series, device, model, protocol, reference)
 );
@@ -48,7 +48,8 @@ class Record:
     the model's time at each of the protocol's pairs of lengths. `first_ms`: likewise, for the encoder
     and the first step, in fewer rounds. `reference_ms`: for each round the two times of the reference
     model, means over the pairs. `memory_bytes`: resident memory that loading added. `energy_j`: mean
-    energy of a sentence, None where the machine does not tell.
+    energy of a sentence, None where the machine does not tell. `disturbed`: rounds in which other work
+    took the core.
     """
 
     series: str
@@ -62,6 +63,7 @@ class Record:
     reference_ms: list[list[float]]
     memory_bytes: int | None = None
     energy_j: float | None = None
+    disturbed: int = 0
 
     @property
     def key(self) -> tuple[str, ...]:

@@ -55,7 +55,8 @@ class Context:
         absent here though it is needed here.
         """
         settings = self.recipe.device
-        declared = Device(settings.name) if settings.latencies else device_named(settings.name)
+        file = None if settings.file is None else Path(settings.file).expanduser()
+        declared = Device(settings.name) if settings.latencies else device_named(settings.name, file)
         threads = settings.threads or declared.threads
         engine = declared.engine if settings.engine == "auto" else settings.engine
         here = declared.address is None and declared.accelerator == "cpu"

@@ -55,7 +55,7 @@ def _row(context: Context, model: FinalModel, measurement: Mapping[str, Any]) ->
         "kind": model.kind,
         "latency_ms": measurement["latency_ms"],
         "latency_iqr_ms": measurement["iqr_ms"],
-        "noise": measurement["noise"],
+        "too_noisy": measurement["too_noisy"],
         "peak_memory_bytes": measurement["peak_memory_bytes"],
         "parameters": whole - sum(sizes.get(name, 0) for name in EMBEDDING_NAMES),
         "parameters_with_embeddings": whole,

@@ -4,10 +4,11 @@ import re
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+from pydantic import Field, field_validator, model_validator
 
 from hat.architecture import Architecture, Decoder, DecoderLayer, Encoder, EncoderLayer
 from hat.errors import UserError
+from hat.pipeline.recipe_data import NAME, Data, Section
 from hat.runtime.engine import check_engine
 from hat.training.settings import TrainingSettings
 
@@ -15,99 +16,6 @@ from hat.training.settings import TrainingSettings
 RESERVED_NAMES = ("largest", "smallest")
 # Names the step that times all models together, beside the steps named after models.
 LATENCIES = "latencies"
-NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+-]*")
-
-
-class Section(BaseModel):
-    """A part of a recipe: unknown keys are refused, and the docstring under a field describes it."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
-
-
-class Part(Section):
-    """One part of the corpus: either two line-aligned files or one TSV file."""
-
-    source: str | None = None
-    """Text in the source language, one sentence a line; `.gz` is read too."""
-    target: str | None = None
-    """Its translation, line by line."""
-    tsv: str | None = None
-    """Instead of both: one file with source, a tab, and target on each line."""
-
-    @model_validator(mode="after")
-    def _check_choice(self) -> "Part":
-        pair = self.source is not None and self.target is not None
-        if pair == (self.tsv is not None) or (self.source is None) != (self.target is None):
-            raise ValueError("give either source and target, or tsv")
-        return self
-
-    def names(self) -> dict[str, str]:
-        """The files as written in the recipe: source and target, or one TSV."""
-        return self.model_dump(exclude_none=True)
-
-
-class BuiltinSizes(Section):
-    """How much the built-in English–German generator writes, in sentence pairs."""
-
-    train: int = Field(default=60_000, gt=0)
-    """Training pairs. 60,000 make its grammar learnable in minutes."""
-    valid: int = Field(default=500, gt=0)
-    """Validation pairs."""
-    test: int = Field(default=500, gt=0)
-    """Test pairs, with combinations unseen in training."""
-
-
-class Vocabulary(Section):
-    """The SentencePiece vocabulary."""
-
-    size: int = Field(default=8000, gt=0)
-    """Pieces, special symbols included, per vocabulary. 8,000 suit some 10,000 to 200,000 pairs."""
-    joint: bool = True
-    """One vocabulary (and one embedding matrix) for both languages, as the paper's WMT models have."""
-
-
-class Cleaning(Section):
-    """Which training pairs are left out."""
-
-    max_length: int = Field(default=200, gt=0)
-    """Longest sentence kept, in tokens of either side."""
-    max_ratio: float = Field(default=3.0, ge=1.0)
-    """Largest ratio between the lengths of a pair kept."""
-
-
-class Data(Section):
-    """The parallel text."""
-
-    corpus: Literal["files", "builtin"] = "files"
-    """`files`: those named below; `builtin`: the built-in English–German generator."""
-    root: str = "."
-    """Folder the file names are relative to; itself relative to the recipe's folder. `~` and `$NAME`
-    are expanded."""
-    source_language: str = "en"
-    """Code of the source language, for file names and records."""
-    target_language: str = "de"
-    """Code of the target language."""
-    train: Part | None = None
-    """Training text (`files` only)."""
-    valid: Part | None = None
-    """Validation text: decides checkpoints, early stopping and the search's loss (`files` only)."""
-    test: Part | None = None
-    """Test text: only scored, never chosen by (`files` only)."""
-    builtin: BuiltinSizes = BuiltinSizes()
-    """Sizes of the built-in corpus (`builtin` only)."""
-    vocabulary: Vocabulary = Vocabulary()
-    """How text becomes tokens."""
-    cleaning: Cleaning = Cleaning()
-    """Which training pairs are left out."""
-
-    @model_validator(mode="after")
-    def _check_parts(self) -> "Data":
-        missing = [name for name in ("train", "valid", "test") if getattr(self, name) is None]
-        if self.corpus == "files" and missing:
-            raise ValueError(
-                f"corpus files needs {', '.join(missing)}: {{source: …, target: …}} or {{tsv: …}}"
-            )
-        return self
 
 
 class Device(Section):
@@ -115,6 +23,8 @@ class Device(Section):
 
     name: str = "local"
     """The device that is measured: `local` is this machine's processor; `hat device list` names others."""
+    file: str | None = None
+    """YAML file that declares it; by default ./devices.yaml or ~/.config/hat/devices.yaml."""
     latencies: str | None = None
     """Instead of measuring: a CSV file of published latencies, of a device that one need not own. What is
     found is then a prediction that nothing here can verify."""
@@ -276,6 +186,8 @@ class Evaluate(Section):
     """Scores are divided by length to this power."""
     batch: int = Field(default=16, gt=0)
     """Sentences decoded at once; changes the speed, not the translations."""
+    tokenised_bleu: Literal["none", "cased", "lowercase"] = "none"
+    """Besides sacreBLEU, BLEU as HAT's authors report it: of Moses' tokens, compounds split at dashes."""
 
 
 class Recipe(Section):
@@ -303,7 +215,7 @@ class Recipe(Section):
     """The search under latency constraints."""
     train: Train = Train()
     """Final training."""
-    baselines: list[Baseline] = []
+    baselines: list[Baseline] = Field(default=[])
     """Homogeneous Transformers to compare with."""
     evaluate: Evaluate = Evaluate()
     """How the final models translate."""

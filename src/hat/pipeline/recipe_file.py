@@ -2,7 +2,6 @@
 
 import os
 from collections.abc import Sequence
-from copy import deepcopy
 from pathlib import Path
 from typing import Any, get_args
 
@@ -47,7 +46,7 @@ def design_space(recipe: Recipe) -> DesignSpace:
 def _build(value: object, overrides: Sequence[str], where: str, folder: Path) -> Recipe:
     if not isinstance(value, dict):
         raise UserError(f"{where}: a recipe is a mapping of sections; `hat recipe demo` prints one")
-    merged = deepcopy(value)
+    merged = _unshared(value)
     for override in overrides:
         _override(merged, override)
     try:
@@ -56,9 +55,19 @@ def _build(value: object, overrides: Sequence[str], where: str, folder: Path) ->
         lines = _line_numbers(Path(where)) if Path(where).is_file() else {}
         raise UserError("\n".join(_explain(error, where, lines))) from error
     design_space(recipe)
-    root = folder / Path(os.path.expandvars(recipe.data.root)).expanduser()
-    data = recipe.data.model_copy(update={"root": str(root.resolve())})
-    return recipe.model_copy(update={"data": data})
+    paths = {
+        name: str((folder / Path(os.path.expandvars(value)).expanduser()).resolve())
+        for name in ("root", "offline", "cache")
+        if (value := getattr(recipe.data, name)) is not None
+    }
+    return recipe.model_copy(update={"data": recipe.data.model_copy(update=paths)})
+
+
+def _unshared(value: Any) -> Any:
+    """A copy in which what YAML's aliases share is there twice, so that overrides change one of them."""
+    if isinstance(value, dict):
+        return {key: _unshared(inner) for key, inner in value.items()}
+    return [_unshared(inner) for inner in value] if isinstance(value, list) else value
 
 
 def _override(recipe: dict[str, Any], text: str) -> None:

@@ -1,9 +1,11 @@
 """Driving the stages of a run: all of them, one of them, or only looking."""
 
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor, wait
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from threading import Event
 from typing import Protocol
 
 from hat.errors import UserError
@@ -96,6 +98,69 @@ def run(
                 _look(context, stage)
         if "evaluate" in stages:
             publish(context, _costs(context))
+
+
+def run_on_devices(
+    recipes: Mapping[str, Recipe], root: Path, stages: Sequence[str], reporter: Reporter
+) -> None:
+    """Do `stages` for several devices at once, each at its own pace. `recipes`: the run's recipe with
+    each device in it, by device; none of them is saved.
+
+    Raises, when all have come to an end, what stopped the first that failed.
+    """
+    check_usable(root)
+    stop = Event()
+    with locked(root), ThreadPoolExecutor(len(recipes)) as pool:
+        contexts = {name: finished(recipe, root) for name, recipe in recipes.items()}
+        working = [
+            pool.submit(_work_all, context, stages, _OneOfMany(reporter, name, stop))
+            for name, context in contexts.items()
+        ]
+        try:
+            wait(working)
+        except BaseException:
+            stop.set()
+            raise
+    for name, one in zip(recipes, working, strict=True):
+        if one.exception():
+            reporter.say(f"{name}: {one.exception()}")
+    for one in working:
+        one.result()
+
+
+def _work_all(context: Context, stages: Sequence[str], reporter: Reporter) -> None:
+    for stage in stages:
+        _work(context, stage, reporter)
+
+
+@dataclass(frozen=True)
+class _OneOfMany:
+    """A Reporter for one device among several, which can be stopped."""
+
+    reporter: Reporter
+    device: str
+    stop: Event
+
+    def say(self, line: str) -> None:
+        self.reporter.say(f"{self.device}: {line}")
+
+    @contextmanager
+    def working(self, name: str) -> Iterator[Progress]:
+        def told(done: float, total: float, note: str) -> None:
+            if self.stop.is_set():
+                raise KeyboardInterrupt
+            progress(done, total, note)
+
+        with self.reporter.working(f"{self.device}: {name}") as progress:
+            yield told
+
+
+def finished(recipe: Recipe, root: Path) -> Context:
+    """The run as it stands, to read the results of finished stages from."""
+    context = Context(root, recipe)
+    for stage in STAGES:
+        _look(context, stage)
+    return context
 
 
 def status(recipe: Recipe, root: Path, *, verify: bool = False) -> list[StepStatus]:

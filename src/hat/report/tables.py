@@ -47,13 +47,24 @@ def models_table(report: Report) -> Table:
         _conditions_note(report["environment"], report["protocol"]),
         f"BLEU: {first['bleu_signature']}",
         f"chrF: {first['chrf_signature']}",
+        *_tokenised_notes(models),
         "* translates by default; --model NAME takes another",
         *(_found_note(model) for model in models if model["kind"] == "found"),
         _predictor_note(report["predictor"]),
     ]
-    if any(model["noise"] > 0.1 for model in models):
-        notes.append("the machine was unsteady while latencies were measured; measure again when idle")
+    if noisy := [model["name"] for model in models if model["too_noisy"]]:
+        notes.append(
+            f"the machine was too busy or unsteady to measure {', '.join(noisy)}; measure again when idle"
+        )
     return Table("Models", MODEL_COLUMNS, rows, tuple(notes))
+
+
+def _tokenised_notes(models: Sequence[Mapping[str, Any]]) -> list[str]:
+    """BLEU as published, of runs that ask for it: for comparison with those figures alone."""
+    if "tokenised_bleu" not in models[0]:
+        return []
+    scores = ", ".join(f"{model['name']} {model['tokenised_bleu']:.1f}" for model in models)
+    return [f"tokenised BLEU ({models[0]['tokenised_bleu_signature']}): {scores}"]
 
 
 def slowest_model(models: Sequence[Mapping[str, Any]]) -> Mapping[str, Any]:
@@ -139,7 +150,8 @@ def _model_row(model: Mapping[str, Any], slowest: Mapping[str, Any], default: st
 def _constraint(model: Mapping[str, Any]) -> str:
     if not model["constraint"]:
         return ""
-    return f"{_limit(model['constraint'])} {'met' if model['verified'] else 'NOT MET'}"
+    met = {True: "met", False: "NOT MET", None: "predicted only"}[model["verified"]]
+    return f"{_limit(model['constraint'])} {met}"
 
 
 def _limit(constraint: Mapping[str, Any]) -> str:
@@ -148,7 +160,11 @@ def _limit(constraint: Mapping[str, Any]) -> str:
 
 
 def _found_note(model: Mapping[str, Any]) -> str:
-    told = "verified by a fresh measurement" if model["verified"] else "NO candidate met the constraint"
+    told = {
+        True: "verified by a fresh measurement",
+        False: "NO candidate met the constraint",
+        None: "predicted from published latencies, which nothing here could verify",
+    }[model["verified"]]
     rival = model["random_search_loss"]
     rival_told = "none within the constraint" if rival is None else f"{rival:.3f}"
     return (
@@ -160,6 +176,8 @@ def _found_note(model: Mapping[str, Any]) -> str:
 
 
 def _conditions_note(environment: Mapping[str, Any], protocol: Mapping[str, Any]) -> str:
+    if "published" in environment:
+        return f"not timed: latencies are predictions from {environment['published']}"
     lengths = zip(protocol["source_lengths"], protocol["target_lengths"], strict=True)
     return (
         f"timed on {environment['cpu']} with {protocol['threads']} of {environment['cores_allowed']} "

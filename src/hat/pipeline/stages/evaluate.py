@@ -6,7 +6,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from hat.evaluation import score
+from hat.evaluation import score, tokenised_bleu
 from hat.files import read_json, read_text, write_json, write_text
 from hat.hardware import MeasurementStore
 from hat.pipeline.context import Context
@@ -33,7 +33,6 @@ CHUNK_BATCHES = 8
 
 def steps(context: Context) -> Iterator[Step]:
     """One step deploys and scores each model, and one times all of them in the same rounds."""
-    recipe = context.recipe
     prepared = context.outcome("prepare")
     models = list(final_models(context))
     for model in models:
@@ -41,7 +40,7 @@ def steps(context: Context) -> Iterator[Step]:
             continue
         trained = context.outcome(model.step)
         inputs = {
-            "evaluate": recipe.evaluate.model_dump(mode="json", include={"batch"}),
+            "evaluate": _scoring_inputs(context),
             "device": {"engine": context.scoring_engine, "precision": context.device.precision},
             "results": {
                 "model": trained.digest_of(ARTEFACT),
@@ -71,7 +70,24 @@ def _score(context: Context, trained: Outcome, folder: Path, progress: Progress)
             some = translator.translate(sources[start : start + chunk], batch=batch)
             translated += map(str, some)
     write_text(folder / TRANSLATIONS, "".join(f"{line}\n" for line in translated))
-    write_json(folder / SCORES, asdict(score(translated, read_lines(text / "test.target.txt"))))
+    write_json(folder / SCORES, _scores(context, translated, read_lines(text / "test.target.txt")))
+
+
+def _scoring_inputs(context: Context) -> dict[str, Any]:
+    inputs = context.recipe.evaluate.model_dump(mode="json", include={"batch", "tokenised_bleu"})
+    if inputs["tokenised_bleu"] == "none":
+        del inputs["tokenised_bleu"]  # as if there were no such setting
+    return inputs
+
+
+def _scores(context: Context, translated: Sequence[str], references: Sequence[str]) -> dict[str, Any]:
+    scores = asdict(score(translated, references))
+    kind = context.recipe.evaluate.tokenised_bleu
+    if kind != "none":
+        language = context.recipe.data.target_language
+        found = tokenised_bleu(translated, references, language, kind == "lowercase")
+        scores["tokenised_bleu"], scores["tokenised_bleu_signature"] = found
+    return scores
 
 
 def _latency_step(context: Context, models: Sequence[FinalModel]) -> Step:

@@ -5,8 +5,11 @@ from collections.abc import Iterator, Sequence
 from functools import partial
 from pathlib import Path
 
+import numpy as np
+
 from hat.files import atomic_path, write_json
 from hat.hardware import LatencyPredictor, sampling
+from hat.hardware.cross_validation import group_rows
 from hat.hardware.published import read_latency_csv
 from hat.pipeline.context import PREDICTOR, Context
 from hat.pipeline.stages.measure import PUBLISHED, measured_digest, read_latencies
@@ -31,8 +34,11 @@ def _run(context: Context, folder: Path, progress: Progress) -> None:
     seed = context.recipe.seed
     if context.published_latencies:
         published = read_latency_csv(context.outcome("measure").folder / PUBLISHED)
-        judged = published.latency_ms.tolist()
-        predictor = LatencyPredictor.fit(published.averages, judged, seed, features="averages")
+        measured, averages = published.latency_ms, published.averages
+        predictor = LatencyPredictor.fit(averages, measured, seed, features="averages")
+        # Architectures that their averages do not tell apart are one.
+        group = group_rows(averages)
+        judged = (np.bincount(group, measured) / np.bincount(group)).tolist()
     else:
         found = read_latencies(context)
         judged = [one.measurement.latency_ms for one in found if one.judged]

@@ -139,12 +139,15 @@ def read_latencies(context: Context) -> list[Sampled]:
     """What the measure stage found; the largest architecture comes first."""
     path = context.outcome(NAME).folder / LATENCIES
     rows = check_keys(read_json(path), ("noise_floor", "measurements"), str(path))["measurements"]
-    return [_from_dict(check_keys(row, (*_KEYS, "judged"), str(path)), str(path)) for row in rows]
+    return [
+        _from_dict(check_keys(row, (*_KEYS, "too_noisy", "judged"), str(path)), str(path)) for row in rows
+    ]
 
 
 def to_dict(measurement: Measurement) -> dict[str, Any]:
     """A measurement as JSON data."""
-    return {**asdict(measurement), "architecture": measurement.architecture.to_dict()}
+    architecture = measurement.architecture.to_dict()
+    return {**asdict(measurement), "architecture": architecture, "too_noisy": measurement.too_noisy}
 
 
 def _from_dict(row: Any, where: str) -> Sampled:

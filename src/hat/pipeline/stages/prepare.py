@@ -2,12 +2,16 @@
 
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 from hat import data
 from hat.data.builtin import write_builtin
 from hat.pipeline.context import Context
-from hat.pipeline.recipe import Part
+from hat.pipeline.recipe_data import Part
+from hat.pipeline.stages.acquire import NAME as ACQUIRE
+from hat.pipeline.stages.acquire import TEXT_FILES, acquire_step, acquired_corpora
 from hat.pipeline.steps import Step
+from hat.pipeline.tokenizers import learner
 from hat.progress import Progress
 
 OUTPUTS = (
@@ -23,34 +27,48 @@ OUTPUTS = (
     "report.json",
 )
 PARTS = ("train", "valid", "test")
+# What only the tokenizer of the published models has.
+MOSES_KEYS = {"kind", "split_dashes", "lowercase"}
 
 
 def steps(context: Context) -> Iterator[Step]:
-    """One step; the corpus counts by its content, wherever its files lie."""
+    """One step, after the download where there is one; the corpus counts by its content, wherever its
+    files lie."""
     recipe = context.recipe
+    if recipe.data.corpus == "published":
+        yield acquire_step(context)
 
     def run(folder: Path, progress: Progress) -> None:
         data.prepare(
             folder,
             _corpora(context, folder, progress),
-            vocabulary=data.Vocabulary(**recipe.data.vocabulary.model_dump()),
+            vocabulary=data.Vocabulary(recipe.data.vocabulary.size, recipe.data.vocabulary.joint),
             cleaning=data.Cleaning(**recipe.data.cleaning.model_dump()),
             seed=recipe.seed,
+            learn=learner(recipe.data),
             progress=progress,
         )
 
-    inputs = {
-        "seed": recipe.seed,
-        "data": recipe.data.model_dump(mode="json", include={"corpus", "vocabulary", "cleaning"}),
-        **_corpus_inputs(context),
-    }
+    inputs = {"seed": recipe.seed, "data": _data_inputs(context), **_corpus_inputs(context)}
     yield Step("prepare", inputs, OUTPUTS, run)
+
+
+def _data_inputs(context: Context) -> dict[str, Any]:
+    recipe = context.recipe.data
+    moses = recipe.vocabulary.kind == "moses-bpe"
+    languages = {"source_language", "target_language"} if moses else set()
+    inputs = recipe.model_dump(mode="json", include={"corpus", "cleaning", *languages})
+    left_out = set() if moses else MOSES_KEYS
+    return {**inputs, "vocabulary": recipe.vocabulary.model_dump(mode="json", exclude=left_out)}
 
 
 def _corpus_inputs(context: Context) -> dict[str, object]:
     recipe = context.recipe
     if recipe.data.corpus == "builtin":
         return {"data.builtin": recipe.data.builtin.model_dump()}
+    if recipe.data.corpus == "published":
+        acquired = context.outcome(ACQUIRE)
+        return {"text": {file: acquired.digest_of(file) for file in TEXT_FILES}}
     digests = {
         f"data.{name}.{side}": context.text_digest(path)
         for name in PARTS
@@ -71,5 +89,7 @@ def _corpora(context: Context, folder: Path, progress: Progress) -> data.Corpora
         return write_builtin(
             folder / "corpus", sizes.train, sizes.valid, sizes.test, recipe.seed, progress=progress
         )
+    if recipe.data.corpus == "published":
+        return acquired_corpora(context.outcome(ACQUIRE))
     parts = [data.Part(*_paths(context, getattr(recipe.data, name)).values()) for name in PARTS]
     return data.Corpora(*((part,) for part in parts))

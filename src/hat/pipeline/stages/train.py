@@ -23,6 +23,7 @@ from hat.pipeline.stages.train_super import (
     training_inputs,
 )
 from hat.pipeline.steps import Step
+from hat.pipeline.tokenizers import tokenizer_config
 from hat.progress import Progress
 from hat.runtime import DecodeOptions, is_artefact
 from hat.training import SubTrainee, TrainingSettings, train
@@ -130,6 +131,7 @@ def _run(
         network,
         folder / ARTEFACT,
         tokenizer_folder=prepared.folder / "tokenizer",
+        tokenizer=tokenizer_config(recipe.data),
         languages=(recipe.data.source_language, recipe.data.target_language),
         decode=DecodeOptions(
             recipe.evaluate.beam,

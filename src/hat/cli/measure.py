@@ -1,0 +1,231 @@
+"""`hat measure`, `hat fit` and `hat predict`: latencies on a device, and what can be told from them."""
+
+import json
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from hat.cli.extra import training_extra
+from hat.cli.progress import Terminal
+from hat.cli.runs import Overrides, RunDir, Target, stoppable, work
+from hat.errors import UserError, shown
+
+# ruff: noqa: PLC0415 (the pipeline is imported when a command runs: it needs the [train] extra)
+
+MEASURE_EXAMPLES = """
+Examples:
+
+    hat measure runs/demo
+
+    hat measure runs/demo --device pi --device nano --samples 60
+
+    hat measure runs/demo --lengths 10:12,30:30 --precision float32
+
+    hat measure runs/demo --import wmt14ende_cpu_raspberrypi_all.csv
+
+    hat measure runs/demo --export latencies.csv
+"""
+FIT_EXAMPLES = """
+Examples:
+
+    hat fit runs/demo
+
+    hat fit runs/demo --device pi --json
+"""
+PREDICT_EXAMPLES = """
+Examples:
+
+    hat predict arch.yaml
+
+    hat predict arch.yaml --device pi --run runs/demo --lengths 20:22 --json
+"""
+DeviceOption = Annotated[
+    list[str] | None,
+    typer.Option("--device", metavar="NAME", help="One of `hat device list`; may be repeated."),
+]
+DevicesFile = Annotated[
+    Path | None, typer.Option("--devices", metavar="FILE", help="YAML file that declares the devices.")
+]
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+
+
+def add_to(app: typer.Typer) -> None:
+    """Add the commands."""
+    app.command("measure", epilog=MEASURE_EXAMPLES)(measure)
+    app.command("fit", epilog=FIT_EXAMPLES)(fit)
+    app.command("predict", epilog=PREDICT_EXAMPLES)(predict)
+
+
+def measure(
+    target: Target,
+    device: DeviceOption = None,
+    devices: DevicesFile = None,
+    samples: Annotated[
+        str | None,
+        typer.Option(metavar="auto|N", help="SubTransformers; auto: until they can be predicted."),
+    ] = None,
+    lengths: Annotated[
+        str | None,
+        typer.Option(metavar="from-data|N|S:T,…", help="Source and target lengths that are decoded."),
+    ] = None,
+    engine: Annotated[str | None, typer.Option(help="Engine on the device.")] = None,
+    precision: Annotated[str | None, typer.Option(help="Precision of the weights there.")] = None,
+    threads: Annotated[int | None, typer.Option(min=1, help="Threads of one translation.")] = None,
+    beam: Annotated[int | None, typer.Option(min=1, help="Beam width.")] = None,
+    batch: Annotated[int | None, typer.Option(min=1, help="Sentences decoded together.")] = None,
+    import_file: Annotated[
+        Path | None,
+        typer.Option(
+            "--import", metavar="FILE.csv", help="Published latencies instead of measuring, or an export."
+        ),
+    ] = None,
+    export_file: Annotated[
+        Path | None, typer.Option("--export", metavar="FILE.csv", help="Write the run's measurements.")
+    ] = None,
+    overrides: Overrides = None,
+    run_dir: RunDir = None,
+) -> None:
+    """Measure SubTransformers on a device, or on several at once. Goes on where it was stopped.
+
+    Options are kept in the run's recipe, but not where there are several devices.
+    """
+    settings = {
+        "device.file": None if devices is None else str(devices.absolute()),
+        "device.engine": engine,
+        "device.precision": precision,
+        "device.threads": threads,
+        "device.beam": beam,
+        "device.batch": batch,
+        "measure.samples": samples,
+        "measure.lengths": None if lengths is None else json.dumps(_lengths(lengths)),
+    }
+    chosen = [*(overrides or ()), *(f"{key}={value}" for key, value in settings.items() if value is not None)]
+    with training_extra("measure"):
+        from hat import pipeline
+    if export_file is not None:
+        count = pipeline.export_measurements(Path(target), export_file)
+        Terminal().say(f"{count} measurements written to {export_file}")
+        return
+    if import_file is not None:
+        if not pipeline.import_measurements(Path(target), import_file):
+            chosen += [f"device.name={import_file.stem}", f"device.latencies={import_file.absolute()}"]
+            work("measure", target, run_dir, chosen, ("measure",))
+        return
+    if device and len(device) > 1:
+        _several("measure", target, run_dir, chosen, device)
+    else:
+        chosen += [f"device.name={name}" for name in device or ()]
+        work("measure", target, run_dir, chosen, ("measure",))
+
+
+def fit(
+    target: Target,
+    device: DeviceOption = None,
+    devices: DevicesFile = None,
+    as_json: AsJson = False,
+    overrides: Overrides = None,
+) -> None:
+    """Fit the latency predictor to the measurements, and say how good it is."""
+    with training_extra("fit"):
+        from hat import pipeline
+    names = device or [""]
+    for name in names:
+        chosen = _of_device(name, devices) + list(overrides or ())
+        if len(names) > 1:
+            _several("fit", target, None, chosen, [name])
+        else:
+            work("fit", target, None, chosen, ("fit",))
+        recipe, root = pipeline.open_run(target, None, chosen)
+        found = pipeline.fit_summary(recipe, root)
+        typer.echo(json.dumps(found, indent=1) if as_json else _fit_text(found))
+
+
+def predict(
+    architecture: Annotated[Path, typer.Argument(metavar="ARCH.yaml", help="Architecture file.")],
+    device: Annotated[
+        str | None, typer.Option(metavar="NAME", help="The device; that of the run by default.")
+    ] = None,
+    run: Annotated[
+        Path | None,
+        typer.Option(metavar="DIR", help="A run whose predictor is fitted; the newest in runs/ by default."),
+    ] = None,
+    lengths: Annotated[
+        str | None, typer.Option(metavar="N|S:T,…", help="Lengths; those measured by default.")
+    ] = None,
+    coverage: Annotated[float, typer.Option(help="Probability that the interval holds.")] = 0.9,
+    devices: DevicesFile = None,
+    as_json: AsJson = False,
+) -> None:
+    """Predict the latency of an architecture on a device, with an interval."""
+    from hat.architecture import Architecture
+
+    with training_extra("predict"):
+        from hat import pipeline
+    pairs = None if lengths is None else _lengths(lengths)
+    if isinstance(pairs, str):
+        raise UserError("--lengths from-data: give numbers, or leave it out for the lengths measured")
+    one = Architecture.load(architecture)
+    recipe, root = pipeline.find_fitted(run, _of_device(device or "", devices))
+    found = pipeline.predict_latency(recipe, root, one, pairs, coverage)
+    typer.echo(json.dumps(found, indent=1) if as_json else _prediction_text(found))
+
+
+def _several(command: str, target: str, run_dir: Path | None, chosen: list[str], names: list[str]) -> None:
+    from hat import pipeline
+
+    recipes = {}
+    for name in names:
+        recipe, root = pipeline.open_run(target, run_dir, [*chosen, f"device.name={name}"])
+        recipes[name] = recipe
+    terminal = Terminal()
+    with stoppable(terminal):
+        pipeline.run_on_devices(recipes, root, (command,), terminal)
+    terminal.say(f"`hat run {root} --set device.name={names[0]}` goes on with that device")
+
+
+def _of_device(name: str, file: Path | None) -> list[str]:
+    chosen = [f"device.name={name}"] if name else []
+    return chosen + ([f"device.file={file.absolute()}"] if file else [])
+
+
+def _lengths(text: str) -> str | list[tuple[int, int]]:
+    """`from-data`, or the pairs that `30` or `10:12,30:30` stand for. Raises UserError."""
+    if text == "from-data":
+        return text
+    pairs = []
+    for part in text.split(","):
+        numbers = part.split(":")
+        if len(numbers) > 2 or not all(number.strip().isdecimal() for number in numbers):
+            raise UserError(
+                f"--lengths {shown(text)}: write from-data, one length as 30, or source:target pairs as "
+                "10:12,30:30"
+            )
+        pairs.append((int(numbers[0]), int(numbers[-1])))
+    return pairs
+
+
+def _fit_text(found: dict[str, Any]) -> str:
+    floor = "unknown" if found["noise_floor"] is None else f"{found['noise_floor']:.2f} %"
+    lines = [
+        f"{found['samples']} architectures judged on {found['device']}, each predicted without itself",
+        f"held-out error    {found['mape']:.2f} % (95 %: {found['mape_low']:.2f}–{found['mape_high']:.2f})",
+        f"linear regression {found['linear_mape']:.2f} % (on the paper's ten features)",
+        f"noise floor       {floor} (of the measurements themselves)",
+        f"twice as many measurements would bring it to about {found['doubled_mape']:.2f} %: "
+        + ("worth it" if found["more_would_help"] else "not worth it"),
+        f"predicted against measured: {found['predictions']}",
+    ]
+    return "\n".join(lines)
+
+
+def _prediction_text(found: dict[str, Any]) -> str:
+    low, high = found["interval_ms"]
+    share = f"{100 * found['coverage']:g} %"
+    bounds = "no interval: too few measurements" if high is None else f"{share}: {low:.2f}–{high:.2f}"
+    pairs = ", ".join(f"{source}:{target}" for source, target in found["pairs"])
+    return (
+        f"{found['latency_ms']:.2f} ms a sentence ({bounds})\n"
+        f"on {found['device']}, source:target lengths {pairs}; predictor of {found['run']}, "
+        f"held-out error {found['mape']:.2f} %"
+    )

@@ -1,0 +1,229 @@
+"""Corpora's archives from the network: resumed, checked, from mirrors, or from an offline folder.
+
+Proxies are those of the environment (http_proxy, https_proxy, no_proxy), as `urllib` takes them.
+"""
+
+import fcntl
+import os
+import shutil
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from errno import EDQUOT, ENOSPC
+from http.client import HTTPException, HTTPResponse
+from pathlib import Path
+from typing import BinaryIO
+from urllib.error import HTTPError
+from urllib.request import Request, build_opener
+
+from hat.errors import HatError, UserError
+from hat.files import file_digest, read_json, read_text, write_json, write_text
+from hat.progress import Progress, silent
+
+MIRRORS_VARIABLE = "HAT_MIRRORS"
+CHUNK = 1 << 18
+LONGEST_WAIT = 60.0  # seconds between attempts
+TRY_LATER = (408, 425, 429)  # of the statuses 4xx, those that may pass
+
+
+@dataclass(frozen=True)
+class Archive:
+    """A file to fetch. `name`: what it is called in caches, on mirrors and in offline folders.
+    `sha256`, `size` (bytes): where they are known."""
+
+    name: str
+    url: str
+    sha256: str | None = None
+    size: int | None = None
+
+
+@dataclass(frozen=True)
+class Places:
+    """Where archives may come from. `mirrors`: folders (URLs) that hold files by their names, tried
+    before an archive's own URL. `offline`: a folder to take everything from, and nothing from the
+    network. `attempts` without any gain and `timeout` (seconds without a byte) before a place is
+    given up; `wait` sleeps."""
+
+    cache: Path
+    mirrors: tuple[str, ...] = ()
+    offline: Path | None = None
+    attempts: int = 5
+    timeout: float = 30.0
+    wait: Callable[[float], None] = time.sleep
+
+
+class _GivenUp(Exception):
+    """This place will not give the file. The message is for the person."""
+
+
+def mirrors_of_environment() -> tuple[str, ...]:
+    """The mirrors that HAT_MIRRORS names, separated by spaces."""
+    return tuple(os.environ.get(MIRRORS_VARIABLE, "").split())
+
+
+def fetch(archive: Archive, places: Places, progress: Progress = silent) -> Path:
+    """The archive on this machine, downloaded if need be; `progress` counts bytes.
+
+    A download that was interrupted goes on where it stopped, and the file gets its name only when it
+    is whole and its checksum right (that of the first download, where none is known). Raises UserError
+    for an offline folder without it or a wrong checksum there, HatError where no place gives it or
+    the disk is full.
+    """
+    if places.offline is not None:
+        return _from_folder(archive, places.offline)
+    path = places.cache / archive.name
+    try:
+        places.cache.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UserError(f"{places.cache}: cannot make this folder ({error.strerror})") from error
+    with _alone(path):
+        if not path.is_file():
+            _download(archive, path, places, progress)
+        elif problem := _mismatch(path, archive):
+            raise UserError(f"{path}: {problem}; delete it to download it again")
+    return path
+
+
+def _from_folder(archive: Archive, folder: Path) -> Path:
+    path = folder.expanduser() / archive.name
+    if not path.is_file():
+        raise UserError(f"{path}: not in the offline folder; it comes from {archive.url}")
+    if problem := _mismatch(path, archive):
+        raise UserError(f"{path}: {problem}")
+    return path
+
+
+def _download(archive: Archive, path: Path, places: Places, progress: Progress) -> None:
+    part = path.with_name(f"{path.name}.part")
+    problems = []
+    own = [f"{mirror.rstrip('/')}/{archive.name}" for mirror in places.mirrors]
+    for url in (*own, archive.url):
+        try:
+            _Download(url, part, archive, places, progress).complete()
+        except _GivenUp as error:
+            problems.append(f"{url} ({error})")
+            continue
+        write_text(_noted(path), f"{file_digest(part)}\n")
+        part.replace(path)
+        _state(part).unlink(missing_ok=True)
+        return
+    raise HatError(
+        f"{archive.name}: no place gives it: {'; '.join(problems)}; "
+        "data.mirrors names others, data.offline a folder that has it"
+    )
+
+
+class _Download:
+    """One URL into one unfinished file, whose state tells what it is a part of."""
+
+    def __init__(self, url: str, part: Path, archive: Archive, places: Places, progress: Progress) -> None:
+        self._url, self._part, self._archive = url, part, archive
+        self._places, self._progress = places, progress
+        state: Mapping[str, object] = read_json(_state(part)) if _state(part).is_file() else {}
+        if state.get("url") != url:
+            part.unlink(missing_ok=True)
+            state = {}
+        self._validator, self._total = state.get("validator"), state.get("total")
+
+    def complete(self) -> None:
+        """Raises _GivenUp, or HatError where the disk is full."""
+        idle = 0
+        while True:
+            before = self._size()
+            try:
+                self._transfer()
+                break
+            except HTTPError as error:
+                if 400 <= error.code < 500 and error.code not in TRY_LATER:
+                    raise _GivenUp(f"{error.code} {error.reason}") from error
+                problem = f"{error.code} {error.reason}"
+            except (OSError, HTTPException) as error:
+                if isinstance(error, OSError) and error.errno in (ENOSPC, EDQUOT):
+                    raise HatError(f"{self._part}: the disk is full; make room and run it again") from error
+                problem = str(error) or type(error).__name__
+            idle = 0 if self._size() > before else idle + 1
+            if idle == self._places.attempts:
+                raise _GivenUp(problem)
+            self._places.wait(min(LONGEST_WAIT, 2.0**idle))
+        if problem_found := _mismatch(self._part, self._archive):
+            self._part.unlink()
+            raise _GivenUp(problem_found)
+
+    def _transfer(self) -> None:
+        """All that is missing, in one request. Raises OSError where it stops early."""
+        offset = self._size()
+        if offset and offset == self._total:
+            return
+        headers = {"User-Agent": "hat", "Accept-Encoding": "identity"}
+        if offset and self._validator:
+            headers |= {"Range": f"bytes={offset}-", "If-Range": str(self._validator)}
+        # An opener of its own: urllib's common one keeps the proxies of its first use.
+        request = Request(self._url, headers=headers)
+        with build_opener().open(request, timeout=self._places.timeout) as response:
+            goes_on = response.status == 206 and response.headers.get("Content-Range", "").startswith(
+                f"bytes {offset}-"
+            )
+            offset = offset if goes_on else 0
+            self._note(response, offset)
+            with self._part.open("r+b" if self._part.exists() else "wb") as stream:
+                stream.truncate(offset)
+                stream.seek(offset)
+                self._copy(response, stream)
+                os.fsync(stream.fileno())
+        if self._total is not None and self._size() < int(str(self._total)):
+            raise ConnectionError(f"cut short at {self._size():,} of {self._total:,} bytes")
+
+    def _note(self, response: HTTPResponse, offset: int) -> None:
+        """Remember what this is a part of, so that it can go on later. Raises _GivenUp, HatError."""
+        length = response.headers.get("Content-Length")
+        self._total = offset + int(length) if length and length.isdecimal() else None
+        self._validator = response.headers.get("ETag") or response.headers.get("Last-Modified")
+        if self._validator and str(self._validator).startswith("W/"):
+            self._validator = None  # of equal meaning, not of equal bytes
+        size = self._archive.size
+        if size is not None and self._total not in (None, size):
+            raise _GivenUp(f"{self._total:,} bytes there, {size:,} expected")
+        free = shutil.disk_usage(self._part.parent).free
+        if self._total is not None and self._total - offset > free:
+            raise HatError(f"{self._part}: needs {self._total - offset:,} bytes, the disk has {free:,} free")
+        write_json(_state(self._part), {"url": self._url, "validator": self._validator, "total": self._total})
+
+    def _copy(self, response: HTTPResponse, stream: BinaryIO) -> None:
+        total = int(str(self._total or self._archive.size or 0))
+        while chunk := response.read(CHUNK):
+            stream.write(chunk)
+            self._progress(stream.tell(), max(total, stream.tell()), self._archive.name)
+
+    def _size(self) -> int:
+        return self._part.stat().st_size if self._part.exists() else 0
+
+
+def _mismatch(path: Path, archive: Archive) -> str | None:
+    """What is wrong with a whole file, or None."""
+    size = path.stat().st_size
+    if archive.size is not None and size != archive.size:
+        return f"{size:,} bytes, {archive.size:,} expected"
+    noted = _noted(path)
+    expected = archive.sha256 or (read_text(noted).strip() if noted.is_file() else None)
+    if expected is None:
+        return None
+    found = file_digest(path)
+    return None if found == expected.lower() else f"checksum {found}, expected {expected.lower()}"
+
+
+def _noted(path: Path) -> Path:
+    """Where the checksum of the first download stands."""
+    return path.with_name(f"{path.name}.sha256")
+
+
+def _state(part: Path) -> Path:
+    return part.with_name(f"{part.name}.json")
+
+
+@contextmanager
+def _alone(path: Path) -> Iterator[None]:
+    """Wait until no other process fetches this file."""
+    with path.with_name(f".{path.name}.lock").open("w") as stream:
+        fcntl.flock(stream, fcntl.LOCK_EX)
+        yield

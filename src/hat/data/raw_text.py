@@ -1,0 +1,126 @@
+"""From the files of published corpora, with their markup, to parallel text: one sentence a line."""
+
+import gzip
+import re
+import zlib
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass
+from html import unescape
+from itertools import zip_longest
+from pathlib import Path
+from typing import Literal, TextIO
+
+from hat.data.corpus import Pair
+from hat.errors import UserError
+from hat.files import atomic_path
+from hat.progress import Progress, silent
+
+Markup = Literal["none", "segments", "tags"]
+SEGMENT = re.compile(r"<seg id=[^>]*>\s*(.*?)\s*</seg>", re.IGNORECASE)
+KEPT_TAGS = re.compile(r"</?(?:title|description)>")
+PROGRESS_EVERY = 1 << 16
+SETS = ("train", "valid", "test")
+READ = "read"  # of the training text, before validation pairs are taken out
+
+
+@dataclass(frozen=True)
+class RawText:
+    """Some parallel text as published: two files, or one TSV without a `target`.
+
+    `columns`: of a TSV, those of source and target, from 1. `markup`: "segments" is SGML or XML
+    with a sentence in each <seg>; "tags" is IWSLT's training text, whose lines about a talk are
+    left out except its title and description.
+    """
+
+    source: Path
+    target: Path | None = None
+    columns: tuple[int, int] = (1, 2)
+    markup: Markup = "none"
+
+
+def write_sets(
+    folder: Path,
+    sets: Mapping[str, Sequence[RawText]],
+    valid_every: int | None = None,
+    progress: Progress = silent,
+) -> dict[str, int]:
+    """Write `SET.source.txt` and `SET.target.txt` for the SETS; returns their numbers of pairs.
+
+    `valid_every` n: every n-th pair of "train" (if it has two sides) goes to "valid" instead. What
+    is not UTF-8 becomes U+FFFD: nobody can mend a published file. Raises UserError where sides
+    differ in length or a set would be empty; then nothing is written.
+    """
+    counts = Counter(dict.fromkeys(SETS, 0))
+    sizes = {text: text.source.stat().st_size for texts in sets.values() for text in texts}
+    done = 0
+    with ExitStack() as stack:
+        files = {name: [_opened(stack, folder / file) for file in set_files(name)] for name in SETS}
+        for name, texts in sets.items():
+            for text in texts:
+                for pair in read_raw(text):
+                    counts[READ] += name == "train"
+                    turn = name == "train" and valid_every and counts[READ] % valid_every == 0
+                    to = "valid" if turn and all(pair) else name
+                    for file, sentence in zip(files[to], pair, strict=True):
+                        file.write(f"{sentence}\n")
+                    counts[to] += 1
+                    if counts[to] % PROGRESS_EVERY == 0:
+                        progress(done, sum(sizes.values()), f"{text.source.name}: {counts[to]:,} pairs")
+                done += sizes[text]
+        if empty := [name for name in SETS if not counts[name]]:
+            raise UserError(f"{', '.join(empty)}: no sentence pair in the files named for it")
+    return {name: counts[name] for name in SETS}
+
+
+def set_files(name: str) -> tuple[str, str]:
+    """What the two sides of a set are called."""
+    return f"{name}.source.txt", f"{name}.target.txt"
+
+
+def _opened(stack: ExitStack, path: Path) -> TextIO:
+    temporary = stack.enter_context(atomic_path(path))
+    return stack.enter_context(temporary.open("w", encoding="utf-8", newline="\n"))
+
+
+def read_raw(text: RawText) -> Iterator[Pair]:
+    """The sentence pairs of `text`, in constant memory. Raises UserError as `write_sets`."""
+    if text.target is None:
+        yield from _columns(text)
+        return
+    pairs = zip_longest(_sentences(text.source, text.markup), _sentences(text.target, text.markup))
+    for number, (source, target) in enumerate(pairs, 1):
+        if source is None or target is None:
+            shorter = text.source if source is None else text.target
+            raise UserError(f"{shorter.name}: ends after {number - 1} sentences, before the other side does")
+        yield source, target
+
+
+def _columns(text: RawText) -> Iterator[Pair]:
+    first, second = (column - 1 for column in text.columns)
+    for line in _lines(text.source):
+        fields = line.split("\t")
+        if len(fields) > max(first, second):
+            yield fields[first].strip(), fields[second].strip()
+
+
+def _sentences(path: Path, markup: Markup) -> Iterator[str]:
+    for line in _lines(path):
+        if markup == "none":
+            yield line.strip()
+        elif markup == "segments":
+            if match := SEGMENT.search(line):
+                yield unescape(match[1])
+        elif not (bare := KEPT_TAGS.sub("", line).strip()).startswith("<"):
+            yield unescape(bare)
+
+
+def _lines(path: Path) -> Iterator[str]:
+    try:
+        with gzip.open(path) if path.suffix == ".gz" else path.open("rb") as stream:
+            for raw in stream:
+                text = raw.decode("utf-8-sig", errors="replace")
+                yield text.replace("\0", "").replace("\r", " ").rstrip("\n")
+    except (gzip.BadGzipFile, EOFError, zlib.error) as error:
+        raise UserError(f"{path}: damaged gzip file ({error}); delete it to get it again") from error

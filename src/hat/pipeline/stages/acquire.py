@@ -1,0 +1,91 @@
+"""The download of a published corpus, and its text as plain files: the first step of `prepare`."""
+
+import shutil
+from functools import partial
+from pathlib import Path
+
+from hat import data
+from hat.data.acquire import Archive, Places, fetch, mirrors_of_environment
+from hat.data.archive import extract, is_archive
+from hat.data.raw_text import SETS, RawText, set_files, write_sets
+from hat.files import write_json
+from hat.pipeline.context import Context
+from hat.pipeline.recipe_data import Acquire, Data, Extract
+from hat.pipeline.steps import Outcome, Step
+from hat.progress import Progress, between
+
+NAME = "prepare/acquire"
+TEXT_FILES = tuple(file for name in SETS for file in set_files(name))
+COUNTS = "pairs.json"
+# Shares of the progress bar: downloading, unpacking, writing the text.
+FETCHED, UNPACKED = 0.7, 0.85
+
+
+def acquire_step(context: Context) -> Step:
+    """The step; its text depends on what is fetched, not on where from."""
+    recipe = context.recipe.data
+    assert recipe.acquire is not None
+    inputs = {"data": recipe.model_dump(mode="json", include={"acquire"}, exclude_none=True)}
+    return Step(NAME, inputs, (*TEXT_FILES, COUNTS), partial(_run, recipe, recipe.acquire))
+
+
+def acquired_corpora(outcome: Outcome) -> data.Corpora:
+    """The text of a finished step."""
+    parts = [data.Part(*(outcome.folder / file for file in set_files(name))) for name in SETS]
+    return data.Corpora(*((part,) for part in parts))
+
+
+def _run(recipe: Data, acquire: Acquire, folder: Path, progress: Progress) -> None:
+    archives = _fetch(recipe, acquire, between(progress, 0, FETCHED, "fetching "))
+    work = folder / ".work"
+    if work.exists():  # from a process that was killed
+        shutil.rmtree(work)
+    try:
+        files = _unpack(acquire, archives, work, between(progress, FETCHED, UNPACKED, "unpacking "))
+        sets = {
+            name: [_raw_text(text, files) for text in getattr(acquire, name)]
+            for name in SETS
+            if getattr(acquire, name)
+        }
+        counts = write_sets(folder, sets, acquire.valid_every, between(progress, UNPACKED, 1, "reading "))
+    finally:
+        shutil.rmtree(work, ignore_errors=True)
+    write_json(folder / COUNTS, counts)
+
+
+def _fetch(recipe: Data, acquire: Acquire, progress: Progress) -> dict[str, Path]:
+    offline = None if recipe.offline is None else Path(recipe.offline)
+    places = Places(Path(recipe.cache), (*mirrors_of_environment(), *recipe.mirrors), offline)
+    found = {}
+    for index, entry in enumerate(acquire.archives):
+        archive = Archive(entry.file_name, entry.url, entry.sha256, entry.size)
+        count = len(acquire.archives)
+        found[archive.name] = fetch(archive, places, between(progress, index / count, (index + 1) / count))
+    return found
+
+
+def _unpack(
+    acquire: Acquire, archives: dict[str, Path], work: Path, progress: Progress
+) -> dict[tuple[str, str], Path]:
+    """(Archive, member) → file, for all that is needed."""
+    files: dict[tuple[str, str], Path] = {}
+    for index, (name, path) in enumerate(archives.items()):
+        texts = [text for kind in SETS for text in getattr(acquire, kind) if text.archive == name]
+        members = sorted({member for text in texts for member in text.members()})
+        if not is_archive(path):
+            files |= {(name, member): path for member in members}
+            continue
+        # Numbered, so that no member's own name decides where it goes; .gz tells how to read it.
+        wanted = {
+            member: work / f"{index}-{number}{'.gz' if member.endswith('.gz') else ''}"
+            for number, member in enumerate(members)
+        }
+        done = between(progress, index / len(archives), (index + 1) / len(archives))
+        extract(path, wanted, done)
+        files |= {(name, member): to for member, to in wanted.items()}
+    return files
+
+
+def _raw_text(text: Extract, files: dict[tuple[str, str], Path]) -> RawText:
+    source, *target = (files[text.archive, member] for member in text.members())
+    return RawText(source, target[0] if target else None, text.columns, text.markup)

@@ -1,0 +1,155 @@
+"""Latencies in a run: devices that are declared, published or several; what is told of them."""
+
+import csv
+import json
+import random
+import shutil
+from pathlib import Path
+
+import pytest
+import yaml
+
+from hat import pipeline
+from hat.architecture import Architecture
+from hat.errors import UserError
+from hat.hardware.features import paper_features
+from hat.hardware.published import COLUMNS
+from hat.pipeline import load_recipe, open_run, run
+from hat.pipeline.recipe_file import design_space
+from hat.pipeline.runner import Quiet
+from tests.pipeline.tiny import TINY, flops_timer
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A run with its SuperTransformer trained."""
+    root = tmp_path_factory.mktemp("latency") / "run"
+    recipe = root.parent / "tiny.yaml"
+    recipe.write_text(yaml.safe_dump({**TINY, "baselines": []}), encoding="utf-8")
+    run(load_recipe(str(recipe)), root, stages=("prepare", "train-super"), timer=flops_timer)
+    return root
+
+
+@pytest.fixture
+def root(trained: Path, tmp_path: Path) -> Path:
+    return Path(shutil.copytree(trained, tmp_path / "run"))
+
+
+@pytest.fixture
+def published(root: Path) -> Path:
+    """A latency set as the published ones are, of a device on which FLOPs are all that counts."""
+    space, rng = design_space(open_run(str(root))[0]), random.Random(1)
+    chosen = list({space.sample(rng) for _ in range(100)})
+    path = root.parent / "abacus.csv"
+    with path.open("w", encoding="utf-8", newline="") as stream:
+        writer = csv.writer(stream)
+        writer.writerow(COLUMNS)
+        for averages, one in zip(paper_features(chosen), chosen, strict=True):
+            writer.writerow([*averages, 10.0, flops_timer(one, (30, 30)), 0.1, 0.1])
+    return path
+
+
+def read(path: Path) -> list[dict[str, str]]:
+    return list(csv.DictReader(path.read_text(encoding="utf-8").splitlines()))
+
+
+def test_published_latencies_stand_for_a_device(root: Path, published: Path) -> None:
+    overrides = [f"device.latencies={published}", "device.name=abacus"]
+    recipe, _ = open_run(str(root), None, overrides)
+    run(recipe, root, stages=("measure", "fit", "search", "train", "evaluate"))
+    summary = pipeline.fit_summary(recipe, root)
+    assert summary["device"] == "abacus"
+    assert summary["mape"] < 10
+    report = json.loads((root / "report.json").read_text())
+    (found,) = (model for model in report["models"] if model["kind"] == "found")
+    assert found["verified"] is None
+    assert found["latency_ms"] <= found["constraint"]["milliseconds"]
+    assert "predicted only" in (root / "report.md").read_text()
+    assert "not timed: latencies are predictions from abacus.csv" in (root / "report.md").read_text()
+    rows = read(Path(summary["predictions"]))
+    assert len(rows) == summary["samples"]
+    off = [abs(float(row["predicted_ms"]) / float(row["measured_ms"]) - 1) for row in rows]
+    assert 100 * sum(off) / len(off) == pytest.approx(summary["mape"], rel=1e-6)
+
+
+def test_bad_published_latencies_leave_nothing(root: Path, published: Path) -> None:
+    published.write_text(published.read_text().replace("10.0", "ten", 1))
+    recipe, _ = open_run(str(root), None, [f"device.latencies={published}"])
+    with pytest.raises(UserError, match=r"abacus\.csv:2: latency_mean_encoder: 'ten' is not a number"):
+        run(recipe, root, stages=("measure",))
+    assert not list(root.glob("steps/measure/*/manifest.json"))
+
+
+def test_an_unknown_device_is_told(root: Path) -> None:
+    recipe, _ = open_run(str(root), None, ["device.name=pi"])
+    with pytest.raises(UserError, match="no device is called pi; the known ones are local"):
+        run(recipe, root, stages=("measure",))
+
+
+def test_several_devices_at_once(root: Path) -> None:
+    file = root.parent / "devices.yaml"
+    file.write_text("devices: {one: {threads: 1}, two: {threads: 1, precision: float32}}", encoding="utf-8")
+    settings = [f"device.file={file}", "measure.samples=8", "measure.rounds=1", "device.engine=auto"]
+    recipes = {
+        name: open_run(str(root), None, [*settings, f"device.name={name}"])[0] for name in ("one", "two")
+    }
+    before = (root / "recipe.yaml").read_text()
+    pipeline.run_on_devices(recipes, root, ("measure", "fit"), Quiet())
+    assert (root / "recipe.yaml").read_text() == before
+    for name, recipe in recipes.items():
+        assert pipeline.fit_summary(recipe, root)["device"] == name
+    exported = root.parent / "out.csv"
+    assert pipeline.export_measurements(root, exported) == 16
+    devices = [row["device"] for row in read(exported)]
+    assert sorted(devices) == ["one"] * 8 + ["two"] * 8
+
+
+def test_one_device_that_fails_does_not_stop_the_others(root: Path) -> None:
+    file = root.parent / "devices.yaml"
+    file.write_text(
+        "devices: {bad: {address: 'ssh://127.0.0.1:1', key: none}, good: {threads: 1}}", encoding="utf-8"
+    )
+    settings = [f"device.file={file}", "measure.samples=8", "measure.rounds=1"]
+    recipes = {
+        name: open_run(str(root), None, [*settings, f"device.name={name}"])[0] for name in ("bad", "good")
+    }
+    with pytest.raises(UserError):
+        pipeline.run_on_devices(recipes, root, ("measure",), Quiet())
+    assert len(list(root.glob("steps/measure/*/manifest.json"))) == 1
+
+
+def test_a_prediction_with_its_interval(root: Path) -> None:
+    recipe, _ = open_run(str(root), None, ["measure.samples=40"])
+    run(recipe, root, stages=("measure", "fit"), timer=flops_timer)
+    one: Architecture = design_space(recipe).largest()
+    found = pipeline.predict_latency(recipe, root, one, [(30, 30)], 0.8)
+    low, high = found["interval_ms"]
+    assert low <= found["latency_ms"] <= high
+    assert found["latency_ms"] == pytest.approx(flops_timer(one, (30, 30)), rel=0.15)
+    assert pipeline.find_fitted(root, [])[1] == root
+
+
+def test_the_newest_fitted_run_is_found(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(root.parent)
+    with pytest.raises(UserError, match="no run in runs/ has a fitted predictor"):
+        pipeline.find_fitted(None, [])
+    recipe, _ = open_run(str(root))
+    run(recipe, root, stages=("measure", "fit"), timer=flops_timer)
+    (root.parent / "runs").mkdir()
+    root.rename(root.parent / "runs" / "one")
+    assert pipeline.find_fitted(None, [])[1] == Path("runs/one")
+
+
+def test_exported_measurements_serve_another_copy_of_the_run(root: Path, tmp_path: Path) -> None:
+    other = Path(shutil.copytree(root, tmp_path / "other"))
+    recipe, _ = open_run(str(root))
+    run(recipe, root, stages=("measure",), timer=flops_timer)
+    assert pipeline.export_measurements(root, tmp_path / "out.csv") == TINY["measure"]["samples"]
+    assert pipeline.import_measurements(other, tmp_path / "out.csv")
+
+    def fail(*_: object) -> float:
+        raise AssertionError("measured again")
+
+    run(open_run(str(other))[0], other, stages=("measure",), timer=fail)
+    (one,), (two,) = (path.glob("steps/measure/*/latencies.json") for path in (root, other))
+    assert one.read_bytes() == two.read_bytes()
