@@ -3,7 +3,7 @@
 import pytest
 
 from hat.errors import UserError
-from hat.evaluation import score
+from hat.evaluation import score, tokenised_bleu
 
 REFERENCES = ["Der Hund schläft im Haus.", "Eine Katze läuft zum alten Baum."]
 
@@ -31,3 +31,20 @@ def test_unequal_lines() -> None:
         score(REFERENCES[:1], REFERENCES)
     with pytest.raises(UserError, match="at least one"):
         score([], [])
+
+
+def test_tokenised_bleu_splits_compounds() -> None:
+    pytest.importorskip("sacremoses")
+    reference = ["The well-known dog isn't here, it runs."]
+    assert tokenised_bleu(reference, reference, "en")[0] == pytest.approx(100)
+    # The halves of a compound count: "known" is right though the compound is not.
+    half, _ = tokenised_bleu(["The best-known dog isn't here, it runs."], reference, "en")
+    none, _ = tokenised_bleu(["The best dog isn't here, it runs."], reference, "en")
+    assert 100 > half > none
+    shouted = [reference[0].upper()]
+    assert tokenised_bleu(shouted, reference, "en")[0] < 50
+    found, signature = tokenised_bleu(shouted, reference, "en", lowercase=True)
+    assert found == pytest.approx(100)
+    assert signature.startswith("nrefs:1|case:lc|tok:moses-en+compounds|sacremoses:")
+    with pytest.raises(UserError, match="1 translations for 0"):
+        tokenised_bleu(["a"], [], "en")

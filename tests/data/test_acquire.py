@@ -1,0 +1,199 @@
+"""Downloads: resumed, checked, from mirrors; and what a bad network or a full disk leaves behind."""
+
+import errno
+import hashlib
+import os
+import random
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from hat.data import acquire
+from hat.data.acquire import Archive, Places, fetch, mirrors_of_environment
+from hat.errors import HatError, UserError
+from tests.data.file_server import FileServer, serving
+
+CONTENT = random.Random(0).randbytes(700_000)
+SHA256 = hashlib.sha256(CONTENT).hexdigest()
+
+
+@pytest.fixture
+def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[FileServer]:
+    monkeypatch.setenv("no_proxy", "127.0.0.1")
+    with serving() as told:
+        told.files["/a/x.tgz"] = CONTENT
+        yield told
+
+
+@pytest.fixture
+def waits() -> list[float]:
+    return []
+
+
+@pytest.fixture
+def places(tmp_path: Path, waits: list[float]) -> Places:
+    return Places(tmp_path / "cache", attempts=3, timeout=5, wait=waits.append)
+
+
+def archive(server: FileServer, sha256: str | None = SHA256, size: int | None = None) -> Archive:
+    return Archive("x.tgz", f"{server.url}/a/x.tgz", sha256, size)
+
+
+def left_over(places: Places) -> set[str]:
+    return {path.name for path in places.cache.iterdir() if not path.name.startswith(".")}
+
+
+def test_fetched_once(server: FileServer, places: Places) -> None:
+    shown: list[tuple[float, float]] = []
+    path = fetch(archive(server), places, lambda done, total, note: shown.append((done, total)))
+    assert path == places.cache / "x.tgz"
+    assert path.read_bytes() == CONTENT
+    assert shown[-1] == (len(CONTENT), len(CONTENT))
+    assert left_over(places) == {"x.tgz", "x.tgz.sha256"}
+    fetch(archive(server), places)
+    assert len(server.requests) == 1
+
+
+def test_what_is_cut_short_goes_on(server: FileServer, places: Places, waits: list[float]) -> None:
+    server.cuts = [300_000, 100_000]
+    assert fetch(archive(server), places).read_bytes() == CONTENT
+    ranges = [wanted for _, wanted in server.requests]
+    assert ranges == [None, "bytes=300000-", "bytes=400000-"]
+    assert waits == [1.0, 1.0]
+
+
+def test_a_later_process_goes_on(server: FileServer, places: Places) -> None:
+    server.cuts = [300_000]
+    server.statuses = []
+
+    def killed(seconds: float) -> None:
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        fetch(archive(server), Places(places.cache, wait=killed))
+    assert not (places.cache / "x.tgz").exists()
+    assert fetch(archive(server), places).read_bytes() == CONTENT
+    assert server.requests[-1][1] == "bytes=300000-"
+
+
+def test_another_content_in_the_meantime_starts_anew(server: FileServer, places: Places) -> None:
+    changed = CONTENT[::-1]
+
+    def change(seconds: float) -> None:
+        server.files["/a/x.tgz"], server.etag = changed, '"2"'
+
+    server.cuts = [300_000]
+    path = fetch(archive(server, None), Places(places.cache, wait=change))
+    assert path.read_bytes() == changed
+
+
+@pytest.mark.parametrize(("etag", "ranges"), [(None, True), ('W/"1"', True), ('"1"', False)])
+def test_servers_without_ranges(server: FileServer, places: Places, etag: str | None, ranges: bool) -> None:
+    server.etag, server.ranges, server.cuts = etag, ranges, [300_000]
+    assert fetch(archive(server), places).read_bytes() == CONTENT
+
+
+def test_a_slow_server_is_asked_again(server: FileServer, places: Places) -> None:
+    server.stalls = [1.0]
+    assert fetch(archive(server), Places(places.cache, timeout=0.2, wait=places.wait)).read_bytes() == CONTENT
+    assert len(server.requests) == 2
+
+
+def test_a_busy_server_is_asked_again(server: FileServer, places: Places, waits: list[float]) -> None:
+    server.statuses = [503, 429]
+    assert fetch(archive(server), places).read_bytes() == CONTENT
+    assert waits == [2.0, 4.0]  # each time longer
+
+
+def test_nobody_has_it(server: FileServer, places: Places) -> None:
+    del server.files["/a/x.tgz"]
+    with pytest.raises(HatError, match=r"^x\.tgz: no place gives it: http://.*/x\.tgz \(404 .*\); data\.mir"):
+        fetch(archive(server), places)
+    assert len(server.requests) == 1
+    server.files["/a/x.tgz"], server.statuses = CONTENT, [500] * 3
+    with pytest.raises(HatError, match="500"):
+        fetch(archive(server), places)
+    assert not (places.cache / "x.tgz").exists()
+
+
+def test_no_network(places: Places, waits: list[float]) -> None:
+    with pytest.raises(HatError, match=r"no place gives it: .*Connection refused"):
+        fetch(Archive("x.tgz", "http://127.0.0.1:9/x.tgz"), places)
+    assert waits == [2.0, 4.0]
+
+
+def test_mirrors_come_first(server: FileServer, places: Places, monkeypatch: pytest.MonkeyPatch) -> None:
+    server.files["/good/x.tgz"] = CONTENT
+    mirrors = (f"{server.url}/bad/", f"{server.url}/good")
+    fetch(archive(server), Places(places.cache, mirrors))
+    assert [path for path, _ in server.requests] == ["/bad/x.tgz", "/good/x.tgz"]
+    monkeypatch.setenv("HAT_MIRRORS", "http://one/a  http://two")
+    assert mirrors_of_environment() == ("http://one/a", "http://two")
+
+
+def test_a_wrong_checksum_is_refused_everywhere(server: FileServer, places: Places) -> None:
+    server.files["/bad/x.tgz"] = CONTENT[:-1] + b"!"
+    assert fetch(archive(server), Places(places.cache, (f"{server.url}/bad",))).read_bytes() == CONTENT
+    (places.cache / "x.tgz").unlink()
+    server.files["/a/x.tgz"] = b"other"
+    with pytest.raises(HatError, match=rf"checksum [0-9a-f]+, expected {SHA256}"):
+        fetch(archive(server), places)
+    assert not (places.cache / "x.tgz").exists()
+    assert not (places.cache / "x.tgz.part").exists()
+    with pytest.raises(HatError, match=r"5 bytes there, 700,000 expected"):
+        fetch(archive(server, None, len(CONTENT)), places)
+
+
+def test_the_cache_is_checked(server: FileServer, places: Places) -> None:
+    path = fetch(archive(server, None), places)
+    path.write_bytes(b"damaged")
+    with pytest.raises(UserError, match=r"cache/x\.tgz: checksum .*; delete it to download it again"):
+        fetch(archive(server, None), places)
+
+
+def test_an_offline_folder_is_all_there_is(server: FileServer, places: Places, tmp_path: Path) -> None:
+    offline = Places(places.cache, offline=tmp_path / "disk")
+    with pytest.raises(UserError, match=r"disk/x\.tgz: not in the offline folder; it comes from http"):
+        fetch(archive(server), offline)
+    (tmp_path / "disk").mkdir()
+    (tmp_path / "disk" / "x.tgz").write_bytes(CONTENT)
+    assert fetch(archive(server), offline) == tmp_path / "disk" / "x.tgz"
+    (tmp_path / "disk" / "x.tgz").write_bytes(b"damaged")
+    with pytest.raises(UserError, match=r"disk/x\.tgz: checksum"):
+        fetch(archive(server), offline)
+    assert server.requests == []
+    assert not places.cache.exists()
+
+
+def test_a_full_disk(server: FileServer, places: Places, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(descriptor: int) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    with monkeypatch.context() as patched:
+        patched.setattr(acquire.os, "fsync", full)
+        with pytest.raises(HatError, match=r"x\.tgz\.part: the disk is full; make room"):
+            fetch(archive(server), places)
+    assert not (places.cache / "x.tgz").exists()
+    assert fetch(archive(server), places).read_bytes() == CONTENT
+
+
+def test_a_disk_that_is_too_small(
+    server: FileServer, places: Places, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Usage:
+        free = 1000
+
+    monkeypatch.setattr(acquire.shutil, "disk_usage", lambda path: Usage)
+    with pytest.raises(HatError, match=r"needs 700,000 bytes, the disk has 1,000 free"):
+        fetch(archive(server), places)
+    assert left_over(places) == set()
+
+
+def test_proxies_are_used(server: FileServer, places: Places, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("no_proxy", "NO_PROXY"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("http_proxy", server.url)
+    server.files["http://corpora.invalid/x.tgz"] = CONTENT
+    found = fetch(Archive("x.tgz", "http://corpora.invalid/x.tgz", SHA256), places)
+    assert found.read_bytes() == CONTENT

@@ -1,0 +1,94 @@
+"""Published corpora's files, with their markup, as parallel text."""
+
+import gzip
+from pathlib import Path
+
+import pytest
+
+from hat.data.raw_text import RawText, read_raw, set_files, write_sets
+from hat.errors import UserError
+
+SEGMENTS = """<srcset setid="t" srclang="any">
+<doc docid="1"><p>
+<seg id="1"> One &amp; two. </seg>
+<seg id="2">Three.</seg>
+</p></doc></srcset>
+"""
+TAGS = """<url>http://x</url>
+<keywords>a, b</keywords>
+<speaker>S</speaker>
+<talkid>1</talkid>
+<title>The title</title>
+<description>TED: about it</description>
+ First.
+"""
+
+
+def text(tmp_path: Path, name: str, content: str | bytes) -> Path:
+    path = tmp_path / name
+    raw = content if isinstance(content, bytes) else content.encode()
+    path.write_bytes(gzip.compress(raw) if name.endswith(".gz") else raw)
+    return path
+
+
+def test_plain_files(tmp_path: Path) -> None:
+    source = text(tmp_path, "a.en.gz", "one\r\n two \x00\n\u2028x\n")
+    target = text(tmp_path, "a.de", b"\xef\xbb\xbfeins\nzw\xffei\n drei")
+    assert list(read_raw(RawText(source, target))) == [("one", "eins"), ("two", "zw\ufffdei"), ("x", "drei")]
+
+
+def test_segments_and_tags(tmp_path: Path) -> None:
+    one = text(tmp_path, "t.sgm", SEGMENTS)
+    other = text(tmp_path, "t.xml", SEGMENTS.replace("Three", "Drei"))
+    assert list(read_raw(RawText(one, other, markup="segments"))) == [
+        ("One & two.", "One & two."),
+        ("Three.", "Drei."),
+    ]
+    tags = text(tmp_path, "train.tags", TAGS)
+    assert [pair[0] for pair in read_raw(RawText(tags, tags, markup="tags"))] == [
+        "The title",
+        "TED: about it",
+        "First.",
+    ]
+
+
+def test_columns(tmp_path: Path) -> None:
+    path = text(tmp_path, "a.tsv.gz", "eins\tone\t0.5\nzwei\ndrei\tthree\t\n")
+    assert list(read_raw(RawText(path, columns=(2, 1)))) == [("one", "eins"), ("three", "drei")]
+
+
+def test_sets(tmp_path: Path) -> None:
+    lines = "".join(f"{number}\n" for number in range(1, 8))
+    holed = lines.replace("6\n", "\n")
+    train = RawText(text(tmp_path, "a", lines), text(tmp_path, "b", holed))
+    test = RawText(text(tmp_path, "c", "x\n"), text(tmp_path, "d", "y\n"))
+    counts = write_sets(tmp_path, {"train": [train, train], "test": [test]}, valid_every=3)
+    # Of 14 pairs the 3rd, 6th, 9th and 12th; the 6th has no target side.
+    assert counts == {"train": 11, "valid": 3, "test": 1}
+    assert (tmp_path / "valid.source.txt").read_text() == "3\n2\n5\n"
+    assert (tmp_path / "train.target.txt").read_text() == "1\n2\n4\n5\n\n7\n1\n3\n4\n\n7\n"
+    sides = [(tmp_path / file).read_text().count("\n") for file in set_files("train")]
+    assert sides == [11, 11]
+
+
+@pytest.mark.parametrize(
+    ("target", "message"),
+    [
+        ("one\n", r"b: ends after 1 sentences"),
+        ("1\n2\n3\n", "a: ends after 2 sentences"),
+        (None, "test: no sen"),
+    ],
+)
+def test_what_cannot_be_right_leaves_nothing(tmp_path: Path, target: str | None, message: str) -> None:
+    source = text(tmp_path, "a", "1\n2\n")
+    train = RawText(source, text(tmp_path, "b", "1\n2\n" if target is None else target))
+    with pytest.raises(UserError, match=message):
+        write_sets(tmp_path / "out", {"train": [train], "valid": [train], "test": []})
+    assert not list((tmp_path / "out").glob("*.txt"))
+
+
+def test_damaged_gzip(tmp_path: Path) -> None:
+    path = text(tmp_path, "a.gz", "one\n" * 1000)
+    path.write_bytes(path.read_bytes()[:30])
+    with pytest.raises(UserError, match=r"a\.gz: damaged gzip file"):
+        list(read_raw(RawText(path, path)))
