@@ -91,12 +91,13 @@ class AgentBench:
 
 
 @contextmanager
-def open_bench(device: Device) -> Iterator[AgentBench]:
+def open_bench(device: Device, note: Callable[[str], None] = lambda line: None) -> Iterator[AgentBench]:
     """A declared device, its agent keeping to as many of the device's cores as there are threads.
 
-    Raises UserError or HatError, in one line, for whatever keeps it from being reached.
+    `note` is told of trouble that may pass, such as a connection to be made again. Raises UserError or
+    HatError, in one line, for whatever keeps the device from being reached.
     """
-    link = _open_link(device)
+    link = _open_link(device, note)
     try:
         gpu = device.gpu if device.accelerator == "cuda" else None
         yield AgentBench(link, device.cores[: device.threads], gpu)
@@ -104,7 +105,7 @@ def open_bench(device: Device) -> Iterator[AgentBench]:
         link.close()
 
 
-def _open_link(device: Device) -> Link:
+def _open_link(device: Device, note: Callable[[str], None]) -> Link:
     if device.address is None:
         return LocalLink()
     try:
@@ -113,7 +114,7 @@ def _open_link(device: Device) -> Link:
         raise UserError(
             f"{device.name}: devices over SSH need asyncssh; pip install 'hardware-aware-transformers[ssh]'"
         ) from error
-    return SshLink(device)
+    return SshLink(device, note)
 
 
 class InventedBench:

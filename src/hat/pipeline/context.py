@@ -1,6 +1,6 @@
 """What a stage sees of its run: recipe, folder, and the outcomes of the steps before it."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from functools import cached_property
@@ -31,13 +31,14 @@ class Context:
     """One run while its stages are looked at or worked on.
 
     `timer`: latencies that tests invent; None measures the recipe's device. `writable`: the run
-    folder is locked by this process.
+    folder is locked by this process. `say`: tells the user of trouble that may pass.
     """
 
     root: Path
     recipe: Recipe
     timer: Timer | None = None
     writable: bool = False
+    say: Callable[[str], None] = lambda line: None
     outcomes: dict[str, Outcome] = field(default_factory=dict)
 
     def outcome(self, name: str) -> Outcome:
@@ -97,7 +98,7 @@ class Context:
                 {"published": self.published_latencies.name},
             )
         else:
-            with open_bench(self.device) as bench:
+            with open_bench(self.device, self.say) as bench:
                 yield bench
 
     @cached_property

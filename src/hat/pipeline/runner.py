@@ -90,7 +90,7 @@ def run(
     with locked(root):
         create_folder(root)
         save_recipe(root / RECIPE_FILE, recipe)
-        context = Context(root, recipe, timer, writable=True)
+        context = Context(root, recipe, timer, writable=True, say=reporter.say)
         for stage in STAGES:
             if stage in stages:
                 _work(context, stage, reporter)
@@ -129,6 +129,7 @@ def run_on_devices(
 
 
 def _work_all(context: Context, stages: Sequence[str], reporter: Reporter) -> None:
+    context.say = reporter.say
     for stage in stages:
         _work(context, stage, reporter)
 
