@@ -194,6 +194,7 @@ def test_sections_of_a_recipe(hat: Hat, tmp_path: Path) -> None:
     sections: dict[str, Any] = yaml.safe_load(result.out)
     assert DesignSpace.from_dict(sections["space"]) == space("wmt-space0")
     result = hat("import-config", write(tmp_path / "evo.yml", SEARCH))
+    assert "# predictor is no section of a recipe" in result.out
     assert Search(**yaml.safe_load(result.out)["search"]).constraints == ["200ms"]
 
 

@@ -123,6 +123,12 @@ def test_no_network(places: Places, waits: list[float]) -> None:
     assert waits == [2.0, 4.0]
 
 
+def test_an_unknown_host_is_not_asked_again(places: Places, waits: list[float]) -> None:
+    with pytest.raises(HatError, match=r"x\.tgz \((?!<urlopen)"):
+        fetch(Archive("x.tgz", "http://host.invalid/x.tgz"), places)
+    assert waits == []
+
+
 def test_mirrors_come_first(server: FileServer, places: Places, monkeypatch: pytest.MonkeyPatch) -> None:
     server.files["/good/x.tgz"] = CONTENT
     mirrors = (f"{server.url}/bad/", f"{server.url}/good")

@@ -1,7 +1,7 @@
 """`hat import-checkpoint` and `hat import-config`: from the published code's files to ours."""
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 import yaml
@@ -9,6 +9,9 @@ import yaml
 from hat.cli.extra import training_extra
 from hat.errors import UserError
 from hat.files import write_text
+
+if TYPE_CHECKING:
+    from hat.interop import PublishedFile
 
 # ruff: noqa: PLC0415 (the rooms are imported when a command runs: they need the [train] extra)
 
@@ -98,7 +101,7 @@ def import_config(
     if found.architecture is not None:
         architecture = found.architecture.to_dict()
         content = {"architecture": architecture, **content} if content else architecture
-    text = _header(file, found.left) + yaml.safe_dump(content, sort_keys=False, default_flow_style=None)
+    text = _header(file, found) + yaml.safe_dump(content, sort_keys=False, default_flow_style=None)
     if out is None:
         typer.echo(text, nl=False)
     else:
@@ -107,13 +110,14 @@ def import_config(
         write_text(out, text)
 
 
-def _header(file: Path, left: dict[str, object]) -> str:
+def _header(file: Path, found: "PublishedFile") -> str:
     lines = [f"# {file.name}, by `hat import-config`"]
-    if left:
+    if "predictor" in found.sections:
+        lines.append("# predictor is no section of a recipe: it tells what its weights were trained with")
+    if found.left:
         lines.append("# Without an equivalent here:")
-        lines += [
-            f"#   {key.replace('_', '-')}: {' '.join(str(value).split())}" for key, value in left.items()
-        ]
+    for key, value in found.left.items():
+        lines.append(f"#   {key.replace('_', '-')}: {' '.join(str(value).split())}")
     return "\n".join(lines) + "\n"
 
 

@@ -6,6 +6,7 @@ Proxies are those of the environment (http_proxy, https_proxy, no_proxy), as `ur
 import fcntl
 import os
 import shutil
+import socket
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -141,7 +142,9 @@ class _Download:
             except (OSError, HTTPException) as error:
                 if isinstance(error, OSError) and error.errno in (ENOSPC, EDQUOT):
                     raise HatError(f"{self._part}: the disk is full; make room and run it again") from error
-                problem = str(error) or type(error).__name__
+                problem = str(getattr(error, "reason", error)) or type(error).__name__
+                if _no_such_host(error):
+                    raise _GivenUp(problem) from error
             idle = 0 if self._size() > before else idle + 1
             if idle == self._places.attempts:
                 raise _GivenUp(problem)
@@ -197,6 +200,12 @@ class _Download:
 
     def _size(self) -> int:
         return self._part.stat().st_size if self._part.exists() else 0
+
+
+def _no_such_host(error: Exception) -> bool:
+    """Asking again helps against most failures, but not against this one."""
+    reason = getattr(error, "reason", None)
+    return isinstance(reason, socket.gaierror) and reason.errno == socket.EAI_NONAME
 
 
 def _mismatch(path: Path, archive: Archive) -> str | None:
