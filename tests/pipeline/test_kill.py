@@ -20,7 +20,7 @@ from tests.pipeline.tiny import TINY
 KILLS = 3
 SEED = 20
 # Times, load and process numbers; everything else must be the same.
-RECORDED = re.compile(r"(^|/)(cost\.json|environment\.json|\.lock|tensorboard/.*)$")
+RECORDED = re.compile(r"(^|/)(cost\.json|measurements\.sqlite.*|\.lock|tensorboard/.*)$")
 REPORTED = ("folder", "costs", "environment")
 
 
