@@ -12,7 +12,7 @@ from hat.hardware import MeasureProtocol
 from hat.hardware.protocol import random_sources
 from hat.model import SuperTransformer
 from hat.model.engine import TorchEngine
-from hat.model.transformer import EOS, PAD
+from hat.model.translation_model import EOS, PAD
 from hat.runtime import Artefact, ArtefactConfig, DecodeOptions, EngineSettings
 from tests.model.test_supertransformer import SPACE
 

@@ -8,7 +8,7 @@ from torch import Tensor
 
 from hat.architecture import Architecture, ModelConfig
 from hat.model import Transformer
-from hat.model.transformer import FastDropout
+from hat.model.layers import FastDropout
 from tests.model.test_supertransformer import SPACE, batch, perturbed
 
 

@@ -1,11 +1,14 @@
-"""One SubTransformer as plain data, and what it costs in closed form."""
+"""One SubTransformer (or a baseline of another family) as plain data, and what it costs in closed form."""
 
 from hat.architecture.architecture import Architecture, Decoder, DecoderLayer, Encoder, EncoderLayer
 from hat.architecture.cost import Cost, artefact_bytes, cost
+from hat.architecture.evolved import EvolvedArchitecture
+from hat.architecture.families import AnyArchitecture, architecture_from_dict, load_architecture
 from hat.architecture.weights import EMBEDDING_NAMES, Embeddings, ModelConfig, weight_shapes
 
 __all__ = [
     "EMBEDDING_NAMES",
+    "AnyArchitecture",
     "Architecture",
     "Cost",
     "Decoder",
@@ -13,8 +16,11 @@ __all__ = [
     "Embeddings",
     "Encoder",
     "EncoderLayer",
+    "EvolvedArchitecture",
     "ModelConfig",
+    "architecture_from_dict",
     "artefact_bytes",
     "cost",
+    "load_architecture",
     "weight_shapes",
 ]

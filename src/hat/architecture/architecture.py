@@ -71,6 +71,16 @@ class Architecture:
             for index, layer in enumerate(layers):
                 self._check_layer(layer, f"{side}.layers[{index}]")
 
+    @property
+    def encoder_dim(self) -> int:
+        """Width of the encoder's residual stream."""
+        return self.encoder.embed_dim
+
+    @property
+    def decoder_dim(self) -> int:
+        """Width of the decoder's residual stream."""
+        return self.decoder.embed_dim
+
     def _check_layer(self, layer: EncoderLayer | DecoderLayer, where: str) -> None:
         for name, value in vars(layer).items():
             _check_positive(value, f"{where}.{name}")
@@ -114,14 +124,17 @@ class Architecture:
     @classmethod
     def load(cls, path: Path) -> "Architecture":
         """Read a YAML or JSON file; a record that holds `architecture` (as the zoo's do) is accepted too."""
-        value = read_yaml(path)
-        if isinstance(value, dict) and "architecture" in value:
-            value = value["architecture"]
-        return cls.from_dict(value, f"{path}: architecture")
+        return cls.from_dict(read_record(path), f"{path}: architecture")
 
     def short_hash(self) -> str:
         """Twelve hexadecimal digits that name this architecture."""
         return digest(self.to_dict())[:12]
+
+
+def read_record(path: Path) -> object:
+    """What stands for an architecture in a YAML or JSON file: its content, or its `architecture`."""
+    value: object = read_yaml(path)
+    return value["architecture"] if isinstance(value, dict) and "architecture" in value else value
 
 
 def _check_positive(value: object, where: str) -> None:

@@ -4,6 +4,9 @@ from dataclasses import dataclass
 from math import prod
 
 from hat.architecture.architecture import Architecture
+from hat.architecture.evolved import EvolvedArchitecture, evolved_macs
+from hat.architecture.families import AnyArchitecture
+from hat.architecture.shapes import attention_macs
 from hat.architecture.weights import EMBEDDING_NAMES, ModelConfig, weight_shapes
 
 PRECISION_BITS = {"float32": 32, "bfloat16": 16, "float16": 16, "int8": 8, "int4": 4}
@@ -18,24 +21,17 @@ class Cost:
     flops: int
 
 
-def cost(architecture: Architecture, length: int = 30) -> Cost:
+def cost(architecture: AnyArchitecture, length: int = 30) -> Cost:
     """Parameters and FLOPs as published, with source and target of `length` tokens each.
 
     FLOPs are 2 × multiply-accumulates. Besides the matrix products the published count has one per
     LayerNorm element, per scaled query element and per scaled embedding element, one per token and
     side, and three per attention (measured: it makes all 44 published figures exact).
     """
-    qkv = architecture.qkv_dim
-    encoder, decoder = architecture.encoder, architecture.decoder
-    macs = length * (encoder.embed_dim + 1) + length * (decoder.embed_dim + 1)
-    for layer in encoder.layers:
-        macs += _attention(qkv, encoder.embed_dim, encoder.embed_dim, length, length)
-        macs += _norms_and_ffn(encoder.embed_dim, layer.ffn_dim, length, norms=2)
-    for decoder_layer in decoder.layers:
-        keys = length * decoder_layer.encoder_layers_attended
-        macs += _attention(qkv, decoder.embed_dim, decoder.embed_dim, length, length)
-        macs += _attention(qkv, decoder.embed_dim, encoder.embed_dim, length, keys)
-        macs += _norms_and_ffn(decoder.embed_dim, decoder_layer.ffn_dim, length, norms=3)
+    if isinstance(architecture, EvolvedArchitecture):
+        macs = evolved_macs(architecture, length)
+    else:
+        macs = _transformer_macs(architecture, length)
     shapes = weight_shapes(ModelConfig(architecture, 1, 1))
     parameters = sum(prod(shape) for name, shape in shapes.items() if name not in EMBEDDING_NAMES)
     return Cost(parameters, 2 * macs)
@@ -50,10 +46,18 @@ def artefact_bytes(config: ModelConfig, precision: str = "float32") -> tuple[int
     return (whole - embeddings) * bits // 8, whole * bits // 8
 
 
-def _attention(qkv: int, query_dim: int, key_dim: int, queries: int, keys: int) -> int:
-    projections = queries * query_dim * qkv + 2 * keys * key_dim * qkv + queries * qkv * query_dim
-    products = 2 * queries * keys * qkv
-    return projections + products + queries * qkv + 3
+def _transformer_macs(architecture: Architecture, length: int) -> int:
+    qkv, enc, dec = architecture.qkv_dim, architecture.encoder_dim, architecture.decoder_dim
+    macs = length * (enc + 1) + length * (dec + 1)
+    for layer in architecture.encoder.layers:
+        macs += attention_macs(qkv, enc, enc, length, length)
+        macs += _norms_and_ffn(enc, layer.ffn_dim, length, norms=2)
+    for decoder_layer in architecture.decoder.layers:
+        keys = length * decoder_layer.encoder_layers_attended
+        macs += attention_macs(qkv, dec, dec, length, length)
+        macs += attention_macs(qkv, dec, enc, length, keys)
+        macs += _norms_and_ffn(dec, decoder_layer.ffn_dim, length, norms=3)
+    return macs
 
 
 def _norms_and_ffn(dim: int, ffn_dim: int, length: int, norms: int) -> int:

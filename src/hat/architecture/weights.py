@@ -4,6 +4,9 @@ from dataclasses import dataclass
 from typing import Literal
 
 from hat.architecture.architecture import Architecture
+from hat.architecture.evolved import EvolvedArchitecture, evolved_shapes
+from hat.architecture.families import NAMES, AnyArchitecture
+from hat.architecture.shapes import Shapes, cross_attention, linear, norm, self_attention
 from hat.errors import UserError, shown
 
 Embeddings = Literal["shared", "separate"]
@@ -21,7 +24,7 @@ class ModelConfig:
     sinusoidal positions and scale dropout (REFERENCE items 6 and 8).
     """
 
-    architecture: Architecture
+    architecture: AnyArchitecture
     source_vocab: int
     target_vocab: int
     embeddings: Embeddings = "shared"
@@ -30,7 +33,7 @@ class ModelConfig:
 
     def __post_init__(self) -> None:
         for side in ("encoder", "decoder"):
-            own = getattr(self.architecture, side).embed_dim
+            own = getattr(self.architecture, f"{side}_dim")
             name = f"{side}_super_dim"
             if not getattr(self, name):
                 object.__setattr__(self, name, own)
@@ -41,59 +44,53 @@ class ModelConfig:
         if self.embeddings == "shared" and self.source_vocab != self.target_vocab:
             raise UserError("shared embeddings need one vocabulary for both sides")
 
+    @property
+    def transformer(self) -> Architecture:
+        """The architecture, for what runs nothing but Transformers. Raises UserError for another family."""
+        if not isinstance(self.architecture, Architecture):
+            raise UserError(f"for Transformers only; this model is an {NAMES[type(self.architecture)]}")
+        return self.architecture
 
-def weight_shapes(config: ModelConfig) -> dict[str, tuple[int, ...]]:
+
+def weight_shapes(config: ModelConfig) -> Shapes:
     """Name → shape of every weight. Projections that share an input are stacked along a first axis.
 
     Every tensor of a SubTransformer is the leading corner of the SuperTransformer's tensor of the
     same name, which is the whole of weight sharing.
     """
     architecture = config.architecture
-    qkv, enc, dec = (
-        architecture.qkv_dim,
-        architecture.encoder.embed_dim,
-        architecture.decoder.embed_dim,
-    )
-    shapes: dict[str, tuple[int, ...]] = {}
+    enc, dec = architecture.encoder_dim, architecture.decoder_dim
     if config.embeddings == "shared":
-        shapes["embedding"] = (config.source_vocab, max(enc, dec))
+        shapes = {"embedding": (config.source_vocab, max(enc, dec))}
     else:
-        shapes["source_embedding"] = (config.source_vocab, enc)
-        shapes["target_embedding"] = (config.target_vocab, dec)
-        shapes["output_embedding"] = (config.target_vocab, dec)
+        shapes = {
+            "source_embedding": (config.source_vocab, enc),
+            "target_embedding": (config.target_vocab, dec),
+            "output_embedding": (config.target_vocab, dec),
+        }
+    if isinstance(architecture, EvolvedArchitecture):
+        return shapes | evolved_shapes(architecture)
+    return shapes | _transformer(architecture)
+
+
+def _transformer(architecture: Architecture) -> Shapes:
+    qkv, enc, dec = architecture.qkv_dim, architecture.encoder_dim, architecture.decoder_dim
+    shapes = Shapes()
     for index, encoder_layer in enumerate(architecture.encoder.layers):
         name = f"encoder.{index}"
-        shapes |= _stacked(f"{name}.self_attention.qkv", 3, qkv, enc)
-        shapes |= _linear(f"{name}.self_attention.out", enc, qkv) | _norm(f"{name}.self_attention_norm", enc)
+        shapes |= self_attention(f"{name}.self_attention", enc, qkv)
+        shapes |= norm(f"{name}.self_attention_norm", enc)
         shapes |= _feed_forward(name, enc, encoder_layer.ffn_dim)
     for index, decoder_layer in enumerate(architecture.decoder.layers):
         name = f"decoder.{index}"
-        shapes |= _stacked(f"{name}.self_attention.qkv", 3, qkv, dec)
-        shapes |= _linear(f"{name}.self_attention.out", dec, qkv) | _norm(f"{name}.self_attention_norm", dec)
-        shapes |= _stacked(f"{name}.cross_attention.q", 1, qkv, dec)
-        shapes |= _stacked(f"{name}.cross_attention.kv", 2, qkv, enc)
-        shapes |= _linear(f"{name}.cross_attention.out", dec, qkv) | _norm(
-            f"{name}.cross_attention_norm", dec
-        )
+        shapes |= self_attention(f"{name}.self_attention", dec, qkv)
+        shapes |= norm(f"{name}.self_attention_norm", dec)
+        shapes |= cross_attention(f"{name}.cross_attention", dec, enc, qkv)
+        shapes |= norm(f"{name}.cross_attention_norm", dec)
         shapes |= _feed_forward(name, dec, decoder_layer.ffn_dim)
     return shapes
 
 
-def _stacked(name: str, count: int, outputs: int, inputs: int) -> dict[str, tuple[int, ...]]:
-    return {f"{name}.weight": (count, outputs, inputs), f"{name}.bias": (count, outputs)}
-
-
-def _linear(name: str, outputs: int, inputs: int) -> dict[str, tuple[int, ...]]:
-    return {f"{name}.weight": (outputs, inputs), f"{name}.bias": (outputs,)}
-
-
-def _norm(name: str, dim: int) -> dict[str, tuple[int, ...]]:
-    return {f"{name}.weight": (dim,), f"{name}.bias": (dim,)}
-
-
-def _feed_forward(name: str, dim: int, ffn_dim: int) -> dict[str, tuple[int, ...]]:
-    return (
-        _linear(f"{name}.fc1", ffn_dim, dim)
-        | _linear(f"{name}.fc2", dim, ffn_dim)
-        | _norm(f"{name}.ffn_norm", dim)
-    )
+def _feed_forward(name: str, dim: int, ffn_dim: int) -> Shapes:
+    fc1, fc2 = linear(f"{name}.fc1", ffn_dim, dim), linear(f"{name}.fc2", dim, ffn_dim)
+    return fc1 | fc2 | norm(f"{name}.ffn_norm", dim)

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
-from hat.architecture import Architecture, ModelConfig
+from hat.architecture import AnyArchitecture, ModelConfig
 from hat.errors import UserError
 from hat.hardware.devices import Device
 from hat.hardware.environment import environment
@@ -15,7 +15,7 @@ from hat.hardware.protocol import MeasureProtocol
 from hat.runtime import ArtefactConfig
 
 # Milliseconds that decoding a batch of (source, target) lengths takes: a device that tests invent.
-Timer = Callable[[Architecture, tuple[int, int]], float]
+Timer = Callable[[AnyArchitecture, tuple[int, int]], float]
 
 
 @dataclass(frozen=True)
@@ -123,7 +123,7 @@ class InventedBench:
     def __init__(self, timer: Timer, machine: Mapping[str, Any] | None = None) -> None:
         """`machine`: stands for the environment; by default that of this process."""
         self._timer, self._machine = timer, machine
-        self._slots: dict[int, tuple[Architecture, MeasureProtocol]] = {}
+        self._slots: dict[int, tuple[AnyArchitecture, MeasureProtocol]] = {}
         self._loaded = 0
 
     def environment(self) -> dict[str, Any]:

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from hat.architecture import Architecture, ModelConfig
+from hat.architecture import AnyArchitecture, ModelConfig
 from hat.hardware.bench import Bench, Timing
 from hat.hardware.estimate import Array, drift, half_width, median_interval
 from hat.hardware.link import LinkLost
@@ -38,7 +38,7 @@ class Measurement:
     took the core. `memory_bytes`, `energy_j`: as in `Record`.
     """
 
-    architecture: Architecture
+    architecture: AnyArchitecture
     latency_ms: float
     low_ms: float
     high_ms: float

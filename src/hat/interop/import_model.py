@@ -95,7 +95,7 @@ def _architecture(
     checkpoint: ReferenceCheckpoint, network: SuperTransformer, path: Path, file: Path | None
 ) -> tuple[Architecture, str]:
     """The SubTransformer that is meant, and where that is said."""
-    largest = network.config.architecture
+    largest = network.config.transformer
     if file is not None:
         return read_architecture(file, largest.qkv_dim), file.name
     try:

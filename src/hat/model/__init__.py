@@ -1,7 +1,9 @@
 """The network in PyTorch: Transformer, the SuperTransformer that lends its weights, beam search."""
 
 from hat.model.beam import beam_search
+from hat.model.layers import Dropout
 from hat.model.supertransformer import SuperTransformer
-from hat.model.transformer import Dropout, Transformer
+from hat.model.transformer import Transformer
+from hat.model.translation_model import TranslationModel
 
-__all__ = ["Dropout", "SuperTransformer", "Transformer", "beam_search"]
+__all__ = ["Dropout", "SuperTransformer", "Transformer", "TranslationModel", "beam_search"]

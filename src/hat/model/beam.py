@@ -7,7 +7,7 @@ from typing import Any, Protocol
 import torch
 from torch import Tensor
 
-from hat.model.transformer import EOS, PAD
+from hat.model.translation_model import EOS, PAD
 from hat.runtime.engine import DecodeOptions, Hypothesis
 
 MINUS_INFINITY = float("-inf")

@@ -9,7 +9,8 @@ from torch import Tensor
 from hat.errors import UserError
 from hat.model.beam import Decodes, beam_search
 from hat.model.static_decode import StaticDecoder
-from hat.model.transformer import EOS, PAD, Transformer
+from hat.model.transformer import Transformer
+from hat.model.translation_model import EOS, PAD
 from hat.runtime.artefact import Artefact
 from hat.runtime.engine import DecodeOptions, EngineSettings, Hypothesis
 

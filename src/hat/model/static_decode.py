@@ -11,7 +11,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from hat.model.transformer import PAD, Cache, DecoderBlock, Memory, Transformer, sinusoids
+from hat.model.state import Cache, Memory
+from hat.model.transformer import DecoderBlock, Transformer
+from hat.model.translation_model import PAD, sinusoids
 
 SHORTEST = 32  # positions: shorter source or cache lengths share one shape
 WORKSPACES = 4  # shapes of source batches whose buffers and graphs are kept
@@ -139,7 +141,7 @@ class _Workspace:
 
     def _allocate(self, rows: int, length: int) -> None:
         config = self._model.config
-        layers, qkv = len(self._blocks), config.architecture.qkv_dim
+        layers, qkv = len(self._blocks), config.transformer.qkv_dim
         self.cache = self._matrix.new_zeros(layers, 2, rows, length, qkv)  # keys, values
         self.rows = torch.arange(rows, device=self._matrix.device)
         self.tokens, self.parents = torch.zeros_like(self.rows), torch.zeros_like(self.rows)

@@ -9,7 +9,8 @@ from torch.func import functional_call
 
 from hat.architecture import Architecture, ModelConfig, weight_shapes
 from hat.errors import UserError
-from hat.model.transformer import NO_DROPOUT, Dropout, Transformer
+from hat.model.layers import NO_DROPOUT, Dropout
+from hat.model.transformer import Transformer
 
 
 class SuperTransformer(nn.Module):

@@ -7,7 +7,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from hat.architecture import Architecture, ModelConfig
+from hat.architecture import AnyArchitecture, Architecture, ModelConfig
 from hat.errors import UserError
 from hat.files import file_digest, read_json, write_json
 from hat.hardware import Bench, InventedBench, LatencyPredictor, Timer, open_bench
@@ -93,10 +93,12 @@ class Context:
             yield InventedBench(self.timer)
         elif self.published_latencies:
             predictor = self.predictor()
-            yield InventedBench(
-                lambda architecture, _: float(predictor.predict([architecture])[0]),
-                {"published": self.published_latencies.name},
-            )
+
+            def predicted(architecture: AnyArchitecture, pair: tuple[int, int]) -> float:
+                assert isinstance(architecture, Architecture)  # the recipe was refused otherwise
+                return float(predictor.predict([architecture])[0])
+
+            yield InventedBench(predicted, {"published": self.published_latencies.name})
         else:
             with open_bench(self.device, self.say) as bench:
                 yield bench
@@ -106,7 +108,7 @@ class Context:
         """The design space."""
         return design_space(self.recipe)
 
-    def model_config(self, architecture: Architecture, *, elastic: bool = True) -> ModelConfig:
+    def model_config(self, architecture: AnyArchitecture, *, elastic: bool = True) -> ModelConfig:
         """An architecture with this run's vocabularies; `elastic`: it belongs to the design space."""
         vocab = read_json(self.outcome("prepare").folder / "report.json")["vocab"]
         largest = self.space.largest()

@@ -110,7 +110,7 @@ class _Decode:
         self._outputs = [port.name for port in decoder_ports(config)[1]]
         self._caches = {
             f"self_{part}.{layer}": np.zeros(cache_shape(config, layer, len(sources)), np.float32)
-            for layer in range(len(config.architecture.decoder.layers))
+            for layer in range(len(config.transformer.decoder.layers))
             for part in ("keys", "values")
         }
 

@@ -36,7 +36,7 @@ class _Side(GraphBuilder):
     def __init__(self, artefact: Artefact) -> None:
         super().__init__(artefact)
         self.config: ModelConfig = artefact.config.model
-        self.qkv = self.config.architecture.qkv_dim
+        self.qkv = self.config.transformer.qkv_dim
 
     def query_factors(self, outputs: int, heads: int) -> NDArray[np.float32]:
         """1/√d for the first qkv_dim outputs of a projection, the queries; 1 for the others."""
@@ -71,7 +71,7 @@ class _Side(GraphBuilder):
 
 class _Encoder(_Side):
     def build(self) -> ModelProto:
-        dim = self.config.architecture.encoder.embed_dim
+        dim = self.config.transformer.encoder.embed_dim
         self.size = self.op("Shape", "source")
         real = self.op(
             "Cast", self.op("Not", self.op("Equal", "source", self.integers(PAD))), to=TensorProto.INT64
@@ -80,10 +80,10 @@ class _Encoder(_Side):
         tokens = self.op("Reshape", "source", self.integers(-1))
         x = self.op("Add", self.lookup(tokens, self.embedding("source"), dim), self._positions(real, dim))
         layers = []
-        for index, layer in enumerate(self.config.architecture.encoder.layers):
+        for index, layer in enumerate(self.config.transformer.encoder.layers):
             x = self._block(x, f"encoder.{index}", layer.heads, bias)
             layers.append(x)
-        for index, decoder_layer in enumerate(self.config.architecture.decoder.layers):
+        for index, decoder_layer in enumerate(self.config.transformer.decoder.layers):
             self._memory(layers, index, decoder_layer)
         return self.model("encoder", encoder_ports(self.config))
 
@@ -120,7 +120,7 @@ class _Encoder(_Side):
 
     def _memory(self, layers: list[str], index: int, layer: DecoderLayer) -> None:
         dim, heads, width = (
-            self.config.architecture.encoder.embed_dim,
+            self.config.transformer.encoder.embed_dim,
             layer.cross_heads,
             self.qkv // layer.cross_heads,
         )
@@ -140,13 +140,13 @@ class _Encoder(_Side):
 
 class _Decoder(_Side):
     def build(self) -> ModelProto:
-        dim = self.config.architecture.decoder.embed_dim
+        dim = self.config.transformer.decoder.embed_dim
         done = self.op("Shape", "self_keys.0", start=2, end=3)
         number = self.op("Add", done, self.integers(PAD + 1))
         self.sentences = self.op("Shape", "source_bias", start=0, end=1)
         x = self.lookup("tokens", self.embedding("target"), dim)
         x = self.op("Add", x, self.positions(number, dim, self.config.decoder_super_dim))
-        for index, layer in enumerate(self.config.architecture.decoder.layers):
+        for index, layer in enumerate(self.config.transformer.decoder.layers):
             name = f"decoder.{index}"
             x = self._self_attention(x, index, layer.self_heads)
             x = self._cross_attention(x, index, layer)

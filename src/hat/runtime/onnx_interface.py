@@ -63,15 +63,15 @@ def decoder_ports(config: ModelConfig) -> Ports:
 
 def cache_shape(config: ModelConfig, layer: int, rows: int) -> tuple[int, int, int, int]:
     """Shape of `self_keys.layer` and `self_values.layer` before the first step."""
-    heads = config.architecture.decoder.layers[layer].self_heads
-    return rows, heads, 0, config.architecture.qkv_dim // heads
+    heads = config.transformer.decoder.layers[layer].self_heads
+    return rows, heads, 0, config.transformer.qkv_dim // heads
 
 
 def _memories(config: ModelConfig) -> list[Port]:
     ports = [Port("source_bias", "float", ("B", 1, 1, "S"))]
-    for index, layer in enumerate(config.architecture.decoder.layers):
+    for index, layer in enumerate(config.transformer.decoder.layers):
         heads, attended = layer.cross_heads, layer.encoder_layers_attended
-        width, length = config.architecture.qkv_dim // heads, "S" if attended == 1 else f"{attended}S"
+        width, length = config.transformer.qkv_dim // heads, "S" if attended == 1 else f"{attended}S"
         ports.append(Port(f"cross_keys.{index}", "float", ("B", heads, width, length)))
         ports.append(Port(f"cross_values.{index}", "float", ("B", heads, length, width)))
     return ports
@@ -79,7 +79,7 @@ def _memories(config: ModelConfig) -> list[Port]:
 
 def _caches(config: ModelConfig, kind: str, rows: str, length: str) -> list[Port]:
     ports = []
-    for index in range(len(config.architecture.decoder.layers)):
+    for index in range(len(config.transformer.decoder.layers)):
         _, heads, _, width = cache_shape(config, index, 0)
         for part in ("keys", "values"):
             ports.append(Port(f"{kind}_{part}.{index}", "float", (rows, heads, length, width)))

@@ -7,7 +7,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from hat.data import Batch
-from hat.model.transformer import PAD
+from hat.model.translation_model import PAD
 
 Network = Callable[[Tensor, Tensor], Tensor]
 

@@ -1,0 +1,155 @@
+"""The Evolved Transformer (So et al., ICML 2019) as plain data: what it is built of and what it costs.
+
+Facts are those of its authors' implementation (tensor2tensor's `evolved_transformer`): encoder cells
+of a gated linear unit, branched convolutions, self-attention and a feed-forward part; decoder cells of
+a self-attention with twice the heads beside an attention to the encoder, branched separable
+convolutions, self-attention, attention to the encoder and a feed-forward part. A cell is about as deep
+as two layers of a Transformer: the published sizes have 3 encoder and 4 decoder cells.
+"""
+
+from dataclasses import asdict, dataclass
+from math import prod
+from typing import Any
+
+from hat.architecture import shapes
+from hat.architecture.shapes import Shapes, attention_macs
+from hat.errors import UserError, shown
+from hat.files import check_keys, digest
+
+FAMILY = "evolved"
+# Positions that the convolutions of a cell see.
+NEAR, MERGE = 3, 9  # encoder
+LONG, SHORT, CAUSAL_MERGE = 11, 7, 7  # decoder
+MOST_DOUBLED_HEADS = 16
+
+
+@dataclass(frozen=True)
+class EvolvedArchitecture:
+    """One Evolved Transformer. `embed_dim`: width of both residual streams and of queries, keys and
+    values; all other widths follow from it. Raises UserError where it cannot be built.
+    """
+
+    embed_dim: int
+    heads: int
+    encoder_cells: int = 3
+    decoder_cells: int = 4
+
+    def __post_init__(self) -> None:
+        for name, value in vars(self).items():
+            if not isinstance(value, int) or isinstance(value, bool) or value < 1:
+                raise UserError(f"{name}: {shown(value)} is not a positive whole number")
+        if self.embed_dim % 2:
+            raise UserError(f"embed_dim: {self.embed_dim} is odd; half of it is a branch's width")
+        for heads, what in ((self.heads, "heads"), (self.many_heads, "heads of the first self-attention")):
+            if self.embed_dim % heads:
+                raise UserError(f"heads: {heads} {what} do not divide embed_dim {self.embed_dim}")
+
+    @property
+    def many_heads(self) -> int:
+        """Heads of the decoder's first self-attention: twice the others', doubled up to 16 only."""
+        return max(min(2 * self.heads, MOST_DOUBLED_HEADS), self.heads)
+
+    @property
+    def encoder_dim(self) -> int:
+        """Width of the encoder's residual stream."""
+        return self.embed_dim
+
+    @property
+    def decoder_dim(self) -> int:
+        """Width of the decoder's residual stream."""
+        return self.embed_dim
+
+    @classmethod
+    def from_dict(cls, value: object, where: str = "architecture") -> "EvolvedArchitecture":
+        """Build from a mapping as `to_dict` gives. Raises UserError."""
+        names = tuple(cls.__dataclass_fields__)
+        keys = check_keys(value, ("family", *names), where, ("encoder_cells", "decoder_cells"))
+        if keys["family"] != FAMILY:
+            raise UserError(f"{where}.family: {shown(keys['family'])} is not {FAMILY}")
+        try:
+            return cls(**{name: keys[name] for name in names if name in keys})
+        except UserError as error:
+            raise UserError(f"{where}.{error}") from error
+
+    def to_dict(self) -> dict[str, Any]:
+        """A mapping of its family and its fields."""
+        return {"family": FAMILY, **asdict(self)}
+
+    def short_hash(self) -> str:
+        """Twelve hexadecimal digits that name this architecture."""
+        return digest(self.to_dict())[:12]
+
+
+def evolved_shapes(architecture: EvolvedArchitecture) -> Shapes:
+    """Name → shape of every weight but the embeddings.
+
+    A convolution over k positions is stored as the linear map of their concatenation (O, k·I), a
+    separable one as k taps for each channel (I, k) and a linear map (O, I).
+    """
+    d, found = architecture.embed_dim, Shapes()
+    for index in range(architecture.encoder_cells):
+        found |= _encoder_cell(f"encoder.{index}", d)
+    found |= shapes.norm("encoder_norm", d)
+    for index in range(architecture.decoder_cells):
+        found |= _decoder_cell(f"decoder.{index}", d)
+    return found | shapes.norm("decoder_norm", d)
+
+
+def evolved_macs(architecture: EvolvedArchitecture, length: int) -> int:
+    """Multiply-accumulates of one teacher-forced pass by the rules of `cost`, in which products of two
+    activations (the gate, swish) count once per element, as the scaling of queries does."""
+    d, per_token = architecture.embed_dim, 2 * (architecture.embed_dim + 1)
+    encoder = _weights_per_token(_encoder_cell("", d), attentions=1) + d
+    decoder = _weights_per_token(_decoder_cell("", d), attentions=4) + 4 * d
+    per_token += architecture.encoder_cells * encoder + architecture.decoder_cells * decoder + 2 * d
+    attentions = architecture.encoder_cells + 4 * architecture.decoder_cells
+    return length * per_token + attentions * attention_macs(d, d, d, length, length)
+
+
+def _weights_per_token(cell: Shapes, attentions: int) -> int:
+    """Multiply-accumulates of a cell without its attentions: every weight is used once a token."""
+    d = cell[".ffn_norm.weight"][0]
+    used = sum(prod(shape) for name, shape in cell.items() if name.endswith(".weight"))
+    return used - attentions * 4 * d * d
+
+
+def _encoder_cell(name: str, d: int) -> Shapes:
+    return (
+        shapes.norm(f"{name}.gated_norm", d)
+        | shapes.stacked(f"{name}.gated", 2, d, d)
+        | shapes.norm(f"{name}.branch_norm", d)
+        | shapes.linear(f"{name}.wide", 4 * d, d)
+        | shapes.linear(f"{name}.near", d // 2, NEAR * d)
+        | shapes.norm(f"{name}.merge_norm", 4 * d)
+        | _separable(f"{name}.merge", MERGE, d // 2, 4 * d)
+        | shapes.norm(f"{name}.self_attention_norm", d)
+        | shapes.self_attention(f"{name}.self_attention", d, d)
+        | shapes.norm(f"{name}.ffn_norm", d)
+        | shapes.linear(f"{name}.fc1", 4 * d, d)
+        | shapes.linear(f"{name}.fc2", d, 4 * d)
+    )
+
+
+def _decoder_cell(name: str, d: int) -> Shapes:
+    return (
+        shapes.norm(f"{name}.attention_norm", d)
+        | shapes.self_attention(f"{name}.many_headed_attention", d, d)
+        | shapes.cross_attention(f"{name}.first_cross_attention", d, d, d)
+        | shapes.norm(f"{name}.branch_norm", d)
+        | _separable(f"{name}.long", LONG, 2 * d, d)
+        | _separable(f"{name}.short", SHORT, d // 2, d)
+        | shapes.norm(f"{name}.merge_norm", 2 * d)
+        | _separable(f"{name}.merge", CAUSAL_MERGE, d, 2 * d)
+        | shapes.norm(f"{name}.self_attention_norm", d)
+        | shapes.self_attention(f"{name}.self_attention", d, d)
+        | shapes.norm(f"{name}.cross_attention_norm", d)
+        | shapes.cross_attention(f"{name}.cross_attention", d, d, d)
+        | shapes.norm(f"{name}.ffn_norm", d)
+        | shapes.linear(f"{name}.fc1", 4 * d, d)
+        | shapes.norm(f"{name}.hidden_norm", 4 * d)
+        | shapes.linear(f"{name}.fc2", d, 4 * d)
+    )
+
+
+def _separable(name: str, positions: int, outputs: int, inputs: int) -> Shapes:
+    return {f"{name}.taps.weight": (inputs, positions)} | shapes.linear(f"{name}.mix", outputs, inputs)

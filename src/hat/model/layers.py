@@ -1,0 +1,115 @@
+"""The layers that the networks are made of: dropout, projections, attention.
+
+Axes: B batch, S source length, T target length, K beam, D embedding, Q qkv_dim, H heads, V vocabulary.
+"""
+
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from hat.model.state import Cache
+
+
+@dataclass(frozen=True)
+class Dropout:
+    """Dropout probabilities. `rate` is scaled by a side's width over its SuperTransformer's width,
+    except on the encoder's self-attention output; `attention` acts on attention weights (item 8)."""
+
+    rate: float = 0.0
+    attention: float = 0.0
+
+
+NO_DROPOUT = Dropout()
+
+
+class FastDropout(nn.Module):
+    """Dropout that draws eight mask bytes at a time: measured four times faster than nn.Dropout on CPUs.
+
+    The rate is rounded to 1/256, and the scale is that of the rounded rate.
+    """
+
+    def __init__(self, rate: float) -> None:
+        super().__init__()
+        self.keep = 256 - round(256 * rate)
+        self.rate = rate
+
+    @property
+    def active_rate(self) -> float:
+        return self.rate if self.training else 0.0
+
+    def forward(self, x: Tensor) -> Tensor:
+        if not self.training or self.keep == 256:
+            return x
+        words = torch.empty(-(-x.numel() // 8), dtype=torch.int64, device=x.device)
+        drawn = words.random_(-(2**63), None).view(torch.uint8)[: x.numel()].view(x.shape)
+        return x * drawn.lt(self.keep).to(x.dtype).mul_(256 / self.keep)
+
+
+class Projections(nn.Module):
+    """`count` linear maps of one input, computed as one product. Weight (count, Q, D), bias (count, Q)."""
+
+    def __init__(self, count: int, inputs: int, outputs: int) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.empty(count, outputs, inputs))
+        self.bias = nn.Parameter(torch.empty(count, outputs))
+
+    def forward(self, x: Tensor) -> tuple[Tensor, ...]:
+        y = F.linear(x, self.weight.flatten(0, 1), self.bias.flatten())
+        return y.chunk(self.weight.shape[0], dim=-1)
+
+
+class Attention(nn.Module):
+    """What self- and cross-attention share: heads that partition Q, and the output projection."""
+
+    def __init__(self, dim: int, qkv_dim: int, heads: int, dropout: float) -> None:
+        super().__init__()
+        self.heads = heads
+        self.drop_weights = FastDropout(dropout)
+        self.out = nn.Linear(qkv_dim, dim)
+
+    def split(self, x: Tensor) -> Tensor:  # (B, T, Q) -> (B, H, T, Q/H)
+        return x.view(*x.shape[:-1], self.heads, -1).transpose(1, 2)
+
+    def attend(self, q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None) -> Tensor:
+        if self.training and q.device.type == "cpu":
+            # Measured at S = T = 16–30, bf16: three to five times faster backwards than the fused kernel.
+            scores = q @ k.transpose(-1, -2) * q.shape[-1] ** -0.5
+            if mask is not None:
+                scores = scores.masked_fill(~mask, float("-inf"))
+            y = self.drop_weights(scores.softmax(dim=-1).to(v.dtype)) @ v
+        else:
+            y = F.scaled_dot_product_attention(q, k, v, mask, self.drop_weights.active_rate)
+        return self.out(y.transpose(1, 2).flatten(2))  # type: ignore[no-any-return]
+
+
+class SelfAttention(Attention):
+    """Attention of a sequence to itself. A cache makes it incremental: one new position a call."""
+
+    def __init__(self, dim: int, qkv_dim: int, heads: int, dropout: float) -> None:
+        super().__init__(dim, qkv_dim, heads, dropout)
+        self.qkv = Projections(3, dim, qkv_dim)
+
+    def forward(self, x: Tensor, mask: Tensor | None, cache: Cache | None = None) -> Tensor:
+        q, k, v = (self.split(part) for part in self.qkv(x))
+        if cache is not None:
+            k, v = cache.append(k, v)
+        return self.attend(q, k, v, mask)
+
+
+class CrossAttention(Attention):
+    """Attention to encoder layers. `memory` gives keys and values once for all steps of a decode."""
+
+    def __init__(self, dim: int, memory_dim: int, qkv_dim: int, heads: int, dropout: float) -> None:
+        super().__init__(dim, qkv_dim, heads, dropout)
+        self.q = Projections(1, dim, qkv_dim)
+        self.kv = Projections(2, memory_dim, qkv_dim)
+
+    def memory(self, encoded: Tensor) -> tuple[Tensor, Tensor]:
+        k, v = (self.split(part) for part in self.kv(encoded))
+        return k, v
+
+    def forward(self, x: Tensor, memory: tuple[Tensor, Tensor], mask: Tensor | None) -> Tensor:
+        (q,) = self.q(x)
+        return self.attend(self.split(q), *memory, mask)

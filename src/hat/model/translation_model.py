@@ -1,0 +1,134 @@
+"""What every network has at its ends: embeddings with positions, the output projection, initial weights."""
+
+from functools import lru_cache
+from math import log, sqrt
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from hat.architecture import ModelConfig
+from hat.model.state import Encoded
+
+PAD, EOS = 1, 2
+
+
+class TranslationModel(nn.Module):
+    """A network between its embeddings. Weight names and shapes: `hat.architecture.weight_shapes`."""
+
+    def __init__(self, config: ModelConfig) -> None:
+        super().__init__()
+        self.config = config
+        enc, dec = config.architecture.encoder_dim, config.architecture.decoder_dim
+        if config.embeddings == "shared":
+            self.embedding = nn.Parameter(torch.empty(config.source_vocab, max(enc, dec)))
+        else:
+            self.source_embedding = nn.Parameter(torch.empty(config.source_vocab, enc))
+            self.target_embedding = nn.Parameter(torch.empty(config.target_vocab, dec))
+            self.output_embedding = nn.Parameter(torch.empty(config.target_vocab, dec))
+
+    def forward(self, source: Tensor, target_in: Tensor) -> Tensor:
+        """Logits (B, T, V) for source (B, S) and target_in (B, T), padded with 1 on either side."""
+        return self.decode(target_in, self.encode(source))
+
+    def encode(self, source: Tensor) -> Encoded:
+        """Run the encoder over source (B, S)."""
+        raise NotImplementedError
+
+    def decode(self, target_in: Tensor, encoded: Encoded) -> Tensor:
+        """Teacher-forced logits (B, T, V)."""
+        raise NotImplementedError
+
+    def start(self, source: Tensor) -> Any:
+        """Encode source (B, S) and get ready for `step`."""
+        raise NotImplementedError
+
+    def step(self, tokens: Tensor, state: Any) -> Tensor:
+        """Logits (B·K, V) after one more token (B·K) of every hypothesis; `state` moves on."""
+        raise NotImplementedError
+
+    def embed_source(self, source: Tensor) -> Tensor:
+        """Source tokens (B, S) -> (B, S, D)."""
+        matrix = self._matrix("source")[:, : self.config.architecture.encoder_dim]
+        return embed(source, matrix, self.config.encoder_super_dim)
+
+    def embed_target(self, target_in: Tensor) -> Tensor:
+        """Target tokens (B, T) -> (B, T, D)."""
+        return embed(target_in, self.target_matrix(), self.config.decoder_super_dim)
+
+    def embed_next(self, tokens: Tensor, length: int) -> Tensor:
+        """The tokens (N) that follow `length` others -> (N, 1, D)."""
+        matrix = self.target_matrix()
+        dim = matrix.shape[1]
+        positions = sinusoids(length + 3, self.config.decoder_super_dim, matrix.dtype, matrix.device)
+        return sqrt(dim) * F.embedding(tokens[:, None], matrix) + positions[length + PAD + 1, :dim]
+
+    def logits(self, x: Tensor) -> Tensor:
+        """Output projection: (…, D) -> (…, V)."""
+        return F.linear(x, self._matrix("output")[:, : x.shape[-1]])
+
+    def target_matrix(self) -> Tensor:
+        """Embeddings of target tokens (V, D)."""
+        return self._matrix("target")[:, : self.config.architecture.decoder_dim]
+
+    def _matrix(self, role: str) -> Tensor:
+        name = "embedding" if self.config.embeddings == "shared" else f"{role}_embedding"
+        return getattr(self, name)  # type: ignore[no-any-return]
+
+    def reset_parameters(self) -> None:
+        """Initialise as published (REFERENCE item 10); an attention's q, k, v count as one matrix."""
+        for name, parameter in self.named_parameters():
+            if name.endswith("embedding"):
+                nn.init.normal_(parameter, std=parameter.shape[1] ** -0.5)
+                if not parameter.is_meta:
+                    nn.init.zeros_(parameter.data[PAD])
+            elif name.endswith("bias"):
+                nn.init.zeros_(parameter)
+            elif name.endswith("norm.weight"):
+                nn.init.ones_(parameter)
+            elif parameter.dim() == 3:
+                bound = sqrt(6 / (3 * parameter.shape[1] + parameter.shape[2]))
+                nn.init.uniform_(parameter, -bound, bound)
+            else:
+                nn.init.xavier_uniform_(parameter)
+
+
+def embed(tokens: Tensor, matrix: Tensor, super_dim: int) -> Tensor:
+    """Scaled embeddings plus positions: tokens (B, L), matrix (V, D) -> (B, L, D).
+
+    Positions count real tokens from PAD + 1, whichever side the padding is on; a pad has none.
+    """
+    real = tokens.ne(PAD).long()
+    positions = real.cumsum(dim=1) * real + PAD
+    table = sinusoids(tokens.shape[1] + 2, super_dim, matrix.dtype, matrix.device)[:, : matrix.shape[1]]
+    return sqrt(matrix.shape[1]) * F.embedding(tokens, matrix, padding_idx=PAD) + table[positions]
+
+
+def sinusoids(rows: int, dim: int, dtype: torch.dtype, device: torch.device) -> Tensor:
+    """At least `rows` rows of the position table, (rows, dim): dim/2 sines, then dim/2 cosines.
+
+    Row PAD is zero. Built at the SuperTransformer's width; users slice it (REFERENCE item 6).
+    """
+    return _sinusoid_table(max(256, 1 << (rows - 1).bit_length()), dim, dtype, device)
+
+
+@lru_cache(maxsize=16)
+def _sinusoid_table(rows: int, dim: int, dtype: torch.dtype, device: torch.device) -> Tensor:
+    half = dim // 2
+    with torch.inference_mode(False):  # the table is shared with training, which autograd must accept
+        frequencies = torch.exp(torch.arange(half, dtype=torch.float64) * (-log(10000) / max(half - 1, 1)))
+        angles = torch.arange(rows, dtype=torch.float64)[:, None] * frequencies
+        table = F.pad(torch.cat((angles.sin(), angles.cos()), dim=1), (0, dim % 2))
+        table[PAD] = 0
+        return table.to(device=device, dtype=dtype)
+
+
+def causal_mask(target_in: Tensor) -> Tensor:
+    """Which positions each one sees: (T, T), or (B, 1, T, T) where padding comes first; a pad sees itself."""
+    length = target_in.shape[1]
+    square = torch.ones(length, length, dtype=torch.bool, device=target_in.device)
+    real = target_in.ne(PAD)
+    if bool(real[:, 0].all()):
+        return square.tril()
+    return (square.tril() & real[:, None, :] | square.triu().tril())[:, None]
