@@ -4,6 +4,7 @@ from hat.data.batches import Batch, collate, epoch_batches, sequential_batches
 from hat.data.cleaning import Cleaning
 from hat.data.corpus import Pair, Part, read_lines, read_pairs
 from hat.data.preparation import Corpora, Learner, prepare, typical_lengths
+from hat.data.soft_labels import SoftLabels
 from hat.data.store import TokenStore, write_store
 from hat.data.tokenizer import Tokenizer, Tokenizers, Vocabulary, train_tokenizers
 
@@ -14,6 +15,7 @@ __all__ = [
     "Learner",
     "Pair",
     "Part",
+    "SoftLabels",
     "TokenStore",
     "Tokenizer",
     "Tokenizers",

@@ -1,13 +1,16 @@
 """Training: the loop, its settings, sampling strategies, losses, schedules, checkpoints."""
 
+from hat.training.distillation import Distillation
 from hat.training.loop import TrainingResult, train
 from hat.training.loss import label_smoothed_loss, validation_loss
 from hat.training.sampling import UniformSampling
 from hat.training.settings import TrainingSettings
 from hat.training.stopping import Stopped
+from hat.training.teacher import write_soft_labels, write_translations
 from hat.training.trainees import SubTrainee, SuperTrainee, Trainee
 
 __all__ = [
+    "Distillation",
     "Stopped",
     "SubTrainee",
     "SuperTrainee",
@@ -18,4 +21,6 @@ __all__ = [
     "label_smoothed_loss",
     "train",
     "validation_loss",
+    "write_soft_labels",
+    "write_translations",
 ]

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn, optim
 
 from hat.data import Batch, TokenStore, collate, epoch_batches, sequential_batches
+from hat.data.batches import Ids
 from hat.errors import HatError
 from hat.files import read_json, write_json
 from hat.model import Transformer
@@ -22,6 +23,7 @@ from hat.training.checkpoint import (
     save_checkpoint,
     save_tensors,
 )
+from hat.training.distillation import Distillation
 from hat.training.journal import Journal, Position
 from hat.training.loss import label_smoothed_loss, tensors, validation_loss
 from hat.training.precision import uses_bf16
@@ -52,12 +54,14 @@ def train(
     folder: Path,
     seed: int = 0,
     progress: Progress = silent,
+    distillation: Distillation | None = None,
 ) -> TrainingResult:
     """Train, leaving the kept weights in the trainee and in folder/model.safetensors.
 
-    Goes on from folder/checkpoint.safetensors if there is one, and ends in the same bytes as an
-    undisturbed training on the same machine and thread count. Raises HatError when the loss
-    diverges, Stopped after SIGTERM or SIGINT, UserError for a damaged checkpoint.
+    `distillation`: a teacher's labels of `train_store`, to learn from as well. Goes on from
+    folder/checkpoint.safetensors if there is one, and ends in the same bytes as an undisturbed
+    training on the same machine and thread count. Raises HatError when the loss diverges, Stopped
+    after SIGTERM or SIGINT, UserError for a damaged checkpoint or damaged labels.
     """
     if (folder / SUMMARY).exists():
         return _finished(trainee, folder)
@@ -75,7 +79,7 @@ def train(
     with stop_requests() as stop, Journal(folder, position) as journal:
         batches = _batches(train_store, settings.batch_tokens, seed, position)
         while position.update < settings.updates and not _out_of_patience(position, settings):
-            _update(trainee, optimizer, batches, settings, seed, position, journal)
+            _update(trainee, optimizer, batches, settings, seed, position, journal, distillation)
             if position.update % settings.validate_every == 0 or position.update == settings.updates:
                 _validate(trainee, valid, settings, position, folder, journal)
                 _prune_snapshots(folder, position, settings.average)
@@ -90,11 +94,12 @@ def train(
 def _update(
     trainee: Trainee,
     optimizer: optim.Optimizer,
-    batches: Iterator[Batch],
+    batches: Iterator[tuple[Ids, Batch]],
     settings: TrainingSettings,
     seed: int,
     position: Position,
     journal: Journal,
+    distillation: Distillation | None,
 ) -> None:
     """One optimiser update: gradients of the loss per target token over `accumulate` batches."""
     started = time.perf_counter()
@@ -104,12 +109,14 @@ def _update(
     optimizer.zero_grad()
     loss_sum, count = 0.0, 0
     for _ in range(settings.accumulate):
-        batch = next(batches)
+        rows, batch = next(batches)
         source, target_in, target_out = tensors(batch)
         for network in networks:
             with torch.autocast("cpu", torch.bfloat16, enabled=uses_bf16(settings)):
                 logits = network(source, target_in)
             loss = label_smoothed_loss(logits, target_out, settings.label_smoothing)
+            if distillation:
+                loss = distillation.mixed_with(loss, logits, target_out, rows)
             loss.backward()  # type: ignore[no-untyped-call]
             loss_sum += float(loss.detach())
         count += batch.target_tokens
@@ -148,14 +155,14 @@ def apply_gradients(
     return norm
 
 
-def _batches(store: TokenStore, budget: int, seed: int, position: Position) -> Iterator[Batch]:
-    """Batches from `position` on, for ever; `position` follows."""
+def _batches(store: TokenStore, budget: int, seed: int, position: Position) -> Iterator[tuple[Ids, Batch]]:
+    """Batches from `position` on, each with its rows of the store, for ever; `position` follows."""
     while True:
         epoch = epoch_batches(store, budget, seed, position.epoch)
         while position.batch < len(epoch):
             rows = epoch[position.batch]
             position.batch += 1
-            yield collate(store, rows)
+            yield rows, collate(store, rows)
         position.epoch, position.batch = position.epoch + 1, 0
 
 

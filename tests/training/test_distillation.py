@@ -1,0 +1,210 @@
+"""Distillation: the loss against hand-made figures, a teacher's labels and translations, a student."""
+
+from math import log
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+import torch.nn.functional as F
+
+from hat.data import SoftLabels, collate, write_store
+from hat.data.soft_labels import SoftLabelWriter
+from hat.errors import UserError
+from hat.model import Dropout, Transformer, beam_search
+from hat.runtime.engine import DecodeOptions, Hypothesis
+from hat.training import (
+    Distillation,
+    SubTrainee,
+    TrainingResult,
+    label_smoothed_loss,
+    train,
+    write_soft_labels,
+    write_translations,
+)
+from hat.training.distillation import soft_loss
+from hat.training.loss import tensors
+from tests.training.tiny import CONFIG, VOCAB, settings, stores
+
+PAD = 1
+
+
+class TorchTeacher:
+    """Translates by beam search, one batch after the other, and may die at one."""
+
+    name = "torch"
+
+    def __init__(self, network: Transformer, dies_at: int | None = None) -> None:
+        self.network, self.dies_at, self.batches = network.eval(), dies_at, 0
+
+    def translate(self, sources: list[list[int]], options: DecodeOptions) -> list[list[Hypothesis]]:
+        if self.batches == self.dies_at:
+            raise KeyboardInterrupt
+        self.batches += 1
+        longest = max(map(len, sources))
+        padded = [[PAD] * (longest - len(source)) + source for source in sources]
+        return beam_search(self.network, torch.tensor(padded), options)
+
+
+def network(seed: int = 0) -> Transformer:
+    torch.manual_seed(seed)
+    return Transformer(CONFIG, Dropout(0.0))
+
+
+def test_soft_loss_by_hand() -> None:
+    """Two positions and a pad; three tokens; logits of which the softmax is known."""
+    logits = torch.tensor([[[0.0, log(2), log(5)], [log(3), 0.0, 0.0], [9.0, 9.0, 9.0]]])
+    target = torch.tensor([[2, 0, PAD]])
+    ids = torch.tensor([[[2, 1], [0, 2], [0, 0]]])
+    probabilities = torch.tensor([[[0.75, 0.25], [0.5, 0.5], [0.0, 0.0]]])
+    expected = -(0.75 * log(5 / 8) + 0.25 * log(2 / 8) + 0.5 * log(3 / 5) + 0.5 * log(1 / 5))
+    assert float(soft_loss(logits, target, ids, probabilities, 1.0)) == pytest.approx(expected)
+    # At temperature 2 the softmax is of the square roots.
+    first = [1, 2**0.5, 5**0.5]
+    second = [3**0.5, 1, 1]
+    expected = -(0.75 * log(first[2] / sum(first)) + 0.25 * log(first[1] / sum(first)))
+    expected -= 0.5 * log(second[0] / sum(second)) + 0.5 * log(second[2] / sum(second))
+    assert float(soft_loss(logits, target, ids, probabilities, 2.0)) == pytest.approx(expected)
+
+
+@pytest.mark.parametrize("temperature", [1.0, 3.0])
+def test_all_tokens_give_the_gradient_of_the_whole_divergence(temperature: float) -> None:
+    torch.manual_seed(0)
+    student = torch.randn(2, 4, VOCAB, dtype=torch.float64, requires_grad=True)
+    teacher = torch.randn(2, 4, VOCAB, dtype=torch.float64)
+    target = torch.tensor([[5, 6, 2, PAD], [4, 4, 4, 2]])
+    values, ids = teacher.topk(VOCAB)
+    soft_loss(student, target, ids, (values / temperature).softmax(-1), temperature).backward()
+    ours, student.grad = student.grad, None
+    divergence = F.kl_div(
+        (student / temperature).log_softmax(-1),
+        (teacher / temperature).log_softmax(-1),
+        reduction="none",
+        log_target=True,
+    )
+    divergence[target != PAD].sum().backward()
+    assert ours is not None
+    assert student.grad is not None
+    torch.testing.assert_close(ours, student.grad, rtol=1e-5, atol=1e-6)
+    assert not ours[0, 3].any(), "a pad teaches nothing"
+
+
+@pytest.mark.parametrize("temperature", [1.0, 2.0])
+def test_labels_are_the_teacher_and_the_loss_is_the_mixture(tmp_path: Path, temperature: float) -> None:
+    text, _ = stores(tmp_path, 300)
+    teacher = network()
+    labels = write_soft_labels(teacher, text, tmp_path / "labels", 5, temperature)
+    rows = np.array([3, 17, 250])
+    source, target_in, target = tensors(collate(text, rows))
+    with torch.no_grad():
+        values, expected_ids = teacher.eval()(source, target_in).topk(5)
+    expected = (values / temperature).softmax(-1)
+    ids, probabilities = map(torch.from_numpy, labels.batch(rows))
+    real = target != PAD
+    assert torch.equal(ids[real], expected_ids[real])
+    assert float((probabilities - expected)[real].abs().max()) < 1 / 255
+
+    logits = torch.randn(*target.shape, VOCAB)
+    hard = label_smoothed_loss(logits, target, 0.1)
+    mixed = Distillation(labels, 0.7).mixed_with(hard, logits, target, rows)
+    soft = soft_loss(logits, target, ids, probabilities, temperature)
+    assert float(mixed) == pytest.approx(float(0.3 * hard + 0.7 * temperature**2 * soft))
+
+
+def test_killed_labelling_goes_on_to_the_same_bytes(tmp_path: Path) -> None:
+    text, _ = stores(tmp_path, 3000)
+
+    def kill(done: float, total: float, note: str) -> None:
+        if done > total / 3:
+            raise KeyboardInterrupt
+
+    reported: list[float] = []
+    write_soft_labels(network(), text, tmp_path / "whole", 5, progress=lambda *told: reported.append(told[0]))
+    with pytest.raises(KeyboardInterrupt):
+        write_soft_labels(network(), text, tmp_path / "cut", 5, progress=kill)
+    before = len(reported)
+    write_soft_labels(network(), text, tmp_path / "cut", 5, progress=lambda *told: reported.append(told[0]))
+    assert 0 < len(reported) - before < before, "what was saved is not repeated"
+    for path in (tmp_path / "whole").iterdir():
+        assert (tmp_path / "cut" / path.name).read_bytes() == path.read_bytes()
+
+
+def test_what_no_teacher_can_give_is_refused(tmp_path: Path) -> None:
+    text, _ = stores(tmp_path, 20)
+    with pytest.raises(UserError, match=f"top_k: {VOCAB + 1} of a vocabulary of {VOCAB}"):
+        write_soft_labels(network(), text, tmp_path / "labels", VOCAB + 1)
+    damaged = network()
+    with torch.no_grad():
+        damaged.embedding.fill_(float("nan"))
+    with pytest.raises(UserError, match="not finite"):
+        write_soft_labels(damaged, text, tmp_path / "labels", 2)
+    assert not (tmp_path / "labels").exists()
+
+
+def test_translations_replace_the_targets_and_a_kill_changes_nothing(tmp_path: Path) -> None:
+    text, _ = stores(tmp_path, 1100)  # two parts
+    options = DecodeOptions(beam=2, max_length_factor=0.0, max_length_offset=8)
+    whole = write_translations(TorchTeacher(network()), text, tmp_path / "whole", options)
+    with pytest.raises(KeyboardInterrupt):
+        write_translations(TorchTeacher(network(), dies_at=17), text, tmp_path / "cut", options)
+    assert not (tmp_path / "cut").exists()
+    survivor = TorchTeacher(network())
+    cut = write_translations(survivor, text, tmp_path / "cut", options)
+    assert survivor.batches == 2, "the finished part is not translated again"
+    assert cut.digest == whole.digest != text.digest
+    assert not list(tmp_path.glob(".*"))
+    assert np.array_equal(whole.source_tokens, text.source_tokens)
+    for row in (0, 1050):
+        (best,) = beam_search(network().eval(), torch.tensor([[*text.source(row).tolist(), 2]]), options)
+        assert [*whole.target(row).tolist(), 2] == list(best[0].tokens)
+
+
+def test_a_student_learns_from_labels_what_the_text_hides(tmp_path: Path) -> None:
+    """The text's targets are noise; the teacher counts, position by position, and so does the valid text."""
+    noise, valid = stores(tmp_path, 400)
+    sources = [valid.source(row).tolist() for row in range(len(valid))]
+    counting = [[4 + position for position in range(len(source))] for source in sources]
+    valid = write_store(tmp_path / "counting", [(sources, counting)], valid.vocab)
+    with SoftLabelWriter(tmp_path / "labels", noise, 2, 1.0) as writer:
+        for row in range(len(noise)):
+            length = noise.target_lengths[row]
+            right = np.array([*range(4, 4 + length), 2])[None, :, None]
+            ids = np.concatenate([right, np.full_like(right, 15)], axis=-1)
+            writer.write(np.array([row]), ids, np.broadcast_to([0.95, 0.05], ids.shape))
+        writer.finish()
+    labels = SoftLabels.open(tmp_path / "labels", noise)
+
+    def student(name: str, distillation: Distillation | None) -> TrainingResult:
+        plan = settings(updates=40, batch_tokens=300, validate_every=40, warmup=10, dropout=0.0)
+        trainee = SubTrainee(network(1))
+        return train(trainee, noise, valid, plan, tmp_path / name, distillation=distillation)
+
+    taught, alone = student("taught", Distillation(labels, 0.9)), student("alone", None)
+    assert taught.loss < alone.loss - 0.5
+
+
+def test_a_killed_student_ends_in_the_same_bytes(tmp_path: Path) -> None:
+    text, valid = stores(tmp_path)
+    write_soft_labels(network(), text, tmp_path / "labels", 3)
+
+    def run(name: str, **options: object) -> None:
+        train(
+            SubTrainee(network(1)),
+            text,
+            valid,
+            settings(precision="bf16"),
+            tmp_path / name,
+            distillation=Distillation(SoftLabels.open(tmp_path / "labels", text), 0.5),
+            **options,  # type: ignore[arg-type]
+        )
+
+    def kill(done: float, total: float, note: str) -> None:
+        if done == 13:
+            raise KeyboardInterrupt
+
+    run("whole")
+    with pytest.raises(KeyboardInterrupt):
+        run("cut", progress=kill)
+    run("cut")
+    model = "model.safetensors"
+    assert (tmp_path / "cut" / model).read_bytes() == (tmp_path / "whole" / model).read_bytes()
