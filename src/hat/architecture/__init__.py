@@ -3,11 +3,17 @@
 from hat.architecture.architecture import Architecture, Decoder, DecoderLayer, Encoder, EncoderLayer
 from hat.architecture.cost import Cost, artefact_bytes, cost
 from hat.architecture.evolved import EvolvedArchitecture
-from hat.architecture.families import AnyArchitecture, architecture_from_dict, load_architecture
+from hat.architecture.families import (
+    FAMILY_NAMES,
+    AnyArchitecture,
+    architecture_from_dict,
+    load_architecture,
+)
 from hat.architecture.weights import EMBEDDING_NAMES, Embeddings, ModelConfig, weight_shapes
 
 __all__ = [
     "EMBEDDING_NAMES",
+    "FAMILY_NAMES",
     "AnyArchitecture",
     "Architecture",
     "Cost",

@@ -21,6 +21,7 @@ FAMILY = "evolved"
 NEAR, MERGE = 3, 9  # encoder
 LONG, SHORT, CAUSAL_MERGE = 11, 7, 7  # decoder
 MOST_DOUBLED_HEADS = 16
+MOST_CELLS = 1 << 10  # a bound for files that nobody here wrote
 
 
 @dataclass(frozen=True)
@@ -38,6 +39,9 @@ class EvolvedArchitecture:
         for name, value in vars(self).items():
             if not isinstance(value, int) or isinstance(value, bool) or value < 1:
                 raise UserError(f"{name}: {shown(value)} is not a positive whole number")
+        for name in ("encoder_cells", "decoder_cells"):
+            if getattr(self, name) > MOST_CELLS:
+                raise UserError(f"{name}: {getattr(self, name)} is more than {MOST_CELLS}")
         if self.embed_dim % 2:
             raise UserError(f"embed_dim: {self.embed_dim} is odd; half of it is a branch's width")
         for heads, what in ((self.heads, "heads"), (self.many_heads, "heads of the first self-attention")):
@@ -152,4 +156,5 @@ def _decoder_cell(name: str, d: int) -> Shapes:
 
 
 def _separable(name: str, positions: int, outputs: int, inputs: int) -> Shapes:
-    return {f"{name}.taps.weight": (inputs, positions)} | shapes.linear(f"{name}.mix", outputs, inputs)
+    depthwise = {f"{name}.depthwise.weight": (inputs, positions)}
+    return depthwise | shapes.linear(f"{name}.pointwise", outputs, inputs)

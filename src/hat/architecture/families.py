@@ -7,7 +7,7 @@ from hat.architecture.evolved import FAMILY, EvolvedArchitecture
 from hat.errors import UserError, shown
 
 AnyArchitecture = Architecture | EvolvedArchitecture
-NAMES: dict[type, str] = {Architecture: "Transformer", EvolvedArchitecture: "Evolved Transformer"}
+FAMILY_NAMES: dict[type, str] = {Architecture: "Transformer", EvolvedArchitecture: "Evolved Transformer"}
 
 
 def architecture_from_dict(value: object, where: str = "architecture") -> AnyArchitecture:

@@ -5,7 +5,7 @@ from typing import Literal
 
 from hat.architecture.architecture import Architecture
 from hat.architecture.evolved import EvolvedArchitecture, evolved_shapes
-from hat.architecture.families import NAMES, AnyArchitecture
+from hat.architecture.families import FAMILY_NAMES, AnyArchitecture
 from hat.architecture.shapes import Shapes, cross_attention, linear, norm, self_attention
 from hat.errors import UserError, shown
 
@@ -48,7 +48,9 @@ class ModelConfig:
     def transformer(self) -> Architecture:
         """The architecture, for what runs nothing but Transformers. Raises UserError for another family."""
         if not isinstance(self.architecture, Architecture):
-            raise UserError(f"for Transformers only; this model is an {NAMES[type(self.architecture)]}")
+            raise UserError(
+                f"for Transformers only; this model is an {FAMILY_NAMES[type(self.architecture)]}"
+            )
         return self.architecture
 
 

@@ -9,7 +9,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from hat.architecture import Architecture, ModelConfig
+from hat.architecture import ModelConfig, load_architecture
 from hat.cli.progress import Terminal
 from hat.errors import UserError
 from hat.hardware import MeasureProtocol
@@ -88,7 +88,7 @@ def bench_engines(
 
 def _model(source: Path, precision: str | None, vocab: int) -> Artefact:
     if source.is_file():
-        model = ModelConfig(Architecture.load(source), vocab, vocab)
+        model = ModelConfig(load_architecture(source), vocab, vocab)
         return Artefact.random(model, 0, precision or DEFAULT_PRECISION)
     folder = model_folder(source, None)
     if is_onnx_export(folder):

@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
-from hat.architecture import Architecture, ModelConfig, artefact_bytes, weight_shapes
+from hat.architecture import AnyArchitecture, ModelConfig, artefact_bytes, load_architecture, weight_shapes
 from hat.architecture import cost as architecture_cost
 from hat.architecture.cost import PRECISION_BITS
 from hat.errors import UserError
@@ -43,7 +43,7 @@ def cost(
     """Print what an architecture costs: parameters, FLOPs (published rules) and bytes."""
     if precision not in PRECISION_BITS:
         raise UserError(f"--precision {precision}: the choices are {', '.join(PRECISION_BITS)}")
-    figures = _figures(Architecture.load(file), vocab, tied, precision, length)
+    figures = _figures(load_architecture(file), vocab, tied, precision, length)
     if as_json:
         typer.echo(json.dumps(figures, indent=1))
     else:
@@ -51,7 +51,7 @@ def cost(
 
 
 def _figures(
-    architecture: Architecture, vocab: int | None, tied: bool, precision: str, length: int
+    architecture: AnyArchitecture, vocab: int | None, tied: bool, precision: str, length: int
 ) -> dict[str, Any]:
     config = ModelConfig(architecture, vocab or 1, vocab or 1, "shared" if tied else "separate")
     counted = architecture_cost(architecture, length)

@@ -7,13 +7,13 @@ from typing import TYPE_CHECKING, Any
 from hat.runtime import Artefact, ArtefactConfig, DecodeOptions, TokenizerConfig
 
 if TYPE_CHECKING:  # only a name here: `hat export` runs where there is no PyTorch
-    from hat.model import Transformer
+    from hat.model import TranslationModel
 
 __all__ = ["export"]
 
 
 def export(
-    model: "Transformer",
+    model: "TranslationModel",
     folder: Path,
     *,
     tokenizer_folder: Path,

@@ -8,6 +8,7 @@ from torch import Tensor
 
 from hat.errors import UserError
 from hat.model.beam import Decodes, beam_search
+from hat.model.build import build
 from hat.model.static_decode import StaticDecoder
 from hat.model.transformer import Transformer
 from hat.model.translation_model import EOS, PAD
@@ -18,7 +19,8 @@ from hat.runtime.engine import DecodeOptions, EngineSettings, Hypothesis
 class TorchEngine:
     """Translates with PyTorch: in float32 on the CPU, in half precision on a GPU.
 
-    An artefact of any precision is accepted; its weights are expanded first.
+    An artefact of any precision is accepted; its weights are expanded first. On a GPU the decoding steps
+    of a Transformer are recorded as CUDA graphs; those of other families run one operation at a time.
     """
 
     name = "torch"
@@ -28,16 +30,16 @@ class TorchEngine:
         self.device = torch.device(settings.device)
         dtype = torch.float32 if settings.device == "cpu" else _half_precision()
         with torch.device("meta"):
-            self.model = Transformer(artefact.config.model)
+            self.model = build(artefact.config.model)
         weights = {
             name: torch.from_numpy(array).to(self.device, dtype)
             for name, array in artefact.float_weights().items()
         }
         self.model.load_state_dict(weights, assign=True)
         self.model.eval().requires_grad_(False)
-        self._decoder: Decodes = (
-            self.model if settings.device == "cpu" else StaticDecoder(self.model, capture=True)
-        )
+        self._decoder: Decodes = self.model
+        if settings.device != "cpu" and isinstance(self.model, Transformer):
+            self._decoder = StaticDecoder(self.model, capture=True)
         self._threads = settings.threads
         self._lock = Lock()  # decoders keep buffers between calls
 

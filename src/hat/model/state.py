@@ -1,6 +1,7 @@
 """What decoding step by step carries along: encoder outputs, their keys and values, and those decoded."""
 
 from dataclasses import dataclass, field
+from typing import Generic, Protocol, Self, TypeVar
 
 import torch
 from torch import Tensor
@@ -16,11 +17,16 @@ class Encoded:
 
 @dataclass
 class Memory:
-    """What one decoder layer attends to: keys and values (B, H, nS, Q/H), mask (B, 1, 1, nS)."""
+    """What one attention to the encoder sees: keys and values (B, H, nS, Q/H), mask (B, 1, 1, nS)."""
 
     keys: Tensor
     values: Tensor
     mask: Tensor | None
+
+    @property
+    def sentences(self) -> int:
+        """B."""
+        return self.keys.shape[0]
 
     def select(self, rows: Tensor) -> "Memory":
         mask = None if self.mask is None else self.mask[rows]
@@ -52,12 +58,34 @@ class Cache:
             self.keys, self.values = self.keys[rows], self.values[rows]
 
 
-@dataclass
-class DecoderState:
-    """Everything incremental decoding carries from step to step."""
+class Selects(Protocol):
+    """What a layer keeps of each hypothesis."""
 
-    memories: list[Memory]
-    caches: list[Cache]
+    def select(self, rows: Tensor) -> None:
+        """Go on with these hypotheses."""
+
+
+class Remembers(Protocol):
+    """What a layer keeps of each sentence."""
+
+    @property
+    def sentences(self) -> int:
+        """How many sentences."""
+
+    def select(self, rows: Tensor) -> Self:
+        """That of these sentences."""
+
+
+M = TypeVar("M", bound=Remembers)
+C = TypeVar("C", bound=Selects)
+
+
+@dataclass
+class DecoderState(Generic[M, C]):
+    """Everything incremental decoding carries from step to step, layer by layer."""
+
+    memories: list[M]
+    caches: list[C]
     length: int = field(default=0)
 
     def select(self, rows: Tensor, parents: Tensor) -> None:
@@ -65,5 +93,5 @@ class DecoderState:
         flat = (rows[:, None] * parents.shape[1] + parents).flatten()
         for cache in self.caches:
             cache.select(flat)
-        if len(rows) < self.memories[0].keys.shape[0]:
+        if len(rows) < self.memories[0].sentences:
             self.memories = [memory.select(rows) for memory in self.memories]

@@ -105,12 +105,12 @@ class Transformer(TranslationModel):
             x = block(x, mask, block.memory(encoded))
         return self.logits(x)
 
-    def start(self, source: Tensor) -> DecoderState:
+    def start(self, source: Tensor) -> DecoderState[Memory, Cache]:
         encoded = self.encode(source)
         memories = [block.memory(encoded) for block in self.decoder if isinstance(block, DecoderBlock)]
         return DecoderState(memories, [Cache() for _ in memories])
 
-    def step(self, tokens: Tensor, state: DecoderState) -> Tensor:
+    def step(self, tokens: Tensor, state: DecoderState[Memory, Cache]) -> Tensor:
         x = self.embed_next(tokens, state.length)
         for block, cache, memory in zip(self.decoder, state.caches, state.memories, strict=True):
             assert isinstance(block, DecoderBlock)

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from hat.architecture import EMBEDDING_NAMES, Architecture, ModelConfig, weight_shapes
+from hat.architecture import EMBEDDING_NAMES, ModelConfig, architecture_from_dict, weight_shapes
 from hat.errors import UserError, shown
 from hat.files import atomic_folder, check_keys, read_json, write_json
 from hat.runtime.engine import DecodeOptions
@@ -206,7 +206,7 @@ def _model_config(keys: Mapping[str, Any], where: str) -> ModelConfig:
         _check_count(keys[name], 4, LARGEST_VOCAB, f"{where}: {name}")
     for name in ("encoder_super_dim", "decoder_super_dim"):
         _check_count(keys[name], 1, LARGEST_DIM, f"{where}: {name}")
-    architecture = Architecture.from_dict(keys["architecture"], f"{where}: architecture")
+    architecture = architecture_from_dict(keys["architecture"], f"{where}: architecture")
     try:
         return ModelConfig(architecture, **{name: keys[name] for name in MODEL_KEYS})
     except UserError as error:

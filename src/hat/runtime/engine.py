@@ -9,6 +9,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
+from hat.architecture import FAMILY_NAMES, AnyArchitecture, Architecture
 from hat.errors import UserError, shown
 
 if TYPE_CHECKING:
@@ -130,25 +131,33 @@ def load_engine(name: str, artefact: "Artefact", settings: EngineSettings) -> En
     not the native one, a warning says so.
 
     Raises UserError where there is no such engine, its library is not installed, or it cannot have
-    these settings.
+    these settings or run this family of networks.
     """
 
     def start(module: Any, candidate: str) -> Engine:
         factory: Callable[[Artefact, EngineSettings], Engine] = getattr(module, ENGINES[candidate][1])
         return factory(artefact, settings)
 
-    candidate, engine, absent = _first_installed(name, settings, start)
+    among = _engines_for(name, artefact.config.model.architecture)
+    candidate, engine, absent = _first_installed(name, settings, start, among)
     if absent:
         log.warning("hat: warning: decoding with %s, which is slower: %s", candidate, absent[0])
     return engine
 
 
-def installed_engine(name: str) -> str:
-    """The engine that `name` stands for on this machine: itself, or the first installed for "auto".
+def installed_engine(name: str, architecture: AnyArchitecture | None = None) -> str:
+    """The engine that `name` stands for on this machine: itself, or the first installed for "auto" (of
+    those that run `architecture`).
 
-    Raises UserError where there is no such engine, or none is installed.
+    Raises UserError where there is no such engine, none is installed, or it cannot run that.
     """
-    return _first_installed(name, EngineSettings(), lambda module, candidate: candidate)[0]
+    among = tuple(ENGINES) if architecture is None else _engines_for(name, architecture)
+    return _first_installed(name, EngineSettings(), lambda module, candidate: candidate, among)[0]
+
+
+def runs(engine: str, architecture: AnyArchitecture) -> bool:
+    """Whether an engine runs that family of networks: the native one has kernels for Transformers only."""
+    return engine != "native" or isinstance(architecture, Architecture)
 
 
 def load_onnx_export(name: str, folder: Path, settings: EngineSettings) -> tuple["ArtefactConfig", Engine]:
@@ -159,7 +168,7 @@ def load_onnx_export(name: str, folder: Path, settings: EngineSettings) -> tuple
     """
     if name not in ("auto", "onnxruntime"):
         raise UserError(f"{folder}: an ONNX export; it runs with engine onnxruntime, not {name}")
-    _candidates("onnxruntime", settings)
+    _candidates("onnxruntime", settings, tuple(ENGINES))
     try:
         loader = import_module(ENGINES["onnxruntime"][0])
         found: tuple[ArtefactConfig, Engine] = loader.load_folder(folder, settings)
@@ -174,13 +183,23 @@ def check_engine(name: str) -> None:
         raise UserError(f"no engine is called {name!r}; the engines are auto, {', '.join(ENGINES)}")
 
 
+def _engines_for(name: str, architecture: AnyArchitecture) -> tuple[str, ...]:
+    """The engines that run `architecture`. Raises UserError where `name` is another one."""
+    check_engine(name)
+    found = tuple(engine for engine in ENGINES if runs(engine, architecture))
+    if name not in ("auto", *found):
+        family = FAMILY_NAMES[type(architecture)]
+        raise UserError(f"engine {name} does not run an {family}; the choices are {', '.join(found)}")
+    return found
+
+
 def _first_installed(
-    name: str, settings: EngineSettings, use: Callable[[Any, str], Used]
+    name: str, settings: EngineSettings, use: Callable[[Any, str], Used], among: tuple[str, ...]
 ) -> tuple[str, Used, list[str]]:
     """The first engine whose module `use` can take: its name, what `use` made of the module, and why
     those before it are absent. Raises UserError where there is none."""
     absent: list[str] = []
-    for candidate in _candidates(name, settings):
+    for candidate in _candidates(name, settings, among):
         try:
             return candidate, use(import_module(ENGINES[candidate][0]), candidate), absent
         except ImportError as error:  # a library that does not load is as good as none
@@ -188,10 +207,10 @@ def _first_installed(
     raise UserError("no engine to run the model with: " + "; ".join(absent))
 
 
-def _candidates(name: str, settings: EngineSettings) -> tuple[str, ...]:
+def _candidates(name: str, settings: EngineSettings, among: tuple[str, ...]) -> tuple[str, ...]:
     """The engines to try, in turn. Raises UserError where none can have these settings."""
     check_engine(name)
-    found = tuple(ENGINES) if name == "auto" else (name,)
+    found = among if name == "auto" else (name,)
     for setting, usual, owner in (("device", "cpu", "torch"), ("instruction_set", "auto", "native")):
         value = getattr(settings, setting)
         if value == usual:

@@ -83,7 +83,7 @@ def _chosen(settings: EngineSettings) -> str:
 
 
 def _native_config(model: ModelConfig, precision: str) -> dict[str, Any]:
-    architecture = model.architecture.to_dict()
+    architecture = model.transformer.to_dict()
     return {
         "precision": precision,
         "qkv_dim": architecture["qkv_dim"],

@@ -1,0 +1,274 @@
+"""The Evolved Transformer (So et al., ICML 2019), to compare with.
+
+Pre-norm cells as in its authors' implementation: layer normalization before every part and after the
+last cell of each side, dropout after every part, branch and hidden layer. Its embeddings, positions
+and output projection are those of the other networks here. A decoder cell runs the same lines over a
+whole target and over one more position: what came before is in its cache.
+Axes: B batch, S source length, T target length, K beam, D embedding, H heads.
+"""
+
+from dataclasses import dataclass, field
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from hat.architecture import EvolvedArchitecture, ModelConfig
+from hat.architecture.evolved import CAUSAL_MERGE, LONG, MERGE, NEAR, SHORT
+from hat.errors import UserError
+from hat.model.layers import (
+    NO_DROPOUT,
+    CrossAttention,
+    Dropout,
+    FastDropout,
+    Projections,
+    SelfAttention,
+)
+from hat.model.state import Cache, DecoderState, Encoded, Memory
+from hat.model.translation_model import PAD, TranslationModel, causal_mask
+
+
+class Depthwise(nn.Module):
+    """Each channel's own convolution: (B, L + positions - 1, C) -> (B, L, C). Weight (C, positions)."""
+
+    def __init__(self, positions: int, channels: int) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.empty(channels, positions))
+
+    def forward(self, x: Tensor) -> Tensor:
+        # One product a position: on a CPU as fast as conv1d in training, several times faster in decoding.
+        positions = self.weight.shape[1]
+        length = x.shape[1] - positions + 1
+        y = x[:, :length] * self.weight[:, 0]
+        for position in range(1, positions):
+            y = y + x[:, position : position + length] * self.weight[:, position]
+        return y
+
+
+class Separable(nn.Module):
+    """A separable convolution: (B, L + positions - 1, I) -> (B, L, O)."""
+
+    def __init__(self, positions: int, inputs: int, outputs: int) -> None:
+        super().__init__()
+        self.depthwise = Depthwise(positions, inputs)
+        self.pointwise = nn.Linear(inputs, outputs)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.pointwise(self.depthwise(x))  # type: ignore[no-any-return]
+
+
+class EncoderCell(nn.Module):
+    def __init__(self, dim: int, heads: int, rates: Dropout) -> None:
+        super().__init__()
+        self.gated_norm = nn.LayerNorm(dim)
+        self.gated = Projections(2, dim, dim)
+        self.branch_norm = nn.LayerNorm(dim)
+        self.wide = nn.Linear(dim, 4 * dim)
+        self.near = nn.Linear(NEAR * dim, dim // 2)
+        self.merge_norm = nn.LayerNorm(4 * dim)
+        self.merge = Separable(MERGE, 4 * dim, dim // 2)
+        self.self_attention_norm = nn.LayerNorm(dim)
+        self.self_attention = SelfAttention(dim, dim, heads, rates.attention)
+        self.ffn_norm = nn.LayerNorm(dim)
+        self.fc1 = nn.Linear(dim, 4 * dim)
+        self.fc2 = nn.Linear(4 * dim, dim)
+        self.drop = FastDropout(rates.rate)
+
+    def forward(self, x: Tensor, mask: Tensor | None, real: Tensor | None) -> Tensor:
+        values, gates = self.gated(self.gated_norm(x))
+        x = x + self.drop(values * gates.sigmoid())
+        x = x + self.drop(self.branches(x, real))
+        x = x + self.drop(self.self_attention(self.self_attention_norm(x), mask))
+        return x + self.drop(self.fc2(self.drop(F.relu(self.fc1(self.ffn_norm(x))))))  # type: ignore[no-any-return]
+
+    def branches(self, x: Tensor, real: Tensor | None) -> Tensor:
+        """A wide layer beside a narrow convolution, and a separable convolution of their sum: only the
+        first half of the channels get something."""
+        n = _hide(self.branch_norm(x), real)
+        wide, near = F.relu(self.wide(n)), F.relu(self.near(_neighbours(n)))
+        n = _hide(self.merge_norm(_add_to_first(self.drop(wide), self.drop(near))), real)
+        merged = self.merge(F.pad(n, (0, 0, MERGE // 2, MERGE // 2)))
+        return F.pad(merged, (0, x.shape[-1] - merged.shape[-1]))
+
+
+class DecoderCell(nn.Module):
+    def __init__(self, dim: int, heads: int, many_heads: int, rates: Dropout) -> None:
+        super().__init__()
+        self.attention_norm = nn.LayerNorm(dim)
+        self.many_headed_attention = SelfAttention(dim, dim, many_heads, rates.attention)
+        self.first_cross_attention = CrossAttention(dim, dim, dim, heads, rates.attention)
+        self.branch_norm = nn.LayerNorm(dim)
+        self.long = Separable(LONG, dim, 2 * dim)
+        self.short = Separable(SHORT, dim, dim // 2)
+        self.merge_norm = nn.LayerNorm(2 * dim)
+        self.merge = Separable(CAUSAL_MERGE, 2 * dim, dim)
+        self.self_attention_norm = nn.LayerNorm(dim)
+        self.self_attention = SelfAttention(dim, dim, heads, rates.attention)
+        self.cross_attention_norm = nn.LayerNorm(dim)
+        self.cross_attention = CrossAttention(dim, dim, dim, heads, rates.attention)
+        self.ffn_norm = nn.LayerNorm(dim)
+        self.fc1 = nn.Linear(dim, 4 * dim)
+        self.hidden_norm = nn.LayerNorm(4 * dim)
+        self.fc2 = nn.Linear(4 * dim, dim)
+        self.drop = FastDropout(rates.rate)
+
+    def memory(self, encoded: Encoded) -> "CellMemory":
+        """Keys, values and mask of both attentions to the encoder."""
+        mask = None if encoded.real is None else encoded.real[:, None, None, :]
+        first, second = self.first_cross_attention, self.cross_attention
+        return CellMemory(
+            Memory(*first.memory(encoded.layers[-1]), mask), Memory(*second.memory(encoded.layers[-1]), mask)
+        )
+
+    def forward(
+        self, x: Tensor, memory: "CellMemory", cache: "CellCache", mask: Tensor | None, real: Tensor | None
+    ) -> Tensor:
+        n = self.attention_norm(x)
+        itself = self.many_headed_attention(n, mask, cache.many_headed)
+        x = x + self.drop(itself) + self.drop(_attend(self.first_cross_attention, n, memory.first))
+        x = x + self.drop(self.branches(x, cache, real))
+        x = x + self.drop(self.self_attention(self.self_attention_norm(x), mask, cache.self_attention))
+        x = x + self.drop(_attend(self.cross_attention, self.cross_attention_norm(x), memory.second))
+        hidden = self.drop(F.silu(self.fc1(self.ffn_norm(x))))
+        return x + self.drop(self.fc2(self.hidden_norm(hidden)))  # type: ignore[no-any-return]
+
+    def branches(self, x: Tensor, cache: "CellCache", real: Tensor | None) -> Tensor:
+        """A long and a short separable convolution, and another one of their sum, of what came before."""
+        n = cache.branches.follow(_hide(self.branch_norm(x), real))
+        long, short = F.relu(self.long(n)), self.short(n[:, LONG - SHORT :])
+        n = _hide(self.merge_norm(_add_to_first(self.drop(long), self.drop(short))), real)
+        return self.merge(cache.merge.follow(n))  # type: ignore[no-any-return]
+
+
+@dataclass
+class Window:
+    """The last `size` positions (N, size, C) that a causal convolution will see again; at first none."""
+
+    size: int
+    past: Tensor | None = None
+
+    def follow(self, x: Tensor) -> Tensor:
+        """x (N, L, C) after what came before it: (N, size + L, C)."""
+        x = F.pad(x, (0, 0, self.size, 0)) if self.past is None else torch.cat((self.past, x), dim=1)
+        self.past = x[:, -self.size :]
+        return x
+
+    def select(self, rows: Tensor) -> None:
+        if self.past is not None:
+            self.past = self.past[rows]
+
+
+@dataclass
+class CellMemory:
+    """What a decoder cell's two attentions to the encoder see."""
+
+    first: Memory
+    second: Memory
+
+    @property
+    def sentences(self) -> int:
+        return self.first.sentences
+
+    def select(self, rows: Tensor) -> "CellMemory":
+        return CellMemory(self.first.select(rows), self.second.select(rows))
+
+
+@dataclass
+class CellCache:
+    """What a decoder cell keeps of the positions that it has seen."""
+
+    many_headed: Cache = field(default_factory=Cache)
+    branches: Window = field(default_factory=lambda: Window(LONG - 1))
+    merge: Window = field(default_factory=lambda: Window(CAUSAL_MERGE - 1))
+    self_attention: Cache = field(default_factory=Cache)
+
+    def select(self, rows: Tensor) -> None:
+        for part in (self.many_headed, self.branches, self.merge, self.self_attention):
+            part.select(rows)
+
+
+class EvolvedTransformer(TranslationModel):
+    """The network of an `EvolvedArchitecture`. Raises UserError for another family's configuration."""
+
+    def __init__(self, config: ModelConfig, dropout: Dropout = NO_DROPOUT) -> None:
+        super().__init__(config)
+        own = config.architecture
+        if not isinstance(own, EvolvedArchitecture):
+            raise UserError("for Evolved Transformers only; this model is a Transformer")
+        self.drop = FastDropout(dropout.rate)
+        self.encoder = nn.ModuleList(
+            EncoderCell(own.embed_dim, own.heads, dropout) for _ in range(own.encoder_cells)
+        )
+        self.encoder_norm = nn.LayerNorm(own.embed_dim)
+        self.decoder = nn.ModuleList(
+            DecoderCell(own.embed_dim, own.heads, own.many_heads, dropout) for _ in range(own.decoder_cells)
+        )
+        self.decoder_norm = nn.LayerNorm(own.embed_dim)
+        self.reset_parameters()
+
+    def encode(self, source: Tensor) -> Encoded:
+        real = source.ne(PAD)
+        hidden = None if bool(real.all()) else real
+        mask = None if hidden is None else hidden[:, None, None, :]
+        x = self.drop(self.embed_source(source))
+        for cell in self.encoder:
+            x = cell(x, mask, hidden)
+        return Encoded([self.encoder_norm(x)], hidden)
+
+    def decode(self, target_in: Tensor, encoded: Encoded) -> Tensor:
+        real = target_in.ne(PAD)
+        # No convolution sees what comes later, so padding after the target needs no hiding.
+        hidden = None if bool(real[:, 0].all()) else real
+        mask = causal_mask(target_in)
+        x = self.drop(self.embed_target(target_in))
+        for cell in self.decoder:
+            assert isinstance(cell, DecoderCell)
+            x = cell(x, cell.memory(encoded), CellCache(), mask, hidden)
+        return self.logits(self.decoder_norm(x))
+
+    def start(self, source: Tensor) -> DecoderState[CellMemory, CellCache]:
+        encoded = self.encode(source)
+        memories = [cell.memory(encoded) for cell in self.decoder if isinstance(cell, DecoderCell)]
+        return DecoderState(memories, [CellCache() for _ in memories])
+
+    def step(self, tokens: Tensor, state: DecoderState[CellMemory, CellCache]) -> Tensor:
+        x = self.embed_next(tokens, state.length)
+        for cell, memory, cache in zip(self.decoder, state.memories, state.caches, strict=True):
+            x = cell(x, memory, cache, None, None)
+        state.length += 1
+        return self.logits(self.decoder_norm(x)[:, 0])
+
+    def reset_parameters(self) -> None:
+        """As the other networks; values and gates each count as a matrix, and depthwise weights have the
+        variance that keeps that of their input."""
+        super().reset_parameters()
+        for module in self.modules():
+            if isinstance(module, Depthwise):
+                bound = (3 / module.weight.shape[1]) ** 0.5
+                nn.init.uniform_(module.weight, -bound, bound)
+            elif isinstance(module, EncoderCell):
+                for matrix in module.gated.weight:
+                    nn.init.xavier_uniform_(matrix)
+
+
+def _attend(attention: CrossAttention, x: Tensor, memory: Memory) -> Tensor:
+    """Attention of x (N, L, D) to `memory` of B sentences, each having N/B rows next to each other: a
+    sentence's hypotheses are queries to the same keys."""
+    queries = x.view(memory.sentences, -1, x.shape[-1])
+    return attention(queries, (memory.keys, memory.values), memory.mask).view_as(x)  # type: ignore[no-any-return]
+
+
+def _hide(x: Tensor, real: Tensor | None) -> Tensor:
+    """x (N, L, C) with zeros where nothing is real (N, L): convolutions see no padding."""
+    return x if real is None else x * real[..., None]
+
+
+def _neighbours(x: Tensor) -> Tensor:
+    """Each position between its neighbours: (N, L, C) -> (N, L, NEAR · C)."""
+    padded = F.pad(x, (0, 0, NEAR // 2, NEAR // 2))
+    return torch.cat([padded[:, start : start + x.shape[1]] for start in range(NEAR)], dim=-1)
+
+
+def _add_to_first(wide: Tensor, narrow: Tensor) -> Tensor:
+    """`narrow` added to the first channels of `wide`."""
+    return wide + F.pad(narrow, (0, wide.shape[-1] - narrow.shape[-1]))
