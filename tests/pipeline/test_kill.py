@@ -67,7 +67,8 @@ def test_killed_three_times_in_every_stage(tmp_path: Path) -> None:
     """After each kill a copy of the run finishes the stage: this shows the bytes, and how many
     moments are left for the next kill of the run itself."""
     recipe = tmp_path / "tiny.yaml"
-    recipe.write_text(yaml.safe_dump(TINY), encoding="utf-8")
+    taught = {**TINY, "distillation": {"teacher": "base", "kind": "both"}}
+    recipe.write_text(yaml.safe_dump(taught), encoding="utf-8")
     undisturbed, killed, copy = (tmp_path / name / "run" for name in ("undisturbed", "killed", "copy"))
     rng = random.Random(SEED)
     for stage in STAGES:

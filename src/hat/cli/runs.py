@@ -22,11 +22,12 @@ STAGES = {
     "prepare": "Clean the text, learn the vocabulary, write the token stores.",
     "train-super": "Train the SuperTransformer.",
     "search": "Search for the best SubTransformer under each latency constraint.",
+    "distill": "Have the teacher label or translate the training text, where the recipe has one.",
     "train": "Train the found SubTransformers and the baselines to their final weights.",
     "evaluate": "Score, time and compare the final models.",
 }
 
-ALL = ("prepare", "train-super", "measure", "fit", "search", "train", "evaluate")
+ALL = ("prepare", "train-super", "measure", "fit", "search", "distill", "train", "evaluate")
 
 RUN_EXAMPLES = """
 Examples:
@@ -117,6 +118,10 @@ def work(
     with training_extra(command):
         from hat import pipeline, report
     recipe, root = pipeline.open_run(target, run_dir, overrides or ())
+    if stages == ("distill",) and recipe.distillation is None:
+        raise UserError(
+            f"{target}: the recipe names no teacher; add one with --set distillation.teacher=NAME"
+        )
     terminal = Terminal()
     with stoppable(terminal):
         pipeline.run(recipe, root, stages=stages, reporter=terminal)

@@ -9,6 +9,7 @@ from pydantic import Field, field_validator, model_validator
 from hat.architecture import Architecture, Decoder, DecoderLayer, Encoder, EncoderLayer
 from hat.errors import UserError
 from hat.pipeline.recipe_data import NAME, Data, Section
+from hat.pipeline.recipe_distillation import Distillation
 from hat.runtime.engine import check_engine
 from hat.training.settings import TrainingSettings
 
@@ -215,6 +216,8 @@ class Recipe(Section):
     """The search under latency constraints."""
     train: Train = Train()
     """Final training."""
+    distillation: Distillation | None = None
+    """A teacher of the found SubTransformers; none: they learn from the text alone."""
     baselines: list[Baseline] = Field(default=[])
     """Homogeneous Transformers to compare with."""
     evaluate: Evaluate = Evaluate()
@@ -239,6 +242,17 @@ class Recipe(Section):
         twice = sorted({name for name in names if names.count(name) > 1})
         if twice:
             raise ValueError(f"baselines: {', '.join(twice)} is taken; name it otherwise")
+        return self
+
+    @model_validator(mode="after")
+    def _check_teacher(self) -> "Recipe":
+        if self.distillation and not self.distillation.is_path:
+            names = [*(baseline.name for baseline in self.baselines), RESERVED_NAMES[0]]
+            if self.distillation.teacher not in names:
+                raise ValueError(
+                    f"distillation: teacher: no model is called {self.distillation.teacher!r}; the choices "
+                    f"are {', '.join(names)}, or a path with a / in it"
+                )
         return self
 
 

@@ -56,11 +56,20 @@ def _build(value: object, overrides: Sequence[str], where: str, folder: Path) ->
         raise UserError("\n".join(_explain(error, where, lines))) from error
     design_space(recipe)
     paths = {
-        name: str((folder / Path(os.path.expandvars(value)).expanduser()).resolve())
+        name: _absolute(value, folder)
         for name in ("root", "offline", "cache")
         if (value := getattr(recipe.data, name)) is not None
     }
-    return recipe.model_copy(update={"data": recipe.data.model_copy(update=paths)})
+    changed: dict[str, BaseModel] = {"data": recipe.data.model_copy(update=paths)}
+    if recipe.distillation and recipe.distillation.is_path:
+        teacher = _absolute(recipe.distillation.teacher, folder)
+        changed["distillation"] = recipe.distillation.model_copy(update={"teacher": teacher})
+    return recipe.model_copy(update=changed)
+
+
+def _absolute(path: str, folder: Path) -> str:
+    """A path in a recipe of `folder`, with ~ and $NAME expanded."""
+    return str((folder / Path(os.path.expandvars(path)).expanduser()).resolve())
 
 
 def _unshared(value: Any) -> Any:

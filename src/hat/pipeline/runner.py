@@ -190,11 +190,11 @@ def _work(context: Context, stage: str, reporter: Reporter) -> None:
 
 
 def _costs(context: Context) -> dict[str, StepCost]:
-    """Stage → what the steps behind the current results cost."""
-    costs = dict.fromkeys(STAGES, StepCost())
+    """Stage → what the steps behind the current results cost, of the stages that have any."""
+    costs: dict[str, StepCost] = {}
     for outcome in context.outcomes.values():
         stage = outcome.step.split("/", maxsplit=1)[0]
-        costs[stage] += read_cost(outcome.folder)
+        costs[stage] = costs.get(stage, StepCost()) + read_cost(outcome.folder)
     return costs
 
 

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterator
 
 from hat.pipeline.context import Context
-from hat.pipeline.stages import evaluate, fit, measure, prepare, search, train, train_super
+from hat.pipeline.stages import distill, evaluate, fit, measure, prepare, search, train, train_super
 from hat.pipeline.steps import Step
 
 # Stage → its steps. A step that depends on an earlier one asks the context for its outcome, which
@@ -14,6 +14,7 @@ STAGES: dict[str, Callable[[Context], Iterator[Step]]] = {
     "measure": measure.steps,
     "fit": fit.steps,
     "search": search.steps,
+    "distill": distill.steps,
     "train": train.steps,
     "evaluate": evaluate.steps,
 }

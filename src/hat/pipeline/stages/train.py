@@ -23,10 +23,11 @@ from hat.pipeline.stages.train_super import (
     training_inputs,
 )
 from hat.pipeline.steps import Step
+from hat.pipeline.teaching import lesson_inputs, soft_labels, training_text
 from hat.pipeline.tokenizers import tokenizer_config
 from hat.progress import Progress
 from hat.runtime import DecodeOptions, is_artefact
-from hat.training import SubTrainee, TrainingSettings, train
+from hat.training import SubTrainee, TrainingResult, TrainingSettings, train
 
 ARTEFACT = "artefact"
 TRAINING = "training.json"
@@ -58,8 +59,7 @@ def final_models(context: Context) -> Iterator[FinalModel]:
     """All models of the comparison: baselines (which can be trained before the search), found
     SubTransformers, references."""
     recipe = context.recipe
-    for baseline in recipe.baselines:
-        yield FinalModel(baseline.name, "baseline", baseline.architecture())
+    yield from _baselines(context)
     first: dict[Architecture, str] = {}
     for constraint in map(Constraint.parse, recipe.search.constraints):
         path = context.outcome(f"search/{constraint.name}").folder / FOUND
@@ -68,37 +68,61 @@ def final_models(context: Context) -> Iterator[FinalModel]:
         twin = first.get(architecture)
         yield FinalModel(constraint.name, "found", architecture, twin, found)
         first.setdefault(architecture, constraint.name)
+    yield from _references(context)
+
+
+def _baselines(context: Context) -> Iterator[FinalModel]:
+    for baseline in context.recipe.baselines:
+        yield FinalModel(baseline.name, "baseline", baseline.architecture())
+
+
+def _references(context: Context) -> Iterator[FinalModel]:
     largest, smallest = RESERVED_NAMES
     yield FinalModel(largest, "inherited", context.space.largest())
     yield FinalModel(smallest, "inherited", context.space.smallest())
 
 
+def teacher_model(context: Context) -> FinalModel | None:
+    """The model of this run that teaches the found ones, if one does; its training belongs to the
+    distill stage."""
+    section = context.recipe.distillation
+    known = (*_baselines(context), *_references(context))
+    return next((model for model in known if section and model.name == section.teacher), None)
+
+
 def steps(context: Context) -> Iterator[Step]:
     """One step for each model, so another baseline trains nothing else again."""
+    teacher = teacher_model(context)
+    for model in final_models(context):
+        if model.twin is None and model != teacher:
+            yield train_step(context, model)
+
+
+def train_step(context: Context, model: FinalModel) -> Step:
+    """The step that trains a model and exports it."""
     recipe = context.recipe
     prepared = context.outcome("prepare")
-    for model in final_models(context):
-        settings = _settings(context, model)
-        inherits = model.kind == "inherited" or (model.kind == "found" and recipe.train.mode == "fine-tune")
-        inputs: dict[str, Any] = {
-            "seed": recipe.seed,
-            "architecture": model.architecture.to_dict(),
-            "data": recipe.data.model_dump(mode="json", include={"source_language", "target_language"}),
-            "evaluate": recipe.evaluate.model_dump(mode="json", include={"beam", "length_penalty"}),
-            "results": {"prepared text": prepared.digest_of("train", "valid", "tokenizer")},
-        }
-        if settings:
-            section = "sub_training" if model.kind == "found" else "baseline_training"
-            inputs[section] = training_inputs(settings)
-        if model.kind == "found":
-            inputs["train"] = recipe.train.model_dump(mode="json")
-        if inherits:
-            super_weights = context.outcome("train-super").digest_of(WEIGHTS)
-            inputs["results"]["SuperTransformer"] = super_weights
-        if model.twin is None:
-            outputs = (ARTEFACT, TRAINING) if settings else (ARTEFACT,)
-            run = partial(_run, context, model, settings, inherits)
-            yield Step(model.step, inputs, outputs, run)
+    settings = _settings(context, model)
+    inherits = model.kind == "inherited" or (model.kind == "found" and recipe.train.mode == "fine-tune")
+    inputs: dict[str, Any] = {
+        "seed": recipe.seed,
+        "architecture": model.architecture.to_dict(),
+        "data": recipe.data.model_dump(mode="json", include={"source_language", "target_language"}),
+        "evaluate": recipe.evaluate.model_dump(mode="json", include={"beam", "length_penalty"}),
+        "results": {"prepared text": prepared.digest_of("train", "valid", "tokenizer")},
+    }
+    if settings:
+        section = "sub_training" if model.kind == "found" else "baseline_training"
+        inputs[section] = training_inputs(settings)
+    if model.kind == "found":
+        inputs["train"] = recipe.train.model_dump(mode="json")
+        taught, lessons = lesson_inputs(context)
+        inputs |= taught
+        inputs["results"] |= lessons
+    if inherits:
+        inputs["results"]["SuperTransformer"] = context.outcome("train-super").digest_of(WEIGHTS)
+    outputs = (ARTEFACT, TRAINING) if settings else (ARTEFACT,)
+    return Step(model.step, inputs, outputs, partial(_run, context, model, settings, inherits))
 
 
 def _settings(context: Context, model: FinalModel) -> TrainingSettings | None:
@@ -123,9 +147,11 @@ def _run(
     network = _initial(context, model, settings, inherits)
     provenance: dict[str, Any] = {"hat": __version__, "run": recipe.name, "model": model.name}
     if settings:
-        text, valid = open_stores(prepared)
-        result = train(SubTrainee(network), text, valid, settings, folder, recipe.seed, progress)
+        result = _train(context, model, network, settings, folder, progress)
         provenance |= {"validation_loss": result.loss, "updates": result.updates}
+        if model.kind == "found" and recipe.distillation:
+            taught, lessons = lesson_inputs(context)
+            provenance["distillation"] = {**taught.get("distillation", {}), **lessons}
     provenance["data"] = prepared.digest_of("train", "valid", "tokenizer")
     export(
         network,
@@ -142,6 +168,24 @@ def _run(
         provenance=provenance,
     )
     return (folder / WEIGHTS).unlink(missing_ok=True)  # a second copy would only take room
+
+
+def _train(
+    context: Context,
+    model: FinalModel,
+    network: Transformer,
+    settings: TrainingSettings,
+    folder: Path,
+    progress: Progress,
+) -> TrainingResult:
+    """Train a model on the text or, if it was found and there is a teacher, on what that says."""
+    text, valid = open_stores(context.outcome("prepare"))
+    distillation = None
+    if model.kind == "found":
+        text = training_text(context)
+        distillation = soft_labels(context, text)
+    seed = context.recipe.seed
+    return train(SubTrainee(network), text, valid, settings, folder, seed, progress, distillation)
 
 
 def _initial(

@@ -1,0 +1,107 @@
+"""distill: a teacher's soft labels for the training text, or its translations of it, or both."""
+
+from collections.abc import Iterable, Iterator
+from contextlib import closing
+from dataclasses import dataclass
+from pathlib import Path
+
+from hat.data import TokenStore
+from hat.errors import UserError
+from hat.files import digest
+from hat.model.engine import TorchEngine
+from hat.pipeline.context import Context
+from hat.pipeline.recipe_distillation import Distillation
+from hat.pipeline.stages.train import ARTEFACT, teacher_model, train_step
+from hat.pipeline.stages.train_super import THREADS, seed_and_threads
+from hat.pipeline.steps import Step
+from hat.pipeline.teaching import LABELS, SEQUENCES, TOKENS, TRANSLATED, training_text
+from hat.pipeline.tokenizers import tokenizer_config
+from hat.progress import Progress
+from hat.runtime import Artefact, EngineSettings, load_engine
+from hat.runtime.artefact import CONFIG, WEIGHTS
+from hat.training import write_soft_labels, write_translations
+
+# A float32 teacher translates at int8: some three times faster, at a cost of 0.2 BLEU at most
+# (benchmarks/deployed_quality.py).
+DECODING_PRECISION = "int8"
+
+
+@dataclass(frozen=True)
+class _Teacher:
+    """Where the teacher's artefact lies, and the digest of its content."""
+
+    folder: Path
+    digest: str
+
+    def load(self, context: Context) -> Artefact:
+        """Raises UserError where it is damaged, or its vocabulary is not this run's."""
+        artefact = Artefact.load(self.folder)
+        own = context.outcome("prepare").folder / "tokenizer"
+        config, theirs = tokenizer_config(context.recipe.data), artefact.tokenizer_folder
+        if (
+            theirs is None
+            or artefact.config.tokenizer != config
+            or not _same(own, theirs, config.file_names())
+        ):
+            raise UserError(
+                f"distillation: teacher: {self.folder} has not the vocabulary of this run; train it on the "
+                "same text with the same data section and seed"
+            )
+        return artefact
+
+
+def steps(context: Context) -> Iterator[Step]:
+    """The teacher's training, where it is a model of this run, then what it has to say; nothing
+    where the recipe has no teacher."""
+    section = context.recipe.distillation
+    if section is None:
+        return
+    model = teacher_model(context)
+    if model:
+        yield train_step(context, model)
+        trained = context.outcome(model.step)
+        teacher = _Teacher(trained.folder / ARTEFACT, trained.digest_of(ARTEFACT))
+    else:
+        folder = Path(section.teacher)
+        content = {name: context.text_digest(folder / name) for name in (CONFIG, WEIGHTS)}
+        teacher = _Teacher(folder, digest(content))
+    if section.uses_sequences:
+        yield _sequences_step(context, teacher)
+    if section.uses_tokens:
+        yield _tokens_step(context, teacher, section)
+
+
+def _sequences_step(context: Context, teacher: _Teacher) -> Step:
+    prepared = context.outcome("prepare")
+    engine = context.scoring_engine
+
+    def run(folder: Path, progress: Progress) -> None:
+        artefact = teacher.load(context)
+        if artefact.config.precision == "float32":
+            artefact = artefact.at_precision(DECODING_PRECISION)
+        text = TokenStore.open(prepared.folder / "train")
+        with closing(load_engine(engine, artefact, EngineSettings(THREADS))) as runner:
+            write_translations(runner, text, folder / TRANSLATED, artefact.config.decode, progress)
+
+    results = {"teacher": teacher.digest, "prepared text": prepared.digest_of("train", "tokenizer")}
+    return Step(SEQUENCES, {"device": {"engine": engine}, "results": results}, (TRANSLATED,), run)
+
+
+def _tokens_step(context: Context, teacher: _Teacher, section: Distillation) -> Step:
+    prepared = context.outcome("prepare")
+
+    def run(folder: Path, progress: Progress) -> None:
+        seed_and_threads(context.recipe.seed)
+        network = TorchEngine(teacher.load(context), EngineSettings(THREADS)).model
+        text = training_text(context)
+        write_soft_labels(network, text, folder / LABELS, section.top_k, section.temperature, progress)
+
+    results = {"teacher": teacher.digest, "prepared text": prepared.digest_of("train", "tokenizer")}
+    if section.uses_sequences:
+        results["teacher's translations"] = context.outcome(SEQUENCES).digest_of(TRANSLATED)
+    settings = section.model_dump(mode="json", include={"top_k", "temperature"})
+    return Step(TOKENS, {"distillation": settings, "results": results}, (LABELS,), run)
+
+
+def _same(one: Path, other: Path, names: Iterable[str]) -> bool:
+    return all((one / name).read_bytes() == (other / name).read_bytes() for name in names)
