@@ -8,8 +8,9 @@ from pathlib import Path
 import pytest
 import torch
 
+from hat.architecture import EvolvedArchitecture, ModelConfig
 from hat.errors import HatError, UserError
-from hat.model import Dropout, SuperTransformer, Transformer, beam_search
+from hat.model import Dropout, SuperTransformer, Transformer, beam_search, build
 from hat.runtime.engine import DecodeOptions
 from hat.space import DesignSpace
 from hat.training import Stopped, SubTrainee, SuperTrainee, Trainee, TrainingSettings, UniformSampling, train
@@ -24,6 +25,12 @@ SPACE = DesignSpace.from_dict(TINY["space"], "tiny")
 def sub(dropout: float = 0.1) -> SubTrainee:
     torch.manual_seed(0)
     return SubTrainee(Transformer(CONFIG, Dropout(dropout)))
+
+
+def evolved() -> SubTrainee:
+    torch.manual_seed(0)
+    config = ModelConfig(EvolvedArchitecture(16, 2, 1, 1), VOCAB, VOCAB)
+    return SubTrainee(build(config, Dropout(0.1, 0.1)))
 
 
 def supernet() -> SuperTrainee:
@@ -46,14 +53,14 @@ def test_a_tiny_model_learns_to_reverse(tmp_path: Path) -> None:
     assert right >= 0.9 * len(sources)
 
 
-@pytest.mark.parametrize("kind", ["sub", "super"])
+@pytest.mark.parametrize("kind", ["sub", "super", "evolved"])
 @pytest.mark.parametrize("stop_at", [3, 7, 18])
 def test_resume_ends_in_the_same_bytes(tmp_path: Path, kind: str, stop_at: int) -> None:
     """Killed without warning after any update; what lies on the disk then is all there is."""
     train_store, valid_store = stores(tmp_path)
 
     def trainee() -> Trainee:
-        return sub() if kind == "sub" else supernet()
+        return {"sub": sub, "super": supernet, "evolved": evolved}[kind]()
 
     class KilledError(Exception):
         pass

@@ -14,7 +14,7 @@ from hat.data import Batch, TokenStore, collate, epoch_batches, sequential_batch
 from hat.data.batches import Ids
 from hat.errors import HatError
 from hat.files import read_json, write_json
-from hat.model import Transformer
+from hat.model import TranslationModel
 from hat.progress import Progress, silent
 from hat.training.checkpoint import (
     load_checkpoint,
@@ -197,8 +197,8 @@ def _validate(
 
 
 def _target_vocabulary(module: nn.Module) -> int:
-    """Size of the target vocabulary of a Transformer."""
-    assert isinstance(module, Transformer)
+    """Size of the target vocabulary of a network."""
+    assert isinstance(module, TranslationModel)
     return module.config.target_vocab
 
 

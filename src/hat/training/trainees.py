@@ -7,7 +7,7 @@ from typing import Protocol
 from torch import nn
 
 from hat.architecture import Architecture
-from hat.model import SuperTransformer, Transformer
+from hat.model import SuperTransformer, TranslationModel
 from hat.training.loss import Network
 from hat.training.sampling import UniformSampling
 
@@ -29,7 +29,7 @@ class Trainee(Protocol):
 class SubTrainee:
     """One model of its own: a SubTransformer or a baseline."""
 
-    def __init__(self, model: Transformer) -> None:
+    def __init__(self, model: TranslationModel) -> None:
         self.module = model
 
     def networks(self, update: int) -> list[Network]:
