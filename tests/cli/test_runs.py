@@ -62,6 +62,7 @@ def test_default_run_folder(hat: Hat, recipe: Path, tmp_path: Path, monkeypatch:
         (("run", "tiny.yaml", "--run-dir", "tiny.yaml"), "a file; a run needs a folder"),
         (("run", "tiny.yaml", "--run-dir", "."), "holds files but is not a run folder"),
         (("run", "multi30k", "--run-dir", "new"), "train.en.gz: cannot be read"),
+        (("distill", "tiny.yaml"), "tiny.yaml: the recipe names no teacher"),
         (("prepare", "old"), "written by hat 7 in run format 99"),
         (("prepare", "tiny.yaml", "--run-dir", "old"), "written by hat 7 in run format 99"),
     ],

@@ -8,7 +8,7 @@ from hat.pipeline.recipe_data import Section
 
 
 class Distillation(Section):
-    """Knowledge distillation (HAT, section 4.5): the found SubTransformers learn from a teacher too."""
+    """Knowledge distillation: the found SubTransformers learn from a teacher too."""
 
     teacher: str
     """A baseline; `largest`, with the SuperTransformer's weights; or, with a `/` in it, the path of an
