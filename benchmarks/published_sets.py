@@ -22,6 +22,7 @@ Rows = NDArray[np.intp]
 FEW = 100
 COVERAGE = 0.9
 MUST, AIM, MUST_ALL, SECONDS = 1.2, 1.1, 1.02, 1.0
+FITS = 3
 FOLDS = 10
 LEAVES = (4, 8, 16, 32)
 STEADY = 0.8  # a normal error's mean absolute value, in standard deviations
@@ -35,7 +36,7 @@ def evaluate(path: Path, seeds: int, draws: int, progress: Progress) -> dict[str
         progress(seed, seeds, "splits")
         splits.append(_split(data, seed, draws))
     found = {name: float(np.mean([split[name] for split in splits])) for name in splits[0]}
-    found["seconds"] = max(split["seconds"] for split in splits)
+    found |= {name: max(split[name] for split in splits) for name in ("seconds", "cpu_seconds")}
     found |= {"rows": len(data.averages), "splits": splits} | noise_floor(data)
     return found | {"ratio_few": found["few"] / found["mlp"], "ratio_all": found["all"] / found["mlp"]}
 
@@ -46,9 +47,7 @@ def _split(data: PublishedLatencies, seed: int, draws: int) -> dict[str, float]:
     train, valid, test = np.split(order, [len(y) * 8 // 10, len(y) * 9 // 10])
     mlp = PaperMLP.fit(x[train], y[train], x[valid], y[valid], seed)
     linear = ordinary(x[train], y[train])
-    started, used = time.perf_counter(), time.process_time()
-    ours = LatencyPredictor.fit(x[train], y[train], seed, features="averages")
-    seconds, cpu = time.perf_counter() - started, time.process_time() - used
+    ours, seconds, cpu = _timed_fit(x[train], y[train], seed)
     few = [_few(data, train, test, seed * draws + draw) for draw in range(draws)]
     error, told, inside = np.mean(few, axis=0)
     return {
@@ -62,6 +61,18 @@ def _split(data: PublishedLatencies, seed: int, draws: int) -> dict[str, float]:
         "seconds": seconds,
         "cpu_seconds": cpu,
     }
+
+
+def _timed_fit(x: Array, y: Array, seed: int) -> tuple[LatencyPredictor, float, float]:
+    """A predictor, the seconds and the CPU seconds of fitting it: the least of FITS times, as what
+    else runs on the machine can only add."""
+    taken = []
+    for _ in range(FITS):
+        started, used = time.perf_counter(), time.process_time()
+        ours = LatencyPredictor.fit(x, y, seed, features="averages")
+        taken.append((time.perf_counter() - started, time.process_time() - used))
+    seconds, cpu = map(min, zip(*taken, strict=True))
+    return ours, seconds, cpu
 
 
 def _few(data: PublishedLatencies, train: Rows, test: Rows, draw: int) -> tuple[float, float, float]:
@@ -140,6 +151,7 @@ COLUMNS = {
     "stated, 100": "few_told",
     "in 90% interval": "few_inside",
     "fit (s)": "seconds",
+    "fit (CPU s)": "cpu_seconds",
 }
 
 
@@ -165,7 +177,8 @@ def markdown(report: Mapping[str, Any]) -> str:
             "constraint upon our law, the best of four sizes; *with time* theirs where they also see the "
             "number of the row, that is when a model was measured: the difference is drift of the device, "
             "which no predictor of architectures can know. *one run* is the spread of the repetitions of "
-            "one model. *stated* is the held-out error that a predictor fitted to 100 states itself.",
+            "one model. *stated* is the held-out error that a predictor fitted to 100 states itself. The "
+            f"time to fit is the least of {FITS} fits to 1,600, in the slowest split.",
             "",
         ]
     )
