@@ -32,7 +32,7 @@ class MeasureProtocol:
     batch: int = 1
     device: str = "cpu"
     warmup: int = 2
-    rounds: int = 30
+    rounds: int = 60
     interval: float = 0.02
 
     def __post_init__(self) -> None:
