@@ -30,7 +30,9 @@ def root(prepared: Path, tmp_path: Path) -> Path:
 
 
 def test_measure_fit_predict(hat: Hat, root: Path, tmp_path: Path) -> None:
-    assert hat("measure", root, *FEW, "--lengths", "8,6:12", "--precision", "float32", "--beam", 2).code == 0
+    result = hat("measure", root, *FEW, "--lengths", "8,6:12", "--precision", "float32", "--beam", 2)
+    assert result.code == 0
+    assert result.out.startswith("10 models measured on local, ± ")
     recipe = yaml.safe_load((root / "recipe.yaml").read_text())
     assert recipe["measure"]["lengths"] == [[8, 8], [6, 12]]
     assert (recipe["device"]["precision"], recipe["device"]["beam"]) == ("float32", 2)
@@ -56,6 +58,7 @@ def test_two_devices_and_their_measurements_as_csv(hat: Hat, root: Path, tmp_pat
     assert result.code == 0, result.err
     assert "one: measure: done in" in result.err
     assert "two: measure: done in" in result.err
+    assert "10 models measured on one, ± " in result.out
     assert "20 measurements written" in hat("measure", root, "--export", tmp_path / "out.csv").err
     assert hat("measure", root, "--import", tmp_path / "out.csv").code == 0
 

@@ -116,7 +116,8 @@ def measure(
         _several("measure", target, run_dir, chosen, device)
     else:
         chosen += [f"device.name={name}" for name in device or ()]
-        work("measure", target, run_dir, chosen, ("measure",))
+        root = work("measure", target, run_dir, chosen, ("measure",))
+        typer.echo(pipeline.measure_summary(*pipeline.open_run(str(root))))
 
 
 def fit(
@@ -181,6 +182,8 @@ def _several(command: str, target: str, run_dir: Path | None, chosen: list[str],
     terminal = Terminal()
     with stoppable(terminal):
         pipeline.run_on_devices(recipes, root, (command,), terminal)
+    for recipe in recipes.values() if command == "measure" else ():
+        typer.echo(pipeline.measure_summary(recipe, root))
     terminal.say(f"`hat run {root} --set device.name={names[0]}` goes on with that device")
 
 

@@ -21,6 +21,7 @@ import json
 import os
 import sys
 from collections.abc import Mapping
+from math import inf
 from pathlib import Path
 from typing import Any, TextIO
 
@@ -45,6 +46,10 @@ OPERATIONS = {
     "unload": ("slot",),
     "state": (),
 }
+
+
+# A call within so much of the one before ends the warm-up, after so many at most.
+STABLE, MOST_WARMUP = 0.05, 20
 
 
 class Agent:
@@ -76,8 +81,7 @@ class Agent:
         protocol = MeasureProtocol.from_dict(keys.get("protocol"))
         before = resident_bytes()
         decoding = Decoding(_artefact(keys, protocol), protocol)
-        for _ in range(protocol.warmup):
-            decoding.time()
+        _warm_up(decoding, protocol.warmup)
         self._loaded += 1
         self._slots[self._loaded] = decoding
         return {"slot": self._loaded, "memory_bytes": max(resident_bytes() - before, 0)}
@@ -102,6 +106,16 @@ class Agent:
         if keys.get("slot") not in self._slots:
             raise UserError(f"slot: {keys.get('slot')!r} holds no model")
         return self._slots[keys["slot"]]
+
+
+def _warm_up(decoding: Decoding, fewest: int) -> None:
+    """Untimed calls until one takes about as long as the one before."""
+    before = inf
+    for number in range(1, MOST_WARMUP + 1):
+        taken = sum(decoding.time())
+        if number >= fewest and abs(taken / before - 1) < STABLE:
+            return
+        before = taken
 
 
 def _artefact(keys: Mapping[str, Any], protocol: MeasureProtocol) -> Artefact:

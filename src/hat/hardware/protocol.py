@@ -18,9 +18,10 @@ class MeasureProtocol:
 
     `source_lengths` and `target_lengths` are paired, in tokens including </s>: a source of S random
     tokens is decoded for exactly T steps, beam search and output projection included. `batch`:
-    sentences decoded together; `device`: "cpu" or "cuda". Each model is called `warmup` times untimed
-    and then once a round, until the 95% confidence interval of its latency is within ± `interval` of
-    it, or for `rounds` rounds. Raises UserError.
+    sentences decoded together; `device`: "cpu" or "cuda". Each model is called untimed, at least
+    `warmup` times, until its calls take about equally long, and then once a round, until the 95%
+    confidence interval of its latency is within ± `interval` of it, or for `rounds` rounds. Raises
+    UserError.
     """
 
     source_lengths: tuple[int, ...]

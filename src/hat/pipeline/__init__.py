@@ -5,6 +5,7 @@ from hat.pipeline.latency import (
     find_fitted,
     fit_summary,
     import_measurements,
+    measure_summary,
     predict_latency,
 )
 from hat.pipeline.recipe import Recipe
@@ -21,6 +22,7 @@ __all__ = [
     "fit_summary",
     "import_measurements",
     "load_recipe",
+    "measure_summary",
     "open_run",
     "predict_latency",
     "run",

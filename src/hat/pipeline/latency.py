@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
+from statistics import median
 from typing import Any
 
 import numpy as np
@@ -11,13 +12,35 @@ from hat.architecture import Architecture
 from hat.errors import UserError
 from hat.files import read_json
 from hat.hardware import MeasurementStore
+from hat.hardware.measure import DISTURBED
 from hat.hardware.measurement_csv import export_csv, import_csv, is_measurement_csv
 from hat.pipeline.context import NotFinished
 from hat.pipeline.folder import is_run, locked, open_folder
 from hat.pipeline.recipe import Recipe
 from hat.pipeline.runner import finished, open_run
 from hat.pipeline.stages.fit import PREDICTIONS
-from hat.pipeline.stages.measure import LATENCIES, STORE
+from hat.pipeline.stages.measure import LATENCIES, STORE, read_latencies
+
+# A device is too noisy where more than this share of its models is.
+TOO_MANY = 0.1
+
+
+def measure_summary(recipe: Recipe, root: Path) -> str | None:
+    """How well the latencies are known, in a line or two; None where they were published. Raises
+    NotFinished."""
+    context = finished(recipe, root)
+    if context.published_latencies:
+        return None
+    found = [one.measurement for one in read_latencies(context)]
+    width = median((one.high_ms - one.low_ms) / 2 / one.latency_ms for one in found)
+    noisy = sum(one.too_noisy for one in found)
+    told = f"{len(found)} models measured on {context.device.name}, ± {100 * width:.1f} % (median)"
+    if not noisy:
+        return told
+    disturbed = sum(one.disturbed > DISTURBED for one in found)
+    why = f"{disturbed} of them because other work took the cores" if disturbed else "the device is unsteady"
+    verdict = "too noisy to measure on; " if noisy > TOO_MANY * len(found) else ""
+    return f"{told}\n{verdict}{noisy} of {len(found)} models are not known within ± 5 %: {why}"
 
 
 def fit_summary(recipe: Recipe, root: Path) -> dict[str, Any]:
