@@ -8,6 +8,7 @@
 #define HAT_VECTORS 2
 #define HAT_ROWS 8
 #define HAT_UNSIGNED true
+#define HAT_LOOKUP
 #define HAT_DOT2
 
 typedef int32_t Lanes __attribute__((vector_size(64)));
@@ -19,6 +20,14 @@ static inline Lanes dot4(Lanes total, Lanes w, Lanes x) {
 
 static inline FloatLanes dot2(FloatLanes total, Lanes w, Lanes x) {
   return (FloatLanes)_mm512_dpbf16_ps((__m512)total, (__m512bh)w, (__m512bh)x);
+}
+
+static inline Lanes table_of(const int8_t* values) {
+  return (Lanes)_mm512_maskz_broadcast_i32x4(0xffff, _mm_loadu_si128(reinterpret_cast<const __m128i*>(values)));
+}
+
+static inline Lanes look_up(Lanes table, Lanes codes) {
+  return (Lanes)_mm512_shuffle_epi8((__m512i)table, (__m512i)codes);
 }
 
 #include "kernels_impl.h"

@@ -4,6 +4,7 @@
 #if defined(__aarch64__)
 #include <arm_neon.h>
 #define HAT_ISA neon
+#define HAT_LOOKUP
 #define HAT_NAME "neon"
 #define HAT_VECTORS 4
 #define HAT_ROWS 5
@@ -35,5 +36,13 @@ static inline Lanes dot4(Lanes total, Lanes w, Lanes x) {
   return total;
 #endif
 }
+
+#if defined(__aarch64__)
+static inline Lanes table_of(const int8_t* values) { return (Lanes)vld1q_s8(values); }
+
+static inline Lanes look_up(Lanes table, Lanes codes) {
+  return (Lanes)vqtbl1q_s8((int8x16_t)table, (uint8x16_t)codes);
+}
+#endif
 
 #include "kernels_impl.h"

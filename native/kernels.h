@@ -13,24 +13,36 @@ constexpr int kBlock = 32;
 constexpr int kChunkBlocks = 8;
 constexpr int kChunk = kBlock * kChunkBlocks;
 
-enum class Precision { float32, bfloat16, int8 };
+// table: int8 whose values are looked up, by codes of four bits.
+enum class Precision { float32, bfloat16, int8, table };
+constexpr int kTable = 16;  // values of a table
 
 // Inputs that lie side by side in a packed matrix: four bytes of them, at every precision.
 constexpr size_t kGroupBytes = 4;
 constexpr int group_of(Precision precision) {
-  return precision == Precision::int8 ? 4 : precision == Precision::bfloat16 ? 2 : 1;
+  switch (precision) {
+    case Precision::float32: return 1;
+    case Precision::bfloat16: return 2;
+    case Precision::int8: return 4;
+    case Precision::table: return 8;
+  }
+  return 0;
 }
+// Whether activations are rounded to int8.
+constexpr bool in_int8(Precision precision) { return precision == Precision::int8 || precision == Precision::table; }
 
 // Weights (outputs × inputs) as [block of outputs][group of inputs][kBlock][group], zero beyond the
 // last output and input. `stored_groups` may exceed what `inputs` needs: a shared embedding is as
 // wide as the wider side. int8: weight = data · scales[output], and where the kernels want unsigned
-// weights data has 128 added.
+// weights data has 128 added. table: of a group of eight inputs, byte i has the code of input i in its
+// low half and that of input i + 4 in its high half; the table's values are what data is for int8.
 struct Matrix {
   Precision precision;
   int outputs, inputs, stored_groups;
   const void* data;
-  const float* scales;  // per output, padded to whole blocks; int8 only
-  const float* bias;    // per output, padded to whole blocks; may be null
+  const float* scales;   // per output, padded to whole blocks; int8 and table only
+  const float* bias;     // per output, padded to whole blocks; may be null
+  const int8_t* tables;  // per block, kTable values; table only
 };
 
 // Rows of activations in the form that products read: float32, bfloat16, or int8 with a scale per row.
@@ -56,6 +68,7 @@ struct LogitRow {
 struct Kernels {
   const char* name;
   bool unsigned_weights;
+  bool looks_up;  // whether it multiplies at Precision::table
   // Row `row` of `operand` from `inputs` floats; zeroes the padding of the last group.
   void (*prepare)(Precision precision, const float* x, int inputs, int row, const Operand& operand);
   // y[i] = relu?(bias + weights · operand row (row0 + i)) for the outputs of blocks [block0, block1), the

@@ -1,6 +1,7 @@
 // The kernels, written once over vectors of kWidth floats. An isa_*.cpp sets HAT_ISA (its namespace),
 // HAT_WIDTH, HAT_VECTORS (vectors of one output block in registers), HAT_ROWS (rows in registers) and
-// HAT_UNSIGNED, defines dot4 (and dot2 where bfloat16 products are in hardware), and includes this.
+// HAT_UNSIGNED, defines dot4 (dot2 where bfloat16 products are in hardware; with HAT_LOOKUP look_up and
+// table_of, where bytes can be looked up in 16 others), and includes this.
 // Everything is static: nothing here may be merged with another instruction set's code.
 #include <cstring>
 
@@ -101,7 +102,7 @@ static void prepare_int8(const float* x, int inputs, int row, const Operand& ope
     out[i] = static_cast<int8_t>(bits - 0x4b400000);
     sum_of_row += out[i];
   }
-  for (int i = inputs; i % 4; ++i) out[i] = 0;
+  for (int i = inputs; i % 8; ++i) out[i] = 0;  // 8: the group of Precision::table
   operand.scales[row] = peak / 127.0f;
   operand.sums[row] = 128 * sum_of_row;
 }
@@ -113,7 +114,7 @@ static inline uint16_t to_bfloat16(float x) {
 }
 
 static void prepare(Precision precision, const float* x, int inputs, int row, const Operand& operand) {
-  if (precision == Precision::int8) return prepare_int8(x, inputs, row, operand);
+  if (in_int8(precision)) return prepare_int8(x, inputs, row, operand);
 #ifdef HAT_DOT2
   if (precision == Precision::bfloat16) {
     uint16_t* out = reinterpret_cast<uint16_t*>(operand.data + row * operand.stride);
@@ -195,24 +196,19 @@ static void multiply_bfloat16(const Matrix& weights, const uint16_t* data, const
   finish<R>(sums, weights, output, relu, y, stride);
 }
 
+// totals += w · the four bytes of each row from `x` on.
 template <int R>
-static void multiply_int8(const Matrix& weights, const int8_t* data, const Operand& operand, int row, int output,
-                          bool relu, float* y, size_t stride) {
-  Ints totals[R][kVectors] = {};
-  const int groups = (weights.inputs + 3) / 4;
-  const std::byte* rows = operand.data + row * operand.stride;
-  for (int k = 0; k < groups; ++k, data += 4 * kBlock) {
-    Ints w[kVectors];
-    for (int v = 0; v < kVectors; ++v) w[v] = load_ints(data + 4 * v * kWidth);
-    __builtin_prefetch(data + 16 * 4 * kBlock);
-    __builtin_prefetch(data + 16 * 4 * kBlock + 64);
-    for (int r = 0; r < R; ++r) {
-      int32_t group;
-      std::memcpy(&group, rows + r * operand.stride + 4 * k, 4);
-      const Ints x = all_ints(group);
-      for (int v = 0; v < kVectors; ++v) totals[r][v] = dot4(totals[r][v], w[v], x);
-    }
+static inline void add_dots(Ints (&totals)[R][kVectors], const Ints (&w)[kVectors], const std::byte* x, size_t stride) {
+  for (int r = 0; r < R; ++r) {
+    int32_t group;
+    std::memcpy(&group, x + r * stride, 4);
+    for (int v = 0; v < kVectors; ++v) totals[r][v] = dot4(totals[r][v], w[v], all_ints(group));
   }
+}
+
+template <int R>
+static inline void finish_int8(const Ints (&totals)[R][kVectors], const Matrix& weights, const Operand& operand, int row,
+                               int output, bool relu, float* y, size_t stride) {
   for (int v = 0; v < kVectors; ++v) {
     const Floats scale = load(weights.scales + output + v * kWidth), bias = bias_of(weights, output, v);
     for (int r = 0; r < R; ++r) {
@@ -222,6 +218,44 @@ static void multiply_int8(const Matrix& weights, const int8_t* data, const Opera
     }
   }
 }
+
+template <int R>
+static void multiply_int8(const Matrix& weights, const int8_t* data, const Operand& operand, int row, int output,
+                          bool relu, float* y, size_t stride) {
+  Ints totals[R][kVectors] = {};
+  const int groups = (weights.inputs + 3) / 4;
+  const std::byte* x = operand.data + row * operand.stride;
+  for (int k = 0; k < groups; ++k, data += 4 * kBlock, x += 4) {
+    Ints w[kVectors];
+    for (int v = 0; v < kVectors; ++v) w[v] = load_ints(data + 4 * v * kWidth);
+    __builtin_prefetch(data + 16 * 4 * kBlock);
+    __builtin_prefetch(data + 16 * 4 * kBlock + 64);
+    add_dots<R>(totals, w, x, operand.stride);
+  }
+  finish_int8<R>(totals, weights, operand, row, output, relu, y, stride);
+}
+
+#ifdef HAT_LOOKUP
+template <int R>
+static void multiply_table(const Matrix& weights, const int8_t* data, const Operand& operand, int row, int output,
+                           bool relu, float* y, size_t stride) {
+  Ints totals[R][kVectors] = {};
+  const Ints table = table_of(weights.tables + output / kBlock * kTable);
+  const int groups = (weights.inputs + 7) / 8;
+  const std::byte* x = operand.data + row * operand.stride;
+  for (int k = 0; k < groups; ++k, data += 4 * kBlock, x += 8) {
+    Ints codes[kVectors], w[kVectors];
+    for (int v = 0; v < kVectors; ++v) codes[v] = load_ints(data + 4 * v * kWidth);
+    __builtin_prefetch(data + 16 * 4 * kBlock);
+    __builtin_prefetch(data + 16 * 4 * kBlock + 64);
+    for (int v = 0; v < kVectors; ++v) w[v] = look_up(table, codes[v] & 0x0f0f0f0f);
+    add_dots<R>(totals, w, x, operand.stride);
+    for (int v = 0; v < kVectors; ++v) w[v] = look_up(table, codes[v] >> 4 & 0x0f0f0f0f);
+    add_dots<R>(totals, w, x + 4, operand.stride);
+  }
+  finish_int8<R>(totals, weights, operand, row, output, relu, y, stride);
+}
+#endif
 
 template <int R>
 static void multiply_part(const Matrix& weights, const std::byte* data, const Operand& operand, int row, int output,
@@ -234,6 +268,11 @@ static void multiply_part(const Matrix& weights, const std::byte* data, const Op
                                   stride);
     case Precision::int8:
       return multiply_int8<R>(weights, reinterpret_cast<const int8_t*>(data), operand, row, output, relu, y, stride);
+    case Precision::table:
+#ifdef HAT_LOOKUP
+      multiply_table<R>(weights, reinterpret_cast<const int8_t*>(data), operand, row, output, relu, y, stride);
+#endif
+      return;
   }
 }
 
@@ -398,8 +437,14 @@ static void project(const Matrix& weights, const Operand& operand, LogitRow* row
   }
 }
 
+#ifdef HAT_LOOKUP
+constexpr bool kLooksUp = true;
+#else
+constexpr bool kLooksUp = false;
+#endif
+
 extern const Kernels kernels;
-const Kernels kernels = {HAT_NAME, HAT_UNSIGNED, prepare, multiply, add_norm, attend, project};
+const Kernels kernels = {HAT_NAME, HAT_UNSIGNED, kLooksUp, prepare, multiply, add_norm, attend, project};
 
 }  // namespace HAT_ISA
 }  // namespace hat

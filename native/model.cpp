@@ -18,10 +18,22 @@ constexpr int kLargestDim = 1 << 20, kLargestVocab = 1 << 26;
 
 size_t padded(size_t count, size_t step) { return (count + step - 1) / step * step; }
 
+// Where the code of one weight lies in a packed matrix.
+struct CodePlace {
+  size_t byte;
+  int shift;
+};
+
+CodePlace place_of_code(const Matrix& matrix, int output, int input) {
+  const size_t block = static_cast<size_t>(output / kBlock) * kBlock * matrix.stored_groups * kGroupBytes;
+  const size_t group = static_cast<size_t>(input / 8) * kBlock * kGroupBytes;
+  return {block + group + output % kBlock * kGroupBytes + input % 4, input % 8 / 4 * 4};
+}
+
 // Walks over all weights twice: first to add up their packed sizes, then to fill the memory.
 class Packer {
  public:
-  Packer(Precision precision, bool unsigned_weights) : precision_(precision), unsigned_(unsigned_weights) {}
+  explicit Packer(bool unsigned_weights) : flip_(unsigned_weights ? 0x80 : 0) {}
 
   size_t used() const { return used_; }
   void fill(std::byte* memory, const WeightSource& source) {
@@ -30,16 +42,22 @@ class Packer {
     used_ = 0;
   }
 
-  Matrix matrix(const std::string& name, int outputs, int inputs, bool bias = true) {
-    const int group = group_of(precision_);
-    Matrix matrix{precision_, outputs, inputs, (inputs + group - 1) / group, nullptr, nullptr, nullptr};
+  // A layer's weight, with its bias.
+  Matrix linear(Precision precision, const std::string& name, int outputs, int inputs) {
+    Matrix found = matrix(precision, name + ".weight", outputs, inputs);
+    found.bias = vector(name + ".bias", outputs);
+    return found;
+  }
+
+  Matrix matrix(Precision precision, const std::string& name, int outputs, int inputs) {
+    const int group = group_of(precision);
+    Matrix matrix{precision, outputs, inputs, (inputs + group - 1) / group, nullptr, nullptr, nullptr, nullptr};
     const size_t rows = padded(outputs, kBlock);
     std::byte* data = take(rows * matrix.stored_groups * kGroupBytes);
     matrix.data = data;
-    const std::string weight = bias ? name + ".weight" : name;
-    if (precision_ == Precision::int8) matrix.scales = vector(weight + ".scale", outputs);
-    if (bias) matrix.bias = vector(name + ".bias", outputs);
-    if (memory_) pack(weight, matrix, data);
+    if (in_int8(precision)) matrix.scales = vector(name + ".scale", outputs);
+    if (precision == Precision::table) matrix.tables = tables(name + ".table", blocks_of(matrix));
+    if (memory_) pack(name, matrix, data);
     return matrix;
   }
 
@@ -65,9 +83,19 @@ class Packer {
     return place;
   }
 
+  const int8_t* tables(const std::string& name, int blocks) {
+    const size_t count = static_cast<size_t>(blocks) * kTable;
+    std::byte* data = take(count);
+    if (memory_) {
+      const std::byte* values = static_cast<const std::byte*>((*source_)(name, Element::int8, count));
+      for (size_t i = 0; i < count; ++i) data[i] = values[i] ^ std::byte(flip_);
+    }
+    return reinterpret_cast<const int8_t*>(data);
+  }
+
   void pack(const std::string& name, const Matrix& matrix, std::byte* data) {
     const size_t count = static_cast<size_t>(matrix.outputs) * matrix.inputs;
-    switch (precision_) {
+    switch (matrix.precision) {
       case Precision::float32:
         return pack(static_cast<const uint32_t*>((*source_)(name, Element::float32, count)), matrix,
                     reinterpret_cast<uint32_t*>(data), 0);
@@ -76,13 +104,16 @@ class Packer {
                     reinterpret_cast<uint16_t*>(data), 0);
       case Precision::int8:
         return pack(static_cast<const uint8_t*>((*source_)(name, Element::int8, count)), matrix,
-                    reinterpret_cast<uint8_t*>(data), unsigned_ ? 0x80 : 0);
+                    reinterpret_cast<uint8_t*>(data), flip_);
+      case Precision::table:
+        return pack_codes(static_cast<const uint8_t*>((*source_)(name, Element::code, count)), matrix,
+                          reinterpret_cast<uint8_t*>(data));
     }
   }
 
   template <class T>
   void pack(const T* source, const Matrix& matrix, T* data, int flip) {
-    const int group = group_of(precision_);
+    const int group = group_of(matrix.precision);
     const size_t rows = padded(matrix.outputs, kBlock), row_size = static_cast<size_t>(matrix.stored_groups) * group;
     for (size_t output = 0; output < rows; ++output) {
       T* lane = data + output / kBlock * kBlock * row_size + output % kBlock * group;
@@ -94,8 +125,18 @@ class Packer {
     }
   }
 
-  Precision precision_;
-  bool unsigned_;
+  void pack_codes(const uint8_t* source, const Matrix& matrix, uint8_t* data) {
+    std::memset(data, 0, padded(matrix.outputs, kBlock) * matrix.stored_groups * kGroupBytes);
+    for (int output = 0; output < matrix.outputs; ++output) {
+      const uint8_t* row = source + static_cast<size_t>(output) * matrix.inputs;
+      for (int k = 0; k < matrix.inputs; ++k) {
+        const CodePlace place = place_of_code(matrix, output, k);
+        data[place.byte] |= static_cast<uint8_t>((row[k] & 15) << place.shift);
+      }
+    }
+  }
+
+  int flip_;
   std::byte* memory_ = nullptr;
   const WeightSource* source_ = nullptr;
   size_t used_ = 0;
@@ -103,40 +144,46 @@ class Packer {
 
 void take_all(Packer& packer, Model& model) {
   const Config& c = model.config;
+  const auto linear = [&](const std::string& name, int outputs, int inputs) {
+    return packer.linear(c.precision, name, outputs, inputs);
+  };
+  const auto embedding = [&](const std::string& name, int words, int dim) {
+    return packer.matrix(c.embedding_precision, name, words, dim);
+  };
   model.encoder.clear();
   model.decoder.clear();
   // The decoder's weights come last: they are read again at every step.
   for (size_t i = 0; i < c.encoder.size(); ++i) {
     const std::string name = "encoder." + std::to_string(i);
     const EncoderShape shape = c.encoder[i];
-    model.encoder.push_back({shape, packer.matrix(name + ".self_attention.qkv", 3 * c.qkv_dim, c.encoder_dim),
-                             packer.matrix(name + ".self_attention.out", c.encoder_dim, c.qkv_dim),
-                             packer.matrix(name + ".fc1", shape.ffn_dim, c.encoder_dim),
-                             packer.matrix(name + ".fc2", c.encoder_dim, shape.ffn_dim),
+    model.encoder.push_back({shape, linear(name + ".self_attention.qkv", 3 * c.qkv_dim, c.encoder_dim),
+                             linear(name + ".self_attention.out", c.encoder_dim, c.qkv_dim),
+                             linear(name + ".fc1", shape.ffn_dim, c.encoder_dim),
+                             linear(name + ".fc2", c.encoder_dim, shape.ffn_dim),
                              packer.norm(name + ".self_attention_norm", c.encoder_dim),
                              packer.norm(name + ".ffn_norm", c.encoder_dim)});
   }
   for (size_t i = 0; i < c.decoder.size(); ++i) {
     const std::string name = "decoder." + std::to_string(i);
     const DecoderShape shape = c.decoder[i];
-    model.decoder.push_back({shape, packer.matrix(name + ".self_attention.qkv", 3 * c.qkv_dim, c.decoder_dim),
-                             packer.matrix(name + ".self_attention.out", c.decoder_dim, c.qkv_dim),
-                             packer.matrix(name + ".cross_attention.q", c.qkv_dim, c.decoder_dim),
-                             packer.matrix(name + ".cross_attention.kv", 2 * c.qkv_dim, c.encoder_dim),
-                             packer.matrix(name + ".cross_attention.out", c.decoder_dim, c.qkv_dim),
-                             packer.matrix(name + ".fc1", shape.ffn_dim, c.decoder_dim),
-                             packer.matrix(name + ".fc2", c.decoder_dim, shape.ffn_dim),
+    model.decoder.push_back({shape, linear(name + ".self_attention.qkv", 3 * c.qkv_dim, c.decoder_dim),
+                             linear(name + ".self_attention.out", c.decoder_dim, c.qkv_dim),
+                             linear(name + ".cross_attention.q", c.qkv_dim, c.decoder_dim),
+                             linear(name + ".cross_attention.kv", 2 * c.qkv_dim, c.encoder_dim),
+                             linear(name + ".cross_attention.out", c.decoder_dim, c.qkv_dim),
+                             linear(name + ".fc1", shape.ffn_dim, c.decoder_dim),
+                             linear(name + ".fc2", c.decoder_dim, shape.ffn_dim),
                              packer.norm(name + ".self_attention_norm", c.decoder_dim),
                              packer.norm(name + ".cross_attention_norm", c.decoder_dim),
                              packer.norm(name + ".ffn_norm", c.decoder_dim)});
   }
   if (c.shared_embeddings) {
-    const Matrix all = packer.matrix("embedding", c.target_vocab, std::max(c.encoder_dim, c.decoder_dim), false);
+    const Matrix all = embedding("embedding", c.target_vocab, std::max(c.encoder_dim, c.decoder_dim));
     model.source_embedding = model.target_embedding = model.output = all;
   } else {
-    model.source_embedding = packer.matrix("source_embedding", c.source_vocab, c.encoder_dim, false);
-    model.target_embedding = packer.matrix("target_embedding", c.target_vocab, c.decoder_dim, false);
-    model.output = packer.matrix("output_embedding", c.target_vocab, c.decoder_dim, false);
+    model.source_embedding = embedding("source_embedding", c.source_vocab, c.encoder_dim);
+    model.target_embedding = embedding("target_embedding", c.target_vocab, c.decoder_dim);
+    model.output = embedding("output_embedding", c.target_vocab, c.decoder_dim);
   }
   model.output.inputs = c.decoder_dim;
 }
@@ -155,6 +202,8 @@ void check_heads(const char* what, int heads, int qkv_dim) {
 }  // namespace
 
 void Config::check() const {
+  if (precision != embedding_precision && !(in_int8(precision) && in_int8(embedding_precision)))
+    throw std::invalid_argument("embeddings are multiplied by rows of another precision");
   check_range("qkv_dim", qkv_dim, 1, kLargestDim);
   check_range("encoder embed_dim", encoder_dim, 1, kLargestDim);
   check_range("decoder embed_dim", decoder_dim, 1, kLargestDim);
@@ -181,7 +230,10 @@ void Config::check() const {
 Model::Model(const Config& config_, const Kernels& kernels_, const WeightSource& source)
     : config(config_), kernels(kernels_) {
   config.check();
-  Packer packer(config.precision, kernels.unsigned_weights);
+  const bool tables = config.precision == Precision::table || config.embedding_precision == Precision::table;
+  if (tables && !kernels.looks_up)
+    throw std::invalid_argument(std::string(kernels.name) + " kernels do not look weights up");
+  Packer packer(kernels.unsigned_weights);
   take_all(packer, *this);
   packed_bytes = packer.used();
   const size_t allocated = padded(packed_bytes, kHugePage);
@@ -196,7 +248,8 @@ Model::Model(const Config& config_, const Kernels& kernels_, const WeightSource&
 }
 
 void Model::embed(const Matrix& embedding, int id, int dim, float scale, float* out) const {
-  const int group = group_of(embedding.precision);
+  const int group = group_of(embedding.precision), flip = kernels.unsigned_weights ? 0x80 : 0;
+  const auto value_of = [flip](int packed) { return static_cast<int8_t>(packed ^ flip); };
   const size_t lane = static_cast<size_t>(id / kBlock) * kBlock * embedding.stored_groups * group +
                       static_cast<size_t>(id % kBlock) * group;
   const auto at = [&](int k) { return lane + static_cast<size_t>(k / group) * group * kBlock + k % group; };
@@ -216,11 +269,20 @@ void Model::embed(const Matrix& embedding, int id, int dim, float scale, float* 
       }
       return;
     }
+    case Precision::table: {
+      const uint8_t* data = static_cast<const uint8_t*>(embedding.data);
+      const int8_t* table = embedding.tables + id / kBlock * kTable;
+      const float row_scale = scale * embedding.scales[id];
+      for (int k = 0; k < dim; ++k) {
+        const CodePlace place = place_of_code(embedding, id, k);
+        out[k] = row_scale * static_cast<float>(value_of(table[data[place.byte] >> place.shift & 15]));
+      }
+      return;
+    }
     case Precision::int8: {
       const uint8_t* data = static_cast<const uint8_t*>(embedding.data);
-      const int flip = kernels.unsigned_weights ? 0x80 : 0;
       const float row_scale = scale * embedding.scales[id];
-      for (int k = 0; k < dim; ++k) out[k] = row_scale * static_cast<float>(static_cast<int8_t>(data[at(k)] ^ flip));
+      for (int k = 0; k < dim; ++k) out[k] = row_scale * static_cast<float>(value_of(data[at(k)]));
       return;
     }
   }

@@ -20,7 +20,7 @@ struct DecoderShape {
 
 // An architecture and what surrounds it, as hat.architecture.ModelConfig in Python.
 struct Config {
-  Precision precision;
+  Precision precision, embedding_precision;  // of the layers' matrices; of embeddings and output projection
   int qkv_dim, encoder_dim, decoder_dim, encoder_super_dim, decoder_super_dim;
   int source_vocab, target_vocab;
   bool shared_embeddings;
@@ -31,7 +31,7 @@ struct Config {
   void check() const;
 };
 
-enum class Element { float32, bfloat16, int8 };
+enum class Element { float32, bfloat16, int8, code };  // code: four bits in a byte
 
 // Where weights come from: the elements of the tensor `name`, exactly `count` of them, valid until the
 // next call. Throws where there is no such tensor.

@@ -21,7 +21,8 @@ Precision precision_of(const std::string& name) {
   if (name == "float32") return Precision::float32;
   if (name == "bfloat16") return Precision::bfloat16;
   if (name == "int8") return Precision::int8;
-  throw std::invalid_argument("precision '" + name + "': the choices are float32, bfloat16, int8");
+  if (name == "table") return Precision::table;
+  throw std::invalid_argument("precision '" + name + "': the choices are float32, bfloat16, int8, table");
 }
 
 template <class T>
@@ -32,6 +33,7 @@ T get(const nb::dict& values, const char* name) {
 // From the keys of hat.architecture.ModelConfig and Architecture.to_dict.
 Config config_of(const nb::dict& d) {
   Config config{precision_of(get<std::string>(d, "precision")),
+                precision_of(get<std::string>(d, "embedding_precision")),
                 get<int>(d, "qkv_dim"),
                 get<int>(d, "encoder_dim"),
                 get<int>(d, "decoder_dim"),
@@ -59,6 +61,7 @@ bool is_of(const Array& array, Element element) {
     case Element::float32: return array.dtype() == nb::dtype<float>();
     case Element::bfloat16: return array.dtype() == nb::dtype<uint16_t>();
     case Element::int8: return array.dtype() == nb::dtype<int8_t>();
+    case Element::code: return array.dtype() == nb::dtype<uint8_t>();
   }
   return false;
 }
@@ -79,14 +82,13 @@ class Engine {
   Engine(const nb::dict& config, const nb::object& weights, int threads, const std::string& instruction_set)
       : kernels_(choose_kernels(instruction_set)) {
     if (threads < 1 || threads > 1024) throw std::invalid_argument("threads must be between 1 and 1024");
-    nb::object held;  // keeps the tensor asked for last alive
+    Array held;  // keeps the tensor asked for last alive, or the copy of one that is not contiguous
     const WeightSource source = [&](const std::string& name, Element element, size_t count) -> const void* {
-      held = weights[name.c_str()];
-      const auto array = nb::cast<Array>(held);
-      if (!is_of(array, element) || array.size() != count)
+      held = nb::cast<Array>(weights[name.c_str()]);
+      if (!is_of(held, element) || held.size() != count)
         throw std::invalid_argument("tensor " + name + " is not of the type or size that the model needs");
-      check_finite(name, array.data(), element, count);
-      return array.data();
+      check_finite(name, held.data(), element, count);
+      return held.data();
     };
     model_ = std::make_shared<Model>(config_of(config), kernels_, source);
     decoder_ = std::make_unique<Decoder>(model_, threads);
@@ -132,6 +134,7 @@ nb::list describe() {
     entry["name"] = set.name;
     entry["built"] = set.built;
     entry["supported"] = set.supported;
+    entry["tables"] = set.built && set.kernels->looks_up;
     sets.append(entry);
   }
   return sets;

@@ -76,7 +76,7 @@ void Network::make_buffers(int longest) {
   x_stride_ = round_up(widest_x, kBlock);
   y_stride_ = round_up(widest_y, kBlock);
   memory_stride_ = round_up(2 * c_.qkv_dim, kBlock);
-  row_bytes_ = round_up(y_stride_ * (c_.precision == Precision::int8 ? 1 : 4), 64);
+  row_bytes_ = round_up(y_stride_ * (in_int8(c_.precision) ? 1 : 4), 64);
   x_.grow(rows * x_stride_);
   y_.grow(rows * y_stride_);
   operand_.grow(rows * row_bytes_);

@@ -15,7 +15,7 @@ using namespace hat;
 namespace {
 
 Config config_of(Precision precision, bool shared) {
-  return {precision, 24, 21, 18, 24, 18, shared ? 300 : 40, 300, shared, {{37, 2}, {16, 3}, {5, 1}},
+  return {precision, precision, 24, 21, 18, 24, 18, shared ? 300 : 40, 300, shared, {{37, 2}, {16, 3}, {5, 1}},
           {{29, 3, 4, 2}, {40, 1, 6, 3}}};
 }
 
@@ -28,8 +28,8 @@ std::shared_ptr<const Model> model_of(const Config& config, const Kernels& kerne
     const size_t bytes = element == Element::float32 ? 4 : element == Element::bfloat16 ? 2 : 1;
     memory.resize(count * bytes);
     for (size_t i = 0; i < count; ++i) {
-      if (element == Element::int8) {
-        memory[i] = std::byte(uint8_t(int(generator() % 255) - 127));
+      if (element == Element::int8 || element == Element::code) {
+        memory[i] = std::byte(element == Element::code ? generator() % 16 : uint8_t(int(generator() % 255) - 127));
         continue;
       }
       const float noise = std::normal_distribution<float>(0.0f, 0.25f)(generator);
@@ -70,8 +70,10 @@ void check_found(const std::vector<std::vector<Hypothesis>>& found, Decoder& dec
 void for_each_model(const std::function<void(const Config&, const Kernels&)>& check) {
   for (const InstructionSet& set : instruction_sets()) {
     if (!set.built || !set.supported) continue;
-    for (const Precision precision : {Precision::float32, Precision::bfloat16, Precision::int8})
+    for (const Precision precision :
+         {Precision::float32, Precision::bfloat16, Precision::int8, Precision::table})
       for (const bool shared : {false, true}) {
+        if (precision == Precision::table && !set.kernels->looks_up) continue;
         context = std::string(set.name) + ", precision " + std::to_string(int(precision)) + (shared ? ", shared" : "");
         check(config_of(precision, shared), *set.kernels);
       }
@@ -134,6 +136,9 @@ TEST(what_cannot_be_is_refused) {
   }
   Config bad = good;
   bad.decoder[0].attended = 4;
+  CHECK_THROWS(std::invalid_argument, bad.check());
+  bad = good;
+  bad.embedding_precision = Precision::int8;
   CHECK_THROWS(std::invalid_argument, bad.check());
   bad = good;
   bad.encoder[1].heads = 5;

@@ -32,7 +32,7 @@ float widened(uint16_t bits) {
 
 // A packed matrix, and what it stands for.
 struct Packed {
-  std::vector<std::byte> data;
+  std::vector<std::byte> data, tables;
   std::vector<float> scales, bias;
   std::vector<double> exact;  // outputs × inputs
   Matrix matrix;
@@ -40,22 +40,39 @@ struct Packed {
   Packed(const Kernels& kernels, Precision precision, int outputs, int inputs, bool with_bias = true)
       : scales(padded(outputs, kBlock), 0.0f), bias(padded(outputs, kBlock), 0.0f), exact(size_t(outputs) * inputs) {
     const int group = group_of(precision), groups = padded(inputs, group) / group;
-    const size_t bytes = precision == Precision::float32 ? 4 : precision == Precision::bfloat16 ? 2 : 1;
-    const int flip = precision == Precision::int8 && kernels.unsigned_weights ? 0x80 : 0;
-    data.assign(padded(outputs, kBlock) * size_t(groups) * group * bytes, std::byte(flip));
+    const int flip = in_int8(precision) && kernels.unsigned_weights ? 0x80 : 0;
+    data.assign(padded(outputs, kBlock) * size_t(groups) * kGroupBytes,
+                std::byte(precision == Precision::int8 ? flip : 0));
+    for (int i = 0; i < padded(outputs, kBlock) / kBlock * kTable; ++i)
+      tables.push_back(std::byte(uint8_t(int(generator() % 255) - 127) ^ flip));
     for (int output = 0; output < outputs; ++output) {
       scales[output] = 0.01f * float(1 + output % 7);
       if (with_bias) bias[output] = float(output % 5) - 2.0f;
       for (int k = 0; k < inputs; ++k) {
-        const size_t place = (size_t(output / kBlock) * groups + k / group) * kBlock * group +
-                             output % kBlock * group + k % group;
-        exact[size_t(output) * inputs + k] = put(precision, place, output, flip);
+        const size_t lane = (size_t(output / kBlock) * groups + k / group) * kBlock + output % kBlock;
+        exact[size_t(output) * inputs + k] =
+            precision == Precision::table ? put_code(kGroupBytes * lane + k % 4, k % 8 / 4, output, flip)
+                                          : put(precision, group * lane + k % group, output, flip);
       }
     }
-    matrix = {precision, outputs, inputs, groups, data.data(), scales.data(), with_bias ? bias.data() : nullptr};
+    matrix = {precision,
+              outputs,
+              inputs,
+              groups,
+              data.data(),
+              scales.data(),
+              with_bias ? bias.data() : nullptr,
+              reinterpret_cast<const int8_t*>(tables.data())};
   }
 
  private:
+  double put_code(size_t place, int half, int output, int flip) {
+    const size_t code = generator() % kTable;
+    data[place] |= std::byte(code << 4 * half);
+    const auto value = static_cast<int8_t>(tables[output / kBlock * kTable + code] ^ std::byte(flip));
+    return double(value) * double(scales[output]);
+  }
+
   double put(Precision precision, size_t place, int output, int flip) {
     if (precision == Precision::int8) {
       const int value = int(generator() % 255) - 127;
@@ -84,7 +101,7 @@ struct Rows {
 
   Rows(const Kernels& kernels, Precision precision, const std::vector<float>& x, int rows, int inputs)
       : scales(rows), sums(rows) {
-    const size_t stride = precision == Precision::int8 ? padded(inputs, 4) : 4 * padded(inputs, 2);
+    const size_t stride = in_int8(precision) ? padded(inputs, 8) : 4 * padded(inputs, 2);
     data.resize(stride * rows);
     operand = {data.data(), stride, scales.data(), sums.data()};
     for (int row = 0; row < rows; ++row)
@@ -114,7 +131,8 @@ double tolerance(const Packed& weights, const std::vector<float>& x, int row, in
   switch (weights.matrix.precision) {
     case Precision::float32: return 1e-5 + 1e-6 * all;
     case Precision::bfloat16: return 1e-5 + all / 256;
-    case Precision::int8: return 1e-4 + 0.51 * peak / 127 * size;
+    case Precision::int8:
+    case Precision::table: return 1e-4 + 0.51 * peak / 127 * size;
   }
   return 0;
 }
@@ -127,13 +145,18 @@ void for_each_set(const std::function<void(const Kernels&)>& check) {
   }
 }
 
-constexpr Precision kPrecisions[] = {Precision::float32, Precision::bfloat16, Precision::int8};
+// Every precision at which the kernels multiply.
+std::vector<Precision> precisions_of(const Kernels& kernels) {
+  std::vector<Precision> found = {Precision::float32, Precision::bfloat16, Precision::int8};
+  if (kernels.looks_up) found.push_back(Precision::table);
+  return found;
+}
 
 }  // namespace
 
 TEST(products) {
   for_each_set([](const Kernels& kernels) {
-    for (const Precision precision : kPrecisions)
+    for (const Precision precision : precisions_of(kernels))
       for (const int rows : {1, 2, 3, 5, 8, 9, 13})
         for (const auto& [outputs, inputs] : {std::pair{1, 1}, {33, 7}, {70, 48}, {129, 31}}) {
           const Packed weights(kernels, precision, outputs, inputs);
@@ -157,7 +180,7 @@ TEST(products) {
 
 TEST(a_row_is_the_same_among_others) {
   for_each_set([](const Kernels& kernels) {
-    for (const Precision precision : kPrecisions) {
+    for (const Precision precision : precisions_of(kernels)) {
       const int rows = 11, inputs = 45;
       const Packed weights(kernels, precision, 64, inputs);
       const std::vector<float> x = random_floats(rows * inputs);
@@ -174,7 +197,7 @@ TEST(a_row_is_the_same_among_others) {
 
 TEST(rows_of_zeros_and_of_large_numbers) {
   for_each_set([](const Kernels& kernels) {
-    for (const Precision precision : kPrecisions) {
+    for (const Precision precision : precisions_of(kernels)) {
       const Packed weights(kernels, precision, 32, 20);
       std::vector<float> x(3 * 20, 0.0f), y(3 * 32);
       for (int k = 0; k < 20; ++k) x[20 + k] = k % 2 ? -1e4f : 1e4f;
@@ -238,7 +261,7 @@ TEST(attention) {
 
 TEST(vocabulary) {
   for_each_set([](const Kernels& kernels) {
-    for (const Precision precision : kPrecisions)
+    for (const Precision precision : precisions_of(kernels))
       for (const int words : {5, 256, 700}) {
         const int rows = 3, inputs = 24, capacity = 4;
         const int chunks = padded(words, kChunk) / kChunk;

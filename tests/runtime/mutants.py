@@ -13,11 +13,13 @@ from typing import Any
 
 import numpy as np
 
-from hat.runtime import PRECISIONS, TokenizerConfig
+from hat.runtime import TokenizerConfig
 from tests.runtime.random_models import random_artefact
 from tests.runtime.tiny_tokenizer import train_tokenizer
 
 CONFIG, WEIGHTS = "config.json", "model.safetensors"
+# Codes of four bits are looked up in tables, those of five expanded.
+PRECISIONS = ("float32", "bfloat16", "int8", "kmeans4", "kmeans5")
 # Path within an artefact's folder → content.
 Files = dict[str, bytes]
 Mutation = Callable[[random.Random, Files], None]
@@ -29,7 +31,22 @@ LITERALS = (
     *("-1", "0", "1", "2", "3", "4", "1.5", "1e3", "1e400", "-0", "NaN", "Infinity", "-Infinity"),
     *("127", "4096", "65536", "1048576", "2147483647", "2147483648", "4294967296", "9223372036854775808"),
     *("18446744073709551615", "18446744073709551616", "1" + "0" * 400, "1" * 5000, "-" + "9" * 4000),
-    *("true", "null", '""', '"x"', '"F32"', '"BF16"', '"I8"', '"F16"', '"int8"', '"separate"', '"shared"'),
+    *(
+        '"kmeans4"',
+        '"kmeans8"',
+        '"kmeans9"',
+        "true",
+        "null",
+        '""',
+        '"x"',
+        '"F32"',
+        '"BF16"',
+        '"I8"',
+        '"F16"',
+        '"int8"',
+        '"separate"',
+        '"shared"',
+    ),
     *('"\\ud800"', '"\\u0000"', '"a\\nb\\u001b[31m"', '"' + "y" * 20000 + '"'),
     *("[]", "{}", "[[]]", "[0]", '{"a": 1}', "[0, 0]", "[1, 2, 3]", "[" * 50000 + "]" * 50000),
     *('{"a":' * 3000 + "1" + "}" * 3000, "[" + "0," * 5000 + "0]", "", "[1,", "}"),
@@ -38,7 +55,7 @@ KEYS = ("", "x", "a\nb", "\x1b[2J", "__metadata__", "\ud800", "dtype", "shape", 
 
 
 def bases(folder: Path) -> list[Files]:
-    """Good artefacts: every precision, with one vocabulary for both sides and with two."""
+    """Good artefacts: every kind of precision, with one vocabulary for both sides and with two."""
     for name, lines, size in (
         ("joint", LETTERS, 128),
         ("source", FEW_LETTERS, 40),
@@ -172,7 +189,7 @@ def _retyped(rng: random.Random, files: Files) -> None:
         elif choice == 1:
             entry["shape"] = [1, *entry["shape"]]
         elif choice == 2:
-            entry["dtype"] = {"F32": "I32", "BF16": "F16", "I8": "U8"}[entry["dtype"]]
+            entry["dtype"] = {"F32": "I32", "BF16": "F16", "I8": "U8", "U8": "I8"}[entry["dtype"]]
         else:
             name, other = rng.choice(names), rng.choice(names)
             value[name], value[other] = value[other], value[name]
@@ -199,7 +216,7 @@ def _values(rng: random.Random, files: Files) -> None:
 
 
 def _extreme(rng: random.Random, content: bytes, dtype: str) -> bytes:
-    array = np.frombuffer(content, {"F32": "<f4", "BF16": "<u2", "I8": "i1"}[dtype]).copy()
+    array = np.frombuffer(content, {"F32": "<f4", "BF16": "<u2", "I8": "i1", "U8": "u1"}[dtype]).copy()
     share = rng.choice((0.0, 0.1, 1.0))
     chosen = np.random.default_rng(rng.getrandbits(32)).random(array.size) < share
     chosen[rng.randrange(array.size)] = True
@@ -208,8 +225,10 @@ def _extreme(rng: random.Random, content: bytes, dtype: str) -> bytes:
         array[chosen] = number
     elif dtype == "BF16":
         array[chosen] = number.view(np.uint32) >> 16
-    else:
+    elif dtype == "I8":
         array[chosen] = rng.choice((-128, -127, 127, 0))
+    else:
+        array[chosen] = rng.choice((0, 15, 240, 255))
     return array.tobytes()
 
 

@@ -10,14 +10,25 @@ import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from math import prod
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from hat.architecture import Architecture, Decoder, DecoderLayer, Encoder, EncoderLayer, ModelConfig
+from hat.architecture import (
+    Architecture,
+    Decoder,
+    DecoderLayer,
+    Encoder,
+    EncoderLayer,
+    ModelConfig,
+    weight_shapes,
+)
 from hat.errors import UserError
-from hat.runtime import Artefact, DecodeOptions, Engine, EngineSettings
+from hat.runtime import Artefact, CodeBooks, DecodeOptions, Engine, EngineSettings
+from hat.runtime.int8_view import Int8View
+from hat.runtime.precision import is_matrix
 from tests.runtime.random_models import assert_equal, random_artefact, sources
 
 _native = pytest.importorskip("hat.runtime._native", reason="the native engine is not built")
@@ -57,7 +68,7 @@ def test_float32_equals_torch(seed: int) -> None:
                 assert found == pytest.approx(wanted, abs=1e-4)
 
 
-@pytest.mark.parametrize("precision", ["int8", "bfloat16"])
+@pytest.mark.parametrize("precision", ["int8", "bfloat16", "kmeans4", "kmeans7"])
 @pytest.mark.parametrize("seed", range(4))
 def test_low_precision_is_near_its_own_weights_in_float32(seed: int, precision: str) -> None:
     artefact = random_artefact(seed, precision)
@@ -74,7 +85,7 @@ def test_low_precision_is_near_its_own_weights_in_float32(seed: int, precision: 
         assert differences.max() < 0.4, name
 
 
-@pytest.mark.parametrize("precision", ["int8", "bfloat16", "float32"])
+@pytest.mark.parametrize("precision", ["int8", "bfloat16", "float32", "kmeans4"])
 def test_instruction_sets_agree(precision: str) -> None:
     artefact = random_artefact(5, precision)
     batch, targets = sources(artefact, 5), sources(artefact, 6)
@@ -82,14 +93,38 @@ def test_instruction_sets_agree(precision: str) -> None:
     same = [name for name in SETS if precision != "bfloat16" or name != "avx512bf16"]
     expected = native(artefact, 1, same[-1]).score(batch, targets)
     # Sums in another order now and then round an activation to the next of its 255 steps.
-    tolerance = 0.01 if precision == "int8" else 1e-4
+    tolerance = 0.01 if precision in ("int8", "kmeans4") else 1e-4
     for name in same:
         found = native(artefact, 1, name).score(batch, targets)
         assert np.abs(np.concatenate(found) - np.concatenate(expected)).mean() < tolerance, name
 
 
-def test_threads_and_batches_change_nothing() -> None:
-    artefact = random_artefact(7, "int8")
+@pytest.mark.parametrize("bits", [1, 2, 3, 4, 5, 8])
+@pytest.mark.parametrize(
+    "books", [CodeBooks(), CodeBooks(32), CodeBooks(0, "int8"), CodeBooks(32, "float32", "k-means++")]
+)
+def test_weights_looked_up_are_those_expanded(bits: int, books: CodeBooks) -> None:
+    """To the bit, on every set: the same integers are multiplied and added."""
+    artefact = random_artefact(9).at_precision(f"kmeans{bits}", books)
+    int8 = replace(artefact, config=replace(artefact.config, precision="int8"), weights=Int8View(artefact))
+    batch, targets = sources(artefact, 9), sources(artefact, 10)
+    for name in SETS:
+        assert native(artefact, 2, name).score(batch, targets) == native(int8, 2, name).score(batch, targets)
+
+
+def test_codes_of_four_bits_stay_four_bits() -> None:
+    layer, decoder = EncoderLayer(128, 4), DecoderLayer(128, 4, 4)
+    model = ModelConfig(Architecture(128, Encoder(128, (layer,)), Decoder(128, (decoder,))), 512, 512)
+    matrices = sum(prod(shape) for name, shape in weight_shapes(model).items() if is_matrix(name, shape))
+    for name in SETS:
+        packed = native(Artefact.random(model, 1, "kmeans4"), name=name).memory_bytes[0]
+        bits = 8 if name == "generic" else 4
+        assert matrices * bits / 8 < packed < matrices * bits / 8 * 1.2, name
+
+
+@pytest.mark.parametrize("precision", ["int8", "kmeans4"])
+def test_threads_and_batches_change_nothing(precision: str) -> None:
+    artefact = random_artefact(7, precision)
     batch = sources(artefact, 7, tuple(range(1, 24)))
     options = DecodeOptions(beam=3, nbest=3, max_length_offset=15)
     together = native(artefact, 1).translate(batch, options)

@@ -12,7 +12,7 @@ from safetensors.numpy import load_file, save_file
 
 from hat.architecture import ModelConfig, weight_shapes
 from hat.errors import HatError, UserError
-from hat.runtime import PRECISIONS, Artefact
+from hat.runtime import PRECISIONS, Artefact, CodeBooks
 from hat.runtime.precision import (
     dequantize_rows,
     from_bfloat16,
@@ -59,6 +59,57 @@ def test_what_is_stored(model_config: ModelConfig) -> None:
     assert int8["decoder.0.ffn_norm.weight"] == ("F32", (6,))
     assert stored_tensors(model_config, "bfloat16")[MATRIX] == ("BF16", (16, 8))
     assert {kind for kind, _ in stored_tensors(model_config, "float32").values()} == {"F32"}
+    kmeans = stored_tensors(model_config, "kmeans3")
+    assert kmeans[MATRIX] == ("U8", (16, 3))
+    assert kmeans[MATRIX + ".codebook"] == ("F32", (1, 8))
+    assert kmeans["encoder.0.self_attention.qkv.weight"] == ("U8", (3, 8, 3))
+    assert kmeans["embedding"] == ("U8", (50, 3))
+    assert stored_tensors(model_config, "kmeans4", CodeBooks(32))["embedding.codebook"] == ("F32", (2, 16))
+    assert stored_tensors(model_config, "kmeans4", CodeBooks(0, "int8"))["embedding"] == ("I8", (50, 8))
+    assert "embedding.codebook" not in stored_tensors(model_config, "kmeans4", CodeBooks(0, "float32"))
+
+
+@pytest.mark.parametrize("books", [CodeBooks(64, "int8", "k-means++"), CodeBooks(32)])
+def test_code_books_are_told_in_the_configuration(
+    artefact: Artefact, books: CodeBooks, tmp_path: Path
+) -> None:
+    at = artefact.at_precision("kmeans4", books)
+    at.save(tmp_path)
+    loaded = Artefact.load(tmp_path)
+    assert loaded.config == at.config
+    assert loaded.config.code_books == books
+    for name, weight in at.float_weights().items():
+        np.testing.assert_array_equal(loaded.float_weights()[name], weight)
+    config = (tmp_path / "config.json").read_text()
+    (tmp_path / "config.json").write_text(config.replace(f'"rows": {books.rows}', '"rows": 0'))
+    if books.rows == 32:
+        with pytest.raises(UserError, match=r"codebook has shape \(2, 16\); expected \(1, 16\)"):
+            Artefact.load(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "message"),
+    [
+        ('"rows": 0', '"rows": 31', "code_books.rows: 31 is not a multiple of 32"),
+        ('"rows": 0', '"rows": -32', "code_books.rows: -32 is not a whole number of at least 0"),
+        ('"rows": 0', '"rows": true', "code_books.rows: True is not a whole number"),
+        ('"embeddings": "kmeans"', '"embeddings": []', "embeddings: []; the choices are kmeans, int8, float"),
+        ('"linear"', '"random"', "initialization: 'random'; the choices are linear, k-means++"),
+        ('"initialization"', '"x"', "code_books: unknown key x"),
+        ('"code_books"', '"books"', "unknown key books"),
+        ('"kmeans4"', '"int8"', "unknown key code_books"),
+        ('"kmeans4"', '"kmeans9"', "unknown key code_books"),
+        ('"kmeans4"', '"kmeans5"', f"tensor {MATRIX} has shape (16, 4); expected (16, 5)"),
+        ('"kmeans4"', '[["kmeans4"]]', "unknown key code_books"),
+    ],
+)
+def test_bad_code_books(artefact: Artefact, tmp_path: Path, old: str, new: str, message: str) -> None:
+    artefact.at_precision("kmeans4").save(tmp_path)
+    config = (tmp_path / "config.json").read_text()
+    assert old in config
+    (tmp_path / "config.json").write_text(config.replace(old, new))
+    with pytest.raises(UserError, match=re.escape(message) if MATRIX not in message else "expected"):
+        Artefact.load(tmp_path)
 
 
 @pytest.mark.parametrize("precision", PRECISIONS)
@@ -75,7 +126,10 @@ def test_round_trip(artefact: Artefact, precision: str, tmp_path: Path) -> None:
     assert loaded.tokenizer_folder == tmp_path / "model" / "tokenizer"
 
 
-@pytest.mark.parametrize(("precision", "error"), [("float32", 0), ("bfloat16", 2**-8), ("int8", 0.5 / 126)])
+@pytest.mark.parametrize(
+    ("precision", "error"),
+    [("float32", 0), ("bfloat16", 2**-8), ("int8", 0.5 / 126), ("kmeans8", 0.02), ("kmeans4", 0.2)],
+)
 def test_float_weights(artefact: Artefact, precision: str, error: float) -> None:
     found = artefact.at_precision(precision).float_weights()
     shapes = weight_shapes(artefact.config.model)
@@ -210,6 +264,7 @@ def test_bad_int8_tensors(artefact: Artefact, tmp_path: Path, edit: Any, message
         ("bfloat16", MATRIX, b"\x80\x7f", "not finite"),
         ("bfloat16", MATRIX, b"\xc0\xff", "not finite"),
         ("float32", MATRIX, struct.pack("<f", float("nan")), "not finite"),
+        ("kmeans4", f"{MATRIX}.codebook", struct.pack("<f", float("nan")), "not finite"),
         ("float32", STACKED_BIAS, struct.pack("<f", float("-inf")), "not finite"),
     ],
 )

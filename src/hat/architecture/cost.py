@@ -9,7 +9,8 @@ from hat.architecture.families import AnyArchitecture
 from hat.architecture.shapes import attention_macs
 from hat.architecture.weights import EMBEDDING_NAMES, ModelConfig, weight_shapes
 
-PRECISION_BITS = {"float32": 32, "bfloat16": 16, "float16": 16, "int8": 8, "int4": 4}
+PRECISION_BITS = {"float32": 32, "bfloat16": 16, "float16": 16, "int8": 8}
+PRECISION_BITS |= {f"kmeans{bits}": bits for bits in range(1, 9)}
 
 
 @dataclass(frozen=True)
@@ -38,7 +39,8 @@ def cost(architecture: AnyArchitecture, length: int = 30) -> Cost:
 
 
 def artefact_bytes(config: ModelConfig, precision: str = "float32") -> tuple[int, int]:
-    """Bytes of the weights at `precision`, without and with embeddings (scales and headers apart)."""
+    """Bytes of the weights at `precision`, without and with embeddings; scales, code books and headers
+    are not counted."""
     sizes = {name: prod(shape) for name, shape in weight_shapes(config).items()}
     embeddings = sum(size for name, size in sizes.items() if name in EMBEDDING_NAMES)
     whole = sum(sizes.values())

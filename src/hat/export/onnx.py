@@ -1,6 +1,7 @@
 """From an artefact to a folder that plain onnxruntime runs: encoder.onnx, decoder.onnx, config.json
 and tokenizer/. Inputs and outputs of the graphs: `hat.runtime.onnx_interface` and docs/onnx.md."""
 
+from dataclasses import replace
 from pathlib import Path
 
 from hat.files import atomic_folder, write_json
@@ -9,6 +10,7 @@ from hat.runtime.artefact import CONFIG
 from hat.runtime.locate import ONNX_FILES, is_onnx_export
 from hat.runtime.onnx_graph import decoder_model, encoder_model
 from hat.runtime.onnx_interface import ONNX_FORMAT
+from hat.runtime.precision import is_kmeans
 
 __all__ = ["export_onnx", "write_onnx"]
 
@@ -23,11 +25,13 @@ def export_onnx(artefact: Artefact, folder: Path) -> None:
 
 
 def write_onnx(artefact: Artefact, folder: Path) -> None:
-    """Write the files into an empty folder, one after the other. int8 artefacts stay int8; bfloat16
-    ones are written as float32. Raises UserError where the tokenizer is not there."""
-    precision = "int8" if artefact.config.precision == "int8" else "float32"
+    """Write the files into an empty folder, one after the other. int8 artefacts stay int8, and those of
+    k-means become int8; bfloat16 ones are written as float32. Raises UserError where the tokenizer is
+    not there."""
+    own = artefact.config.precision
+    precision = "int8" if own == "int8" or is_kmeans(own) else "float32"
     for name, build in zip(ONNX_FILES, (encoder_model, decoder_model), strict=True):
         (folder / name).write_bytes(build(artefact).SerializeToString(deterministic=True))
     artefact.write_tokenizer(folder)
-    config = artefact.config.to_dict() | {"format": ONNX_FORMAT, "precision": precision}
+    config = replace(artefact.config, precision=precision).to_dict() | {"format": ONNX_FORMAT}
     write_json(folder / CONFIG, config)

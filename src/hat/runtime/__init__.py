@@ -1,6 +1,7 @@
 """What goes on the device: the artefact, the engines' interface and the Translator. No torch."""
 
 from hat.runtime.artefact import Artefact, ArtefactConfig, is_artefact
+from hat.runtime.code_books import CodeBooks
 from hat.runtime.engine import (
     ENGINES,
     DecodeOptions,
@@ -21,6 +22,7 @@ __all__ = [
     "PRECISIONS",
     "Artefact",
     "ArtefactConfig",
+    "CodeBooks",
     "DecodeOptions",
     "Engine",
     "EngineSettings",

@@ -17,8 +17,17 @@ from numpy.typing import NDArray
 from hat.architecture import EMBEDDING_NAMES, ModelConfig, architecture_from_dict, weight_shapes
 from hat.errors import UserError, shown
 from hat.files import atomic_folder, check_keys, read_json, write_json
+from hat.runtime.code_books import ONE_A_MATRIX, CodeBooks
 from hat.runtime.engine import DecodeOptions
-from hat.runtime.precision import Weights, check_precision, pack, stored_tensors, unpack
+from hat.runtime.precision import (
+    Stored,
+    Weights,
+    check_precision,
+    is_kmeans,
+    pack,
+    stored_tensors,
+    unpack,
+)
 from hat.runtime.tensor_file import TensorFile, write_tensors
 from hat.runtime.tokenizer import TokenizerConfig
 
@@ -45,6 +54,8 @@ CONFIG_KEYS = (
     "tokenizer",
     "provenance",
 )
+# Beside the others where the precision is one of k-means.
+CODE_BOOKS = "code_books"
 
 
 @dataclass(frozen=True)
@@ -53,7 +64,7 @@ class ArtefactConfig:
 
     `decode`: the model's own defaults (nbest and min_length are the user's and not written).
     `tokenizer`: None for a model made only for timing. `provenance`: free JSON data (recipe, data
-    digest, metrics).
+    digest, metrics). `code_books`: of a k-means precision; the others have none.
     """
 
     model: ModelConfig
@@ -63,11 +74,13 @@ class ArtefactConfig:
     decode: DecodeOptions = field(default_factory=DecodeOptions)
     tokenizer: TokenizerConfig | None = None
     provenance: Mapping[str, Any] = field(default_factory=dict)
+    code_books: CodeBooks = ONE_A_MATRIX
 
     @classmethod
     def from_dict(cls, value: object, where: str) -> "ArtefactConfig":
         """Read strictly. Raises UserError naming `where` and the key."""
-        keys = check_keys(value, CONFIG_KEYS, where)
+        kmeans = isinstance(value, Mapping) and is_kmeans(value.get("precision"))
+        keys = check_keys(value, (*CONFIG_KEYS, CODE_BOOKS) if kmeans else CONFIG_KEYS, where)
         if keys["format"] != FORMAT:
             found = shown(keys["format"])
             raise UserError(f"{where}: format {found}; this version of hat reads format {FORMAT}")
@@ -86,11 +99,13 @@ class ArtefactConfig:
             _decode_options(keys["decode"], where),
             None if tokenizer is None else TokenizerConfig.from_dict(tokenizer, f"{where}: tokenizer"),
             keys["provenance"],
+            CodeBooks.from_dict(keys[CODE_BOOKS], f"{where}: {CODE_BOOKS}") if kmeans else ONE_A_MATRIX,
         )
 
     def to_dict(self) -> dict[str, Any]:
         """The content of config.json."""
         tokenizer = self.tokenizer
+        kmeans = is_kmeans(self.precision)
         return {
             "format": FORMAT,
             "architecture": self.model.architecture.to_dict(),
@@ -98,10 +113,15 @@ class ArtefactConfig:
             "target_language": self.target_language,
             **{name: getattr(self.model, name) for name in MODEL_KEYS},
             "precision": self.precision,
+            **({CODE_BOOKS: self.code_books.to_dict()} if kmeans else {}),
             "decode": {name: getattr(self.decode, name) for name in DECODE_KEYS},
             "tokenizer": tokenizer and tokenizer.to_dict(),
             "provenance": dict(self.provenance),
         }
+
+    def stored_tensors(self) -> Stored:
+        """What the file of weights holds."""
+        return stored_tensors(self.model, self.precision, self.code_books)
 
 
 @dataclass(frozen=True)
@@ -123,7 +143,7 @@ class Artefact:
         if not is_artefact(folder):
             raise UserError(f"{folder}: not an artefact folder (no {CONFIG} and {WEIGHTS} in it)")
         config = ArtefactConfig.from_dict(read_json(folder / CONFIG), str(folder / CONFIG))
-        weights = TensorFile(folder / WEIGHTS, stored_tensors(config.model, config.precision))
+        weights = TensorFile(folder / WEIGHTS, config.stored_tensors())
         if config.tokenizer is None:
             return cls(config, weights)
         for name in config.tokenizer.file_names():
@@ -144,8 +164,8 @@ class Artefact:
             weights |= pack(name, _random_weight(name, shape, rng), precision)
         return cls(ArtefactConfig(model, precision=precision), weights)
 
-    def at_precision(self, precision: str) -> "Artefact":
-        """This model with weights stored at `precision`.
+    def at_precision(self, precision: str, code_books: CodeBooks = ONE_A_MATRIX) -> "Artefact":
+        """This model with weights stored at `precision`; k-means is told more by `code_books`.
 
         Raises UserError where there is no such precision, this model is not float32, or its weights
         are not finite.
@@ -160,12 +180,15 @@ class Artefact:
             )
         weights: dict[str, NDArray[Any]] = {}
         for name, weight in self.weights.items():
-            weights |= pack(name, weight, precision)
-        return replace(self, config=replace(self.config, precision=precision), weights=weights)
+            weights |= pack(name, weight, precision, code_books)
+        books = code_books if is_kmeans(precision) else ONE_A_MATRIX
+        config = replace(self.config, precision=precision, code_books=books)
+        return replace(self, config=config, weights=weights)
 
     def float_weights(self) -> dict[str, NDArray[np.float32]]:
         """Every weight of `hat.architecture.weight_shapes` in float32, whatever the precision."""
-        return {name: unpack(name, self.weights) for name in weight_shapes(self.config.model)}
+        shapes = weight_shapes(self.config.model).items()
+        return {name: unpack(name, shape, self.weights, self.config.code_books) for name, shape in shapes}
 
     def save(self, folder: Path) -> None:
         """Write the folder, whole or not at all; an artefact already there is replaced.
@@ -178,9 +201,7 @@ class Artefact:
 
     def write(self, folder: Path) -> None:
         """Write the files into an empty folder, one after the other. Raises as `save`."""
-        write_tensors(
-            folder / WEIGHTS, self.weights, stored_tensors(self.config.model, self.config.precision)
-        )
+        write_tensors(folder / WEIGHTS, self.weights, self.config.stored_tensors())
         self.write_tokenizer(folder)
         write_json(folder / CONFIG, self.config.to_dict())
 

@@ -8,7 +8,10 @@ from hat.architecture import ModelConfig
 from hat.errors import UserError
 from hat.runtime import _native
 from hat.runtime.artefact import Artefact
+from hat.runtime.code_books import TABLE_BITS
 from hat.runtime.engine import DecodeOptions, EngineSettings, Hypothesis
+from hat.runtime.int8_view import Int8View, TableView
+from hat.runtime.precision import KMEANS_BITS, Weights, is_kmeans
 
 # Forces an instruction set where the settings leave it open ("auto").
 VARIABLE = "HAT_NATIVE_ISA"
@@ -29,9 +32,11 @@ class NativeEngine:
             raise UserError(
                 f"device: {settings.device}: the native engine runs on the cpu only; use engine torch"
             )
-        config = _native_config(artefact.config.model, artefact.config.precision)
+        chosen = _chosen(settings)
         try:
-            self._engine = _native.Engine(config, artefact.weights, settings.threads, _chosen(settings))
+            precisions, weights = _as_multiplied(artefact, chosen)
+            config = _native_config(artefact.config.model) | precisions
+            self._engine = _native.Engine(config, weights, settings.threads, chosen)
         except ValueError as error:
             raise UserError(str(error)) from error
 
@@ -82,10 +87,24 @@ def _chosen(settings: EngineSettings) -> str:
     return os.environ.get(VARIABLE) or "auto"
 
 
-def _native_config(model: ModelConfig, precision: str) -> dict[str, Any]:
+def _as_multiplied(artefact: Artefact, instruction_set: str) -> tuple[dict[str, str], Weights]:
+    """The precisions of layers and embeddings in products, and the weights at them: k-means of up to
+    four bits in tables, where the instruction set can look up in them, and in int8 otherwise. Raises
+    ValueError for an instruction set that this machine lacks."""
+    precision = artefact.config.precision
+    if not is_kmeans(precision):
+        return {"precision": precision, "embedding_precision": precision}, artefact.weights
+    name = _native.choose(instruction_set)
+    looks_up = any(entry["name"] == name and entry["tables"] for entry in _native.instruction_sets())
+    if KMEANS_BITS[precision] > TABLE_BITS or not looks_up:
+        return {"precision": "int8", "embedding_precision": "int8"}, Int8View(artefact)
+    embeddings = "table" if artefact.config.code_books.embeddings == "kmeans" else "int8"
+    return {"precision": "table", "embedding_precision": embeddings}, TableView(artefact)
+
+
+def _native_config(model: ModelConfig) -> dict[str, Any]:
     architecture = model.transformer.to_dict()
     return {
-        "precision": precision,
         "qkv_dim": architecture["qkv_dim"],
         "encoder_dim": architecture["encoder"]["embed_dim"],
         "decoder_dim": architecture["decoder"]["embed_dim"],

@@ -1,8 +1,8 @@
 """Building blocks of an ONNX graph: nodes, constants, and the products whose form the precision sets.
 
-float32 (and bfloat16, whose weights are expanded) uses standard operators only. int8 uses two that
-onnxruntime adds in the domain com.microsoft. Measured on one AVX-512 VNNI thread of a busy machine, in
-turn:
+float32 (and bfloat16, whose weights are expanded) uses standard operators only. int8 (and k-means,
+whose weights are expanded to it) uses two that onnxruntime adds in the domain com.microsoft. Measured
+on one AVX-512 VNNI thread of a busy machine, in turn:
 
 - DynamicQuantizeMatMul quantizes its input (one scale for all rows) and multiplies in one kernel, as
   fast as what onnxruntime fuses DynamicQuantizeLinear and MatMulInteger to, 1.5 to 2.5 times as fast as
@@ -19,9 +19,11 @@ from numpy.typing import NDArray
 from onnx import GraphProto, ModelProto, NodeProto, TensorProto, ValueInfoProto, helper, numpy_helper
 
 from hat import __version__
+from hat.architecture import weight_shapes
 from hat.runtime.artefact import Artefact
+from hat.runtime.int8_view import Int8View
 from hat.runtime.onnx_interface import Port, Ports
-from hat.runtime.precision import SCALE, Array, unpack
+from hat.runtime.precision import SCALE, Array, Weights, is_kmeans, unpack
 
 OPSET = 17  # the first with LayerNormalization
 IR_VERSION = 8  # what opset 17 came with: older runtimes refuse later ones
@@ -39,7 +41,10 @@ class GraphBuilder:
 
     def __init__(self, artefact: Artefact) -> None:
         self.artefact = artefact
-        self.int8 = artefact.config.precision == "int8"
+        kmeans = is_kmeans(artefact.config.precision)
+        self.int8 = kmeans or artefact.config.precision == "int8"
+        self._weights: Weights = Int8View(artefact) if kmeans else artefact.weights
+        self._shapes = weight_shapes(artefact.config.model)
         self._nodes: list[NodeProto] = []
         self._constants: dict[str, TensorProto] = {}
 
@@ -144,8 +149,7 @@ class GraphBuilder:
         return model
 
     def _stored(self, name: str) -> Array:
-        weights = self.artefact.weights
-        return weights[name] if self.int8 else unpack(name, weights)
+        return self._weights[name] if self.int8 else unpack(name, self._shapes[name], self._weights)
 
     def _table(self, matrix: str, dim: int) -> str:
         return self.constant(matrix, self._stored(matrix)[:, :dim])

@@ -25,7 +25,8 @@ from hat.runtime.tokenizer import EOS, PAD
 
 
 class OnnxEngine:
-    """Translates with onnxruntime on the CPU. bfloat16 artefacts are computed in float32."""
+    """Translates with onnxruntime on the CPU. bfloat16 artefacts are computed in float32, those of
+    k-means in int8."""
 
     name = "onnxruntime"
 

@@ -1,7 +1,8 @@
 """How weights are stored: what each precision makes of a tensor, and how it becomes float32 again.
 
-float32 stores everything as it is. bfloat16 and int8 store the matrices (embeddings and `.weight`s
-of two and more dimensions) smaller; biases and norms, a thousandth of the bytes, stay float32.
+float32 stores everything as it is. The others store the matrices (embeddings and `.weight`s of two
+and more dimensions) smaller: bfloat16, int8, and kmeans1 to kmeans8, which are codes of so many bits
+into code books (`hat.runtime.code_books`). Biases and norms, a thousandth of the bytes, stay float32.
 """
 
 from collections.abc import Mapping
@@ -10,13 +11,30 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from hat.architecture import ModelConfig, weight_shapes
+from hat.architecture import EMBEDDING_NAMES, ModelConfig, weight_shapes
 from hat.errors import UserError, shown
+from hat.runtime.code_books import (
+    BOOK,
+    ONE_A_MATRIX,
+    CodeBooks,
+    books_shape,
+    look_up,
+    packed_shape,
+    quantize,
+    unpack_codes,
+)
 
-PRECISIONS = ("float32", "bfloat16", "int8")
+# Bits of a code.
+KMEANS_BITS = {f"kmeans{bits}": bits for bits in range(1, 9)}
+PRECISIONS = ("float32", "bfloat16", "int8", *KMEANS_BITS)
 SCALE = ".scale"
 # Element type in safetensors → in numpy, which has no bfloat16: its bit patterns stand for it.
-DTYPES: dict[str, np.dtype[Any]] = {"F32": np.dtype("<f4"), "BF16": np.dtype("<u2"), "I8": np.dtype("i1")}
+DTYPES: dict[str, np.dtype[Any]] = {
+    "F32": np.dtype("<f4"),
+    "BF16": np.dtype("<u2"),
+    "I8": np.dtype("i1"),
+    "U8": np.dtype("u1"),
+}
 MATRIX_TYPES = {"float32": "F32", "bfloat16": "BF16", "int8": "I8"}
 
 Array = NDArray[Any]
@@ -31,40 +49,70 @@ def check_precision(precision: object, where: str) -> None:
         raise UserError(f"{where}: {shown(precision)}; the choices are {', '.join(PRECISIONS)}")
 
 
+def is_kmeans(precision: object) -> bool:
+    """Whether it is one of the k-means precisions."""
+    return isinstance(precision, str) and precision in KMEANS_BITS
+
+
 def is_matrix(name: str, shape: tuple[int, ...]) -> bool:
     """Whether the weight is stored at the model's precision. Biases are not, stacked ones neither."""
     return len(shape) > 1 and not name.endswith(".bias")
 
 
-def stored_tensors(config: ModelConfig, precision: str) -> Stored:
-    """What a model's file holds: an int8 matrix [..., O, I] is followed by its scales [..., O]."""
+def matrix_precision(name: str, precision: str, books: CodeBooks) -> str:
+    """How the matrix `name` of a model at `precision` is stored."""
+    if precision in KMEANS_BITS and name in EMBEDDING_NAMES and books.embeddings != "kmeans":
+        return books.embeddings
+    return precision
+
+
+def stored_tensors(config: ModelConfig, precision: str, books: CodeBooks = ONE_A_MATRIX) -> Stored:
+    """What a model's file holds: an int8 matrix [..., O, I] is followed by its scales [..., O], the
+    codes of one by its code books (G, 2^bits)."""
     stored: Stored = {}
     for name, shape in weight_shapes(config).items():
-        matrix = is_matrix(name, shape)
-        stored[name] = (MATRIX_TYPES[precision] if matrix else "F32", shape)
-        if matrix and precision == "int8":
+        own = matrix_precision(name, precision, books) if is_matrix(name, shape) else "float32"
+        if own in KMEANS_BITS:
+            bits = KMEANS_BITS[own]
+            stored[name] = ("U8", packed_shape(shape, bits))
+            stored[name + BOOK] = ("F32", books_shape(shape, bits, books))
+            continue
+        stored[name] = (MATRIX_TYPES[own], shape)
+        if own == "int8":
             stored[name + SCALE] = ("F32", shape[:-1])
     return stored
 
 
-def pack(name: str, weight: NDArray[np.float32], precision: str) -> dict[str, Array]:
+def pack(
+    name: str, weight: NDArray[np.float32], precision: str, books: CodeBooks = ONE_A_MATRIX
+) -> dict[str, Array]:
     """The tensors that store one weight. Raises UserError for values that are not finite."""
-    if precision == "float32" or not is_matrix(name, weight.shape):
+    own = matrix_precision(name, precision, books)
+    if own == "float32" or not is_matrix(name, weight.shape):
         return {name: weight}
     check_values(name, weight, "weights")
-    if precision == "bfloat16":
+    if own == "bfloat16":
         return {name: to_bfloat16(weight)}
-    values, scales = quantize_rows(weight)
-    return {name: values, name + SCALE: scales}
+    if own == "int8":
+        values, scales = quantize_rows(weight)
+        return {name: values, name + SCALE: scales}
+    codes, found = quantize(weight, KMEANS_BITS[own], books)
+    return {name: codes, name + BOOK: found}
 
 
-def unpack(name: str, stored: Weights) -> NDArray[np.float32]:
-    """One weight in float32, from a model's stored tensors."""
+def unpack(
+    name: str, shape: tuple[int, ...], stored: Weights, books: CodeBooks = ONE_A_MATRIX
+) -> NDArray[np.float32]:
+    """One weight of `shape` in float32, from a model's stored tensors."""
     values = stored[name]
     if values.dtype == DTYPES["BF16"]:
         return from_bfloat16(values)
     if values.dtype == DTYPES["I8"]:
         return dequantize_rows(values, stored[name + SCALE])
+    if values.dtype == DTYPES["U8"]:
+        found = stored[name + BOOK]
+        codes = unpack_codes(values, found.shape[1].bit_length() - 1, shape[-1])
+        return look_up(codes, found, books)
     return values
 
 
