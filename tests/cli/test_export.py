@@ -10,9 +10,10 @@ from types import ModuleType
 import numpy as np
 import pytest
 
+from hat.architecture import cost
 from hat.errors import HatError
-from hat.runtime import Artefact
-from tests.cli.conftest import LINES, Hat
+from hat.runtime import Artefact, CodeBooks
+from tests.cli.conftest import ARCHITECTURE, LINES, Hat
 
 
 @pytest.fixture
@@ -39,7 +40,7 @@ def onnx_exporter(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
     return module
 
 
-@pytest.mark.parametrize("precision", ["int8", "bfloat16", "float32"])
+@pytest.mark.parametrize("precision", ["int8", "bfloat16", "float32", "kmeans4", "kmeans1"])
 def test_an_artefact_at_a_precision(hat: Hat, model: Path, tmp_path: Path, precision: str) -> None:
     result = hat("export", model, "--precision", precision, "--out", tmp_path / "out")
     assert result.code == 0, result.err
@@ -48,12 +49,15 @@ def test_an_artefact_at_a_precision(hat: Hat, model: Path, tmp_path: Path, preci
     assert written.config.precision == precision
     for name, weight in original.at_precision(precision).float_weights().items():
         np.testing.assert_array_equal(written.float_weights()[name], weight)
-    first, *files = result.out.splitlines()
+    first, *files, published = result.out.splitlines()
     sizes = {str(p.relative_to(tmp_path / "out")): p.stat().st_size for p in (tmp_path / "out").rglob("*.*")}
     assert {line.split()[0]: int(line.split()[1].replace(",", "")) for line in files} == sizes
     others = sum(size for name, size in sizes.items() if name != "model.safetensors")
     whole = others + sum(weight.nbytes for weight in original.float_weights().values())
     assert f"{precision}, {sum(sizes.values()):,} bytes in 3 files" in first
+    bits = {"float32": 32, "bfloat16": 16, "int8": 8, "kmeans4": 4, "kmeans1": 1}[precision]
+    parameters = cost(ARCHITECTURE).parameters
+    assert f"{parameters * bits // 8:,} bytes, {bits / 32:.3g} of {4 * parameters:,}" in published
     assert f"{sum(sizes.values()) / whole:.0%} of the {whole:,} with float32 weights" in first
 
 
@@ -121,6 +125,16 @@ def test_the_missing_extra(
         (("--precision", "int3"), "precision: 'int3'; the choices are float32, bfloat16, int8"),
         (("--format", "keras"), "format: 'keras'; the choices are artefact, onnx"),
         (("--model", "x"), "a single model"),
+        (("--precision", "kmeans9"), "kmeans7, kmeans8"),
+        (
+            ("--precision", "int8", "--code-book-rows", "32"),
+            "are for --precision kmeans1 to kmeans8, not int8",
+        ),
+        (("--fine-tune", "5"), "are for --precision kmeans1 to kmeans8, not float32"),
+        (("--precision", "kmeans4", "--code-book-rows", "20"), "rows: 20 is not a multiple of 32"),
+        (("--precision", "kmeans4", "--embeddings", "int4"), "the choices are kmeans, int8, float32"),
+        (("--precision", "kmeans4", "--initialization", "x"), "the choices are linear, k-means++"),
+        (("--precision", "kmeans4", "--fine-tune", "5"), "a run has the text to train on"),
     ],
 )
 def test_mistakes(hat: Hat, model: Path, tmp_path: Path, arguments: tuple[str, ...], message: str) -> None:
@@ -129,6 +143,19 @@ def test_mistakes(hat: Hat, model: Path, tmp_path: Path, arguments: tuple[str, .
     assert message in result.err
     assert len(result.err.splitlines()) == 1
     assert list(tmp_path.iterdir()) == []
+
+
+def test_code_books_as_told(hat: Hat, model: Path, tmp_path: Path) -> None:
+    options = ("--code-book-rows", 32, "--embeddings", "float32", "--initialization", "k-means++")
+    result = hat("export", model, "--precision", "kmeans4", *options, "--out", tmp_path / "out")
+    assert result.code == 0, result.err
+    written = Artefact.load(tmp_path / "out")
+    assert written.config.code_books == CodeBooks(32, "float32", "k-means++")
+    np.testing.assert_array_equal(written.weights["embedding"], Artefact.load(model).weights["embedding"])
+    assert hat("export", tmp_path / "out", "--out", tmp_path / "copy").code == 0
+    assert Artefact.load(tmp_path / "copy").config == written.config
+    result = hat("export", tmp_path / "out", "--code-book-rows", 64, "--out", tmp_path / "copy")
+    assert "the model is kmeans4 already; only a float32 one can become kmeans4 with other" in result.err
 
 
 def test_what_would_be_lost(

@@ -5,11 +5,16 @@ from typing import Annotated
 
 import typer
 
-from hat.cli.extra import optional_extra
+from hat.cli.extra import optional_extra, training_extra
+from hat.cli.progress import Terminal
+from hat.compression import Sizes
 from hat.errors import UserError
-from hat.export.deploy import FORMATS, Deployed, deploy
-from hat.runtime import PRECISIONS, Artefact
+from hat.export.deploy import FORMATS, deploy
+from hat.runtime import PRECISIONS, Artefact, CodeBooks, is_artefact
+from hat.runtime.code_books import EMBEDDING_FORMS
+from hat.runtime.kmeans import INITIALIZATIONS
 from hat.runtime.locate import is_onnx_export, model_folder
+from hat.runtime.precision import is_kmeans
 
 EXAMPLES = """
 Examples:
@@ -17,6 +22,8 @@ Examples:
     hat export runs/demo --precision int8 --out model
 
     hat export runs/demo --model hat-60pct --precision bfloat16 --out model
+
+    hat export runs/demo --precision kmeans4 --fine-tune 200 --out model
 
     hat export model --format onnx --out model-onnx
 """
@@ -32,25 +39,67 @@ def export(
     out: Annotated[Path, typer.Option(metavar="DIR", help="Where to write; a model there is replaced.")],
     precision: Annotated[
         str | None,
-        typer.Option(help=f"{', '.join(PRECISIONS)}; by default as the model is stored."),
+        typer.Option(
+            help=f"{', '.join(PRECISIONS)} (kmeans: so many bits a weight, into code books); by default "
+            "as the model is stored."
+        ),
     ] = None,
     model: Annotated[str | None, typer.Option(help="One of the run's models instead of the default.")] = None,
     form: Annotated[str, typer.Option("--format", help=f"{' or '.join(FORMATS)}.")] = "artefact",
+    rows: Annotated[
+        int,
+        typer.Option("--code-book-rows", help="kmeans: rows that share a code book, by 32; 0: the matrix."),
+    ] = 0,
+    embeddings: Annotated[
+        str, typer.Option(help=f"kmeans: how embeddings are stored: {', '.join(EMBEDDING_FORMS)}.")
+    ] = "kmeans",
+    initialization: Annotated[
+        str, typer.Option(help=f"kmeans: where the centroids start: {', '.join(INITIALIZATIONS)}.")
+    ] = "linear",
+    updates: Annotated[
+        int, typer.Option("--fine-tune", min=0, help="kmeans: updates that train the code books of a RUN.")
+    ] = 0,
 ) -> None:
-    """Write a model for a device: weights, tokenizer and configuration in one folder."""
+    """Write a model for a device: weights, tokenizer and configuration in one folder.
+
+    Two sizes are told: that of the files, and as the paper counts.
+    """
     folder = model_folder(source, model, "trained")
     if is_onnx_export(folder):
         raise UserError(f"{folder}: an ONNX export; only an artefact or a run can be exported")
     if out.resolve() in (folder.resolve(), source.resolve()):
         raise UserError(f"--out {out}: the model itself would be lost; choose another place")
     artefact = Artefact.load(folder)
-    artefact = artefact.at_precision(artefact.config.precision if precision is None else precision)
+    precision = artefact.config.precision if precision is None else precision
+    books = CodeBooks(rows, embeddings, initialization)
+    _check_kmeans(precision, books, updates, source)
+    artefact = artefact.at_precision(precision, None if books == CodeBooks() else books)
+    if updates:
+        artefact = _fine_tuned(source, artefact, updates)
     with optional_extra("export --format onnx", "onnx"):
         deployed = deploy(artefact, out, form)
     typer.echo(_summary(out, artefact.config.precision, deployed))
 
 
-def _summary(out: Path, precision: str, deployed: Deployed) -> str:
+def _check_kmeans(precision: str, books: CodeBooks, updates: int, source: Path) -> None:
+    """Raises UserError for options that would do nothing."""
+    if not is_kmeans(precision) and (books != CodeBooks() or updates):
+        raise UserError(
+            "--code-book-rows, --embeddings, --initialization and --fine-tune are for --precision "
+            f"kmeans1 to kmeans8, not {precision}"
+        )
+    if updates and is_artefact(source):
+        raise UserError(f"--fine-tune {updates}: {source} is a single model; a run has the text to train on")
+
+
+def _fine_tuned(run: Path, artefact: Artefact, updates: int) -> Artefact:
+    with training_extra("export --fine-tune"):
+        from hat.pipeline.fine_tune import fine_tune  # noqa: PLC0415 (needs the [train] extra)
+    with Terminal().working("fine-tune") as progress:
+        return fine_tune(run, artefact, updates, progress)
+
+
+def _summary(out: Path, precision: str, deployed: Sizes) -> str:
     width = max(len(name) for name in deployed.files)
     lines = [f"  {name:{width}}  {size:>13,} bytes" for name, size in deployed.files.items()]
     share = deployed.total / deployed.float32_bytes
@@ -59,5 +108,7 @@ def _summary(out: Path, precision: str, deployed: Deployed) -> str:
             f"{out}: {precision}, {deployed.total:,} bytes in {len(deployed.files)} files, "
             f"{share:.0%} of the {deployed.float32_bytes:,} with float32 weights",
             *lines,
+            f"  as the paper counts (no embeddings, no code books): {deployed.published:,} bytes, "
+            f"{deployed.published / deployed.published_float32:.3g} of {deployed.published_float32:,}",
         ]
     )

@@ -9,8 +9,7 @@ from hat.runtime import Artefact
 from hat.runtime.artefact import CONFIG
 from hat.runtime.locate import ONNX_FILES, is_onnx_export
 from hat.runtime.onnx_graph import decoder_model, encoder_model
-from hat.runtime.onnx_interface import ONNX_FORMAT
-from hat.runtime.precision import is_kmeans
+from hat.runtime.onnx_interface import ONNX_FORMAT, onnx_precision
 
 __all__ = ["export_onnx", "write_onnx"]
 
@@ -28,8 +27,7 @@ def write_onnx(artefact: Artefact, folder: Path) -> None:
     """Write the files into an empty folder, one after the other. int8 artefacts stay int8, and those of
     k-means become int8; bfloat16 ones are written as float32. Raises UserError where the tokenizer is
     not there."""
-    own = artefact.config.precision
-    precision = "int8" if own == "int8" or is_kmeans(own) else "float32"
+    precision = onnx_precision(artefact.config.precision)
     for name, build in zip(ONNX_FILES, (encoder_model, decoder_model), strict=True):
         (folder / name).write_bytes(build(artefact).SerializeToString(deterministic=True))
     artefact.write_tokenizer(folder)

@@ -164,24 +164,27 @@ class Artefact:
             weights |= pack(name, _random_weight(name, shape, rng), precision)
         return cls(ArtefactConfig(model, precision=precision), weights)
 
-    def at_precision(self, precision: str, code_books: CodeBooks = ONE_A_MATRIX) -> "Artefact":
-        """This model with weights stored at `precision`; k-means is told more by `code_books`.
+    def at_precision(self, precision: str, code_books: CodeBooks | None = None) -> "Artefact":
+        """This model with weights stored at `precision`. `code_books`: what k-means makes, by default one
+        a matrix; not looked at for other precisions.
 
         Raises UserError where there is no such precision, this model is not float32, or its weights
         are not finite.
         """
         check_precision(precision, "precision")
         own = self.config.precision
-        if precision == own:
+        same_books = not is_kmeans(own) or code_books in (None, self.config.code_books)
+        if precision == own and same_books:
             return self
         if own != "float32":
             raise UserError(
                 f"precision: the model is {own} already; only a float32 one can become {precision}"
+                f"{'' if same_books else ' with other code books'}"
             )
+        books = code_books if code_books and is_kmeans(precision) else ONE_A_MATRIX
         weights: dict[str, NDArray[Any]] = {}
         for name, weight in self.weights.items():
-            weights |= pack(name, weight, precision, code_books)
-        books = code_books if is_kmeans(precision) else ONE_A_MATRIX
+            weights |= pack(name, weight, precision, books)
         config = replace(self.config, precision=precision, code_books=books)
         return replace(self, config=config, weights=weights)
 

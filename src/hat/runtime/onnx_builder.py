@@ -22,7 +22,7 @@ from hat import __version__
 from hat.architecture import weight_shapes
 from hat.runtime.artefact import Artefact
 from hat.runtime.int8_view import Int8View
-from hat.runtime.onnx_interface import Port, Ports
+from hat.runtime.onnx_interface import Port, Ports, onnx_precision
 from hat.runtime.precision import SCALE, Array, Weights, is_kmeans, unpack
 
 OPSET = 17  # the first with LayerNormalization
@@ -41,9 +41,9 @@ class GraphBuilder:
 
     def __init__(self, artefact: Artefact) -> None:
         self.artefact = artefact
-        kmeans = is_kmeans(artefact.config.precision)
-        self.int8 = kmeans or artefact.config.precision == "int8"
-        self._weights: Weights = Int8View(artefact) if kmeans else artefact.weights
+        precision = artefact.config.precision
+        self.int8 = onnx_precision(precision) == "int8"
+        self._weights: Weights = Int8View(artefact) if is_kmeans(precision) else artefact.weights
         self._shapes = weight_shapes(artefact.config.model)
         self._nodes: list[NodeProto] = []
         self._constants: dict[str, TensorProto] = {}

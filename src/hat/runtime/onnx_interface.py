@@ -25,9 +25,16 @@ source length, K beam, T target length so far, H heads of the layer, d = qkv_dim
 from dataclasses import dataclass
 
 from hat.architecture import ModelConfig
+from hat.runtime.precision import is_kmeans
 
 ONNX_FORMAT = "onnx-1"  # stands in an export's config.json where an artefact has its format's number
 NEGATIVE_BIAS = -1e9  # as good as minus infinity to a softmax, and no risk of inf - inf
+
+
+def onnx_precision(precision: str) -> str:
+    """The precision of the graphs that an artefact at `precision` becomes: int8 stays and k-means is
+    expanded to it; bfloat16 is expanded to float32."""
+    return "int8" if precision == "int8" or is_kmeans(precision) else "float32"
 
 
 @dataclass(frozen=True)

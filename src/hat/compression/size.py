@@ -1,0 +1,42 @@
+"""The two ways to tell a model's size: the paper's, and what it takes on the disk."""
+
+from dataclasses import dataclass
+from math import prod
+from pathlib import Path
+
+from hat.architecture import ModelConfig, weight_shapes
+from hat.architecture.cost import artefact_bytes
+
+WEIGHT_FILES = (".safetensors", ".onnx")
+
+
+@dataclass(frozen=True)
+class Sizes:
+    """Bytes of one model. `files`: path within its folder → bytes of everything that is needed to
+    translate; `float32_bytes`: what they would be with float32 weights. `published` and
+    `published_float32`: as the paper counts (`published_bytes`)."""
+
+    files: dict[str, int]
+    float32_bytes: int
+    published: int
+    published_float32: int
+
+    @property
+    def total(self) -> int:
+        """Bytes of all files."""
+        return sum(self.files.values())
+
+
+def published_bytes(model: ModelConfig, precision: str = "float32") -> int:
+    """Parameters without embeddings and output projection × bits, the only bytes that the paper
+    counts: no code books, no scales, no tokenizer, and biases and norms as if they were packed too."""
+    return artefact_bytes(model, precision)[0]
+
+
+def sizes_of(folder: Path, model: ModelConfig, precision: str) -> Sizes:
+    """Both sizes of a model that lies in `folder`."""
+    paths = sorted(path for path in folder.rglob("*") if path.is_file())
+    files = {path.relative_to(folder).as_posix(): path.stat().st_size for path in paths}
+    weights = 4 * sum(prod(shape) for shape in weight_shapes(model).values())
+    others = sum(size for name, size in files.items() if not name.endswith(WEIGHT_FILES))
+    return Sizes(files, weights + others, published_bytes(model, precision), published_bytes(model))
