@@ -23,9 +23,9 @@ VARIANTS = (
 )
 
 
-def bleu(trained: Path, engine: str, precision: str, text: Path, scratch: Path) -> float:
-    """Score of the test text as one engine translates it with the weights at one precision."""
-    Artefact.load(trained).at_precision(precision).save(scratch)
+def bleu(artefact: Artefact, engine: str, text: Path, scratch: Path) -> float:
+    """Score of the test text as one engine translates it with an artefact, written to `scratch`."""
+    artefact.save(scratch)
     with Translator.load(scratch, engine=engine, threads=available_threads()) as translator:
         found = translator.translate(read_lines(text / "test.source.txt"), batch=32)
     return score([str(one) for one in found], read_lines(text / "test.target.txt")).bleu
@@ -42,9 +42,10 @@ def main() -> None:
     rows = []
     with tempfile.TemporaryDirectory() as scratch:
         for name, folder in read_json(options.run / "models.json")["trained"].items():
+            trained = Artefact.load(options.run / folder)
             scores = {
                 f"{engine} {precision}": round(
-                    bleu(options.run / folder, engine, precision, text, Path(scratch) / "model"), 2
+                    bleu(trained.at_precision(precision), engine, text, Path(scratch) / "model"), 2
                 )
                 for engine, precision in VARIANTS
             }

@@ -27,16 +27,9 @@ import ctranslate2
 import torch
 
 import ctranslate2_peer as peer
+from architectures import HAT, HEADS, HETEROGENEOUS, VANILLA
 from engine_report import REQUIREMENTS, judge, markdown
-from hat.architecture import (
-    Architecture,
-    Decoder,
-    DecoderLayer,
-    Encoder,
-    EncoderLayer,
-    ModelConfig,
-    weight_shapes,
-)
+from hat.architecture import Architecture, ModelConfig, weight_shapes
 from hat.cli.progress import Terminal
 from hat.errors import UserError
 from hat.files import read_json, write_json, write_text
@@ -49,22 +42,6 @@ from hat.runtime import Artefact, Engine, EngineSettings, load_engine
 
 VOCABULARY, LENGTH, BEAM = 32768, 30, 5
 BATCH = 64
-HEADS = 8
-VANILLA = Architecture(
-    512,
-    Encoder(512, (EncoderLayer(2048, HEADS),) * 6),
-    Decoder(512, (DecoderLayer(2048, HEADS, HEADS),) * 6),
-)
-HAT = Architecture(
-    512,
-    Encoder(512, (EncoderLayer(2048, HEADS),) * 6),
-    Decoder(512, (DecoderLayer(3072, HEADS, HEADS),)),
-)
-HETEROGENEOUS = Architecture(
-    512,
-    Encoder(640, tuple(EncoderLayer(ffn, heads) for ffn, heads in ((2048, 8), (3072, 4)) * 3)),
-    Decoder(512, (DecoderLayer(3072, 8, 4, 3), DecoderLayer(2048, 4, 8, 2))),
-)
 READ_BYTES = 256 * 2**20
 
 

@@ -36,11 +36,8 @@ def test_the_papers_25_times() -> None:
 
 @pytest.mark.parametrize("precision", PRECISIONS)
 def test_what_is_on_the_disk(precision: str, tmp_path: Path) -> None:
-    model = ModelConfig(
-        Architecture(64, Encoder(64, (EncoderLayer(96, 2),)), Decoder(64, (DecoderLayer(96, 2, 2),))),
-        500,
-        500,
-    )
+    layer, decoder = EncoderLayer(96, 2), DecoderLayer(96, 2, 2)
+    model = ModelConfig(Architecture(64, Encoder(64, (layer,)), Decoder(64, (decoder,))), 500, 500)
     Artefact.random(model, 1, precision).save(tmp_path / "model")
     (tmp_path / "model" / "tokenizer").mkdir()
     (tmp_path / "model" / "tokenizer" / "joint.model").write_bytes(b"x" * 1234)

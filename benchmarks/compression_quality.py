@@ -1,0 +1,88 @@
+"""What k-means costs in BLEU, and what fine-tuning of the centroids gives back: the found models of a
+finished run, translated by the native engine.
+
+    python benchmarks/compression_quality.py RUN_FOLDER [--updates 200] [--output FILE]
+
+Two sizes beside each score, in bytes: that of the artefact, and as the paper counts.
+"""
+
+import argparse
+import os
+import tempfile
+from collections.abc import Iterator
+from datetime import date
+from pathlib import Path
+from typing import Any
+
+from deployed_quality import bleu
+from hat.compression import sizes_of
+from hat.files import read_json, write_json
+from hat.hardware import environment
+from hat.pipeline.fine_tune import fine_tune
+from hat.runtime import Artefact, CodeBooks
+
+# Label → precision, code books, whether the centroids are fine-tuned too.
+ONE = CodeBooks()
+VARIANTS: dict[str, tuple[str, CodeBooks, bool]] = {
+    "float32": ("float32", ONE, False),
+    "int8": ("int8", ONE, False),
+    **{f"{bits} bits": (f"kmeans{bits}", ONE, False) for bits in (8, 4, 3, 2)},
+    "4 bits, k-means++": ("kmeans4", CodeBooks(initialization="k-means++"), False),
+    "4 bits, a code book per 32 rows": ("kmeans4", CodeBooks(32), False),
+    "4 bits, embeddings int8": ("kmeans4", CodeBooks(embeddings="int8"), False),
+    "4 bits, embeddings float32": ("kmeans4", CodeBooks(embeddings="float32"), False),
+    "4 bits, fine-tuned": ("kmeans4", ONE, True),
+    "2 bits, fine-tuned": ("kmeans2", ONE, True),
+}
+
+
+def rows(run: Path, name: str, artefact: Artefact, updates: int) -> Iterator[dict[str, Any]]:
+    """One row for each variant of a model."""
+    text = next(path.parent for path in run.glob("steps/prepare/*/manifest.json"))
+    whole = None
+    with tempfile.TemporaryDirectory() as temporary:
+        scratch = Path(temporary) / "model"
+        for label, (precision, books, tuned) in VARIANTS.items():
+            smaller = artefact.at_precision(precision, books)
+            if tuned:
+                smaller = fine_tune(run, smaller, updates)
+            score = bleu(smaller, "native", text, scratch)
+            whole = score if whole is None else whole
+            sizes = sizes_of(scratch, artefact.config.model, precision)
+            yield {
+                "model": name,
+                "variant": label,
+                "bleu": round(score, 2),
+                "difference": round(score - whole, 2),
+                "bytes": sizes.total,
+                "bytes as published": sizes.published,
+            }
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("run", type=Path)
+    parser.add_argument("--updates", type=int, default=200, help="of fine-tuning")
+    parser.add_argument("--output", type=Path)
+    options = parser.parse_args()
+    report = read_json(options.run / "report.json")
+    found = [model["name"] for model in report["models"] if model["kind"] == "found"]
+    folders = read_json(options.run / "models.json")["trained"]
+    table = []
+    for name in found:
+        for row in rows(options.run, name, Artefact.load(options.run / folders[name]), options.updates):
+            print(*row.values(), sep="  ", flush=True)
+            table.append(row)
+    run = report["run"]
+    default = Path(__file__).parent / "results" / f"compression-quality-{run}-{date.today()}.json"
+    record = {"date": str(date.today()), "run": run, "fine_tuning_updates": options.updates, "rows": table}
+    write_json(
+        options.output or default,
+        record | {"environment": environment(), "load_average": os.getloadavg()[0]},
+    )
+
+
+if __name__ == "__main__":
+    main()
