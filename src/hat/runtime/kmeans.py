@@ -16,6 +16,8 @@ from numpy.typing import NDArray
 # As published.
 ITERATIONS = 300
 BINS_PER_CENTROID = 256
+# k-means++ draws from wider bins: it need not be exact, and goes over all of them for each centroid.
+BINS_PER_SEED = 16
 # Bounds what the histograms of several groups take together, and what a look at the weights takes.
 BINS_AT_ONCE, WEIGHTS_AT_ONCE = 1 << 21, 1 << 20
 SEED = 1  # of k-means++: the same weights give the same code books
@@ -54,9 +56,12 @@ def _linear(histogram: _Histogram, count: int) -> Floats:
 def _plus_plus(histogram: _Histogram, count: int) -> Floats:
     """Each one a weight drawn with the probability of its squared distance to those drawn before it
     (Arthur and Vassilvitskii 2007). All groups use the same random numbers, whatever their company."""
-    rng, (groups, bins) = np.random.default_rng(SEED), histogram.counts.shape
-    means = histogram.sums / np.maximum(histogram.counts, 1)
-    chances = histogram.counts
+    rng, groups, bins = np.random.default_rng(SEED), len(histogram.counts), BINS_PER_SEED * count
+    counts, sums = (
+        values.reshape(groups, bins, -1).sum(axis=-1) for values in (histogram.counts, histogram.sums)
+    )
+    means = sums / np.maximum(counts, 1)
+    chances = counts
     distances = np.full((groups, bins), np.inf)
     found = np.empty((groups, count))
     for index in range(count):
@@ -65,7 +70,7 @@ def _plus_plus(histogram: _Histogram, count: int) -> Floats:
         chosen = means[np.arange(groups), np.minimum(drawn, bins - 1)][:, None]
         found[:, index : index + 1] = chosen
         np.minimum(distances, (means - chosen) ** 2, out=distances)
-        chances = histogram.counts * distances
+        chances = counts * distances
     return np.sort(found, axis=1)
 
 
