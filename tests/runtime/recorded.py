@@ -13,7 +13,7 @@ from tests.runtime.random_models import random_artefact, sources
 RECORD = Path(__file__).with_name("recorded.json")
 # Both kinds of embeddings, beams from greedy to 8.
 SEEDS = (0, 1, 2, 4, 7)
-PRECISIONS = ("float32", "bfloat16", "int8")
+PRECISIONS = ("float32", "bfloat16", "int8", "kmeans4")
 
 
 def case(seed: int, precision: str) -> tuple[Artefact, list[list[int]], DecodeOptions]:

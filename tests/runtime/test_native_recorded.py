@@ -23,7 +23,7 @@ def test_float32_translates_as_recorded(name: str, seed: int) -> None:
     assert_equal(engine.translate(batch, options), expected(seed, "float32"))
 
 
-@pytest.mark.parametrize("precision", ["bfloat16", "int8"])
+@pytest.mark.parametrize("precision", ["bfloat16", "int8", "kmeans4"])
 @pytest.mark.parametrize("name", SETS)
 def test_low_precision_scores_near_the_recorded_ones(name: str, precision: str) -> None:
     differences: list[float] = []
