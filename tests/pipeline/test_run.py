@@ -12,10 +12,8 @@ import yaml
 from hat.architecture import Architecture
 from hat.errors import UserError
 from hat.pipeline import load_recipe, open_run, run, status
-from hat.pipeline.fine_tune import fine_tune
 from hat.pipeline.recipe_file import design_space
-from hat.runtime import Artefact, Translator
-from hat.runtime.locate import model_folder
+from hat.runtime import Translator
 from hat.search import verified
 from tests.pipeline.tiny import TINY, Recorder, flops_timer
 
@@ -237,15 +235,3 @@ def test_a_hopeful_predictor_is_corrected(copy: Path, monkeypatch: pytest.Monkey
         found["constraint"]["milliseconds"] / 1.25, rel=0.03
     )
     assert found["verified_ms"] <= found["constraint"]["milliseconds"]
-
-
-def test_a_runs_model_is_fine_tuned_in_its_code_books(finished: Path) -> None:
-    before = Artefact.load(model_folder(finished, None, "trained")).at_precision("kmeans2")
-    state = sorted((path, path.stat().st_mtime_ns) for path in finished.rglob("*"))
-    after = fine_tune(finished, before, 4)
-    assert after.config.provenance == {**before.config.provenance, "fine_tuned_updates": 4}
-    assert fine_tune(finished, before, 4).weights["embedding.codebook"].tolist() == (
-        after.weights["embedding.codebook"].tolist()
-    )
-    assert after.weights["embedding.codebook"].tolist() != before.weights["embedding.codebook"].tolist()
-    assert sorted((path, path.stat().st_mtime_ns) for path in finished.rglob("*")) == state

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils import parametrize
 
-from hat.model import Dropout, Transformer
+from hat.model import Dropout, build
 from hat.runtime import Artefact
 from hat.runtime.code_books import BOOK, TABLE_BITS, book_of_rows, on_steps, unpack_codes
 from hat.runtime.precision import KMEANS_BITS, Array, pack
@@ -59,13 +59,13 @@ class _Take(torch.autograd.Function):
 class CodeBookTrainee:
     """A k-means artefact as `hat.training.train` takes it.
 
-    The Transformer's matrices are looked up once a pass; its parameters are code books, biases, norms
+    The network's matrices are looked up once a pass; its parameters are code books, biases, norms
     and matrices without code books.
     """
 
     def __init__(self, artefact: Artefact, dropout: Dropout) -> None:
         self.artefact = artefact
-        self.module = Transformer(artefact.config.model, dropout)
+        self.module = build(artefact.config.model, dropout)
         weights = artefact.float_weights()
         self.module.load_state_dict({name: torch.from_numpy(weight) for name, weight in weights.items()})
         self._books = [name.removesuffix(BOOK) for name in artefact.weights if name.endswith(BOOK)]
