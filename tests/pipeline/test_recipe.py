@@ -7,6 +7,7 @@ import pytest
 import yaml
 from pydantic import BaseModel
 
+from hat.architecture import EvolvedArchitecture
 from hat.errors import UserError
 from hat.pipeline.recipe import Constraint, Recipe
 from hat.pipeline.recipe_file import design_space, load_recipe, save_recipe
@@ -28,6 +29,9 @@ def changed(recipe: dict[str, Any], key: str, value: object) -> dict[str, Any]:
     return recipe
 
 
+EVOLVED = {"name": "et", "kind": "evolved", "embed_dim": 16, "heads": 2, "encoder_cells": 1}
+
+
 @pytest.mark.parametrize(
     ("key", "value", "message"),
     [
@@ -40,6 +44,15 @@ def changed(recipe: dict[str, Any], key: str, value: object) -> dict[str, Any]:
         ("search.constraints", ["60%", "60 %"], r"the same constraint twice"),
         ("search.parents", 99, r"search: parents: 99 of a population of 6"),
         ("baselines", [{"name": "x"}], r"baselines\.0\.encoder_layers: missing"),
+        ("baselines", [{"name": "x"}], r"this section needs it \(its keys are name, kind, encoder_layers"),
+        (
+            "baselines",
+            [{"name": "x", "kind": "rnn"}],
+            r"0: kind: 'rnn'; the choices are transformer, evolved",
+        ),
+        ("baselines", [{**EVOLVED, "ffn_dim": 9}], r"baselines\.0\.ffn_dim: unknown key; .* encoder_cells"),
+        ("baselines", [{**EVOLVED, "heads": 3}], r"baselines\.0: heads: 3 heads do not divide embed_dim 16"),
+        ("baselines", [{**EVOLVED, "name": "a b"}], r"baselines\.0\.name: 'a b' cannot name a folder"),
         ("space", "huge", r"no design space 'huge'; the built-in ones are"),
         ("space", [], r"r\.yaml:\d+: space: expected the name of a design space, or its choices, not \[\]$"),
         ("device.engine", "foo", r"device\.engine: no engine is called 'foo'; the engines are auto, native"),
@@ -84,6 +97,17 @@ def test_two_models_of_one_name(tmp_path: Path, tiny: dict[str, Any]) -> None:
         tiny["baselines"][0]["name"] = name
         with pytest.raises(UserError, match=f"{name} is taken"):
             load_recipe(write(tmp_path, tiny))
+
+
+def test_an_evolved_transformer_is_a_baseline(tmp_path: Path, tiny: dict[str, Any]) -> None:
+    tiny["baselines"].append(EVOLVED)
+    recipe = load_recipe(write(tmp_path, tiny))
+    assert [one.architecture() for one in recipe.baselines][1] == EvolvedArchitecture(16, 2, 1, 4)
+    save_recipe(tmp_path / "again.yaml", recipe)
+    assert load_recipe(str(tmp_path / "again.yaml")) == recipe
+    tiny["device"] = {"latencies": "published.csv"}
+    with pytest.raises(UserError, match="et: published latencies tell nothing of an Evolved Transformer"):
+        load_recipe(write(tmp_path, tiny))
 
 
 def test_heads_must_divide(tmp_path: Path, tiny: dict[str, Any]) -> None:

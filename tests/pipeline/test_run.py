@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 import yaml
 
-from hat.architecture import Architecture
+from hat.architecture import Architecture, EvolvedArchitecture, cost
 from hat.errors import UserError
 from hat.pipeline import load_recipe, open_run, run, status
 from hat.pipeline.recipe_file import design_space
@@ -111,6 +111,23 @@ def test_another_baseline_trains_nothing_else(copy: Path) -> None:
     both = json.dumps([*TINY["baselines"], second])
     reporter = again(copy, f"baselines={both}")
     assert reporter.worked == ["train/base-1", "evaluate/base-1", "evaluate/latencies"]
+
+
+def test_an_evolved_transformer_is_trained_scored_and_timed(copy: Path) -> None:
+    evolved = {"name": "et", "kind": "evolved", "embed_dim": 16, "heads": 2}
+    cells = {"encoder_cells": 1, "decoder_cells": 1}
+    reporter = again(copy, f"baselines={json.dumps([*TINY['baselines'], evolved | cells])}")
+    assert reporter.worked == ["train/et", "evaluate/et", "evaluate/latencies"]
+    models = {model["name"]: model for model in json.loads((copy / "report.json").read_text())["models"]}
+    assert models["et"]["architecture"] == {"family": "evolved", "embed_dim": 16, "heads": 2, **cells}
+    assert models["et"]["updates"] == 5
+    assert models["et"]["parameters"] == cost(EvolvedArchitecture(16, 2, 1, 1)).parameters
+    assert models["et"]["engine"] in ("onnxruntime", "torch")
+    others = {model["engine"] for name, model in models.items() if name != "et"}
+    told = "et was timed with engine" in (copy / "report.md").read_text()
+    assert told == (others != {models["et"]["engine"]})
+    with Translator.load(copy, "et", threads=1) as translator:
+        assert len(translator.translate(["The dog sleeps."])) == 1
 
 
 def test_change_redoes_what_depends_and_says_so(copy: Path) -> None:

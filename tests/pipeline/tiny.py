@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from hat.architecture import Architecture, cost
+from hat.architecture import AnyArchitecture, cost
 from hat.progress import Progress, silent
 
 TRAINING = {"batch_tokens": 1000, "warmup": 2, "validate_every": 5, "checkpoint_every": 3}
@@ -57,7 +57,7 @@ TINY: dict[str, Any] = {
 }
 
 
-def flops_timer(architecture: Architecture, pair: tuple[int, int]) -> float:
+def flops_timer(architecture: AnyArchitecture, pair: tuple[int, int]) -> float:
     """A device whose latency (ms) is known without running anything."""
     return cost(architecture).flops / 1e4 * pair[1] / 30
 

@@ -16,6 +16,7 @@ from hat.pipeline.recipe import Recipe
 from hat.pipeline.recipe_file import design_space
 from hat.pipeline.steps import Outcome
 from hat.runtime import installed_engine
+from hat.runtime.engine import runs
 from hat.space import DesignSpace
 
 TEXT_DIGESTS = "text-digests.json"
@@ -73,6 +74,20 @@ class Context:
     def scoring_engine(self) -> str:
         """The engine that translates the test text, which happens here: the device's if it can."""
         return self.device.engine if self.device.address is None else installed_engine("auto")
+
+    def engine_for(self, architecture: AnyArchitecture) -> str:
+        """The engine that runs `architecture` on the device: the device's, or the first other that does.
+
+        Raises UserError where none is installed here though it is needed here.
+        """
+        if runs(self.device.engine, architecture):
+            return self.device.engine
+        return "auto" if self.device.address else installed_engine("auto", architecture)
+
+    def scoring_engine_for(self, architecture: AnyArchitecture) -> str:
+        """The engine that translates the test text with `architecture`. Raises UserError as above."""
+        engine = self.scoring_engine
+        return engine if runs(engine, architecture) else installed_engine("auto", architecture)
 
     @property
     def published_latencies(self) -> Path | None:

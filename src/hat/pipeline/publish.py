@@ -57,6 +57,7 @@ def _row(context: Context, model: FinalModel, measurement: Mapping[str, Any]) ->
         "latency_iqr_ms": measurement["iqr_ms"],
         "too_noisy": measurement["too_noisy"],
         "peak_memory_bytes": measurement["peak_memory_bytes"],
+        "engine": measurement["engine"],
         "parameters": whole - sum(sizes.get(name, 0) for name in EMBEDDING_NAMES),
         "parameters_with_embeddings": whole,
         "artefact_bytes": sum(path.stat().st_size for path in files),

@@ -2,13 +2,13 @@
 
 import re
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import Discriminator, Field, Tag, field_validator, model_validator
 
-from hat.architecture import Architecture, Decoder, DecoderLayer, Encoder, EncoderLayer
 from hat.errors import UserError
-from hat.pipeline.recipe_data import NAME, Data, Section
+from hat.pipeline.recipe_baselines import Baseline, EvolvedBaseline, kind_of
+from hat.pipeline.recipe_data import Data, Section, check_name
 from hat.pipeline.recipe_distillation import Distillation
 from hat.runtime.engine import check_engine
 from hat.training.settings import TrainingSettings
@@ -136,48 +136,6 @@ class Train(Section):
     """`fine-tune` starts from the SuperTransformer's weights (a quarter of the updates, the paper says)."""
 
 
-class Baseline(Section):
-    """A homogeneous Transformer trained from scratch, to compare with."""
-
-    name: str
-    """Its name in tables and folders."""
-    encoder_layers: int = Field(gt=0)
-    """Encoder layers."""
-    decoder_layers: int = Field(gt=0)
-    """Decoder layers."""
-    embed_dim: int = Field(gt=0)
-    """Width of both residual streams."""
-    ffn_dim: int = Field(gt=0)
-    """Width of the feed-forward parts."""
-    heads: int = Field(gt=0)
-    """Heads of every attention."""
-    qkv_dim: int | None = Field(default=None, gt=0)
-    """Total width of queries, keys and values; the embedding's, unless given."""
-
-    @field_validator("name")
-    @classmethod
-    def _check_name(cls, value: str) -> str:
-        return check_name(value)
-
-    @model_validator(mode="after")
-    def _check_architecture(self) -> "Baseline":
-        try:
-            self.architecture()
-        except UserError as error:
-            raise ValueError(str(error)) from error
-        return self
-
-    def architecture(self) -> Architecture:
-        """The architecture these numbers describe."""
-        encoder = EncoderLayer(self.ffn_dim, self.heads)
-        decoder = DecoderLayer(self.ffn_dim, self.heads, self.heads)
-        return Architecture(
-            self.qkv_dim or self.embed_dim,
-            Encoder(self.embed_dim, (encoder,) * self.encoder_layers),
-            Decoder(self.embed_dim, (decoder,) * self.decoder_layers),
-        )
-
-
 class Evaluate(Section):
     """How the final models translate, here and by default later."""
 
@@ -218,8 +176,13 @@ class Recipe(Section):
     """Final training."""
     distillation: Distillation | None = None
     """A teacher of the found SubTransformers; none: they learn from the text alone."""
-    baselines: list[Baseline] = Field(default=[])
-    """Homogeneous Transformers to compare with."""
+    baselines: list[
+        Annotated[
+            Annotated[Baseline, Tag("transformer")] | Annotated[EvolvedBaseline, Tag("evolved")],
+            Discriminator(kind_of),
+        ]
+    ] = Field(default=[])
+    """Models trained from scratch to compare with; `kind` is transformer (unless given) or evolved."""
     evaluate: Evaluate = Evaluate()
     """How the final models translate."""
 
@@ -242,6 +205,16 @@ class Recipe(Section):
         twice = sorted({name for name in names if names.count(name) > 1})
         if twice:
             raise ValueError(f"baselines: {', '.join(twice)} is taken; name it otherwise")
+        return self
+
+    @model_validator(mode="after")
+    def _check_published_latencies(self) -> "Recipe":
+        evolved = [one.name for one in self.baselines if isinstance(one, EvolvedBaseline)]
+        if evolved and self.device.latencies:
+            raise ValueError(
+                f"baselines: {', '.join(evolved)}: published latencies tell nothing of an Evolved "
+                "Transformer; leave it out, or measure a device"
+            )
         return self
 
     @model_validator(mode="after")
@@ -280,10 +253,3 @@ class Constraint:
     def milliseconds(self, largest_ms: float) -> float:
         """The constraint in milliseconds, given the largest SubTransformer's measured latency."""
         return self.value / 100 * largest_ms if self.relative else self.value
-
-
-def check_name(value: str) -> str:
-    """`value` if it can name a folder. Raises ValueError."""
-    if not NAME.fullmatch(value):
-        raise ValueError(f"{value!r} cannot name a folder; use letters, digits, '.', '_', '+' and '-'")
-    return value

@@ -8,6 +8,13 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+-]*")
 
 
+def check_name(value: str) -> str:
+    """`value` if it can name a folder. Raises ValueError."""
+    if not NAME.fullmatch(value):
+        raise ValueError(f"{value!r} cannot name a folder; use letters, digits, '.', '_', '+' and '-'")
+    return value
+
+
 class Section(BaseModel):
     """A part of a recipe: unknown keys are refused, and the docstring under a field describes it."""
 

@@ -11,6 +11,7 @@ from pydantic import BaseModel, ValidationError
 from hat.errors import UserError
 from hat.files import read_yaml, write_text
 from hat.pipeline.recipe import Recipe
+from hat.pipeline.recipe_baselines import BASELINES
 from hat.space import DesignSpace
 from hat.zoo import recipe_names, recipe_text, space
 
@@ -120,23 +121,35 @@ def _explain(error: ValidationError, where: str, lines: dict[tuple[str, ...], in
     """One line per mistake: file, line if it is in the file, key, what is wrong, what would be right."""
     explained = []
     for mistake in error.errors():
-        location = tuple(str(part) for part in mistake["loc"])
+        location, section = _place(tuple(str(part) for part in mistake["loc"]))
         line = next(
             (lines[location[:end]] for end in range(len(location), 0, -1) if location[:end] in lines), 0
         )
         place = f"{where}:{line}" if line else where
-        known = ", ".join(_section_at(location[:-1]).model_fields) if location else ""
+        known = ", ".join(section.model_fields)
         match mistake["type"]:
             case "extra_forbidden":
                 problem = f"unknown key; the known keys are {known}"
             case "missing":
                 problem = f"missing; this section needs it (its keys are {known})"
+            case "union_tag_invalid":
+                problem = f"kind: {mistake['ctx']['tag']!r}; the choices are {', '.join(BASELINES)}"
             case "value_error":
                 problem = str(mistake["ctx"]["error"])
             case _:
                 problem = f"{mistake['msg']}, not {mistake['input']!r}"
         explained.append(f"{place}: {'.'.join(location) or 'recipe'}: {problem}")
     return explained
+
+
+def _place(location: tuple[str, ...]) -> tuple[tuple[str, ...], type[BaseModel]]:
+    """The key path as the file has it, and the section of the schema that its last key belongs to.
+
+    After the number of a baseline, pydantic's paths name its kind.
+    """
+    if len(location) > 2 and location[0] == "baselines" and location[2] in BASELINES:
+        return (*location[:2], *location[3:]), BASELINES[location[2]]
+    return location, _section_at(location[:-1])
 
 
 def _section_at(location: Sequence[str]) -> type[BaseModel]:

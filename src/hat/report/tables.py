@@ -45,6 +45,7 @@ def models_table(report: Report) -> Table:
         f"speed-up and compression (artefact bytes, embeddings included): against {slowest['name']}",
         "latency: median ± interquartile range of a whole decode, all models timed in the same rounds",
         _conditions_note(report["environment"], report["protocol"]),
+        *_engine_notes(models, report["protocol"]),
         f"BLEU: {first['bleu_signature']}",
         f"chrF: {first['chrf_signature']}",
         *_tokenised_notes(models),
@@ -57,6 +58,16 @@ def models_table(report: Report) -> Table:
             f"the machine was too busy or unsteady to measure {', '.join(noisy)}; measure again when idle"
         )
     return Table("Models", MODEL_COLUMNS, rows, tuple(notes))
+
+
+def _engine_notes(models: Sequence[Mapping[str, Any]], protocol: Mapping[str, Any]) -> list[str]:
+    """Models that the engine of the others does not run: their latencies are those of two programs."""
+    others = [model for model in models if model.get("engine", protocol["engine"]) != protocol["engine"]]
+    return [
+        f"{model['name']} was timed with engine {model['engine']}, beside the largest SubTransformer in the "
+        f"same engine: {protocol['engine']} does not run it"
+        for model in others
+    ]
 
 
 def _tokenised_notes(models: Sequence[Mapping[str, Any]]) -> list[str]:

@@ -80,7 +80,8 @@ def _sequences_step(context: Context, teacher: _Teacher) -> Step:
         if artefact.config.precision == "float32":
             artefact = artefact.at_precision(DECODING_PRECISION)
         text = TokenStore.open(prepared.folder / "train")
-        with closing(load_engine(engine, artefact, EngineSettings(THREADS))) as runner:
+        own = context.scoring_engine_for(artefact.config.model.architecture)
+        with closing(load_engine(own, artefact, EngineSettings(THREADS))) as runner:
             write_translations(runner, text, folder / TRANSLATED, artefact.config.decode, progress)
 
     results = {"teacher": teacher.digest, "prepared text": prepared.digest_of("train", "tokenizer")}

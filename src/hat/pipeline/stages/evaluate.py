@@ -41,13 +41,16 @@ def steps(context: Context) -> Iterator[Step]:
         trained = context.outcome(model.step)
         inputs = {
             "evaluate": _scoring_inputs(context),
-            "device": {"engine": context.scoring_engine, "precision": context.device.precision},
+            "device": {
+                "engine": context.scoring_engine_for(model.architecture),
+                "precision": context.device.precision,
+            },
             "results": {
                 "model": trained.digest_of(ARTEFACT),
                 "test text": prepared.digest_of("test.source.txt", "test.target.txt"),
             },
         }
-        run = partial(_score, context, trained)
+        run = partial(_score, context, model, trained)
         yield Step(score_step(model), inputs, (DEPLOYED, TRANSLATIONS, SCORES), run)
     yield _latency_step(context, models)
 
@@ -57,14 +60,15 @@ def score_step(model: FinalModel) -> str:
     return f"evaluate/{model.twin or model.name}"
 
 
-def _score(context: Context, trained: Outcome, folder: Path, progress: Progress) -> None:
+def _score(context: Context, model: FinalModel, trained: Outcome, folder: Path, progress: Progress) -> None:
     text = context.outcome("prepare").folder
     sources = read_lines(text / "test.source.txt")
     batch, precision = context.recipe.evaluate.batch, context.device.precision
     Artefact.load(trained.folder / ARTEFACT).at_precision(precision).save(folder / DEPLOYED)
     chunk = batch * CHUNK_BATCHES
     translated: list[str] = []
-    with Translator.load(folder / DEPLOYED, None, context.scoring_engine, THREADS) as translator:
+    engine = context.scoring_engine_for(model.architecture)
+    with Translator.load(folder / DEPLOYED, None, engine, THREADS) as translator:
         for start in range(0, len(sources), chunk):
             progress(start, len(sources), "test sentences translated")
             some = translator.translate(sources[start : start + chunk], batch=batch)
@@ -95,43 +99,60 @@ def _latency_step(context: Context, models: Sequence[FinalModel]) -> Step:
 
     def run(folder: Path, progress: Progress) -> None:
         distinct = [model for model in models if not model.twin]
-        found = measure_on_device(
-            context,
-            [model.architecture for model in distinct],
-            recipe.measure.verify_rounds,
-            folder,
-            progress,
-            elastic=[model.kind != "baseline" for model in distinct],
-            seed=3,
-        )
-        rows = {
-            model.name: {**to_dict(measurement), "peak_memory_bytes": _memory(context, model)}
-            for model, measurement in zip(distinct, found, strict=True)
-        }
-        write_json(folder / LATENCY_FILE, rows)
+        rows: dict[str, Any] = {}
+        for engine in dict.fromkeys(context.engine_for(model.architecture) for model in distinct):
+            chosen = [model for model in distinct if context.engine_for(model.architecture) == engine]
+            rows |= _measured(context, chosen, engine, folder, progress)
+        write_json(folder / LATENCY_FILE, {model.name: rows[model.name] for model in distinct})
 
     inputs = {
         **device_inputs(context),
         "seed": recipe.seed,
         "space": context.space.to_dict(),
         "measure": recipe.measure.model_dump(mode="json", include=VERIFYING),
-        "models": {model.name: _describe(model) for model in models},
+        "models": {model.name: _describe(context, model) for model in models},
     }
     return Step(f"evaluate/{LATENCIES}", inputs, (LATENCY_FILE,), run)
 
 
-def _describe(model: FinalModel) -> dict[str, Any]:
+def _measured(
+    context: Context, models: Sequence[FinalModel], engine: str, folder: Path, progress: Progress
+) -> dict[str, Any]:
+    """Measurements of models in one engine, in the same rounds, under the models' names."""
+    found = measure_on_device(
+        context,
+        [model.architecture for model in models],
+        context.recipe.measure.verify_rounds,
+        folder,
+        progress,
+        elastic=[model.kind != "baseline" for model in models],
+        seed=3,
+        engine=engine,
+    )
     return {
+        model.name: {
+            **to_dict(measurement),
+            "engine": engine,
+            "peak_memory_bytes": _memory(context, model, engine),
+        }
+        for model, measurement in zip(models, found, strict=True)
+    }
+
+
+def _describe(context: Context, model: FinalModel) -> dict[str, Any]:
+    described = {
         "architecture": model.architecture.to_dict(),
         "baseline": model.kind == "baseline",
         "twin": model.twin,
     }
+    engine = context.engine_for(model.architecture)
+    return described if engine == context.device.engine else {**described, "engine": engine}
 
 
-def _memory(context: Context, model: FinalModel) -> int | None:
+def _memory(context: Context, model: FinalModel, engine: str) -> int | None:
     """Peak memory of a process on the device that only translates."""
     with context.open_bench() as bench:
-        return bench.peak_memory(deployed_artefact(context, model), make_protocol(context, 1))
+        return bench.peak_memory(deployed_artefact(context, model), make_protocol(context, 1, engine))
 
 
 def deployed_artefact(context: Context, model: FinalModel) -> Path:

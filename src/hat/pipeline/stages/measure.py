@@ -7,7 +7,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from hat.architecture import Architecture
+from hat.architecture import AnyArchitecture, Architecture
 from hat.files import check_keys, read_json, read_text, write_json, write_text
 from hat.hardware import Bench, Measurement, MeasurementStore, MeasureProtocol, Series, measure
 from hat.hardware.published import read_latency_csv
@@ -89,13 +89,15 @@ def largest_latency(context: Context) -> float:
 
 
 @contextmanager
-def open_series(context: Context, folder: Path, rounds: int) -> Iterator[tuple[Series, Bench]]:
+def open_series(
+    context: Context, folder: Path, rounds: int, engine: str | None = None
+) -> Iterator[tuple[Series, Bench]]:
     """The device, and a step's series in the run's store, the largest SubTransformer being its
     reference."""
     store = MeasurementStore(context.root / STORE)
     name = folder.relative_to(context.root).as_posix()
     reference = context.model_config(context.space.largest())
-    series = Series(store, name, context.device.name, make_protocol(context, rounds), reference)
+    series = Series(store, name, context.device.name, make_protocol(context, rounds, engine), reference)
     try:
         with context.open_bench() as bench:
             yield series, bench
@@ -105,24 +107,26 @@ def open_series(context: Context, folder: Path, rounds: int) -> Iterator[tuple[S
 
 def measure_on_device(
     context: Context,
-    architectures: Sequence[Architecture],
+    architectures: Sequence[AnyArchitecture],
     rounds: int,
     folder: Path,
     progress: Progress,
     *,
     elastic: bool | Sequence[bool] = True,
     seed: int = 0,
+    engine: str | None = None,
 ) -> list[Measurement]:
     """Measure with the run's protocol, in a series named after the folder.
 
-    `elastic`: whether they belong to the design space (all, or one flag each).
+    `elastic`: whether they belong to the design space (all, or one flag each). `engine`: another than the
+    device's.
     """
     flags = [elastic] * len(architectures) if isinstance(elastic, bool) else elastic
     models = [
         context.model_config(architecture, elastic=flag)
         for architecture, flag in zip(architectures, flags, strict=True)
     ]
-    with open_series(context, folder, rounds) as (series, bench):
+    with open_series(context, folder, rounds, engine) as (series, bench):
         return measure(models, series, bench, context.recipe.seed + seed, progress)
 
 
@@ -161,14 +165,14 @@ def _from_dict(row: Any, where: str) -> Sampled:
 _KEYS = tuple(Measurement.__dataclass_fields__)
 
 
-def make_protocol(context: Context, rounds: int) -> MeasureProtocol:
-    """How this run measures: on its device, at its lengths."""
+def make_protocol(context: Context, rounds: int, engine: str | None = None) -> MeasureProtocol:
+    """How this run measures: on its device, at its lengths, in its engine unless another is named."""
     device, recipe = context.device, context.recipe
     sources, targets = zip(*lengths(context), strict=True)
     return MeasureProtocol(
         sources,
         targets,
-        device.engine,
+        engine or device.engine,
         device.threads,
         device.precision,
         beam=recipe.device.beam,

@@ -7,10 +7,10 @@ from pathlib import Path
 from typing import Any
 
 from hat import __version__
-from hat.architecture import Architecture
+from hat.architecture import AnyArchitecture, Architecture
 from hat.export import export
 from hat.files import read_json
-from hat.model import Transformer
+from hat.model import TranslationModel, build
 from hat.pipeline.context import Context
 from hat.pipeline.recipe import RESERVED_NAMES, Constraint
 from hat.pipeline.stages.search import FOUND
@@ -45,7 +45,7 @@ class FinalModel:
 
     name: str
     kind: str
-    architecture: Architecture
+    architecture: AnyArchitecture
     twin: str | None = None
     found: Mapping[str, Any] = field(default_factory=dict)
 
@@ -173,7 +173,7 @@ def _run(
 def _train(
     context: Context,
     model: FinalModel,
-    network: Transformer,
+    network: TranslationModel,
     settings: TrainingSettings,
     folder: Path,
     progress: Progress,
@@ -190,9 +190,10 @@ def _train(
 
 def _initial(
     context: Context, model: FinalModel, settings: TrainingSettings | None, inherits: bool
-) -> Transformer:
+) -> TranslationModel:
     settings = settings or context.recipe.super_training
     if inherits:
+        assert isinstance(model.architecture, Architecture)
         return load_super(context, settings).extract(model.architecture)
     config = context.model_config(model.architecture, elastic=model.kind != "baseline")
-    return Transformer(config, dropout(settings))
+    return build(config, dropout(settings))
