@@ -1,0 +1,261 @@
+"""The paper's tables, for this machine: found models against a ladder of Transformers and the Evolved
+Transformer, in BLEU, latency, size and the cost of search.
+
+For each task (Multi30k English–German and English–French) the run `WORK/TASK` trains the SuperTransformer,
+searches under several constraints, trains what is found, and then baseline after baseline; each is
+finished before the next is begun, so the tables can be written whenever there is no more time. What is
+done is not done again.
+
+    python benchmarks/headline.py --data FOLDER [--tasks en-de en-fr] [--setting full|smallest]
+                                  [--minutes N] [--work runs/headline] [--output FOLDER]
+
+FOLDER holds {train,val,test_2016_flickr}.{en,de,fr}.gz. `smallest` needs no data: the built-in corpus and
+models that train in seconds, to try the script. Training takes a GPU where PyTorch finds one.
+"""
+
+import argparse
+import signal
+import tempfile
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict
+from datetime import date
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+from hat.compression import sizes_of
+from hat.pipeline.fine_tune import fine_tune
+
+import headline_report
+from deployed_quality import bleu
+from hat.architecture import Architecture, ModelConfig
+from hat.cli.progress import Terminal
+from hat.evaluation.bootstrap import paired_bootstrap
+from hat.files import read_json, write_json, write_text
+from hat.hardware import Bench, MeasurementStore, MeasureProtocol, Series, environment, measure, open_bench
+from hat.hardware.devices import device_named
+from hat.pipeline import Recipe, load_recipe, run
+from hat.pipeline.runner import finished
+from hat.pipeline.stages.evaluate import TRANSLATIONS, read_lines, score_step
+from hat.pipeline.stages.measure import make_protocol
+from hat.pipeline.stages.train import ARTEFACT, FinalModel, final_models
+from hat.runtime import Artefact
+
+CONSTRAINTS = ["60%", "40%", "25%"]
+LADDER = [
+    {"name": f"transformer-{enc}+{dec}-{dim}", "encoder_layers": enc, "decoder_layers": dec}
+    | {"embed_dim": dim, "ffn_dim": 4 * dim, "heads": dim // 32}
+    for enc, dec, dim in ((6, 1, 256), (6, 2, 256), (6, 6, 256), (12, 1, 256), (6, 1, 512), (6, 6, 512))
+]
+EVOLVED = {"name": "evolved-transformer-128", "kind": "evolved", "embed_dim": 128, "heads": 4}
+# Engine and precision of each column of latencies; the first is what the device runs.
+COLUMNS = (("native", "int8"), ("native", "kmeans4"), ("torch", "float32"), ("onnxruntime", "int8"))
+FOUR_BITS, UPDATES = "kmeans4", 200
+TINY_TRAINING = {"updates": 30, "warmup": 5, "batch_tokens": 600, "validate_every": 15}
+
+
+def recipe_of(task: str, setting: str, data: Path | None, baselines: Sequence[dict[str, Any]]) -> Recipe:
+    """The run of one task with the first few baselines."""
+    target = task.partition("-")[2]
+    changes: dict[str, Any] = {"name": task, "baselines": list(baselines)}
+    if setting == "smallest":
+        changes |= {f"{part}_training": TINY_TRAINING for part in ("super", "sub", "baseline")}
+        changes |= {
+            "data.builtin": {"train": 2000, "valid": 40, "test": 40},
+            "search.population": 6,
+            "search.parents": 3,
+            "search.mutations": 2,
+            "search.crossovers": 2,
+            "search.iterations": 2,
+            "search.validation_sentences": 20,
+            "search.constraints": CONSTRAINTS[:1],
+            "measure.samples": 8,
+        }
+        name = "demo"
+    else:
+        name = "multi30k"
+        changes |= {"data.root": str(data), "data.target_language": target}
+        changes["search.constraints"] = CONSTRAINTS
+        for part, stem in (("train", "train"), ("valid", "val"), ("test", "test_2016_flickr")):
+            changes[f"data.{part}.target"] = f"{stem}.{target}.gz"
+    return load_recipe(name, [f"{key}={_yaml(value)}" for key, value in changes.items()])
+
+
+def _yaml(value: Any) -> str:
+    return str(value) if isinstance(value, str | Path) else repr(value).replace("'", '"')
+
+
+def baselines_of(setting: str) -> list[dict[str, Any]]:
+    if setting == "smallest":
+        small = {"encoder_layers": 2, "decoder_layers": 1, "embed_dim": 64, "ffn_dim": 128, "heads": 2}
+        return [
+            {"name": "transformer-2+1-64", **small},
+            {**EVOLVED, "name": "evolved-transformer-32", "embed_dim": 32, "heads": 2},
+        ]
+    return [LADDER[0], EVOLVED, *LADDER[1:]]
+
+
+def train_all(task: str, setting: str, data: Path | None, root: Path, terminal: Terminal) -> None:
+    """Everything of a task that is trained, a whole report after each baseline."""
+    baselines = baselines_of(setting)
+    for count in range(len(baselines) + 1):
+        run(recipe_of(task, setting, data, baselines[:count]), root, reporter=terminal)
+
+
+class Task:
+    """A task's run, as far as it has got."""
+
+    def __init__(self, root: Path, terminal: Terminal) -> None:
+        self.root, self.terminal = root, terminal
+        self.recipe = load_recipe(str(root / "recipe.yaml"))
+        self.context = finished(self.recipe, root)
+        self.report = read_json(root / "report.json")
+        names = {row["name"] for row in self.report["models"]}
+        self.models = [model for model in final_models(self.context) if model.name in names]
+        self.text = self.context.outcome("prepare").folder
+
+    def config(self, model: FinalModel) -> ModelConfig:
+        return self.context.model_config(model.architecture, elastic=model.kind != "baseline")
+
+    def rows(self, bench: Bench) -> list[dict[str, Any]]:
+        """One row a model: what the report has, latencies in each engine, BLEU against the best baseline."""
+        rows = {row["name"]: dict(row) for row in self.report["models"]}
+        for column, times in self.latencies(bench).items():
+            for name, taken in times.items():
+                rows[name].setdefault("latencies_ms", {})[column] = taken
+        baselines = [row for row in rows.values() if row["kind"] == "baseline"]
+        best = max(baselines, key=lambda row: row["bleu"], default=None)
+        for model in self.models:
+            row = rows[model.name]
+            row["float32_bytes"] = _folder_bytes(self.context.outcome(model.step).folder / ARTEFACT)
+            row["training_device_seconds"] = self.cost(model.step)
+            if best is not None:
+                row["against_best"] = asdict(self.compare(row["name"], best["name"]))
+            if model.kind == "found":
+                row["four_bits"] = self.four_bits(model)
+        return list(rows.values())
+
+    def compare(self, name: str, rival: str) -> Any:
+        references = read_lines(self.text / "test.target.txt")
+        return paired_bootstrap(*(read_lines(self.translations(one)) for one in (name, rival)), references)
+
+    def translations(self, name: str) -> Path:
+        (model,) = (one for one in self.models if one.name == name)
+        return self.context.outcome(score_step(model)).folder / TRANSLATIONS
+
+    def cost(self, step: str) -> float:
+        path = self.context.outcome(step).folder / "cost.json"
+        return float(read_json(path)["device_seconds"])
+
+    def latencies(self, bench: Bench) -> dict[str, dict[str, float]]:
+        """Column → model → milliseconds, all models of a column in the same rounds."""
+        store = MeasurementStore(self.root.parent / "measurements.sqlite")
+        reference = self.context.model_config(self.context.space.largest())
+        own = make_protocol(self.context, 60).to_dict()
+        found: dict[str, dict[str, float]] = {}
+        for engine, precision in COLUMNS:
+            name = f"{engine} {precision}"
+            protocol = MeasureProtocol.from_dict(own | {"engine": engine, "precision": precision})
+            runnable = [
+                one for one in self.models if engine != "native" or isinstance(one.architecture, Architecture)
+            ]
+            series = Series(store, f"{self.root.name}/{name}", "local", protocol, reference)
+            with self.terminal.working(f"{self.root.name}: {name}") as progress:
+                times = measure([self.config(one) for one in runnable], series, bench, 1, progress)
+            found[name] = {one.name: time.latency_ms for one, time in zip(runnable, times, strict=True)}
+        store.close()
+        return found
+
+    def four_bits(self, model: FinalModel) -> dict[str, Any]:
+        """The model at 4 bits, its code books fine-tuned: BLEU and both sizes."""
+        folder = self.root.parent / "four-bits" / self.root.name / model.name
+        record = folder / "result.json"
+        if not record.exists():
+            whole = Artefact.load(self.context.outcome(model.step).folder / ARTEFACT)
+            with self.terminal.working(f"{self.root.name}: {model.name} at 4 bits") as progress:
+                tuned = fine_tune(self.root, whole.at_precision(FOUR_BITS), UPDATES, progress)
+            score = bleu(tuned, "native", self.text, folder / "model")
+            sizes = sizes_of(folder / "model", self.config(model), FOUR_BITS)
+            with tempfile.TemporaryDirectory() as scratch:
+                float32 = bleu(whole, "native", self.text, Path(scratch) / "model")
+            write_json(
+                record,
+                {"bleu": score, "float32_bleu": float32, "bytes": sizes.total, "published": sizes.published},
+            )
+        return dict(read_json(record))
+
+    def search_cost(self) -> dict[str, float]:
+        """Device hours of finding: SuperTransformer, measuring, fitting, all searches."""
+        steps = [
+            name
+            for name in self.context.outcomes
+            if name.startswith(("train-super", "measure", "fit", "search/"))
+        ]
+        return {name: self.cost(name) / 3600 for name in steps}
+
+
+def _folder_bytes(folder: Path) -> int:
+    return sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
+
+
+@contextmanager
+def at_most(minutes: float | None, terminal: Terminal) -> Iterator[None]:
+    """Interrupt the work inside after so long; everything that is finished stays."""
+
+    def stop(number: int, frame: FrameType | None) -> None:
+        raise KeyboardInterrupt
+
+    before = signal.signal(signal.SIGALRM, stop)
+    if minutes:
+        signal.alarm(round(60 * minutes))
+    try:
+        yield
+    except KeyboardInterrupt:
+        terminal.say("stopped; the same command goes on from here. The tables are of what is finished.")
+    finally:
+        signal.alarm(0)
+        signal.signal(signal.SIGALRM, before)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--data", type=Path)
+    parser.add_argument("--tasks", nargs="+", default=["en-de", "en-fr"], choices=["en-de", "en-fr"])
+    parser.add_argument("--setting", default="full", choices=["full", "smallest"])
+    parser.add_argument("--minutes", type=float, help="stop training after so long, and write the tables")
+    parser.add_argument("--work", type=Path, default=Path("runs/headline"))
+    default = Path(__file__).parent / "results" / f"headline-{date.today()}"
+    parser.add_argument("--output", type=Path, default=default)
+    options = parser.parse_args()
+    if options.setting == "full" and options.data is None:
+        parser.error("--data FOLDER: where is Multi30k? Or try --setting smallest")
+    terminal = Terminal()
+    with at_most(options.minutes, terminal):
+        for task in options.tasks:
+            train_all(task, options.setting, options.data, options.work / task, terminal)
+    done = [task for task in options.tasks if (options.work / task / "report.json").exists()]
+    tasks = {}
+    with open_bench(device_named("local")) as bench:
+        for name in done:
+            task = Task(options.work / name, terminal)
+            tasks[name] = {"models": task.rows(bench), "search_hours": task.search_cost()}
+    report = {
+        "date": str(date.today()),
+        "setting": options.setting,
+        "environment": environment(),
+        "wanted": {
+            "tasks": options.tasks,
+            "baselines": [one["name"] for one in baselines_of(options.setting)],
+        },
+        "tasks": tasks,
+    }
+    write_json(options.output / "report.json", report)
+    write_text(options.output / "report.md", headline_report.markdown(report))
+    print(headline_report.markdown(report))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,126 @@
+"""The tables of `headline.py`: what was aimed at, what came out, and which cells fall short."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+Row = Mapping[str, Any]
+
+# The paper's search of the Evolved Transformer, in GPU hours (secondary source), and its ratios.
+EVOLVED_SEARCH_HOURS = 2_192_000
+PUBLISHED_FASTER, PUBLISHED_SMALLER, PUBLISHED_SEARCH = 2.7, 3.6, 12_041
+KINDS = {"baseline": "baseline", "found": "found", "inherited": "inherited weights"}
+
+
+def markdown(report: Mapping[str, Any]) -> str:
+    """The whole report."""
+    machine, wanted = report["environment"], report["wanted"]
+    missing = [task for task in wanted["tasks"] if task not in report["tasks"]]
+    parts = [
+        f"# The headline, {report['date']}",
+        f"{machine['cpu']}, {machine['cores_allowed']} cores; setting {report['setting']}. Latencies in ms a "
+        "sentence, one thread, beam as in the recipe, all models of a column in the same rounds. BLEU is "
+        "sacreBLEU of the int8 model in the native engine (of the Evolved Transformer: in its own).",
+    ]
+    if missing:
+        parts.append(f"**Not run yet:** {', '.join(missing)}.")
+    for name, task in report["tasks"].items():
+        absent = [one for one in wanted["baselines"] if one not in {row["name"] for row in task["models"]}]
+        parts += [f"## {name}", _models(task["models"]), _claims(task), _search(task["search_hours"])]
+        if absent:
+            parts.append(f"**Baselines not trained yet:** {', '.join(absent)}.")
+    return "\n\n".join(parts) + "\n"
+
+
+def _models(rows: Sequence[Row]) -> str:
+    columns = list(dict.fromkeys(name for row in rows for name in row["latencies_ms"]))
+    head = ["model", "", "BLEU", "− best baseline (95 %)", *columns]
+    head += ["parameters", "without emb.", "MB float32", "MB deployed", "MB 4 bits", "BLEU 4 bits"]
+    return _table(head, [_model(row, columns) for row in rows])
+
+
+def _model(row: Row, columns: Sequence[str]) -> list[str]:
+    against, small = row.get("against_best"), row.get("four_bits")
+    return [
+        row["name"],
+        KINDS[row["kind"]],
+        f"{row['bleu']:.1f}",
+        "–" if not against else f"{against['bleu']:+.1f} ({against['low']:+.1f} … {against['high']:+.1f})",
+        *(f"{row['latencies_ms'][name]:.2f}" if name in row["latencies_ms"] else "–" for name in columns),
+        f"{row['parameters_with_embeddings'] / 1e6:.2f}M",
+        f"{row['parameters'] / 1e6:.2f}M",
+        f"{row['float32_bytes'] / 1e6:.1f}",
+        f"{row['artefact_bytes'] / 1e6:.1f}",
+        "–" if not small else f"{small['bytes'] / 1e6:.2f}",
+        "–" if not small else f"{small['bleu']:.1f} ({small['bleu'] - small['float32_bleu']:+.1f})",
+    ]
+
+
+def _claims(task: Mapping[str, Any]) -> str:
+    """What the found model that was chosen by default claims, against each rival."""
+    found = [row for row in task["models"] if row["kind"] == "found"]
+    baselines = [row for row in task["models"] if row["kind"] == "baseline"]
+    if not found or not baselines:
+        return "No baseline is trained yet: nothing to compare with."
+    ours = max(found, key=lambda row: row["bleu"])
+    best = max(baselines, key=lambda row: row["bleu"])
+    transformers = [row for row in baselines if "native int8" in row["latencies_ms"]]
+    evolved = [row for row in baselines if "native int8" not in row["latencies_ms"]]
+    against, small = ours["against_best"], ours["four_bits"]
+    rows = [
+        _claim(f"BLEU of {ours['name']} − {best['name']}", against["bleu"], -0.3, "{:+.1f}"),
+        _claim("lower 95 % bound of that", against["low"], -1.0, "{:+.1f}"),
+    ]
+    if transformers:
+        largest = max(transformers, key=lambda row: row["parameters"])
+        rows += [
+            _claim(f"faster than {largest['name']}, native int8", _times(largest, ours, "native int8"), 5.0),
+            _claim(
+                f"fewer parameters than {largest['name']}", largest["parameters"] / ours["parameters"], 8.0
+            ),
+            _claim(
+                "4 bits on the disk, smaller than its float32",
+                largest["float32_bytes"] / small["bytes"],
+                50.0,
+            ),
+        ]
+    rows.append(
+        _claim("BLEU lost at 4 bits", small["float32_bleu"] - small["bleu"], 0.5, "{:.2f}", most=True)
+    )
+    for rival in evolved:
+        rows += [
+            _claim(
+                f"faster than {rival['name']}, PyTorch",
+                _times(rival, ours, "torch float32"),
+                PUBLISHED_FASTER,
+            ),
+            _claim(
+                f"smaller than {rival['name']}", rival["parameters"] / ours["parameters"], PUBLISHED_SMALLER
+            ),
+        ]
+    return _table(["claim", "aim", "here", ""], rows)
+
+
+def _claim(what: str, value: float, aim: float, form: str = "{:.2f}×", *, most: bool = False) -> list[str]:
+    met = value <= aim if most else value >= aim
+    bound = "≤" if most else "≥"
+    return [what, f"{bound} {form.format(aim)}", form.format(value), "met" if met else "**falls short**"]
+
+
+def _times(rival: Row, ours: Row, column: str) -> float:
+    return float(rival["latencies_ms"][column] / ours["latencies_ms"][column])
+
+
+def _search(hours: Mapping[str, float]) -> str:
+    total = sum(hours.values())
+    rows = [[name, f"{spent:.3f}"] for name, spent in hours.items()] + [["all of it", f"{total:.3f}"]]
+    told = (
+        f"Search cost in processor hours. The Evolved Transformer's search took {EVOLVED_SEARCH_HOURS:,} GPU "
+        f"hours (published, on another task): {EVOLVED_SEARCH_HOURS / total:,.0f} times as many hours; the "
+        f"paper's own ratio is {PUBLISHED_SEARCH:,}."
+    )
+    return _table(["step", "hours"], rows) + "\n\n" + told
+
+
+def _table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    lines = ["| " + " | ".join(head) + " |", "| --- |" + " ---: |" * (len(head) - 1)]
+    return "\n".join([*lines, *("| " + " | ".join(row) + " |" for row in rows)])
