@@ -56,6 +56,7 @@ EVOLVED = {"name": "et", "kind": "evolved", "embed_dim": 16, "heads": 2, "encode
         ("space", "huge", r"no design space 'huge'; the built-in ones are"),
         ("space", [], r"r\.yaml:\d+: space: expected the name of a design space, or its choices, not \[\]$"),
         ("device.engine", "foo", r"device\.engine: no engine is called 'foo'; the engines are auto, native"),
+        ("device.precision", "kmeans9", r"device\.precision: 'kmeans9'; the choices are float32, .*kmeans8"),
         ("space.qkv_dim", [30], r"heads .*do not divide qkv_dim 30"),
         ("space.encoder_layers_attended", [3], r"attends to more layers"),
         ("data.corpus", "files", r"data: corpus files needs train, valid, test"),

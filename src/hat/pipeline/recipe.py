@@ -10,6 +10,7 @@ from hat.errors import UserError
 from hat.pipeline.recipe_baselines import Baseline, EvolvedBaseline, kind_of
 from hat.pipeline.recipe_data import Data, Section, check_name
 from hat.pipeline.recipe_distillation import Distillation
+from hat.runtime import PRECISIONS
 from hat.runtime.engine import check_engine
 from hat.training.settings import TrainingSettings
 
@@ -32,7 +33,7 @@ class Device(Section):
     engine: str = "auto"
     """Engine that decodes on the device; `auto`: as the device is declared, and on this machine the first
     of native, onnxruntime and torch that is installed."""
-    precision: Literal["float32", "bfloat16", "int8"] | None = None
+    precision: str | None = None
     """Precision of the weights on the device: that of the models that are timed, scored and deployed. As
     the device is declared, unless given: int8 on this machine."""
     threads: int | None = Field(default=None, gt=0)
@@ -50,6 +51,13 @@ class Device(Section):
             check_engine(value)
         except UserError as error:
             raise ValueError(str(error)) from error
+        return value
+
+    @field_validator("precision")
+    @classmethod
+    def _check_precision(cls, value: str | None) -> str | None:
+        if value is not None and value not in PRECISIONS:
+            raise ValueError(f"{value!r}; the choices are {', '.join(PRECISIONS)}")
         return value
 
 
