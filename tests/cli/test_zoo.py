@@ -45,6 +45,13 @@ def test_show(hat: Hat) -> None:
     assert hat("zoo", "show", "nobody").code == 2
 
 
+def test_another_family_is_shown_and_exported(hat: Hat, tmp_path: Path) -> None:
+    assert "family evolved\nembed_dim 512\nheads 8" in hat("zoo", "show", "evolved-transformer").out
+    out = tmp_path / "arch.yaml"
+    assert hat("zoo", "export", "evolved-transformer", "--out", out).code == 0
+    assert json.loads(hat("cost", out, "--json").out)["flops"] == 2_853_212_394
+
+
 def test_export(hat: Hat, tmp_path: Path) -> None:
     out = tmp_path / "arch.yaml"
     assert hat("zoo", "export", MODEL["name"], "--out", out).code == 0

@@ -27,6 +27,14 @@ def test_transformer_big_costs_what_was_published() -> None:
     assert figures["bleu"] == Figure(28.4, "secondary")
 
 
+def test_the_evolved_transformer_costs_what_was_published() -> None:
+    figures = model("evolved-transformer").results[0].figures
+    assert figures["parameters"] == Figure(47_059_968, "computed")
+    assert figures["parameters"].value == pytest.approx(47e6, rel=0.02)
+    assert figures["flops"].value == pytest.approx(2.9e9, rel=0.02)
+    assert figures["bleu"] == Figure(28.2, "secondary")
+
+
 def test_what_is_in_it() -> None:
     everything = models()
     names = [one.name for one in everything]

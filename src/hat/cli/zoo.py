@@ -11,7 +11,7 @@ import yaml
 from rich.console import Console
 from rich.table import Table
 
-from hat.architecture import Architecture, cost
+from hat.architecture import AnyArchitecture, Architecture, cost
 from hat.files import write_text
 from hat.zoo.models import SOURCES, Figure, Result, ZooModel, model, models
 
@@ -147,7 +147,9 @@ def _legend(figures: Iterable[Figure]) -> str:
     return "; ".join(f"{MARKS[source]}: {meaning}" for source, meaning in SOURCES.items() if source in used)
 
 
-def _layers(architecture: Architecture) -> str:
+def _layers(architecture: AnyArchitecture) -> str:
+    if not isinstance(architecture, Architecture):
+        return "\n".join(f"{key} {value}" for key, value in architecture.to_dict().items())
     encoder, decoder = architecture.encoder, architecture.decoder
     lines = [f"qkv_dim {architecture.qkv_dim}", f"encoder, embed_dim {encoder.embed_dim}"]
     lines += [f"  {n}: ffn {layer.ffn_dim}, heads {layer.heads}" for n, layer in enumerate(encoder.layers, 1)]

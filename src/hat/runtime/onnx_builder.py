@@ -148,8 +148,12 @@ class GraphBuilder:
         helper.set_model_props(model, metadata)
         return model
 
+    def floats(self, name: str) -> NDArray[np.float32]:
+        """A weight in float32, whatever the precision."""
+        return unpack(name, self._shapes[name], self._weights)
+
     def _stored(self, name: str) -> Array:
-        return self._weights[name] if self.int8 else unpack(name, self._shapes[name], self._weights)
+        return self._weights[name] if self.int8 else self.floats(name)
 
     def _table(self, matrix: str, dim: int) -> str:
         return self.constant(matrix, self._stored(matrix)[:, :dim])

@@ -20,7 +20,7 @@ from hat.runtime.engine import DecodeOptions, EngineSettings, Hypothesis
 from hat.runtime.host_beam import Array, Floats, Integers, beam_search
 from hat.runtime.huge_pages import huge_pages
 from hat.runtime.locate import ONNX_FILES
-from hat.runtime.onnx_interface import ONNX_FORMAT, Ports, cache_shape, decoder_ports, encoder_ports
+from hat.runtime.onnx_interface import ONNX_FORMAT, Ports, caches, decoder_ports, encoder_ports
 from hat.runtime.tokenizer import EOS, PAD
 
 
@@ -109,10 +109,10 @@ class _Decode:
         found = engine._encoder.run(names, {"source": _padded(sources)})
         self._memory: dict[str, Array] = dict(zip(names, found, strict=True))
         self._outputs = [port.name for port in decoder_ports(config)[1]]
+        sizes = {"P": len(sources), "T": 0}
         self._caches = {
-            f"self_{part}.{layer}": np.zeros(cache_shape(config, layer, len(sources)), np.float32)
-            for layer in range(len(config.transformer.decoder.layers))
-            for part in ("keys", "values")
+            port.name: np.zeros([sizes.get(size, size) for size in port.shape], np.float32)  # type: ignore[arg-type]
+            for port in caches(config)
         }
 
     def step(
@@ -120,8 +120,8 @@ class _Decode:
     ) -> tuple[Floats, Integers, Floats]:
         given = {"tokens": tokens, "parents": parents, "wanted": wanted[:, None]}
         feeds = given | {"candidates": np.array([candidates])} | self._memory | self._caches
-        log_probs, words, wanted_log_probs, *caches = self._run(self._outputs, feeds)
-        self._caches = dict(zip(self._caches, caches, strict=True))
+        log_probs, words, wanted_log_probs, *kept = self._run(self._outputs, feeds)
+        self._caches = dict(zip(self._caches, kept, strict=True))
         return log_probs, words, wanted_log_probs[:, 0]
 
     def select(self, rows: Integers) -> None:

@@ -20,11 +20,17 @@ to each other:
 → `log_probs`, `words` (R, candidates), best first, `wanted_log_probs` (R, W), and `present_keys.i`,
 `present_values.i` (R, H, T + 1, d). Everything that is not int64 is float32. Axes: B sentences, S
 source length, K beam, T target length so far, H heads of the layer, d = qkv_dim / H.
+
+An Evolved Transformer has two of each in a decoder cell i: attentions to the encoder with `first_keys.i`
+and `first_values.i` besides, self-attentions with `many_keys.i` and `many_values.i` besides, and the
+windows of its causal convolutions, `branch_window.i` (R', 10, D) and `merge_window.i` (R', 6, 2D), which
+are zeros at first. The outputs that become them are called `present_many_keys.i`, … .
 """
 
 from dataclasses import dataclass
 
-from hat.architecture import ModelConfig
+from hat.architecture import Architecture, ModelConfig
+from hat.architecture.evolved import CAUSAL_MERGE, LONG
 from hat.runtime.precision import is_kmeans
 
 ONNX_FORMAT = "onnx-1"  # stands in an export's config.json where an artefact has its format's number
@@ -58,36 +64,59 @@ def decoder_ports(config: ModelConfig) -> Ports:
     """Inputs and outputs of the decoder's step."""
     inputs = [Port(name, "int64", ("R",)) for name in ("tokens", "parents")]
     inputs += [Port("wanted", "int64", ("R", "W")), Port("candidates", "int64", (1,))]
-    inputs += [*_memories(config), *_caches(config, "self", "P", "T")]
+    inputs += [*_memories(config), *caches(config)]
     outputs = [
         Port("log_probs", "float", ("R", "C")),
         Port("words", "int64", ("R", "C")),
         Port("wanted_log_probs", "float", ("R", "W")),
-        *_caches(config, "present", "R", "T+1"),
     ]
+    for port in caches(config):
+        named = {"P": "R", "T": "T+1"}
+        shape = tuple(named.get(size, size) if isinstance(size, str) else size for size in port.shape)
+        outputs.append(Port(present(port.name), port.type, shape))
     return inputs, outputs
 
 
-def cache_shape(config: ModelConfig, layer: int, rows: int) -> tuple[int, int, int, int]:
-    """Shape of `self_keys.layer` and `self_values.layer` before the first step."""
-    heads = config.transformer.decoder.layers[layer].self_heads
-    return rows, heads, 0, config.transformer.qkv_dim // heads
+def present(cache: str) -> str:
+    """The output that becomes the input `cache` of the next step."""
+    return f"present_{cache.removeprefix('self_')}"
+
+
+def caches(config: ModelConfig) -> list[Port]:
+    """What a step takes from the one before: P rows; T = 0 positions at first, windows full of zeros."""
+    architecture, ports = config.architecture, list[Port]()
+    if isinstance(architecture, Architecture):
+        for index, layer in enumerate(architecture.decoder.layers):
+            ports += _keys_values(index, "self", layer.self_heads, architecture.qkv_dim)
+        return ports
+    dim = architecture.embed_dim
+    for index in range(architecture.decoder_cells):
+        ports += _keys_values(index, "many", architecture.many_heads, dim)
+        ports += _keys_values(index, "self", architecture.heads, dim)
+        ports.append(Port(f"branch_window.{index}", "float", ("P", LONG - 1, dim)))
+        ports.append(Port(f"merge_window.{index}", "float", ("P", CAUSAL_MERGE - 1, 2 * dim)))
+    return ports
+
+
+def _keys_values(index: int, kind: str, heads: int, qkv: int) -> list[Port]:
+    shape = ("P", heads, "T", qkv // heads)
+    return [Port(f"{kind}_{part}.{index}", "float", shape) for part in ("keys", "values")]
 
 
 def _memories(config: ModelConfig) -> list[Port]:
-    ports = [Port("source_bias", "float", ("B", 1, 1, "S"))]
-    for index, layer in enumerate(config.transformer.decoder.layers):
-        heads, attended = layer.cross_heads, layer.encoder_layers_attended
-        width, length = config.transformer.qkv_dim // heads, "S" if attended == 1 else f"{attended}S"
-        ports.append(Port(f"cross_keys.{index}", "float", ("B", heads, width, length)))
-        ports.append(Port(f"cross_values.{index}", "float", ("B", heads, length, width)))
+    architecture, ports = config.architecture, [Port("source_bias", "float", ("B", 1, 1, "S"))]
+    if isinstance(architecture, Architecture):
+        for index, layer in enumerate(architecture.decoder.layers):
+            attended, heads = layer.encoder_layers_attended, layer.cross_heads
+            ports += _memory(index, "cross", heads, architecture.qkv_dim // heads, attended)
+        return ports
+    heads, width = architecture.heads, architecture.embed_dim // architecture.heads
+    for index in range(architecture.decoder_cells):
+        ports += _memory(index, "first", heads, width, 1) + _memory(index, "cross", heads, width, 1)
     return ports
 
 
-def _caches(config: ModelConfig, kind: str, rows: str, length: str) -> list[Port]:
-    ports = []
-    for index in range(len(config.transformer.decoder.layers)):
-        _, heads, _, width = cache_shape(config, index, 0)
-        for part in ("keys", "values"):
-            ports.append(Port(f"{kind}_{part}.{index}", "float", (rows, heads, length, width)))
-    return ports
+def _memory(index: int, kind: str, heads: int, width: int, attended: int) -> list[Port]:
+    length = "S" if attended == 1 else f"{attended}S"
+    keys = Port(f"{kind}_keys.{index}", "float", ("B", heads, width, length))
+    return [keys, Port(f"{kind}_values.{index}", "float", ("B", heads, length, width))]

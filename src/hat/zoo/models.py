@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from hat.architecture import Architecture, cost
+from hat.architecture import AnyArchitecture, architecture_from_dict, cost
 from hat.errors import UserError
 from hat.files import read_json
 
@@ -52,7 +52,7 @@ class ZooModel:
     name: str
     kind: Kind
     about: str
-    architecture: Architecture
+    architecture: AnyArchitecture
     results: tuple[Result, ...]
 
 
@@ -103,7 +103,7 @@ def _published() -> list[ZooModel]:
             )
         }
         result = Result(entry["task"], entry["device"], figures, entry["sentence_length"])
-        architecture = Architecture.from_dict(entry["architecture"], entry["name"])
+        architecture = architecture_from_dict(entry["architecture"], entry["name"])
         found.append(ZooModel(entry["name"], "published", about, architecture, (result,)))
     return found
 
@@ -111,7 +111,7 @@ def _published() -> list[ZooModel]:
 def _baselines() -> list[ZooModel]:
     found = []
     for entry in read_json(_HERE / "baselines.json"):
-        architecture = Architecture.from_dict(entry["architecture"], entry["name"])
+        architecture = architecture_from_dict(entry["architecture"], entry["name"])
         results = tuple(
             Result(
                 row["task"],
@@ -130,14 +130,14 @@ def _baselines() -> list[ZooModel]:
 def _measured() -> list[ZooModel]:
     found = []
     for entry in read_json(_HERE / "measured.json"):
-        architecture = Architecture.from_dict(entry["architecture"], entry["name"])
+        architecture = architecture_from_dict(entry["architecture"], entry["name"])
         figures = {key: Figure(value, "measured") for key, value in entry["figures"].items()}
         result = Result(entry["task"], entry["device"], {**_counted(architecture), **figures})
         found.append(ZooModel(entry["name"], "measured", entry["about"], architecture, (result,)))
     return found
 
 
-def _counted(architecture: Architecture) -> dict[str, Figure]:
+def _counted(architecture: AnyArchitecture) -> dict[str, Figure]:
     counted = cost(architecture)
     return {
         "parameters": Figure(counted.parameters, "computed"),
