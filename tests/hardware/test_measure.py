@@ -13,7 +13,7 @@ from hat.errors import UserError
 from hat.hardware import InventedBench, Measurement, MeasurementStore, MeasureProtocol, Series, Timer, measure
 from hat.hardware.bench import Timing
 from hat.hardware.link import LinkLost
-from hat.hardware.measure import FEWEST_ROUNDS, FIRST_ROUNDS
+from hat.hardware.measure import BUSY_ROUNDS, FEWEST_ROUNDS, FIRST_ROUNDS
 from hat.progress import Progress, silent
 
 Models = list[ModelConfig]
@@ -125,6 +125,12 @@ def test_calls_that_other_work_disturbs_are_repeated(
     for one in measure(models[:4], series, Busy(clean)):
         assert one.latency_ms == pytest.approx(expected(one.architecture) * (1 + share))
         assert (one.disturbed, one.too_noisy) == (share, too_noisy)
+
+
+def test_a_device_that_is_busy_all_the_time_is_not_timed_for_ever(models: Models, tmp_path: Path) -> None:
+    protocol = replace(PROTOCOL, interval=0.0, rounds=500)
+    series = Series(MeasurementStore(tmp_path / "store.sqlite"), "measure/1", "local", protocol, models[0])
+    assert {one.runs for one in measure(models[:4], series, Busy(10_000))} == {BUSY_ROUNDS}
 
 
 def test_single_slow_calls_have_no_weight(models: Models, tmp_path: Path) -> None:

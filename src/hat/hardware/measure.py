@@ -22,6 +22,7 @@ FIRST_ROUNDS = 3  # in which the encoder is timed alone as well
 NOISY = 0.10  # of a calibration's calls
 # Of one model's latency: half its interval, and the share of rounds that other work disturbed.
 UNSURE, DISTURBED = 0.05, 0.5
+BUSY_ROUNDS = 20  # are enough where most are disturbed
 TRIES = 3  # at a call that other work does not disturb
 ATTEMPTS = 5  # at a block whose device is lost each time
 
@@ -185,8 +186,13 @@ class _Block:
                     first = self._time(subject.slot, first=True)
                     subject.first_ms.append([ms / batch for ms in first.pairs_ms])
             self._reference_ms.append(twice)
-            self._finish(number + 1 == protocol.rounds)
+            self._finish(number + 1 == protocol.rounds or self._hopeless(number + 1))
         self._bench.unload(self._reference.slot)
+
+    def _hopeless(self, rounds: int) -> bool:
+        """Whether other work disturbs so much that more rounds would only take time."""
+        disturbed = sum(subject.disturbed for subject in self._subjects)
+        return rounds >= BUSY_ROUNDS and disturbed > DISTURBED * rounds * len(self._subjects)
 
     def _time(self, slot: int, *, first: bool = False) -> Timing:
         """A call during which no other work took the core, if one of a few is such."""
