@@ -7,9 +7,10 @@ import pytest
 import yaml
 from pydantic import BaseModel
 
-from hat.architecture import EvolvedArchitecture
+from hat.architecture import EvolvedArchitecture, cost
 from hat.errors import UserError
 from hat.pipeline.recipe import Constraint, Recipe
+from hat.pipeline.recipe_baselines import Baseline
 from hat.pipeline.recipe_file import design_space, load_recipe, save_recipe
 from hat.zoo import recipe_names
 
@@ -98,6 +99,15 @@ def test_two_models_of_one_name(tmp_path: Path, tiny: dict[str, Any]) -> None:
         tiny["baselines"][0]["name"] = name
         with pytest.raises(UserError, match=f"{name} is taken"):
             load_recipe(write(tmp_path, tiny))
+
+
+def test_transformer_big_is_a_baseline_and_so_is_one_of_any_qkv_dim() -> None:
+    layers = {"name": "x", "encoder_layers": 6, "decoder_layers": 6}
+    big = Baseline(**layers, embed_dim=1024, ffn_dim=4096, heads=16).architecture()
+    assert cost(big).parameters == pytest.approx(176e6, rel=0.005)
+    assert cost(big).flops == pytest.approx(10.6e9, rel=0.005)
+    narrow = Baseline(**layers, embed_dim=640, qkv_dim=512, ffn_dim=2048, heads=8).architecture()
+    assert (narrow.qkv_dim, narrow.encoder_dim, narrow.decoder_dim) == (512, 640, 640)
 
 
 def test_an_evolved_transformer_is_a_baseline(tmp_path: Path, tiny: dict[str, Any]) -> None:

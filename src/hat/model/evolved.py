@@ -36,12 +36,12 @@ class Depthwise(nn.Module):
         self.weight = nn.Parameter(torch.empty(channels, positions))
 
     def forward(self, x: Tensor) -> Tensor:
-        # One product a position: on a CPU as fast as conv1d in training, several times faster in decoding.
-        positions = self.weight.shape[1]
-        length = x.shape[1] - positions + 1
-        y = x[:, :length] * self.weight[:, 0]
-        for position in range(1, positions):
-            y = y + x[:, position : position + length] * self.weight[:, position]
+        # One product a position: measured on a CPU faster than conv1d, in decoding many times.
+        first, *others = self.weight.t().contiguous()
+        length = x.shape[1] - len(others)
+        y = x[:, :length] * first
+        for position, weight in enumerate(others, start=1):
+            y = torch.addcmul(y, x[:, position : position + length], weight)
         return y
 
 
