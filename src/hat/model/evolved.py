@@ -37,7 +37,7 @@ class Depthwise(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         # One product a position: measured on a CPU faster than conv1d, in decoding many times.
-        first, *others = self.weight.t().contiguous()
+        first, *others = self.weight.t().contiguous().unbind()
         length = x.shape[1] - len(others)
         y = x[:, :length] * first
         for position, weight in enumerate(others, start=1):
