@@ -12,9 +12,10 @@ from tests.golden.golden_case import every_tag, published_name, read_json, read_
 
 @every_tag
 def test_initialisation(shared: Path, tag: str) -> None:
+    config = read_network(shared, tag).config  # draws too, unless another test has read it before
     torch.manual_seed(0)
     parts = defaultdict(list)
-    for name, parameter in SuperTransformer(read_network(shared, tag).config).largest.named_parameters():
+    for name, parameter in SuperTransformer(config).largest.named_parameters():
         parts[published_name(name)].append(parameter.detach().flatten())
     recorded = read_json(shared, f"{tag}_init_stats.json")
     for name, tensors in parts.items():
