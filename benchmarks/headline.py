@@ -42,7 +42,7 @@ from hat.pipeline.stages.measure import make_protocol
 from hat.pipeline.stages.train import ARTEFACT, FinalModel, final_models
 from hat.runtime import Artefact
 
-CONSTRAINTS = ["60%", "40%", "25%"]
+CONSTRAINTS = ["60%", "40%", "30%"]
 LADDER = [
     {"name": f"transformer-{enc}+{dec}-{dim}", "encoder_layers": enc, "decoder_layers": dec}
     | {"embed_dim": dim, "ffn_dim": 4 * dim, "heads": dim // 32}
