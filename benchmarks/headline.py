@@ -41,8 +41,9 @@ from hat.pipeline.stages.evaluate import TRANSLATIONS, read_lines, score_step
 from hat.pipeline.stages.measure import make_protocol
 from hat.pipeline.stages.train import ARTEFACT, FinalModel, final_models
 from hat.runtime import Artefact
+from hat.training.stopping import Stopped
 
-CONSTRAINTS = ["60%", "40%", "30%"]
+CONSTRAINTS = ["60%", "40%"]
 LADDER = [
     {"name": f"transformer-{enc}+{dec}-{dim}", "encoder_layers": enc, "decoder_layers": dec}
     | {"embed_dim": dim, "ffn_dim": 4 * dim, "heads": dim // 32}
@@ -211,7 +212,7 @@ def at_most(minutes: float | None, terminal: Terminal) -> Iterator[None]:
         signal.alarm(round(60 * minutes))
     try:
         yield
-    except KeyboardInterrupt:
+    except (KeyboardInterrupt, Stopped):
         terminal.say("stopped; the same command goes on from here. The tables are of what is finished.")
     finally:
         signal.alarm(0)
