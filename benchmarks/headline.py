@@ -24,18 +24,17 @@ from pathlib import Path
 from types import FrameType
 from typing import Any
 
-from hat.compression import sizes_of
-from hat.pipeline.fine_tune import fine_tune
-
 import headline_report
 from deployed_quality import bleu
 from hat.architecture import Architecture, ModelConfig
 from hat.cli.progress import Terminal
+from hat.compression import sizes_of
 from hat.evaluation.bootstrap import paired_bootstrap
 from hat.files import read_json, write_json, write_text
 from hat.hardware import Bench, MeasurementStore, MeasureProtocol, Series, environment, measure, open_bench
 from hat.hardware.devices import device_named
 from hat.pipeline import Recipe, load_recipe, run
+from hat.pipeline.fine_tune import fine_tune
 from hat.pipeline.runner import finished
 from hat.pipeline.stages.evaluate import TRANSLATIONS, read_lines, score_step
 from hat.pipeline.stages.measure import make_protocol
