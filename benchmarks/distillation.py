@@ -18,6 +18,7 @@ from typing import Any
 from hat.files import read_json, write_json
 from hat.hardware import environment
 from hat.pipeline import open_run, run, status
+from hat.runtime import Artefact
 
 STAGES = ("distill", "train", "evaluate")
 KINDS = ("tokens", "sequences", "both")
@@ -28,7 +29,6 @@ def rows(folder: Path, distillation: dict[str, Any] | None) -> list[dict[str, An
     recipe, root = open_run(str(folder), None, [f"distillation={json.dumps(distillation)}"])
     run(recipe, root, stages=STAGES)
     steps = [one for one in status(recipe, root) if one.step.startswith("distill/")]
-    # Labels do not depend on the weight, nor do translations.
     taught = {"kind": "none", "weight": None} if distillation is None else distillation
     own = {key: taught.get(key) for key in ("kind", "weight")}
     own["teacher_seconds"] = round(sum(one.cost.wall_seconds for one in steps), 1)
@@ -45,6 +45,14 @@ def settings(teacher: str, weights: Sequence[float]) -> list[dict[str, Any] | No
             own = {} if weight is None else {"weight": weight}
             chosen.append({"teacher": teacher, "kind": kind, **own})
     return chosen
+
+
+def described(teacher: str) -> str:
+    """A teacher by what it is, not where it lies."""
+    if "/" not in teacher:
+        return teacher
+    provenance = Artefact.load(Path(teacher)).config.provenance
+    return f"{provenance['model']} of the run {provenance['run']}"
 
 
 def main() -> None:
@@ -64,7 +72,12 @@ def main() -> None:
             found.append(row)
             print(*(f"{key} {value}" for key, value in row.items()), sep="  ", flush=True)
     run(recipe, root, stages=STAGES)
-    record = {"date": str(date.today()), "run": recipe.name, "teacher": options.teacher, "rows": found}
+    record = {
+        "date": str(date.today()),
+        "run": recipe.name,
+        "teacher": described(options.teacher),
+        "rows": found,
+    }
     write_json(options.output, {**record, "environment": environment()})
 
 

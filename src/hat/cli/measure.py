@@ -115,7 +115,7 @@ def measure(
     if device and len(device) > 1:
         _several("measure", target, run_dir, chosen, device)
     else:
-        chosen += [f"device.name={name}" for name in device or ()]
+        chosen += [setting for name in device or () for setting in _of_device(name, None)]
         root = work("measure", target, run_dir, chosen, ("measure",))
         typer.echo(pipeline.measure_summary(*pipeline.open_run(str(root))))
 
@@ -188,7 +188,8 @@ def _several(command: str, target: str, run_dir: Path | None, chosen: list[str],
 
 
 def _of_device(name: str, file: Path | None) -> list[str]:
-    chosen = [f"device.name={name}"] if name else []
+    # Published latencies that the run had instead are another device's.
+    chosen = [f"device.name={name}", "device.latencies=null"] if name else []
     return chosen + ([f"device.file={file.absolute()}"] if file else [])
 
 

@@ -22,6 +22,10 @@ from hat.progress import Progress, silent
 from hat.zoo import recipe_names
 
 
+# Another device or space changes everything: the first few tell.
+CHANGES_TOLD = 6
+
+
 class Reporter(Protocol):
     """Whoever tells the user how a run goes on."""
 
@@ -182,8 +186,11 @@ def _work(context: Context, stage: str, reporter: Reporter) -> None:
         if outcome:
             reporter.say(f"{step.name}: done already")
         else:
-            for change in changes(context.root, step):
+            why = changes(context.root, step)
+            for change in why[:CHANGES_TOLD]:
                 reporter.say(f"{step.name}: runs again, {change}")
+            if len(why) > CHANGES_TOLD:
+                reporter.say(f"{step.name}: and {len(why) - CHANGES_TOLD} more changes")
             with reporter.working(step.name) as progress:
                 outcome = execute(context.root, step, progress)
         context.outcomes[step.name] = outcome
