@@ -20,13 +20,14 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict
 from datetime import date
+from math import prod
 from pathlib import Path
 from types import FrameType
 from typing import Any
 
 import headline_report
 from deployed_quality import bleu
-from hat.architecture import Architecture, ModelConfig
+from hat.architecture import EMBEDDING_NAMES, Architecture, ModelConfig, weight_shapes
 from hat.cli.progress import Terminal
 from hat.compression import sizes_of
 from hat.evaluation.bootstrap import paired_bootstrap
@@ -104,23 +105,31 @@ def train_all(task: str, setting: str, data: Path | None, root: Path, terminal: 
 
 
 class Task:
-    """A task's run, as far as it has got."""
+    """A task's run, as far as it has got, and the baselines that are still to be trained."""
 
-    def __init__(self, root: Path, terminal: Terminal) -> None:
+    def __init__(self, root: Path, wanted: Recipe, terminal: Terminal) -> None:
         self.root, self.terminal = root, terminal
         self.recipe = load_recipe(str(root / "recipe.yaml"))
         self.context = finished(self.recipe, root)
         self.report = read_json(root / "report.json")
         names = {row["name"] for row in self.report["models"]}
         self.models = [model for model in final_models(self.context) if model.name in names]
+        self.untrained = [one for one in wanted.baselines if one.name not in names]
         self.text = self.context.outcome("prepare").folder
 
-    def config(self, model: FinalModel) -> ModelConfig:
-        return self.context.model_config(model.architecture, elastic=model.kind != "baseline")
+    def configs(self) -> dict[str, ModelConfig]:
+        """Every model's, trained or not: a latency needs no training."""
+        known = {one.name: (one.architecture, one.kind != "baseline") for one in self.models}
+        known |= {one.name: (one.architecture(), False) for one in self.untrained}
+        return {
+            name: self.context.model_config(architecture, elastic=elastic)
+            for name, (architecture, elastic) in known.items()
+        }
 
     def rows(self, bench: Bench) -> list[dict[str, Any]]:
         """One row a model: what the report has, latencies in each engine, BLEU against the best baseline."""
         rows = {row["name"]: dict(row) for row in self.report["models"]}
+        rows |= {one.name: self.untrained_row(one.name) for one in self.untrained}
         for column, times in self.latencies(bench).items():
             for name, taken in times.items():
                 rows[name].setdefault("latencies_ms", {})[column] = taken
@@ -135,6 +144,20 @@ class Task:
             if model.kind == "found":
                 row["four_bits"] = self.four_bits(model)
         return list(rows.values())
+
+    def untrained_row(self, name: str) -> dict[str, Any]:
+        """What a baseline's architecture alone tells."""
+        config = self.configs()[name]
+        sizes = {name: prod(shape) for name, shape in weight_shapes(config).items()}
+        embeddings = sum(sizes.get(one, 0) for one in EMBEDDING_NAMES)
+        whole = sum(sizes.values())
+        return {
+            "name": name,
+            "kind": "untrained",
+            "parameters": whole - embeddings,
+            "parameters_with_embeddings": whole,
+            "float32_bytes": 4 * whole,
+        }
 
     def compare(self, name: str, rival: str) -> Any:
         references = read_lines(self.text / "test.target.txt")
@@ -157,13 +180,15 @@ class Task:
         for engine, precision in COLUMNS:
             name = f"{engine} {precision}"
             protocol = MeasureProtocol.from_dict(own | {"engine": engine, "precision": precision})
-            runnable = [
-                one for one in self.models if engine != "native" or isinstance(one.architecture, Architecture)
-            ]
+            runnable = {
+                name: config
+                for name, config in self.configs().items()
+                if engine != "native" or isinstance(config.architecture, Architecture)
+            }
             series = Series(store, f"{self.root.name}/{name}", "local", protocol, reference)
             with self.terminal.working(f"{self.root.name}: {name}") as progress:
-                times = measure([self.config(one) for one in runnable], series, bench, 1, progress)
-            found[name] = {one.name: time.latency_ms for one, time in zip(runnable, times, strict=True)}
+                times = measure([*runnable.values()], series, bench, 1, progress)
+            found[name] = {one: time.latency_ms for one, time in zip(runnable, times, strict=True)}
         store.close()
         return found
 
@@ -176,7 +201,7 @@ class Task:
             with self.terminal.working(f"{self.root.name}: {model.name} at 4 bits") as progress:
                 tuned = fine_tune(self.root, whole.at_precision(FOUR_BITS), UPDATES, progress)
             score = bleu(tuned, "native", self.text, folder / "model")
-            sizes = sizes_of(folder / "model", self.config(model), FOUR_BITS)
+            sizes = sizes_of(folder / "model", self.configs()[model.name], FOUR_BITS)
             with tempfile.TemporaryDirectory() as scratch:
                 float32 = bleu(whole, "native", self.text, Path(scratch) / "model")
             write_json(
@@ -240,7 +265,8 @@ def main() -> None:
     tasks = {}
     with open_bench(device_named("local")) as bench:
         for name in done:
-            task = Task(options.work / name, terminal)
+            wanted = recipe_of(name, options.setting, options.data, baselines_of(options.setting))
+            task = Task(options.work / name, wanted, terminal)
             tasks[name] = {"models": task.rows(bench), "search_hours": task.search_cost()}
     report = {
         "date": str(date.today()),

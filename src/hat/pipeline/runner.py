@@ -21,7 +21,6 @@ from hat.pipeline.steps import changes, execute, find, started
 from hat.progress import Progress, silent
 from hat.zoo import recipe_names
 
-
 # Another device or space changes everything: the first few tell.
 CHANGES_TOLD = 6
 
