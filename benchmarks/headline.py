@@ -20,6 +20,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict
 from datetime import date
+from itertools import takewhile
 from math import prod
 from pathlib import Path
 from types import FrameType
@@ -34,8 +35,9 @@ from hat.evaluation.bootstrap import paired_bootstrap
 from hat.files import read_json, write_json, write_text
 from hat.hardware import Bench, MeasurementStore, MeasureProtocol, Series, environment, measure, open_bench
 from hat.hardware.devices import device_named
-from hat.pipeline import Recipe, load_recipe, run
+from hat.pipeline import Recipe, load_recipe, run, status
 from hat.pipeline.fine_tune import fine_tune
+from hat.pipeline.folder import is_run
 from hat.pipeline.runner import finished
 from hat.pipeline.stages.evaluate import TRANSLATIONS, read_lines, score_step
 from hat.pipeline.stages.measure import make_protocol
@@ -94,14 +96,20 @@ def baselines_of(setting: str) -> list[dict[str, Any]]:
             {"name": "transformer-2+1-64", **small},
             {**EVOLVED, "name": "evolved-transformer-32", "embed_dim": 32, "heads": 2},
         ]
-    return [*LADDER[:2], EVOLVED, *LADDER[2:]]
+    return [*LADDER[:3], EVOLVED, *LADDER[3:]]
 
 
 def train_all(task: str, setting: str, data: Path | None, root: Path, terminal: Terminal) -> None:
     """Everything of a task that is trained, a whole report after each baseline."""
     baselines = baselines_of(setting)
-    for count in range(len(baselines) + 1):
+    for count in range(trained(recipe_of(task, setting, data, baselines), root), len(baselines) + 1):
         run(recipe_of(task, setting, data, baselines[:count]), root, reporter=terminal)
+
+
+def trained(recipe: Recipe, root: Path) -> int:
+    """How many of the first baselines are trained already."""
+    done = {step.step for step in status(recipe, root) if step.state == "done"} if is_run(root) else set()
+    return len(list(takewhile(lambda one: f"train/{one.name}" in done, recipe.baselines)))
 
 
 class Task:
@@ -109,8 +117,7 @@ class Task:
 
     def __init__(self, root: Path, wanted: Recipe, terminal: Terminal) -> None:
         self.root, self.terminal = root, terminal
-        self.recipe = load_recipe(str(root / "recipe.yaml"))
-        self.context = finished(self.recipe, root)
+        self.context = finished(wanted, root)
         self.report = read_json(root / "report.json")
         names = {row["name"] for row in self.report["models"]}
         self.models = [model for model in final_models(self.context) if model.name in names]
