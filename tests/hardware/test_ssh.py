@@ -228,6 +228,9 @@ def test_reopening_gives_up(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.parametrize("stop", [signal.SIGINT, signal.SIGKILL])
 def test_stopped_in_the_middle(rig: Rig, stop: signal.Signals) -> None:
     code = (
+        "import signal\n"
+        # Where the tests run in the background, children begin with SIGINT ignored.
+        "signal.signal(signal.SIGINT, signal.default_int_handler)\n"
         "from pathlib import Path\n"
         "from hat.hardware.devices import Address, Device\n"
         "from hat.hardware.ssh import SshLink\n"
