@@ -3,7 +3,8 @@
 from hat.hardware.bench import AgentBench, Bench, InventedBench, Timer, open_bench
 from hat.hardware.environment import environment
 from hat.hardware.link import LocalLink
-from hat.hardware.measure import Measurement, Series, measure
+from hat.hardware.measure import Series, measure
+from hat.hardware.measurement import Measurement
 from hat.hardware.predictor import FitReport, LatencyPredictor
 from hat.hardware.protocol import MeasureProtocol
 from hat.hardware.published import PublishedLatencies, read_latency_csv

@@ -8,7 +8,7 @@ import numpy as np
 from hat.architecture import Architecture, Decoder, DecoderLayer, Encoder, EncoderLayer, ModelConfig
 from hat.hardware.bench import AgentBench
 from hat.hardware.devices import Device
-from hat.hardware.measure import NOISY
+from hat.hardware.measurement import NOISY
 from hat.hardware.protocol import MeasureProtocol
 from hat.progress import Progress, silent
 

@@ -17,7 +17,8 @@ from hat.architecture import Architecture, ModelConfig
 from hat.hardware.bench import Bench
 from hat.hardware.estimate import Array
 from hat.hardware.features import features
-from hat.hardware.measure import BLOCK, Measurement, Series, measure
+from hat.hardware.measure import BLOCK, Series, measure
+from hat.hardware.measurement import Measurement
 from hat.hardware.predictor import LatencyPredictor
 from hat.progress import Progress, silent
 from hat.space import DesignSpace

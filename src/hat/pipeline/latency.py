@@ -12,7 +12,7 @@ from hat.architecture import Architecture
 from hat.errors import UserError
 from hat.files import read_json
 from hat.hardware import MeasurementStore
-from hat.hardware.measure import DISTURBED
+from hat.hardware.measurement import DISTURBED
 from hat.hardware.measurement_csv import export_csv, import_csv, is_measurement_csv
 from hat.pipeline.context import NotFinished
 from hat.pipeline.folder import is_run, locked, open_folder
