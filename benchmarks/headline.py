@@ -52,8 +52,13 @@ LADDER = [
     for enc, dec, dim in ((6, 1, 128), (6, 2, 128), (6, 1, 256), (6, 2, 256), (6, 6, 256), (6, 6, 512))
 ]
 EVOLVED = {"name": "evolved-transformer-128", "kind": "evolved", "embed_dim": 128, "heads": 4}
-# Engine and precision of each column of latencies; the first is what the device runs.
-COLUMNS = (("native", "int8"), ("native", "kmeans4"), ("torch", "float32"), ("onnxruntime", "int8"))
+# Engine, precision and rounds at most of each column of latencies; the first is what the device runs.
+COLUMNS = (
+    ("native", "int8", 60),
+    ("native", "kmeans4", 60),
+    ("torch", "float32", 10),
+    ("onnxruntime", "int8", 20),
+)
 FOUR_BITS, UPDATES = "kmeans4", 200
 TINY_TRAINING = {"updates": 30, "warmup": 5, "batch_tokens": 600, "validate_every": 15}
 
@@ -182,11 +187,13 @@ class Task:
         """Column → model → milliseconds, all models of a column in the same rounds."""
         store = MeasurementStore(self.root.parent / "measurements.sqlite")
         reference = self.context.model_config(self.context.space.largest())
-        own = make_protocol(self.context, 60).to_dict()
+        own = make_protocol(self.context, 1).to_dict()
         found: dict[str, dict[str, float]] = {}
-        for engine, precision in COLUMNS:
+        for engine, precision, rounds in COLUMNS:
             name = f"{engine} {precision}"
-            protocol = MeasureProtocol.from_dict(own | {"engine": engine, "precision": precision})
+            protocol = MeasureProtocol.from_dict(
+                own | {"engine": engine, "precision": precision, "rounds": rounds}
+            )
             runnable = {
                 name: config
                 for name, config in self.configs().items()

@@ -71,7 +71,10 @@ def test_requests_are_read_strictly(request_: object, message: str) -> None:
 def test_the_process_keeps_to_its_cores() -> None:
     core = max(os.sched_getaffinity(0))
     with LocalLink() as link:
-        assert link.ask({"op": "hello", "cores": [core]})["environment"]["cores_allowed"] == 1
+        machine = link.ask({"op": "hello", "cores": [core]})["environment"]
+        assert os.sched_getaffinity(link._process.pid) == {core}
+    assert machine["pinned_to"] == [core]
+    assert machine["cores_allowed"] == len(os.sched_getaffinity(0))
 
 
 def test_the_memory_of_a_fresh_process(artefact: Path) -> None:

@@ -70,12 +70,13 @@ class Agent:
         return found
 
     def _hello(self, keys: Mapping[str, Any]) -> dict[str, Any]:
+        machine = {**environment(), "pinned_to": keys.get("cores") or None}
         if keys.get("cores"):
             _pin(keys["cores"])
         if keys.get("gpu") is not None:
             # Before an engine that uses CUDA is loaded; numbered as nvidia-smi does.
             os.environ |= {"CUDA_DEVICE_ORDER": "PCI_BUS_ID", "CUDA_VISIBLE_DEVICES": str(keys["gpu"])}
-        return {"environment": environment()}
+        return {"environment": machine}
 
     def _load(self, keys: Mapping[str, Any]) -> dict[str, Any]:
         protocol = MeasureProtocol.from_dict(keys.get("protocol"))
