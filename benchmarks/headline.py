@@ -120,9 +120,10 @@ def trained(recipe: Recipe, root: Path) -> int:
 class Task:
     """A task's run, as far as it has got, and the baselines that are still to be trained."""
 
-    def __init__(self, root: Path, wanted: Recipe, terminal: Terminal) -> None:
+    def __init__(self, root: Path, trained: Recipe, wanted: Recipe, terminal: Terminal) -> None:
+        """`trained`: the recipe with the baselines that are; `wanted`: with all of them."""
         self.root, self.terminal = root, terminal
-        self.context = finished(wanted, root)
+        self.context = finished(trained, root)
         self.report = read_json(root / "report.json")
         names = {row["name"] for row in self.report["models"]}
         self.models = [model for model in final_models(self.context) if model.name in names]
@@ -279,8 +280,10 @@ def main() -> None:
     tasks = {}
     with open_bench(device_named("local")) as bench:
         for name in done:
-            wanted = recipe_of(name, options.setting, options.data, baselines_of(options.setting))
-            task = Task(options.work / name, wanted, terminal)
+            root, baselines = options.work / name, baselines_of(options.setting)
+            wanted = recipe_of(name, options.setting, options.data, baselines)
+            there = baselines[: trained(wanted, root)]
+            task = Task(root, recipe_of(name, options.setting, options.data, there), wanted, terminal)
             tasks[name] = {"models": task.rows(bench), "search_hours": task.search_cost()}
     report = {
         "date": str(date.today()),

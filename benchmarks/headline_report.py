@@ -30,6 +30,12 @@ def markdown(report: Mapping[str, Any]) -> str:
         parts.append(f"**Not run yet:** {', '.join(missing)}.")
     for name, task in report["tasks"].items():
         parts += [f"## {name}", _models(task["models"]), _claims(task), _search(task["search_hours"])]
+        untrained = [row["name"] for row in task["models"] if row["kind"] == "untrained"]
+        if untrained:
+            parts.append(
+                "**The best baseline is the best of those that are trained.** What is said of BLEU is weak until "
+                f"{', '.join(untrained)} are; their latencies and sizes need no training."
+            )
     return "\n\n".join(parts) + "\n"
 
 
