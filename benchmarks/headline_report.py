@@ -33,8 +33,8 @@ def markdown(report: Mapping[str, Any]) -> str:
         untrained = [row["name"] for row in task["models"] if row["kind"] == "untrained"]
         if untrained:
             parts.append(
-                "**The best baseline is the best of those that are trained.** What is said of BLEU is weak until "
-                f"{', '.join(untrained)} are; their latencies and sizes need no training."
+                "**The best baseline is the best of those that are trained.** What is said of BLEU is weak "
+                f"until {', '.join(untrained)} are; their latencies and sizes need no training."
             )
     return "\n\n".join(parts) + "\n"
 
