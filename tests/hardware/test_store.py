@@ -2,9 +2,10 @@
 
 import json
 import sqlite3
-from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
 from multiprocessing import get_context
 from pathlib import Path
+from threading import Barrier
 
 import pytest
 
@@ -66,6 +67,19 @@ def test_processes_write_at_once(tmp_path: Path) -> None:
         for done in [pool.submit(_write, path, name) for name in "abc"]:
             done.result()
     assert len(read(MeasurementStore(path))) == 150
+
+
+def test_a_new_file_may_be_opened_by_many_at_once(tmp_path: Path) -> None:
+    for number in range(20):
+        path, together = tmp_path / f"{number}.sqlite", Barrier(8)
+
+        def open_it(path: Path = path, together: Barrier = together) -> None:
+            together.wait()
+            MeasurementStore(path).close()
+
+        with ThreadPoolExecutor(8) as pool:
+            for done in [pool.submit(open_it) for _ in range(8)]:
+                done.result()
 
 
 def test_a_transaction_under_way_at_a_crash_leaves_nothing(tmp_path: Path) -> None:

@@ -7,6 +7,7 @@ versions are in the environment that each row names. Several processes may write
 
 import json
 import sqlite3
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, astuple, dataclass, fields
@@ -95,11 +96,23 @@ class MeasurementStore:
         path.parent.mkdir(parents=True, exist_ok=True)
         try:
             self._connection = sqlite3.connect(path, timeout=BUSY_SECONDS, isolation_level=None)
-            self._connection.execute("PRAGMA journal_mode=WAL")
+            self._use_write_ahead_log()
             self._connection.execute("PRAGMA synchronous=FULL")
             self._create()
         except sqlite3.Error as error:
             raise UserError(f"{path}: not a store of measurements ({error})") from error
+
+    def _use_write_ahead_log(self) -> None:
+        """SQLite waits for other writers, but not for others that open a new file at the same time."""
+        until = time.monotonic() + BUSY_SECONDS
+        while True:
+            try:
+                self._connection.execute("PRAGMA journal_mode=WAL")
+                return
+            except sqlite3.OperationalError as error:
+                if "locked" not in str(error) or time.monotonic() > until:
+                    raise
+            time.sleep(0.01)
 
     def _create(self) -> None:
         with self._transaction() as connection:

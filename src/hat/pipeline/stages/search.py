@@ -90,7 +90,7 @@ def _run(context: Context, constraint: Constraint, losses: str, folder: Path, pr
     rival = random_search(last, found.search.evaluations, recipe.seed, memo, between(progress, 0.7, 1))
     result = {
         "constraint": {"text": constraint.text, "milliseconds": limit},
-        **_report(found),
+        **_report(found, lambda one: one.latency_ms * limit / constraint.milliseconds(one.reference_ms)),
         # A prediction agrees with itself: that verifies nothing.
         "verified": None if context.published_latencies else found.verified,
         "random": rival.to_dict(),
@@ -111,13 +111,15 @@ def _loss(context: Context) -> Callable[[Architecture], float]:
     return candidate_loss(network, batches, settings.label_smoothing, uses_bf16(settings))
 
 
-def _report(choice: Choice) -> dict[str, Any]:
+def _report(choice: Choice, comparable: Callable[[Measurement], float]) -> dict[str, Any]:
+    """`comparable`: milliseconds as they would be if a relative constraint's reference were as fast as
+    when the limit was set."""
     return {
         "architecture": choice.candidate.architecture.to_dict(),
         "loss": choice.candidate.loss,
         "predicted_ms": choice.candidate.latency_ms,
-        "measured_ms": choice.measurement.latency_ms,
-        "verified_ms": choice.verification.latency_ms,
+        "measured_ms": comparable(choice.measurement),
+        "verified_ms": comparable(choice.verification),
         "verifications": choice.verifications,
         "measured": [
             {"loss": one.loss, "predicted_ms": one.latency_ms, **to_dict(found)}
