@@ -45,7 +45,7 @@ def test_a_space_that_is_too_small_ends(design_space: DesignSpace) -> None:
 
 @pytest.fixture
 def measured(design_space: DesignSpace, tmp_path: Path) -> Measured:
-    def run(timer: Timer, most: int = 80, target: float = 2.0) -> list[Sampled]:
+    def run(timer: Timer, most: int = 80, target: float | None = 2.0) -> list[Sampled]:
         def model(architecture: Architecture) -> ModelConfig:
             return ModelConfig(architecture, 100, 100)
 
@@ -70,6 +70,10 @@ def test_a_law_that_is_easily_learnt_needs_few(measured: Measured) -> None:
     assert fit(found, 1).report.mape < 2
     assert fit(found, 1).report.samples == sum(one.judged for one in found)
     assert noise_floor(found) == 0
+
+
+def test_a_number_that_is_asked_for_is_measured(measured: Measured) -> None:
+    assert len(measured(smooth, most=44, target=None)) == 44
 
 
 def test_a_law_that_is_not_is_measured_to_the_end(measured: Measured) -> None:

@@ -177,7 +177,7 @@ def _several(command: str, target: str, run_dir: Path | None, chosen: list[str],
 
     recipes = {}
     for name in names:
-        recipe, root = pipeline.open_run(target, run_dir, [*chosen, f"device.name={name}"])
+        recipe, root = pipeline.open_run(target, run_dir, [*chosen, *_of_device(name, None)])
         recipes[name] = recipe
     terminal = Terminal()
     with stoppable(terminal):

@@ -45,12 +45,13 @@ def measure_until_predictable(
     series: Series,
     bench: Bench,
     most: int,
-    target_mape: float,
+    target_mape: float | None,
     seed: int,
     progress: Progress = silent,
 ) -> list[Sampled]:
     """Measure block after block until the held-out error of a predictor fitted to them is at most
-    `target_mape` % or what their noise explains, or `most` architectures are measured."""
+    `target_mape` % or what their noise explains (None: whatever it is), or `most` architectures are
+    measured."""
     sequence = design(space, seed)
     chosen: list[tuple[Architecture, bool]] = []
     while True:
@@ -63,7 +64,8 @@ def measure_until_predictable(
                 measure(models, series, bench, seed, _of(progress, most)), chosen, strict=True
             )
         ]
-        if len(block) < BLOCK or len(found) >= most or _good_enough(found, target_mape, seed):
+        enough = target_mape is not None and _good_enough(found, target_mape, seed)
+        if enough or len(block) < BLOCK or len(found) >= most:
             progress(most, most, f"{len(found)} models measured")
             return found
 

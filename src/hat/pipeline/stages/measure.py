@@ -1,7 +1,7 @@
 """measure: latencies of SubTransformers on the device, for the predictor to learn from."""
 
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import asdict
 from functools import partial
 from pathlib import Path
@@ -55,7 +55,7 @@ def _run(context: Context, folder: Path, progress: Progress) -> None:
             series,
             bench,
             settings.most if automatic else int(settings.samples),
-            settings.target if automatic else 0.0,
+            settings.target if automatic else None,
             context.recipe.seed,
             progress,
         )
@@ -94,15 +94,11 @@ def open_series(
 ) -> Iterator[tuple[Series, Bench]]:
     """The device, and a step's series in the run's store, the largest SubTransformer being its
     reference."""
-    store = MeasurementStore(context.root / STORE)
     name = folder.relative_to(context.root).as_posix()
     reference = context.model_config(context.space.largest())
-    series = Series(store, name, context.device.name, make_protocol(context, rounds, engine), reference)
-    try:
-        with context.open_bench() as bench:
-            yield series, bench
-    finally:
-        store.close()
+    protocol = make_protocol(context, rounds, engine)
+    with closing(MeasurementStore(context.root / STORE)) as store, context.open_bench() as bench:
+        yield Series(store, name, context.device.name, protocol, reference), bench
 
 
 def measure_on_device(
