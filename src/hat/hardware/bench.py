@@ -49,9 +49,6 @@ class Bench(Protocol):
     def reopen(self) -> None:
         """Begin again after LinkLost, with nothing loaded."""
 
-    def close(self) -> None:
-        """Leave the device."""
-
 
 class AgentBench:
     """A device by its agent."""
@@ -85,9 +82,6 @@ class AgentBench:
     def reopen(self) -> None:
         self._link.reopen()
         self._environment = self._link.ask(self._hello)["environment"]
-
-    def close(self) -> None:
-        self._link.close()
 
 
 @contextmanager
@@ -146,7 +140,4 @@ class InventedBench:
         return None
 
     def reopen(self) -> None:
-        self._slots.clear()
-
-    def close(self) -> None:
         self._slots.clear()

@@ -1,6 +1,7 @@
 """What the measure and fit stages of a run left, read and told; its measurements in and out."""
 
 from collections.abc import Sequence
+from contextlib import closing
 from dataclasses import asdict
 from pathlib import Path
 from statistics import median
@@ -102,11 +103,8 @@ def export_measurements(root: Path, path: Path) -> int:
     open_folder(root)
     if not (root / STORE).is_file():
         raise UserError(f"{root}: nothing has been measured; `hat measure {root}` does")
-    store = MeasurementStore(root / STORE)
-    try:
+    with closing(MeasurementStore(root / STORE)) as store:
         return export_csv(store, path)
-    finally:
-        store.close()
 
 
 def import_measurements(root: Path, path: Path) -> bool:
@@ -114,10 +112,6 @@ def import_measurements(root: Path, path: Path) -> bool:
     if not is_measurement_csv(path):
         return False
     open_folder(root)
-    with locked(root):
-        store = MeasurementStore(root / STORE)
-        try:
-            import_csv(store, path)
-        finally:
-            store.close()
+    with locked(root), closing(MeasurementStore(root / STORE)) as store:
+        import_csv(store, path)
     return True

@@ -1,6 +1,7 @@
 """evaluate: the final models scored on the test text and timed together."""
 
 from collections.abc import Iterator, Sequence
+from contextlib import closing
 from dataclasses import asdict
 from functools import partial
 from pathlib import Path
@@ -129,14 +130,16 @@ def _measured(
         seed=3,
         engine=engine,
     )
-    return {
-        model.name: {
-            **to_dict(measurement),
-            "engine": engine,
-            "peak_memory_bytes": _memory(context, model, engine),
+    protocol = make_protocol(context, 1, engine)
+    with context.open_bench() as bench:
+        return {
+            model.name: {
+                **to_dict(measurement),
+                "engine": engine,
+                "peak_memory_bytes": bench.peak_memory(deployed_artefact(context, model), protocol),
+            }
+            for model, measurement in zip(models, found, strict=True)
         }
-        for model, measurement in zip(models, found, strict=True)
-    }
 
 
 def _describe(context: Context, model: FinalModel) -> dict[str, Any]:
@@ -147,12 +150,6 @@ def _describe(context: Context, model: FinalModel) -> dict[str, Any]:
     }
     engine = context.engine_for(model.architecture)
     return described if engine == context.device.engine else {**described, "engine": engine}
-
-
-def _memory(context: Context, model: FinalModel, engine: str) -> int | None:
-    """Peak memory of a process on the device that only translates."""
-    with context.open_bench() as bench:
-        return bench.peak_memory(deployed_artefact(context, model), make_protocol(context, 1, engine))
 
 
 def deployed_artefact(context: Context, model: FinalModel) -> Path:
@@ -173,12 +170,8 @@ def read_scores(context: Context, model: FinalModel) -> dict[str, Any]:
 def read_conditions(context: Context) -> dict[str, Any]:
     """Machine and protocol of those measurements: without them they mean nothing."""
     folder = context.outcome(f"evaluate/{LATENCIES}").folder
-    store = MeasurementStore(context.root / STORE)
-    try:
-        name = folder.relative_to(context.root).as_posix()
-        environment = store.environment(name, context.device.name)
-    finally:
-        store.close()
+    with closing(MeasurementStore(context.root / STORE)) as store:
+        environment = store.environment(folder.relative_to(context.root).as_posix(), context.device.name)
     protocol = make_protocol(context, context.recipe.measure.verify_rounds)
     return {"environment": environment, "protocol": protocol.to_dict()}
 
