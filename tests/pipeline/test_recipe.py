@@ -45,7 +45,11 @@ EVOLVED = {"name": "et", "kind": "evolved", "embed_dim": 16, "heads": 2, "encode
         ("search.constraints", ["60%", "60 %"], r"the same constraint twice"),
         ("search.parents", 99, r"search: parents: 99 of a population of 6"),
         ("baselines", [{"name": "x"}], r"baselines\.0\.encoder_layers: missing"),
-        ("baselines", [{"name": "x"}], r"this section needs it \(its keys are name, kind, encoder_layers"),
+        (
+            "baselines",
+            [{"name": "x"}],
+            r"this section needs it \(its keys are name, training, kind, encoder_layers",
+        ),
         (
             "baselines",
             [{"name": "x", "kind": "rnn"}],
@@ -54,6 +58,13 @@ EVOLVED = {"name": "et", "kind": "evolved", "embed_dim": 16, "heads": 2, "encode
         ("baselines", [{**EVOLVED, "ffn_dim": 9}], r"baselines\.0\.ffn_dim: unknown key; .* encoder_cells"),
         ("baselines", [{**EVOLVED, "heads": 3}], r"baselines\.0: heads: 3 heads do not divide embed_dim 16"),
         ("baselines", [{**EVOLVED, "name": "a b"}], r"baselines\.0\.name: 'a b' cannot name a folder"),
+        (
+            "baselines",
+            [{**EVOLVED, "training": {"updats": 9}}],
+            r"0\.training\.updats: unknown key; the known keys are updates, batch_tokens",
+        ),
+        ("baselines", [{**EVOLVED, "training": {"updates": 0}}], r"0\.training\.updates: .*greater than 0"),
+        ("baselines", [{**EVOLVED, "training": 9}], r"0\.training: .*, not 9"),
         ("space", "huge", r"no design space 'huge'; the built-in ones are"),
         ("space", [], r"r\.yaml:\d+: space: expected the name of a design space, or its choices, not \[\]$"),
         ("device.engine", "foo", r"device\.engine: no engine is called 'foo'; the engines are auto, native"),
@@ -69,6 +80,14 @@ EVOLVED = {"name": "et", "kind": "evolved", "embed_dim": 16, "heads": 2, "encode
 def test_bad_recipes(tmp_path: Path, tiny: dict[str, Any], key: str, value: object, message: str) -> None:
     with pytest.raises(UserError, match=message):
         load_recipe(write(tmp_path, changed(tiny, key, value)))
+
+
+def test_a_baseline_changes_its_training(tmp_path: Path, tiny: dict[str, Any]) -> None:
+    tiny["baselines"] = [{**EVOLVED, "training": {"learning_rate": 0.003}}, {**EVOLVED, "name": "other"}]
+    recipe = load_recipe(write(tmp_path, tiny))
+    changed, other = (one.training for one in recipe.baselines)
+    assert changed == recipe.baseline_training.model_copy(update={"learning_rate": 0.003})
+    assert other is None
 
 
 def test_every_mistake_has_its_line(tmp_path: Path, tiny: dict[str, Any]) -> None:

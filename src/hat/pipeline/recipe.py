@@ -157,6 +157,13 @@ class Evaluate(Section):
     """Besides sacreBLEU, BLEU as HAT's authors report it: of Moses' tokens, compounds split at dashes."""
 
 
+def _completed(baseline: Any, common: dict[Any, Any]) -> Any:
+    match baseline:
+        case {"training": {**own}}:
+            return baseline | {"training": common | own}
+    return baseline
+
+
 class Recipe(Section):
     """Everything a run does, from text to models."""
 
@@ -173,7 +180,7 @@ class Recipe(Section):
     sub_training: TrainingSettings
     """Final training of the found SubTransformers (see `train.mode`)."""
     baseline_training: TrainingSettings
-    """Training of the baselines."""
+    """Training of the baselines, which may each change it (`training`)."""
     device: Device = Device()
     """Where the model will run."""
     measure: Measure = Measure()
@@ -193,6 +200,15 @@ class Recipe(Section):
     """Models trained from scratch to compare with; `kind` is transformer (unless given) or evolved."""
     evaluate: Evaluate = Evaluate()
     """How the final models translate."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _complete_baseline_training(cls, data: Any) -> Any:
+        """What a baseline's own training leaves out is as in `baseline_training`."""
+        match data:
+            case {"baselines": [*baselines], "baseline_training": {**common}}:
+                return data | {"baselines": [_completed(one, common) for one in baselines]}
+        return data
 
     @field_validator("name")
     @classmethod

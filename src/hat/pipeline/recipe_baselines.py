@@ -15,6 +15,7 @@ from hat.architecture import (
 )
 from hat.errors import UserError
 from hat.pipeline.recipe_data import Section, check_name
+from hat.training.settings import TrainingSettings
 
 
 def kind_of(value: Any) -> Any:
@@ -29,6 +30,8 @@ class _AnyBaseline(Section):
 
     name: str
     """Its name in tables and folders."""
+    training: TrainingSettings | None = None
+    """Its own training; what a recipe leaves out here is as in `baseline_training`."""
 
     @field_validator("name")
     @classmethod

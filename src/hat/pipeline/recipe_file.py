@@ -148,13 +148,13 @@ def _place(location: tuple[str, ...]) -> tuple[tuple[str, ...], type[BaseModel]]
     After the number of a baseline, pydantic's paths name its kind.
     """
     if len(location) > 2 and location[0] == "baselines" and location[2] in BASELINES:
-        return (*location[:2], *location[3:]), BASELINES[location[2]]
-    return location, _section_at(location[:-1])
+        own = location[3:]
+        return (*location[:2], *own), _section_at(BASELINES[location[2]], own[:-1])
+    return location, _section_at(Recipe, location[:-1])
 
 
-def _section_at(location: Sequence[str]) -> type[BaseModel]:
-    """The section of the schema that the key path names."""
-    section: type[BaseModel] = Recipe
+def _section_at(section: type[BaseModel], location: Sequence[str]) -> type[BaseModel]:
+    """The section of the schema that the key path names, seen from `section`."""
     for key in location:
         field = section.model_fields.get(key)
         for kind in _kinds(field.annotation if field else None):

@@ -127,7 +127,10 @@ def train_step(context: Context, model: FinalModel) -> Step:
 
 def _settings(context: Context, model: FinalModel) -> TrainingSettings | None:
     recipe = context.recipe
-    return {"found": recipe.sub_training, "baseline": recipe.baseline_training}.get(model.kind)
+    if model.kind == "baseline":
+        (own,) = (one for one in recipe.baselines if one.name == model.name)
+        return own.training or recipe.baseline_training
+    return recipe.sub_training if model.kind == "found" else None
 
 
 def _run(
