@@ -21,6 +21,8 @@ def headline(folder: Path, *more: str) -> str:
 @pytest.mark.slow
 def test_the_smallest_setting(tmp_path: Path) -> None:
     headline(tmp_path, "--minutes", "0.05")
+    told = headline(tmp_path, "--baselines", "evolved-transformer-32")
+    assert "weak until transformer-2+1-64 are" in told
     told = headline(tmp_path)
     report = json.loads((tmp_path / "results" / "report.json").read_text())
     rows = {row["name"]: row for row in report["tasks"]["en-de"]["models"]}
