@@ -29,7 +29,8 @@ from typing import Any
 
 import headline_report
 from deployed_quality import bleu
-from hat.architecture import EMBEDDING_NAMES, Architecture, ModelConfig, weight_shapes
+from hat.architecture import Architecture, ModelConfig, weight_shapes
+from hat.architecture.cost import cost
 from hat.cli.progress import Terminal
 from hat.compression import sizes_of
 from hat.evaluation.bootstrap import paired_bootstrap
@@ -45,6 +46,7 @@ from hat.pipeline.stages.measure import make_protocol
 from hat.pipeline.stages.train import ARTEFACT, FinalModel, final_models
 from hat.runtime import Artefact
 from hat.training.stopping import Stopped
+from publish_run import picture
 
 CONSTRAINTS = ["60%", "40%"]
 
@@ -171,6 +173,8 @@ class Task:
         """One row a model: what the report has, latencies in each engine, BLEU against the best baseline."""
         rows = {row["name"]: dict(row) for row in self.report["models"]}
         rows |= {one.name: self.untrained_row(one.name) for one in self.untrained}
+        for name, config in self.configs().items():
+            rows[name]["flops"] = cost(config.architecture).flops
         for column, times in self.latencies(bench).items():
             for name, taken in times.items():
                 rows[name].setdefault("latencies_ms", {})[column] = taken
@@ -179,7 +183,7 @@ class Task:
         for model in self.models:
             row = rows[model.name]
             row["float32_bytes"] = _folder_bytes(self.context.outcome(model.step).folder / ARTEFACT)
-            row["training_device_seconds"] = self.cost(model.step)
+            row["training_device_seconds"] = self.seconds(model.step)
             if best is not None:
                 row["against_best"] = asdict(self.compare(row["name"], best["name"]))
             if model.kind == "found":
@@ -189,13 +193,11 @@ class Task:
     def untrained_row(self, name: str) -> dict[str, Any]:
         """What a baseline's architecture alone tells."""
         config = self.configs()[name]
-        sizes = {name: prod(shape) for name, shape in weight_shapes(config).items()}
-        embeddings = sum(sizes.get(one, 0) for one in EMBEDDING_NAMES)
-        whole = sum(sizes.values())
+        whole = sum(map(prod, weight_shapes(config).values()))
         return {
             "name": name,
             "kind": "untrained",
-            "parameters": whole - embeddings,
+            "parameters": cost(config.architecture).parameters,
             "parameters_with_embeddings": whole,
             "float32_bytes": 4 * whole,
         }
@@ -208,7 +210,7 @@ class Task:
         (model,) = (one for one in self.models if one.name == name)
         return self.context.outcome(score_step(model)).folder / TRANSLATIONS
 
-    def cost(self, step: str) -> float:
+    def seconds(self, step: str) -> float:
         path = self.context.outcome(step).folder / "cost.json"
         return float(read_json(path)["device_seconds"])
 
@@ -260,7 +262,15 @@ class Task:
             for name in self.context.outcomes
             if name.startswith(("train-super", "measure", "fit", "search/"))
         ]
-        return {name: self.cost(name) / 3600 for name in steps}
+        return {name: self.seconds(name) / 3600 for name in steps}
+
+
+def _in_native(row: dict[str, Any]) -> dict[str, Any] | None:
+    """A trained model's row for the picture, if the native engine runs it."""
+    column = f"{COLUMNS[0][0]} {COLUMNS[0][1]}"
+    if "bleu" not in row or column not in row["latencies_ms"]:
+        return None
+    return row | {"latency_ms": row["latencies_ms"][column]}
 
 
 def _folder_bytes(folder: Path) -> int:
@@ -329,6 +339,8 @@ def main() -> None:
         "tasks": tasks,
     }
     write_json(options.output / "report.json", report)
+    for name, content in tasks.items():
+        picture([row for row in map(_in_native, content["models"]) if row], options.output / f"{name}.svg")
     write_text(options.output / "report.md", headline_report.markdown(report))
     print(headline_report.markdown(report))
 

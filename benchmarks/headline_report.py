@@ -24,12 +24,19 @@ def markdown(report: Mapping[str, Any]) -> str:
         f"# The headline, {report['date']}",
         f"{machine['cpu']}, {machine['cores_allowed']} cores; setting {report['setting']}. Latencies in ms a "
         "sentence, one thread, beam as in the recipe, all models of a column in the same rounds. BLEU is "
-        "sacreBLEU of the int8 model in the native engine (of the Evolved Transformer: in its own).",
+        "sacreBLEU of the int8 model in the native engine (of the Evolved Transformer: in its own). GFLOPs "
+        "are of 30 tokens on both sides, counted as published.",
     ]
     if missing:
         parts.append(f"**Not run yet:** {', '.join(missing)}.")
     for name, task in report["tasks"].items():
-        parts += [f"## {name}", _models(task["models"]), _claims(task), _search(task["search_hours"])]
+        parts += [
+            f"## {name}",
+            f"![BLEU against latency]({name}.svg)",
+            _models(task["models"]),
+            _claims(task),
+            _search(task["search_hours"]),
+        ]
         untrained = [row["name"] for row in task["models"] if row["kind"] == "untrained"]
         if untrained:
             parts.append(
@@ -42,7 +49,7 @@ def markdown(report: Mapping[str, Any]) -> str:
 def _models(rows: Sequence[Row]) -> str:
     columns = list(dict.fromkeys(name for row in rows for name in row["latencies_ms"]))
     head = ["model", "", "BLEU", "− best baseline (95 %)", *columns]
-    head += ["parameters", "without emb.", "MB float32", "MB deployed", "MB 4 bits", "BLEU 4 bits"]
+    head += ["parameters", "without emb.", "GFLOPs", "MB float32", "MB deployed", "MB 4 bits", "BLEU 4 bits"]
     return _table(head, [_model(row, columns) for row in rows])
 
 
@@ -56,6 +63,7 @@ def _model(row: Row, columns: Sequence[str]) -> list[str]:
         *(f"{row['latencies_ms'][name]:.2f}" if name in row["latencies_ms"] else "–" for name in columns),
         f"{row['parameters_with_embeddings'] / 1e6:.2f}M",
         f"{row['parameters'] / 1e6:.2f}M",
+        f"{row['flops'] / 1e9:.3f}",
         f"{row['float32_bytes'] / 1e6:.1f}",
         f"{row['artefact_bytes'] / 1e6:.1f}" if "artefact_bytes" in row else "–",
         "–" if not small else f"{small['bytes'] / 1e6:.2f}",
