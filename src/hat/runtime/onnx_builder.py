@@ -1,15 +1,11 @@
 """Building blocks of an ONNX graph: nodes, constants, and the products whose form the precision sets.
 
 float32 (and bfloat16, whose weights are expanded) uses standard operators only. int8 (and k-means,
-whose weights are expanded to it) uses two that onnxruntime adds in the domain com.microsoft. Measured
-on one AVX-512 VNNI thread of a busy machine, in turn:
-
-- DynamicQuantizeMatMul quantizes its input (one scale for all rows) and multiplies in one kernel, as
-  fast as what onnxruntime fuses DynamicQuantizeLinear and MatMulInteger to, 1.5 to 2.5 times as fast as
-  MatMulNBits from 30 rows on, and about equal to it at 5 rows of the layers' matrices.
-- MatMulNBits (8 bits, int8 accumulation) multiplies 5 rows by the vocabulary's matrix, run by itself,
-  in 0.7 of that time; a whole translation with a beam of 5 gains 3 %, and large batches lose. It reads
-  the table that the embedding uses, and quantizes each row of its input by itself.
+whose weights are expanded to it) uses DynamicQuantizeMatMul, which onnxruntime adds in the domain
+com.microsoft: it quantizes its input (one scale for all rows) and multiplies in one kernel. Measured on
+one AVX-512 VNNI thread, in turn: as fast as what onnxruntime fuses DynamicQuantizeLinear and
+MatMulInteger to; 1.5 to 2.5 times as fast as MatMulNBits from 30 rows on; equal to it at 5 rows, where
+both take as long as it takes to read the weights.
 """
 
 from typing import Any
@@ -29,8 +25,6 @@ OPSET = 17  # the first with LayerNormalization
 IR_VERSION = 8  # what opset 17 came with: older runtimes refuse later ones
 CONTRIB = "com.microsoft"
 TYPES = {"float": TensorProto.FLOAT, "int64": TensorProto.INT64}
-BLOCKS = (256, 128, 64, 32, 16)  # what MatMulNBits takes; the larger, the faster
-ZERO_POINT = 128
 
 
 class GraphBuilder:
@@ -105,24 +99,19 @@ class GraphBuilder:
         if not self.int8:
             rows = self.op("Gather", self._table(matrix, dim), tokens)
             return self.op("Mul", rows, self.constant("root_dim", root))
-        table, _, padded = self._blocks(matrix, dim)
-        rows = self.op("Reshape", self.op("Gather", table, tokens), self.integers(-1, padded))
-        if padded != dim:
-            rows = self.op("Slice", rows, self.integers(0), self.integers(dim), self.integers(1))
-        zero = self.constant("zero_point", np.float32(ZERO_POINT))
-        values = self.op("Sub", self.op("Cast", rows, to=TensorProto.FLOAT), zero)
+        rows = self.op("Cast", self.op("Gather", self._table(matrix, dim), tokens), to=TensorProto.FLOAT)
         scales = self.constant(f"{matrix}.row_scale", self._stored(matrix + SCALE)[:, None] * root)
-        return self.op("Mul", values, self.op("Gather", scales, tokens))
+        return self.op("Mul", rows, self.op("Gather", scales, tokens))
 
     def project(self, x: str, matrix: str, dim: int) -> str:
         """x (N, dim) times the first `dim` columns of an embedding, transposed: logits (N, V)."""
+        table = self._table(matrix, dim)
         if not self.int8:
-            return self.op("Gemm", x, self._table(matrix, dim), transB=1)
-        table, block, padded = self._blocks(matrix, dim)
-        scales = self._stored(matrix + SCALE)
-        blocks = self.constant(f"{matrix}.scale", np.repeat(scales[:, None], padded // block, axis=1))
-        sizes: dict[str, Any] = {"K": dim, "N": len(scales), "bits": 8, "block_size": block}
-        return self.op("MatMulNBits", x, table, blocks, domain=CONTRIB, accuracy_level=4, **sizes)
+            return self.op("Gemm", x, table, transB=1)
+        # onnxruntime transposes the constant once, when it loads the graph.
+        columns = self.op("Transpose", table, perm=[1, 0])
+        scales = self.constant(f"{matrix}.scale", self._stored(matrix + SCALE))
+        return self.op("DynamicQuantizeMatMul", x, columns, scales, domain=CONTRIB)
 
     def model(self, name: str, ports: Ports) -> ModelProto:
         """The finished model."""
@@ -157,17 +146,6 @@ class GraphBuilder:
 
     def _table(self, matrix: str, dim: int) -> str:
         return self.constant(matrix, self._stored(matrix)[:, :dim])
-
-    def _blocks(self, matrix: str, dim: int) -> tuple[str, int, int]:
-        """An embedding as MatMulNBits wants it, (V, blocks, block) uint8 around 128; the size of a
-        block, and the columns including those that fill the last one."""
-        block = next((size for size in BLOCKS if dim % size == 0), BLOCKS[-1])
-        padded = -(-dim // block) * block
-        stored = self._stored(matrix)[:, :dim]
-        values = np.full((len(stored), padded), ZERO_POINT, np.uint8)
-        # -127 … 127 become 1 … 255: adding 128 modulo 256 turns the sign bit over.
-        values[:, :dim] = stored.view(np.uint8) ^ np.uint8(ZERO_POINT)
-        return self.constant(matrix, values.reshape(len(stored), -1, block)), block, padded
 
 
 def _value_info(port: Port) -> ValueInfoProto:
