@@ -19,13 +19,13 @@ import signal
 import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from datetime import date
 from itertools import accumulate
 from math import prod
 from pathlib import Path
 from types import FrameType
-from typing import Any
+from typing import Any, NamedTuple
 
 import headline_report
 from deployed_quality import bleu
@@ -35,8 +35,8 @@ from hat.cli.progress import Terminal
 from hat.compression import sizes_of
 from hat.evaluation.bootstrap import paired_bootstrap
 from hat.files import read_json, write_json, write_text
-from hat.hardware import Bench, MeasurementStore, MeasureProtocol, Series, environment, measure, open_bench
-from hat.hardware.devices import device_named
+from hat.hardware import MeasurementStore, Series, environment, measure, open_bench
+from hat.hardware.devices import Device, known_devices
 from hat.pipeline import Recipe, load_recipe, run, status
 from hat.pipeline.fine_tune import fine_tune
 from hat.pipeline.folder import is_run
@@ -73,12 +73,27 @@ EVOLVED = [
     | {"training": _training(dim)}
     for dim, heads in ((128, 4), (512, 8))
 ]
-# Engine, precision and rounds at most of each column of latencies; the first is what the device runs.
+
+
+class Column(NamedTuple):
+    """Latencies: where, in which engine and precision, in at most how many rounds."""
+
+    device: str
+    engine: str
+    precision: str
+    rounds: int
+
+    def __str__(self) -> str:
+        return f"{self.engine} {self.precision if self.device == 'local' else self.device}"
+
+
+DEPLOYED = Column("local", "native", "int8", 60)
 COLUMNS = (
-    ("native", "int8", 60),
-    ("native", "kmeans4", 60),
-    ("torch", "float32", 10),
-    ("onnxruntime", "int8", 20),
+    DEPLOYED,
+    Column("local", "native", "kmeans4", 60),
+    Column("local", "torch", "float32", 10),
+    Column("local", "onnxruntime", "int8", 20),
+    Column("cuda:0", "torch", "float32", 20),  # where there is a GPU, which computes in half precision
 )
 FOUR_BITS, UPDATES = "kmeans4", 200
 TINY_TRAINING = {"updates": 30, "warmup": 5, "batch_tokens": 600, "validate_every": 15}
@@ -169,13 +184,13 @@ class Task:
             for name, (architecture, elastic) in known.items()
         }
 
-    def rows(self, bench: Bench) -> list[dict[str, Any]]:
+    def rows(self) -> list[dict[str, Any]]:
         """One row a model: what the report has, latencies in each engine, BLEU against the best baseline."""
         rows = {row["name"]: dict(row) for row in self.report["models"]}
         rows |= {one.name: self.untrained_row(one.name) for one in self.untrained}
         for name, config in self.configs().items():
             rows[name]["flops"] = cost(config.architecture).flops
-        for column, times in self.latencies(bench).items():
+        for column, times in self.latencies().items():
             for name, taken in times.items():
                 rows[name].setdefault("latencies_ms", {})[column] = taken
         baselines = [row for row in rows.values() if row["kind"] == "baseline"]
@@ -214,28 +229,38 @@ class Task:
         path = self.context.outcome(step).folder / "cost.json"
         return float(read_json(path)["device_seconds"])
 
-    def latencies(self, bench: Bench) -> dict[str, dict[str, float]]:
+    def latencies(self) -> dict[str, dict[str, float]]:
         """Column → model → milliseconds, all models of a column in the same rounds."""
+        devices = known_devices()
         store = MeasurementStore(self.root.parent / "measurements.sqlite")
-        reference = self.context.model_config(self.context.space.largest())
-        own = make_protocol(self.context, 1).to_dict()
-        found: dict[str, dict[str, float]] = {}
-        for engine, precision, rounds in COLUMNS:
-            name = f"{engine} {precision}"
-            protocol = MeasureProtocol.from_dict(
-                own | {"engine": engine, "precision": precision, "rounds": rounds}
-            )
-            runnable = {
-                name: config
-                for name, config in self.configs().items()
-                if engine != "native" or isinstance(config.architecture, Architecture)
-            }
-            series = Series(store, f"{self.root.name}/{name}", "local", protocol, reference)
-            with self.terminal.working(f"{self.root.name}: {name}") as progress:
-                times = measure([*runnable.values()], series, bench, 1, progress)
-            found[name] = {one: time.latency_ms for one, time in zip(runnable, times, strict=True)}
+        found = {
+            str(column): self.column(column, devices[column.device], store)
+            for column in COLUMNS
+            if column.device in devices
+        }
         store.close()
         return found
+
+    def column(self, column: Column, device: Device, store: MeasurementStore) -> dict[str, float]:
+        """Model → milliseconds, of the models that the column's engine runs."""
+        protocol = replace(
+            make_protocol(self.context, column.rounds, column.engine),
+            precision=column.precision,
+            device=device.accelerator,
+        )
+        runnable = {
+            name: config
+            for name, config in self.configs().items()
+            if column.engine != "native" or isinstance(config.architecture, Architecture)
+        }
+        reference = self.context.model_config(self.context.space.largest())
+        series = Series(store, f"{self.root.name}/{column}", device.name, protocol, reference)
+        with (
+            open_bench(device) as bench,
+            self.terminal.working(f"{self.root.name}: {column}") as progress,
+        ):
+            times = measure([*runnable.values()], series, bench, 1, progress)
+        return {name: time.latency_ms for name, time in zip(runnable, times, strict=True)}
 
     def four_bits(self, model: FinalModel) -> dict[str, Any]:
         """The model at 4 bits, its code books fine-tuned: BLEU and both sizes."""
@@ -267,10 +292,9 @@ class Task:
 
 def _in_native(row: dict[str, Any]) -> dict[str, Any] | None:
     """A trained model's row for the picture, if the native engine runs it."""
-    column = f"{COLUMNS[0][0]} {COLUMNS[0][1]}"
-    if "bleu" not in row or column not in row["latencies_ms"]:
+    if "bleu" not in row or str(DEPLOYED) not in row["latencies_ms"]:
         return None
-    return row | {"latency_ms": row["latencies_ms"][column]}
+    return row | {"latency_ms": row["latencies_ms"][str(DEPLOYED)]}
 
 
 def _folder_bytes(folder: Path) -> int:
@@ -320,14 +344,13 @@ def main() -> None:
             train_all(task, options, terminal)
     done = [task for task in options.tasks if (options.work / task / "report.json").exists()]
     tasks = {}
-    with open_bench(device_named("local")) as bench:
-        for name in done:
-            recipes = (
-                recipe_of(name, options.setting, options.data, baselines)
-                for baselines in (trained(name, options), baselines_of(options.setting))
-            )
-            task = Task(options.work / name, *recipes, terminal)
-            tasks[name] = {"models": task.rows(bench), "search_hours": task.search_cost()}
+    for name in done:
+        recipes = (
+            recipe_of(name, options.setting, options.data, baselines)
+            for baselines in (trained(name, options), baselines_of(options.setting))
+        )
+        task = Task(options.work / name, *recipes, terminal)
+        tasks[name] = {"models": task.rows(), "search_hours": task.search_cost()}
     report = {
         "date": str(date.today()),
         "setting": options.setting,

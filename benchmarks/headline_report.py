@@ -131,9 +131,10 @@ def _search(hours: Mapping[str, float]) -> str:
     total = sum(hours.values())
     rows = [[name, f"{spent:.3f}"] for name, spent in hours.items()] + [["all of it", f"{total:.3f}"]]
     told = (
-        f"Search cost in processor hours. The Evolved Transformer's search took {EVOLVED_SEARCH_HOURS:,} GPU "
-        f"hours (published, on another task): {EVOLVED_SEARCH_HOURS / total:,.0f} times as many hours; the "
-        f"paper's own ratio is {PUBLISHED_SEARCH:,}."
+        "Search cost in hours of processor cores, or of the GPU where there is one. The Evolved "
+        f"Transformer's search took {EVOLVED_SEARCH_HOURS:,} GPU hours (published, on another task): "
+        f"{EVOLVED_SEARCH_HOURS / total:,.0f} times as many hours; the paper's own ratio is "
+        f"{PUBLISHED_SEARCH:,}."
     )
     return _table(["step", "hours"], rows) + "\n\n" + told
 

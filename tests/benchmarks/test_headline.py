@@ -33,13 +33,16 @@ def test_the_smallest_setting(tmp_path: Path) -> None:
         "largest",
         "smallest",
     }
-    assert set(rows["hat-60pct"]["latencies_ms"]) == {
+    assert set(rows["hat-60pct"]["latencies_ms"]) >= {
         "native int8",
         "native kmeans4",
         "torch float32",
         "onnxruntime int8",
     }
-    assert set(rows["evolved-transformer-32"]["latencies_ms"]) == {"torch float32", "onnxruntime int8"}
+    assert set(rows["evolved-transformer-32"]["latencies_ms"]) - {"torch cuda:0"} == {
+        "torch float32",
+        "onnxruntime int8",
+    }
     small = rows["hat-60pct"]["four_bits"]
     assert small["bytes"] < rows["hat-60pct"]["artefact_bytes"] < rows["hat-60pct"]["float32_bytes"]
     assert "faster than evolved-transformer-32, PyTorch" in told

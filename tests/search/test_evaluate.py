@@ -11,6 +11,7 @@ from hat.architecture import ModelConfig
 from hat.data import Batch
 from hat.model import SuperTransformer
 from hat.search.evaluate import candidate_loss
+from hat.training import TrainingSettings
 
 
 def _batch(rng: np.random.Generator, rows: int, length: int) -> Batch:
@@ -30,7 +31,7 @@ def test_it_is_the_loss_per_token_with_lent_weights() -> None:
     rng = np.random.default_rng(0)
     batches = [_batch(rng, 3, 7), _batch(rng, 5, 4)]
     before = {name: weight.clone() for name, weight in network.named_parameters()}
-    loss = candidate_loss(network, batches, 0.1)
+    loss = candidate_loss(network, batches, TrainingSettings(updates=1, precision="fp32"))
     network.eval()
     for seed in range(3):
         architecture = space.sample(random.Random(seed))

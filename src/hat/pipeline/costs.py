@@ -10,6 +10,7 @@ from typing import Self
 
 from hat.files import check_keys, read_json, write_json
 from hat.progress import Progress
+from hat.training.device import training_device
 
 COST = "cost.json"
 SAVE_EVERY_SECONDS = 10.0
@@ -17,7 +18,8 @@ SAVE_EVERY_SECONDS = 10.0
 
 @dataclass(frozen=True)
 class StepCost:
-    """`device_seconds`: processor time of this process and its children, summed over the cores.
+    """`device_seconds`: processor time of this process and its children, summed over the cores; on a
+    machine with a GPU wall time, for which it is held.
 
     `finished`: when the step was last worked on (ISO 8601, UTC), empty if never.
     """
@@ -54,7 +56,7 @@ class CostMeter:
 
     def __enter__(self) -> Self:
         self._before = read_cost(self._folder)
-        self._wall, self._device = time.perf_counter(), _processor_seconds()
+        self._wall, self._device = time.perf_counter(), _device_seconds()
         self._saved = self._wall
         return self
 
@@ -77,12 +79,14 @@ class CostMeter:
         self._saved = time.perf_counter()
         session = StepCost(
             self._saved - self._wall,
-            _processor_seconds() - self._device,
+            _device_seconds() - self._device,
             datetime.now(UTC).isoformat(timespec="milliseconds"),
         )
         write_json(self._folder / COST, asdict(self._before + session))
 
 
-def _processor_seconds() -> float:
+def _device_seconds() -> float:
+    if training_device().type == "cuda":
+        return time.perf_counter()
     times = os.times()
     return times.user + times.system + times.children_user + times.children_system

@@ -2,27 +2,24 @@
 
 from collections.abc import Callable, Sequence
 
-import torch
-
 from hat.architecture import Architecture
 from hat.data import Batch
 from hat.model import SuperTransformer
+from hat.training.device import autocast, training_device
 from hat.training.loss import validation_loss
+from hat.training.settings import TrainingSettings
 
 
 def candidate_loss(
-    super_transformer: SuperTransformer,
-    batches: Sequence[Batch],
-    smoothing: float,
-    bf16: bool = False,
+    super_transformer: SuperTransformer, batches: Sequence[Batch], settings: TrainingSettings
 ) -> Callable[[Architecture], float]:
-    """The loss function of a search: smoothed validation loss per target token in nats, as training
-    reports it, of an architecture with inherited weights (HAT, section 3.2)."""
+    """The loss function of a search: smoothed validation loss per target token in nats, as a training
+    with `settings` reports it, of an architecture with inherited weights (HAT, section 3.2)."""
 
     def loss(architecture: Architecture) -> float:
         # Extracted once, rather than lent for every batch: the outputs are the same.
-        network = super_transformer.extract(architecture).eval()
-        with torch.autocast("cpu", torch.bfloat16, enabled=bf16):
-            return validation_loss(network, batches, smoothing)
+        network = super_transformer.extract(architecture).eval().to(training_device())
+        with autocast(settings):
+            return validation_loss(network, batches, settings.label_smoothing)
 
     return loss

@@ -23,10 +23,10 @@ from hat.training.checkpoint import (
     save_checkpoint,
     save_tensors,
 )
+from hat.training.device import autocast, training_device
 from hat.training.distillation import Distillation
 from hat.training.journal import Journal, Position
 from hat.training.loss import label_smoothed_loss, tensors, validation_loss
-from hat.training.precision import uses_bf16
 from hat.training.schedule import learning_rate
 from hat.training.settings import TrainingSettings
 from hat.training.stopping import Stopped, stop_requests
@@ -60,11 +60,13 @@ def train(
 
     `distillation`: a teacher's labels of `train_store`, to learn from as well. Goes on from
     folder/checkpoint.safetensors if there is one, and ends in the same bytes as an undisturbed
-    training on the same machine and thread count. Raises HatError when the loss diverges, Stopped
-    after SIGTERM or SIGINT, UserError for a damaged checkpoint or damaged labels.
+    training on the same machine and thread count; not on a GPU, which adds up in no fixed order.
+    Raises HatError when the loss diverges, Stopped after SIGTERM or SIGINT, UserError for a damaged
+    checkpoint or damaged labels.
     """
     if (folder / SUMMARY).exists():
         return _finished(trainee, folder)
+    trainee.module.to(training_device())
     optimizer = optim.AdamW(
         trainee.module.parameters(),
         betas=(0.9, 0.98),
@@ -112,7 +114,7 @@ def _update(
         rows, batch = next(batches)
         source, target_in, target_out = tensors(batch)
         for network in networks:
-            with torch.autocast("cpu", torch.bfloat16, enabled=uses_bf16(settings)):
+            with autocast(settings):
                 logits = network(source, target_in)
             loss = label_smoothed_loss(logits, target_out, settings.label_smoothing)
             if distillation:
@@ -168,7 +170,7 @@ def _batches(store: TokenStore, budget: int, seed: int, position: Position) -> I
 
 def _losses(trainee: Trainee, valid: list[Batch], settings: TrainingSettings) -> dict[str, float]:
     trainee.module.eval()
-    with torch.autocast("cpu", torch.bfloat16, enabled=uses_bf16(settings)):
+    with autocast(settings):
         return {
             name: validation_loss(network, valid, settings.label_smoothing)
             for name, network in trainee.validated().items()
@@ -238,7 +240,7 @@ def _keep(
         values = _losses(trainee, valid, settings)
         losses[name] = sum(values.values()) / len(values)
     kept = min(losses, key=lambda name: losses[name])
-    load_weights(folder, trainee.module, candidates[kept])
+    load_weights(folder, trainee.module.cpu(), candidates[kept])
     result = TrainingResult(losses[kept], kept, position.update, position.history)
     save_tensors(folder / MODEL, candidates[kept])
     write_json(folder / SUMMARY, {**asdict(result), "target_tokens": position.tokens})

@@ -8,6 +8,7 @@ from torch import Tensor
 
 from hat.data import Batch
 from hat.model.translation_model import PAD
+from hat.training.device import training_device
 
 Network = Callable[[Tensor, Tensor], Tensor]
 
@@ -26,8 +27,9 @@ def label_smoothed_loss(logits: Tensor, target: Tensor, smoothing: float) -> Ten
     )
 
 
-def tensors(batch: Batch, device: torch.device | str = "cpu") -> tuple[Tensor, Tensor, Tensor]:
-    """source (B, S), target_in (B, T), target_out (B, T) of a batch as tensors."""
+def tensors(batch: Batch) -> tuple[Tensor, Tensor, Tensor]:
+    """source (B, S), target_in (B, T), target_out (B, T) of a batch, where trainings run."""
+    device = training_device()
     source, target_in, target_out = (
         torch.from_numpy(array).to(device) for array in (batch.source, batch.target_in, batch.target_out)
     )

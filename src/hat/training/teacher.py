@@ -14,6 +14,7 @@ from hat.errors import UserError
 from hat.model import TranslationModel
 from hat.progress import Progress, silent
 from hat.runtime import DecodeOptions, Engine
+from hat.training.device import training_device
 from hat.training.loss import tensors
 
 # What is worked on at once. The batches decide which sums are rounded together, so they are fixed.
@@ -41,14 +42,14 @@ def write_soft_labels(
         raise UserError(f"top_k: {top_k} of a vocabulary of {vocabulary}")
     if folder.exists():  # renamed there when it was whole
         return SoftLabels.open(folder, text)
-    teacher.eval()
+    teacher.eval().to(training_device())
     batches = sequential_batches(text, BATCH_TOKENS)
     sizes = [int(text.target_lengths[rows].sum()) + len(rows) for rows in batches]
     with SoftLabelWriter(folder, text, top_k, temperature) as writer:
         for number in range(writer.done, len(batches)):
             rows = batches[number]
             source, target_in, _ = tensors(collate(text, rows))
-            logits, ids = teacher(source, target_in).float().topk(top_k)
+            logits, ids = (values.cpu() for values in teacher(source, target_in).float().topk(top_k))
             probabilities = (logits.double() / temperature).softmax(-1)
             if not probabilities.isfinite().all():
                 raise UserError("the teacher's logits are not finite: the model is damaged")

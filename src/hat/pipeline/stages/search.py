@@ -26,7 +26,6 @@ from hat.progress import Progress, between
 from hat.search import EvolutionSettings, SearchProblem, random_search
 from hat.search.evaluate import candidate_loss
 from hat.search.verified import Choice, Verifying, search_verified
-from hat.training.precision import uses_bf16
 
 FOUND = "found.json"
 EVOLUTION = frozenset(EvolutionSettings.__dataclass_fields__)
@@ -108,7 +107,7 @@ def _loss(context: Context) -> Callable[[Architecture], float]:
     groups = [rows[rows < wanted] for rows in sequential_batches(store, settings.batch_tokens)]
     batches = [collate(store, rows) for rows in groups if len(rows)]
 
-    return candidate_loss(network, batches, settings.label_smoothing, uses_bf16(settings))
+    return candidate_loss(network, batches, settings)
 
 
 def _report(choice: Choice, comparable: Callable[[Measurement], float]) -> dict[str, Any]:
