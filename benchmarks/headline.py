@@ -44,7 +44,7 @@ from hat.hardware import MeasurementStore, Series, environment, measure, open_be
 from hat.hardware.devices import Device, known_devices
 from hat.pipeline import Recipe, load_recipe, run, status
 from hat.pipeline.fine_tune import fine_tune
-from hat.pipeline.folder import is_run
+from hat.pipeline.folder import RUN_FILE, is_run
 from hat.pipeline.runner import finished
 from hat.pipeline.stages.evaluate import TRANSLATIONS, read_lines, score_step
 from hat.pipeline.stages.measure import make_protocol
@@ -170,6 +170,7 @@ def teach(task: str, options: argparse.Namespace, terminal: Terminal) -> None:
         if STEP.fullmatch(step.name) and not copy.exists():  # named by the digest of what it depends on
             with atomic_folder(copy, lambda path: False, "a step") as empty:
                 shutil.copytree(step, empty, dirs_exist_ok=True)
+    shutil.copy(plain / RUN_FILE, taught)
     return run(recipe_of(taught.name, options, there), taught, reporter=terminal)
 
 
