@@ -7,26 +7,20 @@ finished before the next is begun, so the tables can be written whenever there i
 done is not done again.
 
     python benchmarks/headline.py --data FOLDER [--tasks en-de en-fr] [--setting full|smallest]
-                                  [--baselines NAME ...] [--teacher NAME] [--minutes N]
-                                  [--work runs/headline] [--output FOLDER]
-
-With a teacher, a baseline, the found models are trained once more, on its most probable tokens, in a
-run WORK/TASK-taught that takes everything else from WORK/TASK.
+                                  [--baselines NAME ...] [--minutes N] [--work runs/headline]
+                                  [--output FOLDER]
 
 FOLDER holds {train,val,test_2016_flickr}.{en,de,fr}.gz. `smallest` needs no data: the built-in corpus and
 models that train in seconds, to try the script. Training takes a GPU where PyTorch finds one.
 """
 
 import argparse
-import re
-import shutil
 import signal
 import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, replace
 from datetime import date
-from itertools import accumulate
 from math import prod
 from pathlib import Path
 from types import FrameType
@@ -39,12 +33,12 @@ from hat.architecture.cost import cost
 from hat.cli.progress import Terminal
 from hat.compression import sizes_of
 from hat.evaluation.bootstrap import paired_bootstrap
-from hat.files import atomic_folder, read_json, write_json, write_text
+from hat.files import read_json, write_json, write_text
 from hat.hardware import MeasurementStore, Series, environment, measure, open_bench
 from hat.hardware.devices import Device, known_devices
 from hat.pipeline import Recipe, load_recipe, run, status
 from hat.pipeline.fine_tune import fine_tune
-from hat.pipeline.folder import RUN_FILE, is_run
+from hat.pipeline.folder import is_run
 from hat.pipeline.runner import finished
 from hat.pipeline.stages.evaluate import TRANSLATIONS, read_lines, score_step
 from hat.pipeline.stages.measure import make_protocol
@@ -100,17 +94,14 @@ COLUMNS = (
     Column("local", "onnxruntime", "int8", 20),
     Column("cuda:0", "torch", "float32", 20),  # where there is a GPU, which computes in half precision
 )
-TAUGHT, STEP = "-taught", re.compile("[0-9a-f]{12}")
 FOUR_BITS, UPDATES = "kmeans4", 200
 TINY_TRAINING = {"updates": 30, "warmup": 5, "batch_tokens": 600, "validate_every": 15}
 
 
 def recipe_of(task: str, options: argparse.Namespace, baselines: Sequence[dict[str, Any]]) -> Recipe:
     """The run of one task with some of the baselines."""
-    setting, target = options.setting, task.split("-")[1]
+    setting, target = options.setting, task.partition("-")[2]
     changes: dict[str, Any] = {"name": task, "baselines": list(baselines)}
-    if task.endswith(TAUGHT):
-        changes["distillation"] = {"teacher": options.teacher}
     if setting == "smallest":
         changes |= {f"{part}_training": TINY_TRAINING for part in ("super", "sub", "baseline")}
         changes |= {
@@ -151,35 +142,23 @@ def baselines_of(setting: str) -> list[dict[str, Any]]:
 def train_all(task: str, options: argparse.Namespace, terminal: Terminal) -> None:
     """Everything of a task that is trained, a whole report after each baseline."""
     root = options.work / task
-    there = trained(task, options)
-    for baselines in accumulate(([one] for one in wanted(options) if one not in there), initial=there):
-        run(recipe_of(task, options, baselines), root, reporter=terminal)
-    if options.teacher:
-        teach(task, options, terminal)
-
-
-def teach(task: str, options: argparse.Namespace, terminal: Terminal) -> None:
-    """Train the found models of a finished task once more, if their teacher is trained."""
-    plain, taught = options.work / task, options.work / f"{task}{TAUGHT}"
-    there = trained(task, options)
-    if options.teacher not in (one["name"] for one in there):
-        return terminal.say(f"{task}: {options.teacher} is not trained yet: it teaches nobody")
-    for manifest in sorted(plain.glob("steps/**/manifest.json")):
-        step = manifest.parent
-        copy = taught / step.relative_to(plain)
-        if STEP.fullmatch(step.name) and not copy.exists():  # named by the digest of what it depends on
-            with atomic_folder(copy, lambda path: False, "a step") as empty:
-                shutil.copytree(step, empty, dirs_exist_ok=True)
-    shutil.copy(plain / RUN_FILE, taught)
-    return run(recipe_of(taught.name, options, there), taught, reporter=terminal)
+    run(recipe_of(task, options, trained(task, options)), root, reporter=terminal)
+    for one in wanted(options):
+        there = trained(task, options)
+        if one not in there:
+            others = [other for other in there if other["name"] != one["name"]]
+            run(recipe_of(task, options, [*others, one]), root, reporter=terminal)
 
 
 def trained(task: str, options: argparse.Namespace) -> list[dict[str, Any]]:
-    """The baselines that are trained already."""
-    plain, baselines = task.removesuffix(TAUGHT), baselines_of(options.setting)
-    root, recipe = options.work / plain, recipe_of(plain, options, baselines)
-    done = {step.step for step in status(recipe, root) if step.state == "done"} if is_run(root) else set()
-    return [one for one in baselines if f"train/{one['name']}" in done]
+    """The baselines that are trained already: with their own settings, else with the recipe's."""
+    root, tuned = options.work / task, baselines_of(options.setting)
+    found: dict[str, dict[str, Any]] = {}
+    for baselines in (tuned, [{k: v for k, v in one.items() if k != "training"} for one in tuned]):
+        recipe = recipe_of(task, options, baselines)
+        done = {step.step for step in status(recipe, root) if step.state == "done"} if is_run(root) else set()
+        found = {one["name"]: one for one in baselines if f"train/{one['name']}" in done} | found
+    return [found[one["name"]] for one in tuned if one["name"] in found]
 
 
 def wanted(options: argparse.Namespace) -> list[dict[str, Any]]:
@@ -198,6 +177,8 @@ class Task:
         self.report = read_json(root / "report.json")
         names = {row["name"] for row in self.report["models"]}
         self.models = [model for model in final_models(self.context) if model.name in names]
+        tuned = {one.name for one in wanted.baselines if one.training}
+        self.untuned = {one.name for one in trained.baselines if one.name in tuned and not one.training}
         self.untrained = [one for one in wanted.baselines if one.name not in names]
         self.text = self.context.outcome("prepare").folder
 
@@ -224,6 +205,7 @@ class Task:
         for model in self.models:
             row = rows[model.name]
             row["float32_bytes"] = _folder_bytes(self.context.outcome(model.step).folder / ARTEFACT)
+            row["tuned"] = model.name not in self.untuned
             row["training_device_seconds"] = self.seconds(model.step)
             if best is not None:
                 row["against_best"] = asdict(self.compare(row["name"], best["name"]))
@@ -354,7 +336,6 @@ def main() -> None:
     parser.add_argument("--tasks", nargs="+", default=["en-de", "en-fr"], choices=["en-de", "en-fr"])
     parser.add_argument("--setting", default="full", choices=["full", "smallest"])
     parser.add_argument("--baselines", nargs="+", metavar="NAME", help="train these only; else all")
-    parser.add_argument("--teacher", metavar="NAME", help="a baseline that teaches the found models")
     parser.add_argument("--minutes", type=float, help="stop training after so long, and write the tables")
     parser.add_argument("--work", type=Path, default=Path("runs/headline"))
     default = Path(__file__).parent / "results" / f"headline-{date.today()}"
@@ -363,8 +344,7 @@ def main() -> None:
     if options.setting == "full" and options.data is None:
         parser.error("--data FOLDER: where is Multi30k? Or try --setting smallest")
     names = [one["name"] for one in baselines_of(options.setting)]
-    asked = {*(options.baselines or names), options.teacher or names[0]}
-    if unknown := asked - set(names):
+    if unknown := set(options.baselines or names) - set(names):
         parser.error(
             f"no baseline is called {', '.join(sorted(unknown))}; the choices are {', '.join(names)}"
         )
@@ -372,8 +352,7 @@ def main() -> None:
     with at_most(options.minutes, terminal):
         for task in options.tasks:
             train_all(task, options, terminal)
-    names = [name for task in options.tasks for name in (task, f"{task}{TAUGHT}")]
-    done = [name for name in names if (options.work / name / "report.json").exists()]
+    done = [task for task in options.tasks if (options.work / task / "report.json").exists()]
     tasks = {}
     for name in done:
         recipes = (
