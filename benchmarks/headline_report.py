@@ -37,11 +37,13 @@ def markdown(report: Mapping[str, Any]) -> str:
             _claims(task),
             _search(task["search_hours"]),
         ]
-        untrained = [row["name"] for row in task["models"] if row["kind"] == "untrained"]
-        if untrained:
+        weak = [
+            row["name"] for row in task["models"] if row["kind"] == "untrained" or not row.get("tuned", True)
+        ]
+        if weak:
             parts.append(
-                "**The best baseline is the best of those that are trained.** What is said of BLEU is weak "
-                f"until {', '.join(untrained)} are; their latencies and sizes need no training."
+                "**The best baseline is the best of those that are trained.** What is said of BLEU is weak until "
+                f"{', '.join(weak)} are, at a learning rate of their own; latencies and sizes need no training."
             )
     return "\n\n".join(parts) + "\n"
 
