@@ -42,8 +42,9 @@ def markdown(report: Mapping[str, Any]) -> str:
         ]
         if weak:
             parts.append(
-                "**The best baseline is the best of those that are trained.** What is said of BLEU is weak until "
-                f"{', '.join(weak)} are, at a learning rate of their own; latencies and sizes need no training."
+                "**The best baseline is the best of those that are trained.** What is said of BLEU is weak "
+                f"until {', '.join(weak)} are, at a learning rate of their own; latencies and sizes need no "
+                "training."
             )
     return "\n\n".join(parts) + "\n"
 
