@@ -142,12 +142,12 @@ def baselines_of(setting: str) -> list[dict[str, Any]]:
 def train_all(task: str, options: argparse.Namespace, terminal: Terminal) -> None:
     """Everything of a task that is trained, a whole report after each baseline."""
     root = options.work / task
-    run(recipe_of(task, options, trained(task, options)), root, reporter=terminal)
+    there = {one["name"]: one for one in trained(task, options)}
+    run(recipe_of(task, options, [*there.values()]), root, reporter=terminal)
     for one in wanted(options):
-        there = trained(task, options)
-        if one not in there:
-            others = [other for other in there if other["name"] != one["name"]]
-            run(recipe_of(task, options, [*others, one]), root, reporter=terminal)
+        if there.get(one["name"]) != one:
+            there[one["name"]] = one
+            run(recipe_of(task, options, [*there.values()]), root, reporter=terminal)
 
 
 def trained(task: str, options: argparse.Namespace) -> list[dict[str, Any]]:
@@ -177,8 +177,7 @@ class Task:
         self.report = read_json(root / "report.json")
         names = {row["name"] for row in self.report["models"]}
         self.models = [model for model in final_models(self.context) if model.name in names]
-        tuned = {one.name for one in wanted.baselines if one.training}
-        self.untuned = {one.name for one in trained.baselines if one.name in tuned and not one.training}
+        self.untuned = {one.name for one in trained.baselines if one not in wanted.baselines}
         self.untrained = [one for one in wanted.baselines if one.name not in names]
         self.text = self.context.outcome("prepare").folder
 
