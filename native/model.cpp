@@ -166,10 +166,10 @@ void take_all(Packer& packer, Model& model) {
   for (size_t i = 0; i < c.decoder.size(); ++i) {
     const std::string name = "decoder." + std::to_string(i);
     const DecoderShape shape = c.decoder[i];
-    model.decoder.push_back({shape, linear(name + ".self_attention.qkv", 3 * c.qkv_dim, c.decoder_dim),
+    model.decoder.push_back({shape, linear(name + ".cross_attention.kv", 2 * c.qkv_dim, c.encoder_dim),
+                             linear(name + ".self_attention.qkv", 3 * c.qkv_dim, c.decoder_dim),
                              linear(name + ".self_attention.out", c.decoder_dim, c.qkv_dim),
                              linear(name + ".cross_attention.q", c.qkv_dim, c.decoder_dim),
-                             linear(name + ".cross_attention.kv", 2 * c.qkv_dim, c.encoder_dim),
                              linear(name + ".cross_attention.out", c.decoder_dim, c.qkv_dim),
                              linear(name + ".fc1", shape.ffn_dim, c.decoder_dim),
                              linear(name + ".fc2", c.decoder_dim, shape.ffn_dim),

@@ -49,7 +49,8 @@ struct EncoderLayer {
 
 struct DecoderLayer {
   DecoderShape shape;
-  Matrix qkv, out, cross_q, cross_kv, cross_out, fc1, fc2;
+  Matrix cross_kv;  // once a decode; the others are read one after another at every step
+  Matrix qkv, out, cross_q, cross_out, fc1, fc2;
   Norm attention_norm, cross_norm, ffn_norm;
 };
 
