@@ -59,12 +59,16 @@ class _Beams:
 
 @dataclass
 class _Ranked:
-    """The best continuations of each sentence, best first, (B, 2K) each; parents are rows of B × K."""
+    """The best continuations of each sentence, best first, (B, 2K) each. `places` are theirs in
+    `word_scores`, which has all words that were looked at, C of each of R hypotheses, in one axis."""
 
-    parents: Integers
+    places: Integers
     words: Integers
     totals: Floats
-    word_scores: Floats
+    word_scores: Floats  # (R × C)
+    looked_at: int  # C
+    ended: NDArray[np.bool_]  # whose word is </s>
+    any_ended: bool
 
 
 def beam_search(
@@ -118,42 +122,54 @@ def _rank(
     `ends` (R): what </s> would score, the one continuation of sentences `at_limit`.
     """
     count, width = beams.scores.shape
-    forbidden = (words == PAD) | (words == EOS) if too_short else words == PAD
-    scores = np.where(forbidden, np.float32(-np.inf), log_probs).reshape(count, width, -1)
+    # These few numbers cost as much as a layer: the network has just pushed Python out of the caches.
+    forbidden = words == PAD
+    if too_short:
+        forbidden |= words == EOS
+    if forbidden.any():
+        log_probs = np.where(forbidden, np.float32(-np.inf), log_probs)
     if at_limit:
-        words = words.reshape(scores.shape).copy()
+        words, log_probs = words.reshape(count, width, -1).copy(), log_probs.reshape(count, width, -1).copy()
         words[at_limit, :, 0] = EOS
-        scores[at_limit] = -np.inf
+        log_probs[at_limit] = -np.inf
         if not too_short:
-            scores[at_limit, :, 0] = ends.reshape(count, width)[at_limit]
-    totals = (beams.scores[:, :, None] + scores).reshape(count, -1)
-    order = (-totals).argsort(axis=1, kind="stable")[:, : 2 * beam]
-    flat = order + totals.shape[1] * np.arange(count)[:, None]
-    taken = (value.ravel()[flat] for value in (words, totals, scores))
-    return _Ranked(flat // scores.shape[2], *taken)
+            log_probs[at_limit, :, 0] = ends.reshape(count, width)[at_limit]
+    totals = (beams.scores.reshape(-1, 1) + log_probs.reshape(count * width, -1)).reshape(count, -1)
+    places = (-totals).argsort(axis=1, kind="stable")[:, : 2 * beam]
+    if count > 1:
+        places += totals.shape[1] * np.arange(count)[:, None]
+    best = words.ravel()[places]
+    ended = best == EOS
+    looked_at = totals.size // beams.scores.size
+    return _Ranked(
+        places, best, totals.ravel()[places], log_probs.ravel(), looked_at, ended, bool(ended.any())
+    )
 
 
 def _finish(
     beams: _Beams, finished: list[list[Hypothesis]], length: int, options: DecodeOptions, ranked: _Ranked
 ) -> None:
-    first = slice(None), slice(options.beam)
-    ended = ranked.words[first] == EOS
-    if not ended.any():
+    if not ranked.any_ended:
         return
-    for row, rank in np.argwhere(ended & np.isfinite(ranked.totals[first])).tolist():
+    first = slice(None), slice(options.beam)
+    for row, rank in np.argwhere(ranked.ended[first] & np.isfinite(ranked.totals[first])).tolist():
         hypotheses = finished[beams.sentences[row]]
         if len(hypotheses) < options.beam:
-            words, scores = beams.trace(int(ranked.parents[row, rank]))
+            place = int(ranked.places[row, rank])
+            words, scores = beams.trace(place // ranked.looked_at)
             score = float(ranked.totals[row, rank]) / length**options.length_penalty
-            last = float(ranked.word_scores[row, rank])
+            last = float(ranked.word_scores[place])
             hypotheses.append(Hypothesis((*words, EOS), score, (*scores, last)))
 
 
 def _advance(beams: _Beams, beam: int, ranked: _Ranked, running: list[int]) -> None:
     """Go on with the K best continuations that are not </s> of the sentences `running`."""
-    keep = (ranked.words == EOS).argsort(axis=1, kind="stable")[running, :beam]
-    kept = np.array(running, np.int64)[:, None], keep
+    kept: tuple[Any, Any] = slice(None), slice(beam)
+    if ranked.any_ended:
+        keep = ranked.ended.argsort(axis=1, kind="stable")[running, :beam]
+        kept = np.array(running, np.int64)[:, None], keep
+    places = ranked.places[kept].ravel()
+    step = _Step(places // ranked.looked_at, ranked.words[kept].ravel(), ranked.word_scores[places])
+    beams.steps.append(step)
     beams.scores = ranked.totals[kept]
     beams.sentences = [beams.sentences[row] for row in running]
-    parents, words, scores = (v[kept].ravel() for v in (ranked.parents, ranked.words, ranked.word_scores))
-    beams.steps.append(_Step(parents, words, scores))

@@ -105,27 +105,28 @@ class _Decode:
 
     def __init__(self, engine: OnnxEngine, sources: Sequence[Sequence[int]]) -> None:
         self._run, config = engine._decoder.run, engine._config
-        names = [port.name for port in encoder_ports(config)[1]]
-        found = engine._encoder.run(names, {"source": _padded(sources)})
-        self._memory: dict[str, Array] = dict(zip(names, found, strict=True))
+        self._memory = [port.name for port in encoder_ports(config)[1]]
+        found = engine._encoder.run(self._memory, {"source": _padded(sources)})
+        self._feeds: dict[str, Array] = dict(zip(self._memory, found, strict=True))
         self._outputs = [port.name for port in decoder_ports(config)[1]]
         sizes = {"P": len(sources), "T": 0}
-        self._caches = {
-            port.name: np.zeros([sizes.get(size, size) for size in port.shape], np.float32)  # type: ignore[arg-type]
-            for port in caches(config)
-        }
+        self._caches = [port.name for port in caches(config)]
+        for port in caches(config):
+            shape = [sizes.get(size, size) for size in port.shape]  # type: ignore[arg-type]
+            self._feeds[port.name] = np.zeros(shape, np.float32)
 
     def step(
         self, tokens: Integers, parents: Integers, wanted: Integers, candidates: int
     ) -> tuple[Floats, Integers, Floats]:
-        given = {"tokens": tokens, "parents": parents, "wanted": wanted[:, None]}
-        feeds = given | {"candidates": np.array([candidates])} | self._memory | self._caches
+        feeds = self._feeds
+        feeds |= {"tokens": tokens, "parents": parents, "wanted": wanted[:, None]}
+        feeds["candidates"] = np.array([candidates])
         log_probs, words, wanted_log_probs, *kept = self._run(self._outputs, feeds)
-        self._caches = dict(zip(self._caches, kept, strict=True))
+        feeds |= zip(self._caches, kept, strict=True)
         return log_probs, words, wanted_log_probs[:, 0]
 
     def select(self, rows: Integers) -> None:
-        self._memory = {name: value[rows] for name, value in self._memory.items()}
+        self._feeds |= {name: self._feeds[name][rows] for name in self._memory}
 
 
 def _padded(rows: Sequence[Sequence[int]]) -> Integers:

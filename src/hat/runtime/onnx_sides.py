@@ -16,7 +16,7 @@ from hat.runtime.onnx_builder import GraphBuilder
 from hat.runtime.onnx_interface import NEGATIVE_BIAS, present
 from hat.runtime.tokenizer import PAD
 
-TOP_BLOCK = 64  # words; measured the same from 32 to 128
+TOP_GROUP = 64  # words; measured the same from 32 to 128
 
 
 class Side(GraphBuilder):
@@ -160,24 +160,25 @@ class DecoderSide(Side):
         logits = self.project(x, self.embedding("output"), self.config.architecture.decoder_dim)
         log_probs = self.op("LogSoftmax", logits, axis=-1)
         self.op("GatherElements", log_probs, "wanted", name="wanted_log_probs", axis=1)
-        if self.config.target_vocab % TOP_BLOCK:
+        if self.config.target_vocab % TOP_GROUP:
             self.ops("TopK", log_probs, "candidates", names=["log_probs", "words"])
         else:
-            self._best_of_blocks(log_probs)
+            self._best_of_groups(log_probs)
 
-    def _best_of_blocks(self, log_probs: str) -> None:
-        """The C best of all words lie in the C blocks with the best maxima; onnxruntime finds them in
-        half the time of a TopK over the whole vocabulary."""
-        blocks = self.op("Reshape", log_probs, self.integers(0, -1, TOP_BLOCK))
-        count = self.op("Min", "candidates", self.integers(self.config.target_vocab // TOP_BLOCK))
-        maxima = self.op("ReduceMax", blocks, axes=[2], keepdims=0)
-        _, chosen = self.ops("TopK", maxima, count, names=["block_maxima", "blocks"])
-        entries = self.op("GatherND", blocks, self.op("Unsqueeze", chosen, self.integers(2)), batch_dims=1)
+    def _best_of_groups(self, log_probs: str) -> None:
+        """The C best of all words lie in the C groups with the best maxima; onnxruntime finds them in
+        half the time of a TopK over the whole vocabulary. Group g has the words g, g + G, g + 2G, …"""
+        groups = self.config.target_vocab // TOP_GROUP
+        members = self.op("Reshape", log_probs, self.integers(0, TOP_GROUP, groups))
+        maxima = self.op("ReduceMax", members, axes=[1], keepdims=0)
+        count = self.op("Min", "candidates", self.integers(groups))
+        _, chosen = self.ops("TopK", maxima, count, names=["group_maxima", "groups"])
+        firsts = self.constant("group_steps", groups * np.arange(TOP_GROUP)[:, None])
+        entries = self.op("Add", self.op("Unsqueeze", chosen, self.integers(1)), firsts)
         entries = self.op("Reshape", entries, self.integers(0, -1))
-        _, places = self.ops("TopK", entries, "candidates", names=["log_probs", "places"])
-        size = self.integers(TOP_BLOCK)
-        block = self.op("GatherElements", chosen, self.op("Div", places, size), axis=1)
-        self.op("Add", self.op("Mul", block, size), self.op("Mod", places, size), name="words")
+        values = self.op("GatherElements", log_probs, entries, axis=1)
+        _, places = self.ops("TopK", values, "candidates", names=["log_probs", "places"])
+        self.op("GatherElements", entries, places, axis=1, name="words")
 
 
 def _sinusoids(dim: int, super_dim: int) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
