@@ -75,8 +75,8 @@ struct Kernels {
   // first of which goes to y[i][0]; y has `stride` floats a row and takes whole blocks.
   void (*multiply)(const Matrix& weights, const Operand& operand, int row0, int rows, int block0, int block1,
                    bool relu, float* y, size_t stride);
-  // x = LayerNorm(x + delta) · gain + bias, ε 1e-5.
-  void (*add_norm)(float* x, const float* delta, const float* gain, const float* bias, int size);
+  // x += delta, if there is one; out = LayerNorm(x) · gain + bias, ε 1e-5. `out` may be x or delta.
+  void (*add_norm)(float* x, const float* delta, const float* gain, const float* bias, int size, float* out);
   // One query (heads · head_dim floats) over `keys` rows, each of keys followed by values
   // (heads · head_dim floats both); `scratch` takes `keys` floats.
   void (*attend)(const float* query, const float* const* rows, int keys, int heads, int head_dim, float* scratch,

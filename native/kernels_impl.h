@@ -311,16 +311,16 @@ static void multiply(const Matrix& weights, const Operand& operand, int row0, in
 
 // ---- what happens within a row ----
 
-static void add_norm(float* x, const float* delta, const float* gain, const float* bias, int size) {
+static void add_norm(float* x, const float* delta, const float* gain, const float* bias, int size, float* out) {
   const int whole = size / kWidth * kWidth;
-  Floats total = all(0.0f);
-  for (int i = 0; i < whole; i += kWidth) {
-    const Floats v = load(x + i) + load(delta + i);
-    store(x + i, v);
-    total += v;
+  if (delta) {
+    for (int i = 0; i < whole; i += kWidth) store(x + i, load(x + i) + load(delta + i));
+    for (int i = whole; i < size; ++i) x[i] += delta[i];
   }
+  Floats total = all(0.0f);
+  for (int i = 0; i < whole; i += kWidth) total += load(x + i);
   float mean = sum(total);
-  for (int i = whole; i < size; ++i) mean += x[i] += delta[i];
+  for (int i = whole; i < size; ++i) mean += x[i];
   mean /= static_cast<float>(size);
   Floats squares = all(0.0f);
   for (int i = 0; i < whole; i += kWidth) {
@@ -331,8 +331,8 @@ static void add_norm(float* x, const float* delta, const float* gain, const floa
   for (int i = whole; i < size; ++i) variance += (x[i] - mean) * (x[i] - mean);
   const float factor = 1.0f / __builtin_sqrtf(variance / static_cast<float>(size) + 1e-5f);
   for (int i = 0; i < whole; i += kWidth)
-    store(x + i, (load(x + i) - mean) * factor * load(gain + i) + load(bias + i));
-  for (int i = whole; i < size; ++i) x[i] = (x[i] - mean) * factor * gain[i] + bias[i];
+    store(out + i, (load(x + i) - mean) * factor * load(gain + i) + load(bias + i));
+  for (int i = whole; i < size; ++i) out[i] = (x[i] - mean) * factor * gain[i] + bias[i];
 }
 
 static inline float dot(const float* a, const float* b, int size) {

@@ -163,6 +163,7 @@ void take_all(Packer& packer, Model& model) {
                              packer.norm(name + ".self_attention_norm", c.encoder_dim),
                              packer.norm(name + ".ffn_norm", c.encoder_dim)});
   }
+  if (c.pre_norm) model.encoder_norm = packer.norm("encoder_norm", c.encoder_dim);
   for (size_t i = 0; i < c.decoder.size(); ++i) {
     const std::string name = "decoder." + std::to_string(i);
     const DecoderShape shape = c.decoder[i];
@@ -177,6 +178,7 @@ void take_all(Packer& packer, Model& model) {
                              packer.norm(name + ".cross_attention_norm", c.decoder_dim),
                              packer.norm(name + ".ffn_norm", c.decoder_dim)});
   }
+  if (c.pre_norm) model.decoder_norm = packer.norm("decoder_norm", c.decoder_dim);
   if (c.shared_embeddings) {
     const Matrix all = embedding("embedding", c.target_vocab, std::max(c.encoder_dim, c.decoder_dim));
     model.source_embedding = model.target_embedding = model.output = all;

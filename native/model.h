@@ -23,7 +23,7 @@ struct Config {
   Precision precision, embedding_precision;  // of the layers' matrices; of embeddings and output projection
   int qkv_dim, encoder_dim, decoder_dim, encoder_super_dim, decoder_super_dim;
   int source_vocab, target_vocab;
-  bool shared_embeddings;
+  bool shared_embeddings, pre_norm;
   std::vector<EncoderShape> encoder;
   std::vector<DecoderShape> decoder;
 
@@ -67,6 +67,7 @@ class Model {
   Matrix source_embedding, target_embedding, output;
   std::vector<EncoderLayer> encoder;
   std::vector<DecoderLayer> decoder;
+  Norm encoder_norm{}, decoder_norm{};  // of what leaves either side; pre-norm models only
   size_t packed_bytes = 0;
 
  private:

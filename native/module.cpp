@@ -42,6 +42,7 @@ Config config_of(const nb::dict& d) {
                 get<int>(d, "source_vocab"),
                 get<int>(d, "target_vocab"),
                 get<bool>(d, "shared_embeddings"),
+                get<bool>(d, "pre_norm"),
                 {},
                 {}};
   for (nb::handle layer : get<nb::list>(d, "encoder")) {

@@ -160,23 +160,32 @@ void Network::each_row(int rows, int member, const Work& work) {
   team_.barrier();
 }
 
-void Network::feed_forward(const Matrix& fc1, const Matrix& fc2, const Norm& norm, int rows, int member) {
+void Network::feed_forward(const Matrix& fc1, const Matrix& fc2, const Norm& own, const Norm& next, int rows,
+                           int member) {
   multiply(fc1, rows, true, member);
   each_row(rows, member, [&](int row) { prepare(y(row), fc1.outputs, row); });
   multiply(fc2, rows, false, member);
-  each_row(rows, member, [&](int row) { residual(row, norm, fc2.outputs); });
+  each_row(rows, member, [&](int row) { residual(row, own, next, fc2.outputs); });
 }
 
-// ---- what one member does with one row; all leave the row prepared for the next product ----
+// ---- what one member does with one row; all leave the row prepared for the next product, which reads x or,
+// in a pre-norm model, x normalised by what comes next ----
 
 void Network::prepare(const float* values, int inputs, int row) const {
   k_.prepare(c_.precision, values, inputs, row, operand());
 }
 
-void Network::enter(const Matrix& embedding, int id, const float* position, int dim, int row) const {
+void Network::enter(const Matrix& embedding, int id, const float* position, const Norm& next, int dim,
+                    int row) const {
   model_->embed(embedding, id, dim, static_cast<float>(std::sqrt(static_cast<double>(dim))), x(row));
   for (int i = 0; i < dim; ++i) x(row)[i] += position[i];
+  if (c_.pre_norm) return ready(row, next, dim);
   prepare(x(row), dim, row);
+}
+
+void Network::ready(int row, const Norm& next, int dim) const {
+  k_.add_norm(x(row), nullptr, next.gain, next.bias, dim, y(row));
+  prepare(y(row), dim, row);
 }
 
 void Network::attend(Member& own, const float* query, int keys, int heads, int row) const {
@@ -184,9 +193,12 @@ void Network::attend(Member& own, const float* query, int keys, int heads, int r
   prepare(own.context.get(), c_.qkv_dim, row);
 }
 
-void Network::residual(int row, const Norm& norm, int dim) const {
-  k_.add_norm(x(row), y(row), norm.gain, norm.bias, dim);
-  prepare(x(row), dim, row);
+// `own`: the norm of the branch that ends here; `next`: that of the one that begins.
+void Network::residual(int row, const Norm& own, const Norm& next, int dim) const {
+  const Norm& norm = c_.pre_norm ? next : own;
+  float* out = c_.pre_norm ? y(row) : x(row);
+  k_.add_norm(x(row), y(row), norm.gain, norm.bias, dim, out);
+  prepare(out, dim, row);
 }
 
 // ---- encoder ----
@@ -200,7 +212,7 @@ void Network::encode(const Range& group, int member) {
   each_row(rows, member, [&](int row) {
     const Place place = locate(group, first + row);
     enter(model_->source_embedding, (*sources_)[place.sentence][place.token],
-          source_positions_.row(kPad + 1 + place.token), c_.encoder_dim, row);
+          source_positions_.row(kPad + 1 + place.token), model_->encoder[0].attention_norm, c_.encoder_dim, row);
   });
   const int layers = static_cast<int>(model_->encoder.size());
   for (int index = 0; index < layers; ++index) {
@@ -213,9 +225,12 @@ void Network::encode(const Range& group, int member) {
       attend(own, y(row), length, layer.shape.heads, row);
     });
     multiply(layer.out, rows, false, member);
-    each_row(rows, member, [&](int row) { residual(row, layer.attention_norm, c_.encoder_dim); });
-    feed_forward(layer.fc1, layer.fc2, layer.ffn_norm, rows, member);
+    each_row(rows, member, [&](int row) { residual(row, layer.attention_norm, layer.ffn_norm, c_.encoder_dim); });
+    feed_forward(layer.fc1, layer.fc2, layer.ffn_norm, model_->encoder_norm, rows, member);
     remember(group, layers - 1 - index, member);
+    if (c_.pre_norm && index + 1 < layers)
+      each_row(rows, member,
+               [&](int row) { ready(row, model_->encoder[index + 1].attention_norm, c_.encoder_dim); });
   }
 }
 
@@ -253,7 +268,8 @@ Network::Place Network::locate(const Range& group, int token) const {
 void Network::decode(int step, int member) {
   const int rows = static_cast<int>(rows_.size());
   each_row(rows, member, [&](int row) {
-    enter(model_->target_embedding, rows_[row].word, target_positions_.row(kPad + 1 + step), c_.decoder_dim, row);
+    enter(model_->target_embedding, rows_[row].word, target_positions_.row(kPad + 1 + step),
+          model_->decoder[0].attention_norm, c_.decoder_dim, row);
   });
   for (size_t index = 0; index < model_->decoder.size(); ++index) decode_layer(static_cast<int>(index), step, member);
   const Range chunks = share(chunks_, member, team_.size());
@@ -276,7 +292,7 @@ void Network::decode_layer(int index, int step, int member) {
     attend(own, y(row), step + 1, layer.shape.self_heads, row);
   });
   multiply(layer.out, rows, false, member);
-  each_row(rows, member, [&](int row) { residual(row, layer.attention_norm, c_.decoder_dim); });
+  each_row(rows, member, [&](int row) { residual(row, layer.attention_norm, layer.cross_norm, c_.decoder_dim); });
   multiply(layer.cross_q, rows, false, member);
   each_row(rows, member, [&](int row) {
     const int sentence = rows_[row].sentence, keys = sentence_length(sentence) * layer.shape.attended;
@@ -285,8 +301,10 @@ void Network::decode_layer(int index, int step, int member) {
     attend(own, y(row), keys, layer.shape.cross_heads, row);
   });
   multiply(layer.cross_out, rows, false, member);
-  each_row(rows, member, [&](int row) { residual(row, layer.cross_norm, c_.decoder_dim); });
-  feed_forward(layer.fc1, layer.fc2, layer.ffn_norm, rows, member);
+  each_row(rows, member, [&](int row) { residual(row, layer.cross_norm, layer.ffn_norm, c_.decoder_dim); });
+  const bool last = index + 1 == static_cast<int>(model_->decoder.size());
+  const Norm& next = last ? model_->decoder_norm : model_->decoder[index + 1].attention_norm;
+  feed_forward(layer.fc1, layer.fc2, layer.ffn_norm, next, rows, member);
 }
 
 }  // namespace hat

@@ -113,10 +113,11 @@ class Network {
   void multiply(const Matrix& weights, int rows, bool relu, int member);
   template <class Work>
   void each_row(int rows, int member, const Work& work);
-  void feed_forward(const Matrix& fc1, const Matrix& fc2, const Norm& norm, int rows, int member);
-  void enter(const Matrix& embedding, int id, const float* position, int dim, int row) const;
+  void feed_forward(const Matrix& fc1, const Matrix& fc2, const Norm& own, const Norm& next, int rows, int member);
+  void enter(const Matrix& embedding, int id, const float* position, const Norm& next, int dim, int row) const;
   void attend(Member& own, const float* query, int keys, int heads, int row) const;
-  void residual(int row, const Norm& norm, int dim) const;
+  void ready(int row, const Norm& next, int dim) const;
+  void residual(int row, const Norm& own, const Norm& next, int dim) const;
   void prepare(const float* values, int inputs, int row) const;
 
   Operand operand() const { return {operand_.get(), row_bytes_, operand_scales_.get(), operand_sums_.get()}; }

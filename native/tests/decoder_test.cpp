@@ -14,8 +14,9 @@ using namespace hat;
 
 namespace {
 
+// Those with separate embeddings are pre-norm.
 Config config_of(Precision precision, bool shared) {
-  return {precision, precision, 24, 21, 18, 24, 18, shared ? 300 : 40, 300, shared, {{37, 2}, {16, 3}, {5, 1}},
+  return {precision, precision, 24, 21, 18, 24, 18, shared ? 300 : 40, 300, shared, !shared, {{37, 2}, {16, 3}, {5, 1}},
           {{29, 3, 4, 2}, {40, 1, 6, 3}}};
 }
 

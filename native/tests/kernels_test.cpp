@@ -218,8 +218,14 @@ TEST(norm) {
     for (const int size : {1, 3, 16, 37, 640}) {
       const std::vector<float> before = random_floats(size), delta = random_floats(size);
       const std::vector<float> gain = random_floats(size), bias = random_floats(size);
-      std::vector<float> x = before;
-      kernels.add_norm(x.data(), delta.data(), gain.data(), bias.data(), size);
+      std::vector<float> x = before, apart(size), again(size);
+      kernels.add_norm(x.data(), delta.data(), gain.data(), bias.data(), size, apart.data());
+      for (int i = 0; i < size; ++i) CHECK(x[i] == before[i] + delta[i]);
+      kernels.add_norm(x.data(), nullptr, gain.data(), bias.data(), size, again.data());
+      CHECK(again == apart);
+      x = before;
+      kernels.add_norm(x.data(), delta.data(), gain.data(), bias.data(), size, x.data());
+      CHECK(x == apart);
       double mean = 0, variance = 0;
       for (int i = 0; i < size; ++i) mean += double(before[i] + delta[i]) / size;
       for (int i = 0; i < size; ++i) variance += std::pow(double(before[i] + delta[i]) - mean, 2) / size;

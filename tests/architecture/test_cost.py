@@ -14,6 +14,7 @@ from hat.architecture import (
     Encoder,
     EncoderLayer,
     ModelConfig,
+    Norm,
     artefact_bytes,
     cost,
     weight_shapes,
@@ -60,10 +61,11 @@ def test_bytes_with_and_without_embeddings(embeddings: str, numbers: int) -> Non
     assert artefact_bytes(config, "bfloat16") == (2 * parameters, 2 * (parameters + numbers))
 
 
-def test_a_sub_transformer_is_a_corner_of_the_largest() -> None:
+@pytest.mark.parametrize("norm", ["post", "pre"])
+def test_a_sub_transformer_is_a_corner_of_the_largest(norm: Norm) -> None:
     space = zoo.space("demo")
-    whole = weight_shapes(ModelConfig(space.largest(), 50, 50))
-    part = weight_shapes(ModelConfig(space.smallest(), 50, 50))
+    whole = weight_shapes(ModelConfig(space.largest(), 50, 50, norm=norm))
+    part = weight_shapes(ModelConfig(space.smallest(), 50, 50, norm=norm))
     assert set(EMBEDDING_NAMES) & set(part) == {"embedding"}
     for name, shape in part.items():
         assert all(a <= b for a, b in zip(shape, whole[name], strict=True)), name

@@ -34,8 +34,11 @@ SPACE = DesignSpace.from_dict(
 
 
 def perturbed(embeddings: str, dtype: torch.dtype) -> SuperTransformer:
+    """Norms come after with shared embeddings, before with separate ones."""
     torch.manual_seed(7)
-    network = SuperTransformer(ModelConfig(SPACE.largest(), 40, 40, embeddings)).to(dtype).eval()  # type: ignore[arg-type]
+    norm = "post" if embeddings == "shared" else "pre"
+    config = ModelConfig(SPACE.largest(), 40, 40, embeddings, norm=norm)  # type: ignore[arg-type]
+    network = SuperTransformer(config).to(dtype).eval()
     with torch.no_grad():
         for parameter in network.parameters():
             parameter.add_(0.1 * torch.randn_like(parameter))
@@ -69,13 +72,14 @@ def test_built_modules_have_the_closed_forms_shapes_and_parameters() -> None:
     spaces = [SPACE, *map(zoo.space, zoo.space_names())]
     for trial in range(100):
         architecture = spaces[trial % len(spaces)].sample(rng)
-        config = (
-            ModelConfig(architecture, 50, 60, "separate") if trial % 2 else ModelConfig(architecture, 50, 50)
-        )
+        config = ModelConfig(architecture, 50, 50)
+        if trial % 2:
+            config = ModelConfig(architecture, 50, 60, "separate", norm="pre")
         parameters = dict(build_empty(config, Dropout()).named_parameters())
         assert {name: tuple(value.shape) for name, value in parameters.items()} == weight_shapes(config)
         counted = sum(value.numel() for name, value in parameters.items() if name not in EMBEDDING_NAMES)
-        assert counted == cost(architecture).parameters
+        final_norms = trial % 2 * 2 * (architecture.encoder_dim + architecture.decoder_dim)
+        assert counted == cost(architecture).parameters + final_norms
 
 
 def test_gradients_reach_the_lent_corner_only() -> None:

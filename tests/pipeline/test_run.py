@@ -13,7 +13,7 @@ from hat.architecture import Architecture, EvolvedArchitecture, cost
 from hat.errors import UserError
 from hat.pipeline import load_recipe, open_run, run, status
 from hat.pipeline.recipe_file import design_space
-from hat.runtime import Translator
+from hat.runtime import Artefact, Translator
 from hat.search import verified
 from tests.pipeline.tiny import TINY, Recorder, flops_timer
 
@@ -111,6 +111,15 @@ def test_another_baseline_trains_nothing_else(copy: Path) -> None:
     both = json.dumps([*TINY["baselines"], second])
     reporter = again(copy, f"baselines={both}")
     assert reporter.worked == ["train/base-1", "evaluate/base-1", "evaluate/latencies"]
+
+
+def test_another_norm_keeps_the_text_only(finished: Path, copy: Path) -> None:
+    reporter = again(copy, "norm=pre")
+    # The invented latencies are the same, so the predictor is.
+    assert reporter.worked == [step for step in STEPS if step not in ("prepare", "fit")]
+    for root, norm in ((finished, "post"), (copy, "pre")):
+        folders = json.loads((root / "models.json").read_text())["models"].values()
+        assert {Artefact.load(root / folder).config.model.norm for folder in folders} == {norm}
 
 
 def test_an_evolved_transformer_is_trained_scored_and_timed(copy: Path) -> None:

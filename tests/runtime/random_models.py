@@ -12,8 +12,8 @@ from hat.runtime import Artefact, Hypothesis
 
 
 def random_artefact(seed: int, precision: str = "float32") -> Artefact:
-    """Unequal widths, mixed heads and depths, odd SuperTransformer widths; 128 words are two blocks of
-    the ONNX graph's search for the best ones, 50 are none."""
+    """Unequal widths, mixed heads and depths, odd SuperTransformer widths, norms after or before; 128 words
+    are two in each group of the ONNX graph's search for the best ones, 50 are none."""
     rng = random.Random(seed)
     qkv, heads = 24, (1, 2, 3, 4, 6)
     encoder = tuple(EncoderLayer(rng.randint(5, 40), rng.choice(heads)) for _ in range(rng.randint(3, 4)))
@@ -26,7 +26,8 @@ def random_artefact(seed: int, precision: str = "float32") -> Artefact:
     embeddings = "shared" if seed % 2 else "separate"
     vocabularies = (128, 128) if seed % 2 else (40, 50)
     supers = (widths[0] + rng.randint(0, 5), widths[1] + rng.randint(0, 25))
-    config = ModelConfig(architecture, *vocabularies, embeddings, *supers)  # type: ignore[arg-type]
+    norm = "pre" if seed % 4 > 1 else "post"
+    config = ModelConfig(architecture, *vocabularies, embeddings, *supers, norm)  # type: ignore[arg-type]
     artefact = Artefact.random(config, seed)
     values = np.random.default_rng(seed)
     weights = {

@@ -9,7 +9,7 @@ from hat.architecture.families import (
     architecture_from_dict,
     load_architecture,
 )
-from hat.architecture.weights import EMBEDDING_NAMES, Embeddings, ModelConfig, weight_shapes
+from hat.architecture.weights import EMBEDDING_NAMES, Embeddings, ModelConfig, Norm, weight_shapes
 
 __all__ = [
     "EMBEDDING_NAMES",
@@ -24,6 +24,7 @@ __all__ = [
     "EncoderLayer",
     "EvolvedArchitecture",
     "ModelConfig",
+    "Norm",
     "architecture_from_dict",
     "artefact_bytes",
     "cost",

@@ -10,6 +10,7 @@ from hat.architecture.shapes import Shapes, cross_attention, linear, norm, self_
 from hat.errors import UserError, shown
 
 Embeddings = Literal["shared", "separate"]
+Norm = Literal["post", "pre"]
 
 EMBEDDING_NAMES = ("embedding", "source_embedding", "target_embedding", "output_embedding")
 
@@ -21,7 +22,9 @@ class ModelConfig:
     `embeddings`: "shared" is one matrix for source, target and output (WMT), as wide as the wider
     side and sliced for the other; "separate" is three (IWSLT). `*_super_dim`: the widths of the
     SuperTransformer this model was taken from (0: its own width). They set the frequencies of the
-    sinusoidal positions and scale dropout (REFERENCE items 6 and 8).
+    sinusoidal positions and scale dropout (REFERENCE items 6 and 8). `norm`: a Transformer's layers
+    normalise after each residual sum ("post", as published) or before each branch ("pre"), and then what
+    leaves the encoder and the decoder as well; an Evolved Transformer has its own way.
     """
 
     architecture: AnyArchitecture
@@ -30,6 +33,7 @@ class ModelConfig:
     embeddings: Embeddings = "shared"
     encoder_super_dim: int = 0
     decoder_super_dim: int = 0
+    norm: Norm = "post"
 
     def __post_init__(self) -> None:
         for side in ("encoder", "decoder"):
@@ -41,6 +45,8 @@ class ModelConfig:
                 raise UserError(f"{name}: {getattr(self, name)} is less than the {side}'s embed_dim {own}")
         if self.embeddings not in ("shared", "separate"):
             raise UserError(f"embeddings: {shown(self.embeddings)}; the choices are shared, separate")
+        if self.norm not in ("post", "pre"):
+            raise UserError(f"norm: {shown(self.norm)}; the choices are post, pre")
         if self.embeddings == "shared" and self.source_vocab != self.target_vocab:
             raise UserError("shared embeddings need one vocabulary for both sides")
 
@@ -63,7 +69,7 @@ def weight_shapes(config: ModelConfig) -> Shapes:
     architecture = config.architecture
     enc, dec = architecture.encoder_dim, architecture.decoder_dim
     if config.embeddings == "shared":
-        shapes = {"embedding": (config.source_vocab, max(enc, dec))}
+        shapes: Shapes = {"embedding": (config.source_vocab, max(enc, dec))}
     else:
         shapes = {
             "source_embedding": (config.source_vocab, enc),
@@ -72,7 +78,10 @@ def weight_shapes(config: ModelConfig) -> Shapes:
         }
     if isinstance(architecture, EvolvedArchitecture):
         return shapes | evolved_shapes(architecture)
-    return shapes | _transformer(architecture)
+    shapes |= _transformer(architecture)
+    if config.norm == "pre":
+        shapes |= norm("encoder_norm", enc) | norm("decoder_norm", dec)
+    return shapes
 
 
 def _transformer(architecture: Architecture) -> Shapes:

@@ -134,7 +134,13 @@ class Context:
             "shared" if self.recipe.data.vocabulary.joint else "separate",
             largest.encoder.embed_dim if elastic else 0,
             largest.decoder.embed_dim if elastic else 0,
+            self.recipe.norm if isinstance(architecture, Architecture) else "post",
         )
+
+    @property
+    def norm_inputs(self) -> dict[str, str]:
+        """What steps depend on besides the architecture where Transformers are not as published."""
+        return {} if self.recipe.norm == "post" else {"norm": self.recipe.norm}
 
     def text_digest(self, path: Path) -> str:
         """Digest of a text file of the user's, remembered while size and time of change stay.

@@ -175,6 +175,9 @@ class Recipe(Section):
     """The parallel text."""
     space: str | dict[str, Any]
     """The design space: the name of a built-in one, or its choices written out."""
+    norm: Literal["post", "pre"] = "post"
+    """Where Transformers normalise: after each residual sum, as published, or before each branch (and at
+    the ends), which learns several times faster from little text."""
     super_training: TrainingSettings
     """Training of the SuperTransformer."""
     sub_training: TrainingSettings

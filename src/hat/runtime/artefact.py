@@ -54,8 +54,8 @@ CONFIG_KEYS = (
     "tokenizer",
     "provenance",
 )
-# Beside the others where the precision is one of k-means.
-CODE_BOOKS = "code_books"
+# Beside the others where the precision is one of k-means, and where layers do not normalise as published.
+CODE_BOOKS, NORM = "code_books", "norm"
 
 
 @dataclass(frozen=True)
@@ -80,7 +80,8 @@ class ArtefactConfig:
     def from_dict(cls, value: object, where: str) -> "ArtefactConfig":
         """Read strictly. Raises UserError naming `where` and the key."""
         kmeans = isinstance(value, Mapping) and is_kmeans(value.get("precision"))
-        keys = check_keys(value, (*CONFIG_KEYS, CODE_BOOKS) if kmeans else CONFIG_KEYS, where)
+        wanted = (*CONFIG_KEYS, CODE_BOOKS) if kmeans else CONFIG_KEYS
+        keys = check_keys(value, (*wanted, NORM), where, optional=(NORM,))
         if keys["format"] != FORMAT:
             found = shown(keys["format"])
             raise UserError(f"{where}: format {found}; this version of hat reads format {FORMAT}")
@@ -112,6 +113,7 @@ class ArtefactConfig:
             "source_language": self.source_language,
             "target_language": self.target_language,
             **{name: getattr(self.model, name) for name in MODEL_KEYS},
+            **({} if self.model.norm == "post" else {NORM: self.model.norm}),
             "precision": self.precision,
             **({CODE_BOOKS: self.code_books.to_dict()} if kmeans else {}),
             "decode": {name: getattr(self.decode, name) for name in DECODE_KEYS},
@@ -232,7 +234,9 @@ def _model_config(keys: Mapping[str, Any], where: str) -> ModelConfig:
         _check_count(keys[name], 1, LARGEST_DIM, f"{where}: {name}")
     architecture = architecture_from_dict(keys["architecture"], f"{where}: architecture")
     try:
-        return ModelConfig(architecture, **{name: keys[name] for name in MODEL_KEYS})
+        return ModelConfig(
+            architecture, **{name: keys[name] for name in MODEL_KEYS}, norm=keys.get(NORM, "post")
+        )
     except UserError as error:
         raise UserError(f"{where}: {error}") from error
 

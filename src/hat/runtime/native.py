@@ -113,6 +113,7 @@ def _native_config(model: ModelConfig) -> dict[str, Any]:
         "source_vocab": model.source_vocab,
         "target_vocab": model.target_vocab,
         "shared_embeddings": model.embeddings == "shared",
+        "pre_norm": model.norm == "pre",
         "encoder": architecture["encoder"]["layers"],
         "decoder": architecture["decoder"]["layers"],
     }

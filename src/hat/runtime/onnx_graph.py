@@ -3,6 +3,9 @@
 The same equations as in `hat.model.transformer`, in few nodes.
 """
 
+from collections.abc import Callable
+from functools import partial
+
 from onnx import ModelProto
 
 from hat.architecture import Architecture, DecoderLayer
@@ -33,10 +36,13 @@ class _Encoder(EncoderSide):
         layers = []
         for index, layer in enumerate(architecture.encoder.layers):
             name = f"encoder.{index}"
-            y = self.self_attention(x, f"{name}.self_attention", layer.heads)
-            x = self.layer_norm(self.op("Add", x, y), f"{name}.self_attention_norm")
+            attend = partial(self.self_attention, name=f"{name}.self_attention", heads=layer.heads)
+            x = _add(self, x, f"{name}.self_attention_norm", attend)
             x = _feed_forward(self, x, name)
             layers.append(x)
+        if self.config.norm == "pre":
+            attended = max(layer.encoder_layers_attended for layer in architecture.decoder.layers)
+            layers[-attended:] = [self.layer_norm(x, "encoder_norm") for x in layers[-attended:]]
         for index, decoder_layer in enumerate(architecture.decoder.layers):
             self._memory(layers, index, decoder_layer)
         return self.model("encoder", encoder_ports(self.config))
@@ -58,17 +64,32 @@ class _Decoder(DecoderSide):
         for index, layer in enumerate(self.config.transformer.decoder.layers):
             name = f"decoder.{index}"
             caches = f"self_keys.{index}", f"self_values.{index}"
-            y = self.self_attention(x, f"{name}.self_attention", layer.self_heads, caches)
-            x = self.layer_norm(self.op("Add", x, y), f"{name}.self_attention_norm")
-            memory = f"cross_keys.{index}", f"cross_values.{index}"
-            attention, attended = f"{name}.cross_attention", layer.encoder_layers_attended
-            y = self.cross_attention(x, attention, layer.cross_heads, memory, attended)
-            x = self.layer_norm(self.op("Add", x, y), f"{name}.cross_attention_norm")
+            attend = partial(
+                self.self_attention, name=f"{name}.self_attention", heads=layer.self_heads, caches=caches
+            )
+            x = _add(self, x, f"{name}.self_attention_norm", attend)
+            attend = partial(
+                self.cross_attention,
+                name=f"{name}.cross_attention",
+                heads=layer.cross_heads,
+                memory=(f"cross_keys.{index}", f"cross_values.{index}"),
+                attended=layer.encoder_layers_attended,
+            )
+            x = _add(self, x, f"{name}.cross_attention_norm", attend)
             x = _feed_forward(self, x, name)
-        self.best(x)
+        self.best(self.layer_norm(x, "decoder_norm") if self.config.norm == "pre" else x)
         return self.model("decoder", decoder_ports(self.config))
 
 
 def _feed_forward(side: Side, x: str, name: str) -> str:
-    y = side.linear(side.op("Relu", side.linear(x, f"{name}.fc1")), f"{name}.fc2")
-    return side.layer_norm(side.op("Add", x, y), f"{name}.ffn_norm")
+    def branch(z: str) -> str:
+        return side.linear(side.op("Relu", side.linear(z, f"{name}.fc1")), f"{name}.fc2")
+
+    return _add(side, x, f"{name}.ffn_norm", branch)
+
+
+def _add(side: Side, x: str, norm: str, branch: Callable[[str], str]) -> str:
+    """x and a branch from it, normalised where this model does it."""
+    if side.config.norm == "pre":
+        return side.op("Add", x, branch(side.layer_norm(x, norm)))
+    return side.layer_norm(side.op("Add", x, branch(x)), norm)

@@ -72,6 +72,7 @@ def device_inputs(context: Context) -> dict[str, Any]:
             **{key: getattr(device, key) for key in ("engine", "precision", "threads")},
         },
         "data": {"vocabulary": recipe.data.vocabulary.model_dump(mode="json")},
+        **context.norm_inputs,
         "results": {"typical lengths": context.outcome("prepare").digest_of("lengths.json")},
     }
 

@@ -111,6 +111,8 @@ def train_step(context: Context, model: FinalModel) -> Step:
         "evaluate": recipe.evaluate.model_dump(mode="json", include={"beam", "length_penalty"}),
         "results": {"prepared text": prepared.digest_of("train", "valid", "tokenizer")},
     }
+    if isinstance(model.architecture, Architecture):
+        inputs |= context.norm_inputs
     if settings:
         section = "sub_training" if model.kind == "found" else "baseline_training"
         inputs[section] = training_inputs(settings)

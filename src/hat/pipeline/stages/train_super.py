@@ -37,6 +37,7 @@ def steps(context: Context) -> Iterator[Step]:
         "super_training": training_inputs(recipe.super_training),
         "space": context.space.to_dict(),
         "data": {"vocabulary": {"joint": recipe.data.vocabulary.joint}},
+        **context.norm_inputs,
         "results": {"prepared text": prepared.digest_of("train", "valid")},
     }
     yield Step(NAME, inputs, OUTPUTS, run)
