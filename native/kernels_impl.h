@@ -313,14 +313,14 @@ static void multiply(const Matrix& weights, const Operand& operand, int row0, in
 
 static void add_norm(float* x, const float* delta, const float* gain, const float* bias, int size, float* out) {
   const int whole = size / kWidth * kWidth;
-  if (delta) {
-    for (int i = 0; i < whole; i += kWidth) store(x + i, load(x + i) + load(delta + i));
-    for (int i = whole; i < size; ++i) x[i] += delta[i];
-  }
   Floats total = all(0.0f);
-  for (int i = 0; i < whole; i += kWidth) total += load(x + i);
+  for (int i = 0; i < whole; i += kWidth) {
+    Floats v = load(x + i);
+    if (delta) store(x + i, v += load(delta + i));
+    total += v;
+  }
   float mean = sum(total);
-  for (int i = whole; i < size; ++i) mean += x[i];
+  for (int i = whole; i < size; ++i) mean += delta ? x[i] += delta[i] : x[i];
   mean /= static_cast<float>(size);
   Floats squares = all(0.0f);
   for (int i = 0; i < whole; i += kWidth) {

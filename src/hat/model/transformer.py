@@ -86,8 +86,8 @@ class DecoderBlock(Block):
 
         def to_memory(z: Tensor) -> Tensor:
             beams = z.view(memory.keys.shape[0], -1, z.shape[-1])  # (B, K, D)
-            found = self.cross_attention(beams, (memory.keys, memory.values), memory.mask)
-            return found.view_as(z)  # type: ignore[no-any-return]
+            found: Tensor = self.cross_attention(beams, (memory.keys, memory.values), memory.mask)
+            return found.view_as(z)
 
         x = self.add(x, self.self_attention_norm, lambda z: self.self_attention(z, cache.mask, cache))
         x = self.add(x, self.cross_attention_norm, to_memory)

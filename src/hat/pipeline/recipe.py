@@ -6,6 +6,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Discriminator, Field, Tag, field_validator, model_validator
 
+from hat.architecture import Norm
 from hat.errors import UserError
 from hat.pipeline.recipe_baselines import Baseline, EvolvedBaseline, kind_of
 from hat.pipeline.recipe_data import Data, Section, check_name
@@ -175,7 +176,7 @@ class Recipe(Section):
     """The parallel text."""
     space: str | dict[str, Any]
     """The design space: the name of a built-in one, or its choices written out."""
-    norm: Literal["post", "pre"] = "post"
+    norm: Norm = "post"
     """Where Transformers normalise: after each residual sum, as published, or before each branch (and at
     the ends), which learns several times faster from little text."""
     super_training: TrainingSettings
