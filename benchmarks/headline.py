@@ -271,10 +271,11 @@ class Task:
 
     def four_bits(self, model: FinalModel) -> dict[str, Any]:
         """The model at 4 bits, its code books fine-tuned: BLEU and both sizes."""
-        folder = self.root.parent / "four-bits" / self.root.name / model.name
+        trained = self.context.outcome(model.step).folder
+        folder = self.root.parent / "four-bits" / self.root.name / model.name / trained.name
         record = folder / "result.json"
         if not record.exists():
-            whole = Artefact.load(self.context.outcome(model.step).folder / ARTEFACT)
+            whole = Artefact.load(trained / ARTEFACT)
             with self.terminal.working(f"{self.root.name}: {model.name} at 4 bits") as progress:
                 tuned = fine_tune(self.root, whole.at_precision(FOUR_BITS), UPDATES, progress)
             score = bleu(tuned, "native", self.text, folder / "model")

@@ -158,6 +158,21 @@ def test_code_books_as_told(hat: Hat, model: Path, tmp_path: Path) -> None:
     assert "the model is kmeans4 already; only a float32 one can become kmeans4 with other" in result.err
 
 
+@pytest.mark.parametrize(
+    ("bits", "options", "rows"), [(4, (), 32), (5, (), 0), (4, ("--code-book-rows", 0), 0)]
+)
+def test_rows_that_share_a_code_book(
+    hat: Hat, model: Path, tmp_path: Path, bits: int, options: tuple[object, ...], rows: int
+) -> None:
+    result = hat("export", model, "--precision", f"kmeans{bits}", *options, "--out", tmp_path / "out")
+    assert result.code == 0, result.err
+    written = Artefact.load(tmp_path / "out")
+    assert written.config.code_books.rows == rows
+    assert len(written.weights["embedding.codebook"]) == (
+        -(-len(written.weights["embedding"]) // 32) if rows else 1
+    )
+
+
 def test_what_would_be_lost(
     hat: Hat, model: Path, tmp_path: Path, onnx_exporter: ModuleType, monkeypatch: pytest.MonkeyPatch
 ) -> None:

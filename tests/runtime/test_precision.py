@@ -104,7 +104,7 @@ def test_code_books_are_told_in_the_configuration(
     ],
 )
 def test_bad_code_books(artefact: Artefact, tmp_path: Path, old: str, new: str, message: str) -> None:
-    artefact.at_precision("kmeans4").save(tmp_path)
+    artefact.at_precision("kmeans4", CodeBooks()).save(tmp_path)
     config = (tmp_path / "config.json").read_text()
     assert old in config
     (tmp_path / "config.json").write_text(config.replace(old, new))

@@ -14,7 +14,7 @@ from hat.runtime import PRECISIONS, Artefact, CodeBooks, is_artefact
 from hat.runtime.code_books import EMBEDDING_FORMS
 from hat.runtime.kmeans import INITIALIZATIONS
 from hat.runtime.locate import is_onnx_export, model_folder
-from hat.runtime.precision import is_kmeans
+from hat.runtime.precision import is_kmeans, usual_books
 
 EXAMPLES = """
 Examples:
@@ -47,9 +47,13 @@ def export(
     model: Annotated[str | None, typer.Option(help="One of the run's models instead of the default.")] = None,
     form: Annotated[str, typer.Option("--format", help=f"{' or '.join(FORMATS)}.")] = "artefact",
     rows: Annotated[
-        int,
-        typer.Option("--code-book-rows", help="kmeans: rows that share a code book, by 32; 0: the matrix."),
-    ] = 0,
+        int | None,
+        typer.Option(
+            "--code-book-rows",
+            help="kmeans: rows that share a code book, by 32; 0: the matrix; by default 32 up to "
+            "4 bits, else 0.",
+        ),
+    ] = None,
     embeddings: Annotated[
         str, typer.Option(help=f"kmeans: how embeddings are stored: {', '.join(EMBEDDING_FORMS)}.")
     ] = "kmeans",
@@ -71,9 +75,12 @@ def export(
         raise UserError(f"--out {out}: the model itself would be lost; choose another place")
     artefact = Artefact.load(folder)
     precision = artefact.config.precision if precision is None else precision
-    books = CodeBooks(rows, embeddings, initialization)
+    books = None
+    if (rows, embeddings, initialization) != (None, "kmeans", "linear"):
+        rows = usual_books(precision).rows if rows is None else rows
+        books = CodeBooks(rows, embeddings, initialization)
     _check_kmeans(precision, books, updates, source)
-    artefact = artefact.at_precision(precision, None if books == CodeBooks() else books)
+    artefact = artefact.at_precision(precision, books)
     if updates:
         artefact = _fine_tuned(source, artefact, updates)
     with optional_extra("export --format onnx", "onnx"):
@@ -81,9 +88,9 @@ def export(
     typer.echo(_summary(out, artefact.config.precision, deployed))
 
 
-def _check_kmeans(precision: str, books: CodeBooks, updates: int, source: Path) -> None:
+def _check_kmeans(precision: str, books: CodeBooks | None, updates: int, source: Path) -> None:
     """Raises UserError for options that would do nothing."""
-    if not is_kmeans(precision) and (books != CodeBooks() or updates):
+    if not is_kmeans(precision) and (books or updates):
         raise UserError(
             "--code-book-rows, --embeddings, --initialization and --fine-tune are for --precision "
             f"kmeans1 to kmeans8, not {precision}"

@@ -27,6 +27,7 @@ from hat.runtime.precision import (
     pack,
     stored_tensors,
     unpack,
+    usual_books,
 )
 from hat.runtime.tensor_file import TensorFile, write_tensors
 from hat.runtime.tokenizer import TokenizerConfig
@@ -160,15 +161,15 @@ class Artefact:
         Raises UserError where there is no such precision.
         """
         check_precision(precision, "precision")
-        rng = np.random.default_rng(seed)
+        rng, books = np.random.default_rng(seed), usual_books(precision)
         weights: dict[str, NDArray[Any]] = {}
         for name, shape in weight_shapes(model).items():
-            weights |= pack(name, _random_weight(name, shape, rng), precision)
-        return cls(ArtefactConfig(model, precision=precision), weights)
+            weights |= pack(name, _random_weight(name, shape, rng), precision, books)
+        return cls(ArtefactConfig(model, precision=precision, code_books=books), weights)
 
     def at_precision(self, precision: str, code_books: CodeBooks | None = None) -> "Artefact":
-        """This model with weights stored at `precision`. `code_books`: what k-means makes, by default one
-        a matrix; not looked at for other precisions.
+        """This model with weights stored at `precision`. `code_books`: what k-means makes, by default
+        `usual_books`; not looked at for other precisions.
 
         Raises UserError where there is no such precision, this model is not float32, or its weights
         are not finite.
@@ -183,7 +184,7 @@ class Artefact:
                 f"precision: the model is {own} already; only a float32 one can become {precision}"
                 f"{'' if same_books else ' with other code books'}"
             )
-        books = code_books if code_books and is_kmeans(precision) else ONE_A_MATRIX
+        books = code_books if code_books and is_kmeans(precision) else usual_books(precision)
         weights: dict[str, NDArray[Any]] = {}
         for name, weight in self.weights.items():
             weights |= pack(name, weight, precision, books)

@@ -16,6 +16,8 @@ from hat.errors import UserError, shown
 from hat.runtime.code_books import (
     BOOK,
     ONE_A_MATRIX,
+    ROW_STEP,
+    TABLE_BITS,
     CodeBooks,
     books_shape,
     look_up,
@@ -57,6 +59,15 @@ def is_kmeans(precision: object) -> bool:
 def is_matrix(name: str, shape: tuple[int, ...]) -> bool:
     """Whether the weight is stored at the model's precision. Biases are not, stacked ones neither."""
     return len(shape) > 1 and not name.endswith(".bias")
+
+
+def usual_books(precision: str) -> CodeBooks:
+    """The code books of a precision where nobody asks for others.
+
+    Up to 4 bits one per 32 rows: on Multi30k at 4 bits they lose half as much log-probability as one a
+    matrix, for 1.4 % more bytes and no more time. Wider codes have little to lose, and large books.
+    """
+    return CodeBooks(ROW_STEP) if KMEANS_BITS.get(precision, 8) <= TABLE_BITS else ONE_A_MATRIX
 
 
 def matrix_precision(name: str, precision: str, books: CodeBooks) -> str:
