@@ -47,7 +47,7 @@ from hat.runtime import Artefact
 from hat.training.stopping import Stopped
 from publish_run import picture
 
-CONSTRAINTS = ["60%", "40%"]
+CONSTRAINTS = ["60%", "40%", "80%"]
 
 
 def _training(dim: int) -> dict[str, Any]:
