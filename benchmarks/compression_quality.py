@@ -49,6 +49,8 @@ def rows(run: Path, name: str, artefact: Artefact, updates: int) -> Iterator[dic
     with tempfile.TemporaryDirectory() as temporary:
         scratch = Path(temporary) / "model"
         for label, (precision, books, tuned) in VARIANTS.items():
+            if tuned and not updates:
+                continue
             smaller = artefact.at_precision(precision, books)
             if tuned:
                 smaller = fine_tune(run, smaller, updates)
@@ -79,7 +81,7 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("run", type=Path)
-    parser.add_argument("--updates", type=int, default=200, help="of fine-tuning")
+    parser.add_argument("--updates", type=int, default=200, help="of fine-tuning; 0: none")
     parser.add_argument("--output", type=Path)
     options = parser.parse_args()
     report = read_json(options.run / "report.json")
