@@ -16,7 +16,7 @@ from hat.architecture import (
     weight_shapes,
 )
 from hat.runtime import Artefact, CodeBooks
-from hat.runtime.code_books import on_steps, pack_codes, quantize, unpack_codes
+from hat.runtime.code_books import books_shape, on_steps, pack_codes, quantize, unpack_codes
 from hat.runtime.kmeans import INITIALIZATIONS, code_books, nearest
 from hat.runtime.precision import is_matrix
 
@@ -106,6 +106,11 @@ def test_a_group_of_rows_has_its_own_code_book(bits: int) -> None:
     whole, grouped = (quantize(weight, bits, CodeBooks(rows)) for rows in (0, 32))
     assert (whole[1].shape, grouped[1].shape) == ((1, 1 << bits), (3, 1 << bits))
     assert np.abs(grouped[1][0]).max() < 5 < np.abs(grouped[1][1]).max()
+
+
+@pytest.mark.parametrize(("rows", "count"), [(0, 1), (32, 1 << 55)])
+def test_the_shape_of_code_books_takes_no_memory(rows: int, count: int) -> None:
+    assert books_shape((1 << 30, 1 << 30, 8), 4, CodeBooks(rows)) == (count, 16)
 
 
 @pytest.mark.parametrize("bits", [1, 3, 4])

@@ -66,6 +66,10 @@ class CodeBooks:
         """Plain data, as from_dict reads it."""
         return asdict(self)
 
+    def count(self, rows: int) -> int:
+        """How many code books a matrix of `rows` rows has, whatever a damaged file claims them to be."""
+        return -(-rows // (self.rows or rows))
+
     def sizes(self, rows: int) -> list[int]:
         """How many rows each code book of a matrix of `rows` rows serves."""
         step = self.rows or rows
@@ -83,7 +87,7 @@ def packed_shape(shape: tuple[int, ...], bits: int) -> tuple[int, ...]:
 
 def books_shape(shape: tuple[int, ...], bits: int, books: CodeBooks) -> tuple[int, int]:
     """Shape of a matrix's code books."""
-    return len(books.sizes(prod(shape[:-1]))), 1 << bits
+    return books.count(prod(shape[:-1])), 1 << bits
 
 
 def quantize(weight: Floats, bits: int, books: CodeBooks) -> tuple[Codes, Floats]:
