@@ -54,15 +54,15 @@ def rows(run: Path, name: str, artefact: Artefact, updates: int) -> Iterator[dic
             smaller = artefact.at_precision(precision, books)
             if tuned:
                 smaller = fine_tune(run, smaller, updates)
-            score = bleu(smaller, "native", text, scratch), loss(scratch, text)
-            whole = score if whole is None else whole
+            score, nats = bleu(smaller, "native", text, scratch), loss(scratch, text)
+            whole = whole or (score, nats)
             sizes = sizes_of(scratch, artefact.config.model, precision)
             yield {
                 "model": name,
                 "variant": label,
-                "bleu": round(score[0], 2),
-                "difference": round(score[0] - whole[0], 2),
-                "nats lost": round(score[1] - whole[1], 4),
+                "bleu": round(score, 2),
+                "difference": round(score - whole[0], 2),
+                "nats lost": round(nats - whole[1], 4),
                 "bytes": sizes.total,
                 "bytes as published": sizes.published,
             }

@@ -51,7 +51,7 @@ CONSTRAINTS = ["60%", "40%", "80%"]
 
 
 def _training(dim: int) -> dict[str, Any]:
-    """A baseline has about as many updates as a found model, whose first 3,000 are the SuperTransformer's.
+    """A baseline has as many updates as a found model, whose SuperTransformer is a cost of the search.
     At width 128 a peak learning rate of 0.003 learned faster than 0.002 and 0.001; wider ones get less."""
     return {
         "updates": 4500,

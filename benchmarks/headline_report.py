@@ -80,7 +80,7 @@ def _claims(task: Mapping[str, Any]) -> str:
     if not found or all(row["kind"] != "baseline" for row in task["models"]):
         return "No baseline is trained yet: nothing to compare with."
     told = [_claims_of(ours, task["models"]) for ours in found]
-    rows = [[what, aim, *(one[row][2] for one in told)] for row, (what, aim, _) in enumerate(told[0])]
+    rows = [[*claims[0][:2], *(here for _, _, here in claims)] for claims in zip(*told, strict=True)]
     return _table(["claim", "aim", *(ours["name"] for ours in found)], rows)
 
 

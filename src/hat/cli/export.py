@@ -75,12 +75,11 @@ def export(
         raise UserError(f"--out {out}: the model itself would be lost; choose another place")
     artefact = Artefact.load(folder)
     precision = artefact.config.precision if precision is None else precision
-    books = None
-    if (rows, embeddings, initialization) != (None, "kmeans", "linear"):
-        rows = usual_books(precision).rows if rows is None else rows
-        books = CodeBooks(rows, embeddings, initialization)
-    _check_kmeans(precision, books, updates, source)
-    artefact = artefact.at_precision(precision, books)
+    usual = usual_books(precision)
+    books = CodeBooks(usual.rows if rows is None else rows, embeddings, initialization)
+    asked = None if rows is None and books == usual else books
+    _check_kmeans(precision, asked, updates, source)
+    artefact = artefact.at_precision(precision, asked)
     if updates:
         artefact = _fine_tuned(source, artefact, updates)
     with optional_extra("export --format onnx", "onnx"):

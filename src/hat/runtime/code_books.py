@@ -67,7 +67,7 @@ class CodeBooks:
         return asdict(self)
 
     def count(self, rows: int) -> int:
-        """How many code books a matrix of `rows` rows has, whatever a damaged file claims them to be."""
+        """How many code books a matrix of `rows` rows has; a damaged file may claim any number of rows."""
         return -(-rows // (self.rows or rows))
 
     def sizes(self, rows: int) -> list[int]:
