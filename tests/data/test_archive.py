@@ -61,6 +61,18 @@ def test_path_traversal_is_refused(tmp_path: Path, name: str, evil: str) -> None
     assert [path.name for path in tmp_path.iterdir()] == [name]
 
 
+@pytest.mark.parametrize(("member", "attributes"), [("a", 0o120777 << 16), ("a/", 0o040755 << 16)])
+def test_zips_of_links_and_folders_are_refused(tmp_path: Path, member: str, attributes: int) -> None:
+    path = tmp_path / "x.zip"
+    entry = zipfile.ZipInfo(member)
+    entry.external_attr = attributes
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.writestr(entry, "" if member.endswith("/") else "/etc/passwd")
+    with pytest.raises(UserError, match=r"x\.zip: refused: a is no plain file"):
+        extract(path, {"a": tmp_path / "out"})
+    assert not (tmp_path / "out").exists()
+
+
 def test_links_are_refused(tmp_path: Path) -> None:
     path = tmp_path / "x.tar"
     with tarfile.open(path, "w") as archive:

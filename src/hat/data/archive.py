@@ -9,6 +9,7 @@ import zlib
 from collections.abc import Mapping
 from gzip import BadGzipFile
 from pathlib import Path, PurePosixPath
+from stat import S_IFMT, S_IFREG
 from typing import IO
 
 from hat.errors import UserError, named
@@ -78,6 +79,9 @@ def _from_zip(archive: Path, wanted: dict[str, Path], progress: Progress) -> lis
         for index, name in enumerate([*wanted]):
             progress(index, len(wanted), archive.name)
             if name in found:
+                # Zips of systems without file types, and Python's own, may leave the type out.
+                if S_IFMT(found[name].external_attr >> 16) not in (0, S_IFREG) or found[name].is_dir():
+                    raise UserError(f"{archive}: refused: {named(name)} is no plain file")
                 with members.open(found[name]) as stream:
                     _copy(stream, wanted.pop(name))
     return list(wanted)
