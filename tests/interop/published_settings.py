@@ -28,6 +28,7 @@ CHOICES = {
     "decoder-ende-attention-heads-choice": [8, 4],
     "decoder-arbitrary-ende-attn-choice": [-1, 1, 2],
 }
+LOGGING = {"keep-last-epochs": 20, "save-interval": 1, "validate-interval": 1}
 WMT_TRAINING = {
     "arch": "transformersuper_wmt_en_de",
     "share-all-embeddings": True,
@@ -41,6 +42,7 @@ WMT_TRAINING = {
     "attention-dropout": 0.1,
     "criterion": "label_smoothed_cross_entropy",
     "label-smoothing": 0.1,
+    "ddp-backend": "no_c10d",
     "fp16": True,
     "update-freq": 16,
     "max-update": 40000,
@@ -49,6 +51,8 @@ WMT_TRAINING = {
     "warmup-init-lr": "1e-7",  # which YAML takes for text
     "max-lr": 0.001,
     "lr": "1e-7",
+    "lr-shrink": 1,
+    **LOGGING,
 }
 IWSLT_TRAINING = {
     "train-subtransformer": True,
@@ -56,7 +60,6 @@ IWSLT_TRAINING = {
     "max-tokens": 4096,
     "source-lang": "de",
     "target-lang": "en",
-    "distributed-world-size": 1,
     "optimizer": "adam",
     "adam-betas": "(0.9, 0.98)",
     "weight-decay": 0.0001,
@@ -69,6 +72,7 @@ IWSLT_TRAINING = {
     "lr-scheduler": "inverse_sqrt",
     "warmup-init-lr": "1e-7",
     "lr": 0.0005,
+    **LOGGING,
 }
 LATENCY = {
     "lat-dataset-path": "./latency_dataset/wmt14ende_cpu_xeon.csv",

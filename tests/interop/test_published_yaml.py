@@ -16,6 +16,7 @@ from tests.interop.published_settings import (
     CHOICES,
     IWSLT_TRAINING,
     LATENCY,
+    LOGGING,
     MODEL,
     PREDICTOR,
     SEARCH,
@@ -57,7 +58,9 @@ def test_supertransformer_of_wmt(tmp_path: Path) -> None:
         attention_dropout=0.1,
     )
     assert found.sections["data"] == {"vocabulary": {"joint": True}}
-    assert found.left.keys() == {"arch", "data"}
+    assert found.left.keys() == {"arch", "data", "ddp_backend", "lr_shrink"} | {
+        key.replace("-", "_") for key in LOGGING
+    }
     few = read_published_yaml(write(tmp_path, WMT_TRAINING), gpus=2)
     assert few.sections["super_training"]["accumulate"] == 32
 
@@ -72,6 +75,8 @@ def test_subtransformer_training_of_iwslt(tmp_path: Path) -> None:
     assert (training.schedule, training.learning_rate, training.warmup) == ("inverse-sqrt", 5e-4, 4000)
     assert (training.clip_norm, training.weight_decay, training.accumulate) == (25, 1e-4, 1)
     assert (training.precision, training.dropout) == ("fp32", 0.375)
+    several = read_published_yaml(write(tmp_path, {**IWSLT_TRAINING, "distributed-world-size": 4}))
+    assert several.sections["sub_training"]["accumulate"] == 4
 
 
 def test_latency_data(tmp_path: Path) -> None:

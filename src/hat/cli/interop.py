@@ -83,7 +83,8 @@ def import_config(
         Path | None, typer.Option(metavar="FILE.yaml", help="Where to write; by default it is printed.")
     ] = None,
     gpus: Annotated[
-        int | None, typer.Option(min=1, help="GPUs its training is meant for; as in the file, or 8.")
+        int | None,
+        typer.Option(min=1, help="GPUs its training is meant for; else as in the file, or published."),
     ] = None,
     qkv_dim: Annotated[
         int | None, typer.Option(min=1, help="Width of queries, keys and values if not in the file; 512.")

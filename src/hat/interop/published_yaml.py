@@ -13,8 +13,8 @@ from hat.interop.configuration import ATTENDED, DECODER_LISTS, ENCODER_LISTS, ar
 
 # What the published spaces all have, and SubTransformer files leave to another file.
 QKV_DIM = 512
-# Where a file does not say (WMT): the published trainings ran on eight.
-GPUS = 8
+# Where a file does not say: the published trainings of WMT ran on eight, those of IWSLT on one.
+GPUS, IWSLT_GPUS = 8, 1
 SUB, ALL = "_subtransformer", "_all_subtransformer"
 
 # Settings that change what is learnt and that are not ours to choose.
@@ -109,8 +109,8 @@ def read_published_yaml(path: Path, gpus: int | None = None, qkv_dim: int | None
     """Read one of the published code's YAML files, whichever it is.
 
     `gpus`: how many its training is meant for (their batches are added up); by default what the
-    file says, else GPUS. `qkv_dim`: where the file leaves it out; by default QKV_DIM. Raises
-    UserError naming the file and the key.
+    file says, else as published for its task. `qkv_dim`: where the file leaves it out; by default
+    QKV_DIM. Raises UserError naming the file and the key.
     """
     settings = _Settings(str(path), read_yaml(path))
     settings.setdefault("qkv_dim", qkv_dim or QKV_DIM)
@@ -230,7 +230,8 @@ def _training(settings: _Settings, gpus: int | None) -> dict[str, Any]:
         raise UserError(f"missing key {peak.replace('_', '-')}")
     if settings.get("lr") is not None and _number("lr", settings["lr"]) == section.get("floor_learning_rate"):
         del settings["lr"]  # where the cosine ends
-    devices = settings.take("distributed_world_size", _number) or GPUS
+    published = IWSLT_GPUS if "iwslt" in str(settings.get("arch")) else GPUS
+    devices = settings.take("distributed_world_size", _number) or published
     section["accumulate"] = int((settings.take("update_freq", _number) or 1) * (gpus or devices))
     if settings.take("fp16", _flag) is False:
         section["precision"] = "fp32"
