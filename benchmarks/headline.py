@@ -142,23 +142,21 @@ def baselines_of(setting: str) -> list[dict[str, Any]]:
 def train_all(task: str, options: argparse.Namespace, terminal: Terminal) -> None:
     """Everything of a task that is trained, a whole report after each baseline."""
     root = options.work / task
-    there = {one["name"]: one for one in trained(task, options)}
-    run(recipe_of(task, options, [*there.values()]), root, reporter=terminal)
+    there = trained(task, options)
+    run(recipe_of(task, options, there), root, reporter=terminal)
     for one in wanted(options):
-        if there.get(one["name"]) != one:
-            there[one["name"]] = one
-            run(recipe_of(task, options, [*there.values()]), root, reporter=terminal)
+        if one not in there:
+            there.append(one)
+            run(recipe_of(task, options, there), root, reporter=terminal)
 
 
 def trained(task: str, options: argparse.Namespace) -> list[dict[str, Any]]:
-    """The baselines that are trained already: with their own settings, else with the recipe's."""
-    root, tuned = options.work / task, baselines_of(options.setting)
-    found: dict[str, dict[str, Any]] = {}
-    for baselines in (tuned, [{k: v for k, v in one.items() if k != "training"} for one in tuned]):
-        recipe = recipe_of(task, options, baselines)
-        done = {step.step for step in status(recipe, root) if step.state == "done"} if is_run(root) else set()
-        found = {one["name"]: one for one in baselines if f"train/{one['name']}" in done} | found
-    return [found[one["name"]] for one in tuned if one["name"] in found]
+    """The baselines that are trained already."""
+    root, baselines = options.work / task, baselines_of(options.setting)
+    if not is_run(root):
+        return []
+    done = {step.step for step in status(recipe_of(task, options, baselines), root) if step.state == "done"}
+    return [one for one in baselines if f"train/{one['name']}" in done]
 
 
 def wanted(options: argparse.Namespace) -> list[dict[str, Any]]:
@@ -177,7 +175,6 @@ class Task:
         self.report = read_json(root / "report.json")
         names = {row["name"] for row in self.report["models"]}
         self.models = [model for model in final_models(self.context) if model.name in names]
-        self.untuned = {one.name for one in trained.baselines if one not in wanted.baselines}
         self.untrained = [one for one in wanted.baselines if one.name not in names]
         self.text = self.context.outcome("prepare").folder
 
@@ -204,7 +201,6 @@ class Task:
         for model in self.models:
             row = rows[model.name]
             row["float32_bytes"] = _folder_bytes(self.context.outcome(model.step).folder / ARTEFACT)
-            row["tuned"] = model.name not in self.untuned
             row["training_device_seconds"] = self.seconds(model.step)
             if best is not None:
                 row["against_best"] = asdict(self.compare(row["name"], best["name"]))

@@ -37,14 +37,10 @@ def markdown(report: Mapping[str, Any]) -> str:
             _claims(task),
             _search(task["search_hours"]),
         ]
-        weak = [
-            row["name"] for row in task["models"] if row["kind"] == "untrained" or not row.get("tuned", True)
-        ]
-        if weak:
+        if untrained := [row["name"] for row in task["models"] if row["kind"] == "untrained"]:
             parts.append(
                 "**The best baseline is the best of those that are trained.** What is said of BLEU is weak "
-                f"until {', '.join(weak)} are, at a learning rate of their own; latencies and sizes need no "
-                "training."
+                f"until {', '.join(untrained)} are; latencies and sizes need no training."
             )
     return "\n\n".join(parts) + "\n"
 
@@ -60,7 +56,7 @@ def _model(row: Row, columns: Sequence[str]) -> list[str]:
     against, small = row.get("against_best"), row.get("four_bits")
     return [
         row["name"],
-        KINDS[row["kind"]] + ("" if row.get("tuned", True) else ", learning rate not tuned"),
+        KINDS[row["kind"]],
         f"{row['bleu']:.1f}" if "bleu" in row else "–",
         "–" if not against else f"{against['bleu']:+.1f} ({against['low']:+.1f} … {against['high']:+.1f})",
         *(f"{row['latencies_ms'][name]:.2f}" if name in row["latencies_ms"] else "–" for name in columns),
