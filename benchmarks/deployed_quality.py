@@ -13,6 +13,7 @@ from hat.files import read_json, write_json
 from hat.hardware import environment
 from hat.pipeline.stages.evaluate import read_lines
 from hat.runtime import Artefact, Translator, available_threads
+from hat.runtime.engine import runs
 
 VARIANTS = (
     ("torch", "float32"),
@@ -48,6 +49,7 @@ def main() -> None:
                     bleu(trained.at_precision(precision), engine, text, Path(scratch) / "model"), 2
                 )
                 for engine, precision in VARIANTS
+                if runs(engine, trained.config.model.architecture)
             }
             print(
                 name, *(f"{variant} {value:.2f}" for variant, value in scores.items()), sep="  ", flush=True

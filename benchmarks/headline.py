@@ -28,7 +28,7 @@ from typing import Any, NamedTuple
 
 import headline_report
 from deployed_quality import bleu
-from hat.architecture import Architecture, ModelConfig, weight_shapes
+from hat.architecture import ModelConfig, weight_shapes
 from hat.architecture.cost import cost
 from hat.cli.progress import Terminal
 from hat.compression import sizes_of
@@ -44,6 +44,7 @@ from hat.pipeline.stages.evaluate import TRANSLATIONS, read_lines, score_step
 from hat.pipeline.stages.measure import make_protocol
 from hat.pipeline.stages.train import ARTEFACT, FinalModel, final_models
 from hat.runtime import Artefact
+from hat.runtime.engine import runs
 from hat.training.stopping import Stopped
 from publish_run import picture
 
@@ -254,7 +255,7 @@ class Task:
         runnable = {
             name: config
             for name, config in self.configs().items()
-            if column.engine != "native" or isinstance(config.architecture, Architecture)
+            if runs(column.engine, config.architecture)
         }
         reference = self.context.model_config(self.context.space.largest())
         series = Series(store, f"{self.root.name}/{column}", device.name, protocol, reference)
