@@ -57,6 +57,10 @@ def _damaged(archive: Path, error: Exception) -> UserError:
     return UserError(f"{archive}: damaged archive ({reason}); delete it to get it again")
 
 
+def _no_file(archive: Path, name: str) -> UserError:
+    return UserError(f"{archive}: refused: {named(name)} is no plain file")
+
+
 def _from_tar(archive: Path, wanted: dict[str, Path], progress: Progress) -> list[str]:
     total = archive.stat().st_size
     with archive.open("rb") as raw, tarfile.open(fileobj=raw, mode="r:*") as members:
@@ -66,7 +70,7 @@ def _from_tar(archive: Path, wanted: dict[str, Path], progress: Progress) -> lis
             if name in wanted:
                 stream = members.extractfile(member) if member.isreg() else None
                 if stream is None:
-                    raise UserError(f"{archive}: refused: {named(name)} is no plain file")
+                    raise _no_file(archive, name)
                 _copy(stream, wanted.pop(name))
         while members.fileobj is not None and members.fileobj.read(CHUNK):
             pass  # to the checksum
@@ -81,7 +85,7 @@ def _from_zip(archive: Path, wanted: dict[str, Path], progress: Progress) -> lis
             if name in found:
                 # Zips of systems without file types, and Python's own, may leave the type out.
                 if S_IFMT(found[name].external_attr >> 16) not in (0, S_IFREG) or found[name].is_dir():
-                    raise UserError(f"{archive}: refused: {named(name)} is no plain file")
+                    raise _no_file(archive, name)
                 with members.open(found[name]) as stream:
                     _copy(stream, wanted.pop(name))
     return list(wanted)
