@@ -94,9 +94,12 @@ def test_each_kind_leaves_its_lessons_and_they_reach_the_student(
     assert go_on(root).worked == []
     weight = go_on(root, "distillation.weight=0.5")
     assert weight.worked == ([] if kind == "sequences" else ["train/hat-70pct"])
+    beside = go_on(root, "distillation.references=true")
+    assert beside.worked == ([] if kind == "tokens" else [*worked, "train/hat-70pct"])
     assert go_on(root, "distillation=null").worked == ["train/hat-70pct"]
     weights = {path.read_bytes() for path in root.glob("steps/train/hat-70pct/*/artefact/model.safetensors")}
-    assert len(weights) == (2 if kind == "sequences" else 3), "each way of teaching gives another student"
+    students = {"tokens": 3, "sequences": 3, "both": 4}
+    assert len(weights) == students[kind], "each way of teaching gives another student"
 
 
 def test_a_whole_run(root: Path) -> None:

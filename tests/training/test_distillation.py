@@ -159,6 +159,16 @@ def test_translations_replace_the_targets_and_a_kill_changes_nothing(tmp_path: P
         assert [*whole.target(row).tolist(), 2] == list(best[0].tokens)
 
 
+def test_translations_beside_the_references(tmp_path: Path) -> None:
+    text, _ = stores(tmp_path, 1100)
+    options = DecodeOptions(beam=1, max_length_factor=0.0, max_length_offset=4)
+    alone = write_translations(TorchTeacher(network()), text, tmp_path / "alone", options)
+    both = write_translations(TorchTeacher(network()), text, tmp_path / "both", options, references=True)
+    assert len(both) == 2 * len(text)
+    assert np.array_equal(both.source_tokens, np.tile(text.source_tokens, 2))
+    assert np.array_equal(both.target_tokens, np.concatenate([text.target_tokens, alone.target_tokens]))
+
+
 def test_a_student_learns_from_labels_what_the_text_hides(tmp_path: Path) -> None:
     """The text's targets are noise; the teacher counts, position by position, and so does the valid text."""
     noise, valid = stores(tmp_path, 400)

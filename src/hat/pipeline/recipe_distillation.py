@@ -17,6 +17,9 @@ class Distillation(Section):
     """`tokens`: its most probable tokens at every target position, beside the target itself, as the paper;
     `sequences`: its translations of the training text instead of the targets (Kim & Rush, 2016); `both`:
     its most probable tokens at every position of its translations."""
+    references: bool = False
+    """Whether the text's own targets stay beside the translations, of `sequences` and `both`; `tokens` has
+    them anyway."""
     top_k: int = Field(default=5, gt=0)
     """Most probable tokens that are kept at every position. The paper keeps 5."""
     weight: float = Field(default=0.9, gt=0, le=1)

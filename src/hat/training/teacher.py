@@ -2,6 +2,7 @@
 
 import shutil
 from collections.abc import Iterator, Sequence
+from itertools import chain
 from pathlib import Path
 
 import torch
@@ -61,23 +62,34 @@ def write_soft_labels(
 
 
 def write_translations(
-    teacher: Engine, text: TokenStore, folder: Path, options: DecodeOptions, progress: Progress = silent
+    teacher: Engine,
+    text: TokenStore,
+    folder: Path,
+    options: DecodeOptions,
+    references: bool = False,
+    progress: Progress = silent,
 ) -> TokenStore:
     """A copy of `text`, in `folder`, whose targets are the teacher's best translations.
 
-    Sequence-level knowledge distillation (Kim & Rush 2016). Finished parts lie beside `folder` until
-    all are done. Raises UserError where the teacher finds no translation of finite score.
+    Sequence-level knowledge distillation (Kim & Rush 2016). With `references` the pairs of `text` itself
+    come first. Finished parts lie beside `folder` until all are done. Raises UserError where the teacher
+    finds no translation of finite score.
     """
     parts = folder.with_name(f".{folder.name}.parts")
     if not folder.exists():  # written whole, after all parts
-        starts = range(0, len(text), PART_SENTENCES)
-        folders = [parts / f"{start:09}" for start in starts]
-        for start, part in zip(starts, folders, strict=True):
-            rows = range(start, min(start + PART_SENTENCES, len(text)))
+        pieces = [
+            range(start, min(start + PART_SENTENCES, len(text)))
+            for start in range(0, len(text), PART_SENTENCES)
+        ]
+        folders = [parts / f"{rows.start:09}" for rows in pieces]
+        for rows, part in zip(pieces, folders, strict=True):
             if not part.exists():
                 write_store(part, [_translated(teacher, text, rows, options)], text.vocab)
             progress(rows.stop, len(text), "training sentences translated")
-        write_store(folder, map(_chunk, folders), text.vocab)
+        translated = (TokenStore.open(part) for part in folders)
+        chunks = (_chunk(store, range(len(store))) for store in translated)
+        own = (_chunk(text, rows) for rows in pieces if references)
+        write_store(folder, chain(own, chunks), text.vocab)
     shutil.rmtree(parts, ignore_errors=True)
     return TokenStore.open(folder)
 
@@ -103,7 +115,5 @@ def _batches(sources: Sequence[Sequence[int]]) -> Iterator[list[int]]:
     return (order[start : start + BATCH_SENTENCES] for start in range(0, len(order), BATCH_SENTENCES))
 
 
-def _chunk(part: Path) -> Chunk:
-    store = TokenStore.open(part)
-    rows = range(len(store))
+def _chunk(store: TokenStore, rows: Sequence[int]) -> Chunk:
     return [store.source(row).tolist() for row in rows], [store.target(row).tolist() for row in rows]

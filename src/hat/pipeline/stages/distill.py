@@ -66,12 +66,12 @@ def steps(context: Context) -> Iterator[Step]:
         content = {name: context.text_digest(folder / name) for name in (CONFIG, WEIGHTS)}
         teacher = _Teacher(folder, digest(content))
     if section.uses_sequences:
-        yield _sequences_step(context, teacher)
+        yield _sequences_step(context, teacher, section)
     if section.uses_tokens:
         yield _tokens_step(context, teacher, section)
 
 
-def _sequences_step(context: Context, teacher: _Teacher) -> Step:
+def _sequences_step(context: Context, teacher: _Teacher, section: Distillation) -> Step:
     prepared = context.outcome("prepare")
     engine = context.scoring_engine
 
@@ -82,10 +82,13 @@ def _sequences_step(context: Context, teacher: _Teacher) -> Step:
         text = TokenStore.open(prepared.folder / "train")
         own = context.scoring_engine_for(artefact.config.model.architecture)
         with closing(load_engine(own, artefact, EngineSettings(THREADS))) as runner:
-            write_translations(runner, text, folder / TRANSLATED, artefact.config.decode, progress)
+            decode = artefact.config.decode
+            write_translations(runner, text, folder / TRANSLATED, decode, section.references, progress)
 
     results = {"teacher": teacher.digest, "prepared text": prepared.digest_of("train", "tokenizer")}
-    return Step(SEQUENCES, {"device": {"engine": engine}, "results": results}, (TRANSLATED,), run)
+    settings = section.model_dump(mode="json", include={"references"})
+    inputs = {"device": {"engine": engine}, "distillation": settings, "results": results}
+    return Step(SEQUENCES, inputs, (TRANSLATED,), run)
 
 
 def _tokens_step(context: Context, teacher: _Teacher, section: Distillation) -> Step:
