@@ -81,7 +81,7 @@ def test_each_kind_leaves_its_lessons_and_they_reach_the_student(
         assert np.array_equal(text.source_tokens, original.source_tokens)
         assert text.digest != original.digest
     if kind != "sequences":
-        labels = SoftLabels.open(only(root, "distill/tokens/*/labels"), text)
+        labels = SoftLabels.open(only(root, "distill/tokens/*/train-labels"), text)
         ids, probabilities = labels.batch(np.arange(20))
         assert ids.shape[2] == 4
         assert np.all(np.diff(probabilities) <= 0), "the most probable first"

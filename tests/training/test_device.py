@@ -53,9 +53,12 @@ def test_all_of_an_update_lies_on_one_device(
 @KINDS
 def test_training_on_a_gpu(tmp_path: Path, make: Callable[[], Trainee]) -> None:
     text, valid = stores(tmp_path)
-    distillation = Distillation(write_soft_labels(sub().module, text, tmp_path / "labels", 3), 0.5)
+    taught, judged = (
+        Distillation(write_soft_labels(sub().module, one, tmp_path / name, 3), 0.5)
+        for name, one in (("train-labels", text), ("valid-labels", valid))
+    )
     trainee = make()
-    result = train(trainee, text, valid, settings(), tmp_path / "run", distillation=distillation)
+    result = train(trainee, text, valid, settings(), tmp_path / "run", lessons=(taught, judged))
     assert result.history[-1]["loss"] < result.history[0]["loss"]
     assert {one.device.type for one in trainee.module.parameters()} == {"cpu"}
 

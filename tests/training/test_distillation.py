@@ -8,17 +8,19 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from hat.data import SoftLabels, collate, write_store
+from hat.data import SoftLabels, TokenStore, collate, write_store
 from hat.data.soft_labels import SoftLabelWriter
 from hat.errors import UserError
 from hat.model import Dropout, Transformer, beam_search
 from hat.runtime.engine import DecodeOptions, Hypothesis
 from hat.training import (
     Distillation,
+    Lessons,
     SubTrainee,
     TrainingResult,
     label_smoothed_loss,
     train,
+    validation_loss,
     write_soft_labels,
     write_translations,
 )
@@ -49,6 +51,15 @@ class TorchTeacher:
 def network(seed: int = 0) -> Transformer:
     torch.manual_seed(seed)
     return Transformer(CONFIG, Dropout(0.0))
+
+
+def lessons(folder: Path, text: TokenStore, valid: TokenStore) -> Lessons:
+    """What an untrained teacher says of both texts; written once."""
+    taught, judged = (
+        Distillation(write_soft_labels(network(), one, folder / name, 3), 0.5)
+        for name, one in (("train-labels", text), ("valid-labels", valid))
+    )
+    return taught, judged
 
 
 def test_soft_loss_by_hand() -> None:
@@ -170,32 +181,48 @@ def test_translations_beside_the_references(tmp_path: Path) -> None:
 
 
 def test_a_student_learns_from_labels_what_the_text_hides(tmp_path: Path) -> None:
-    """The text's targets are noise; the teacher counts, position by position, and so does the valid text."""
+    """The text's targets are noise; the teacher counts, position by position, and so does the valid text.
+    As its labels say the same, they judge as the valid text does."""
     noise, valid = stores(tmp_path, 400)
     sources = [valid.source(row).tolist() for row in range(len(valid))]
     counting = [[4 + position for position in range(len(source))] for source in sources]
     valid = write_store(tmp_path / "counting", [(sources, counting)], valid.vocab)
-    with SoftLabelWriter(tmp_path / "labels", noise, 2, 1.0) as writer:
-        for row in range(len(noise)):
-            length = noise.target_lengths[row]
-            right = np.array([*range(4, 4 + length), 2])[None, :, None]
-            ids = np.concatenate([right, np.full_like(right, 15)], axis=-1)
-            writer.write(np.array([row]), ids, np.broadcast_to([0.95, 0.05], ids.shape))
-        writer.finish()
-    labels = SoftLabels.open(tmp_path / "labels", noise)
 
-    def student(name: str, distillation: Distillation | None) -> TrainingResult:
+    def counted(name: str, text: TokenStore) -> Distillation:
+        with SoftLabelWriter(tmp_path / name, text, 2, 1.0) as writer:
+            for row in range(len(text)):
+                right = np.array([*range(4, 4 + text.target_lengths[row]), 2])[None, :, None]
+                ids = np.concatenate([right, np.full_like(right, 15)], axis=-1)
+                writer.write(np.array([row]), ids, np.broadcast_to([0.95, 0.05], ids.shape))
+            writer.finish()
+        return Distillation(SoftLabels.open(tmp_path / name, text), 0.9)
+
+    def student(name: str, labels: Lessons | None) -> TrainingResult:
         plan = settings(updates=40, batch_tokens=300, validate_every=40, warmup=10, dropout=0.0)
-        trainee = SubTrainee(network(1))
-        return train(trainee, noise, valid, plan, tmp_path / name, distillation=distillation)
+        return train(SubTrainee(network(1)), noise, valid, plan, tmp_path / name, lessons=labels)
 
-    taught, alone = student("taught", Distillation(labels, 0.9)), student("alone", None)
+    counting_teacher = counted("train-labels", noise), counted("valid-labels", valid)
+    taught, alone = student("taught", counting_teacher), student("alone", None)
     assert taught.loss < alone.loss - 0.5
+
+
+def test_a_student_is_judged_by_what_it_learns(tmp_path: Path) -> None:
+    text, valid = stores(tmp_path, 100)
+    plan = settings(updates=1)
+    batches = [collate(valid, np.arange(len(valid)))]
+    trainee = SubTrainee(network(1))
+    result = train(trainee, text, valid, plan, tmp_path / "run", lessons=lessons(tmp_path, text, valid))
+    trainee.module.eval()
+    _, judged = lessons(tmp_path, text, valid)
+    alone = validation_loss(trainee.module, batches, plan.label_smoothing)
+    assert result.loss != pytest.approx(alone, rel=1e-3)
+    assert result.loss == pytest.approx(
+        validation_loss(trainee.module, batches, plan.label_smoothing, judged), rel=1e-5
+    )
 
 
 def test_a_killed_student_ends_in_the_same_bytes(tmp_path: Path) -> None:
     text, valid = stores(tmp_path)
-    write_soft_labels(network(), text, tmp_path / "labels", 3)
 
     def run(name: str, **options: object) -> None:
         train(
@@ -204,7 +231,7 @@ def test_a_killed_student_ends_in_the_same_bytes(tmp_path: Path) -> None:
             valid,
             settings(precision="bf16"),
             tmp_path / name,
-            distillation=Distillation(SoftLabels.open(tmp_path / "labels", text), 0.5),
+            lessons=lessons(tmp_path, text, valid),
             **options,  # type: ignore[arg-type]
         )
 

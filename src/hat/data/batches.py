@@ -29,6 +29,9 @@ class Batch:
     target_tokens: int
     """Tokens of `target_out` that are not padding; what a loss is divided by."""
 
+    rows: Ids
+    """(B,), which sentences of the store these are."""
+
 
 def epoch_batches(store: TokenStore, batch_tokens: int, seed: int, epoch: int) -> list[Ids]:
     """The batches of one epoch as arrays of sentence indices; each sentence occurs exactly once.
@@ -65,7 +68,7 @@ def collate(store: TokenStore, indices: Ids | Sequence[int]) -> Batch:
     target_out = np.full((len(rows), T + 1), PAD, dtype=np.int64)
     target_out[:, :T][inside] = targets
     target_out[np.arange(len(rows)), target_lengths] = EOS
-    return Batch(source, target_in, target_out, int(target_lengths.sum()) + len(rows))
+    return Batch(source, target_in, target_out, int(target_lengths.sum()) + len(rows), rows)
 
 
 def _gather(tokens: npt.NDArray[np.integer], offsets: Ids, rows: Ids) -> tuple[Ids, Ids]:

@@ -4,11 +4,11 @@ from typing import Any
 
 from hat.data import SoftLabels, TokenStore
 from hat.pipeline.context import Context
-from hat.training import Distillation
+from hat.training import Distillation, Lessons
 
 # The steps of the distill stage and what each leaves.
 SEQUENCES, TOKENS = "distill/sequences", "distill/tokens"
-TRANSLATED, LABELS = "train", "labels"
+TEXTS, LABELS = ("train", "valid"), ("train-labels", "valid-labels")
 
 
 def lesson_inputs(context: Context) -> tuple[dict[str, Any], dict[str, str]]:
@@ -20,24 +20,34 @@ def lesson_inputs(context: Context) -> tuple[dict[str, Any], dict[str, str]]:
     settings: dict[str, Any] = {}
     results: dict[str, str] = {}
     if section and section.uses_sequences:
-        results["teacher's translations"] = context.outcome(SEQUENCES).digest_of(TRANSLATED)
+        results["teacher's translations"] = context.outcome(SEQUENCES).digest_of(*TEXTS)
     if section and section.uses_tokens:
         settings["distillation"] = {"weight": section.weight}
-        results["teacher's soft labels"] = context.outcome(TOKENS).digest_of(LABELS)
+        results["teacher's soft labels"] = context.outcome(TOKENS).digest_of(*LABELS)
     return settings, results
 
 
-def training_text(context: Context) -> TokenStore:
-    """The text that students learn from: with the teacher's translations, where it gives them."""
+def lesson_texts(context: Context) -> tuple[TokenStore, TokenStore]:
+    """The text that students learn from, and that by which they are judged meanwhile: with the teacher's
+    translations, where it gives them.
+
+    Judged by the references, those who learn from translations seem to get worse while they get better.
+    """
     section = context.recipe.distillation
-    if section and section.uses_sequences:
-        return TokenStore.open(context.outcome(SEQUENCES).folder / TRANSLATED)
-    return TokenStore.open(context.outcome("prepare").folder / "train")
+    taught = section and section.uses_sequences
+    folder = context.outcome(SEQUENCES if taught else "prepare").folder
+    train, valid = (TokenStore.open(folder / name) for name in TEXTS)
+    return train, valid
 
 
-def soft_labels(context: Context, text: TokenStore) -> Distillation | None:
-    """The teacher's soft labels of that text, where it gives them. Raises UserError where damaged."""
+def soft_labels(context: Context, texts: tuple[TokenStore, TokenStore]) -> Lessons | None:
+    """The teacher's soft labels of those texts, where it gives them. Raises UserError where damaged."""
     section = context.recipe.distillation
     if section is None or not section.uses_tokens:
         return None
-    return Distillation(SoftLabels.open(context.outcome(TOKENS).folder / LABELS, text), section.weight)
+    folder = context.outcome(TOKENS).folder
+    taught, judged = (
+        Distillation(SoftLabels.open(folder / name, text), section.weight)
+        for name, text in zip(LABELS, texts, strict=True)
+    )
+    return taught, judged

@@ -1,7 +1,7 @@
 """Training: the loop, its settings, sampling strategies, losses, schedules, checkpoints."""
 
 from hat.training.distillation import Distillation
-from hat.training.loop import TrainingResult, train
+from hat.training.loop import Lessons, TrainingResult, train
 from hat.training.loss import label_smoothed_loss, validation_loss
 from hat.training.sampling import UniformSampling
 from hat.training.settings import TrainingSettings
@@ -11,6 +11,7 @@ from hat.training.trainees import SubTrainee, SuperTrainee, Trainee
 
 __all__ = [
     "Distillation",
+    "Lessons",
     "Stopped",
     "SubTrainee",
     "SuperTrainee",

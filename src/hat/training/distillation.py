@@ -26,7 +26,7 @@ def soft_loss(
 
 @dataclass(frozen=True)
 class Distillation:
-    """What a student learns from besides the text's own tokens.
+    """What a student learns from besides the own tokens of one text.
 
     Its loss is (1 - weight) × label-smoothed + weight × temperature² × soft, as in the published
     code; the square keeps the gradients' size (Hinton et al. 2015, section 2).
@@ -36,7 +36,7 @@ class Distillation:
     weight: float
 
     def mixed_with(self, hard: Tensor, logits: Tensor, target: Tensor, rows: Ids) -> Tensor:
-        """The loss of the sentences `rows` of the training text, summed; `hard`: their usual one."""
+        """The loss of the sentences `rows` of the text, summed; `hard`: their usual one."""
         ids, probabilities = (torch.from_numpy(array).to(logits.device) for array in self.labels.batch(rows))
         temperature = self.labels.temperature
         soft = soft_loss(logits, target, ids, probabilities, temperature)

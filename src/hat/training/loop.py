@@ -11,7 +11,6 @@ import torch
 from torch import Tensor, nn, optim
 
 from hat.data import Batch, TokenStore, collate, epoch_batches, sequential_batches
-from hat.data.batches import Ids
 from hat.errors import HatError
 from hat.files import read_json, write_json
 from hat.model import TranslationModel
@@ -26,7 +25,7 @@ from hat.training.checkpoint import (
 from hat.training.device import autocast, training_device
 from hat.training.distillation import Distillation
 from hat.training.journal import Journal, Position
-from hat.training.loss import label_smoothed_loss, tensors, validation_loss
+from hat.training.loss import batch_loss, tensors, validation_loss
 from hat.training.schedule import learning_rate
 from hat.training.settings import TrainingSettings
 from hat.training.stopping import Stopped, stop_requests
@@ -34,6 +33,9 @@ from hat.training.trainees import Trainee
 
 CHECKPOINT, MODEL, SUMMARY = "checkpoint.safetensors", "model.safetensors", "training.json"
 BETAS, EPSILON = (0.9, 0.98), 1e-8
+
+# A teacher's labels of the training text, and of the validation text.
+Lessons = tuple[Distillation, Distillation]
 
 
 @dataclass(frozen=True)
@@ -54,11 +56,11 @@ def train(
     folder: Path,
     seed: int = 0,
     progress: Progress = silent,
-    distillation: Distillation | None = None,
+    lessons: Lessons | None = None,
 ) -> TrainingResult:
     """Train, leaving the kept weights in the trainee and in folder/model.safetensors.
 
-    `distillation`: a teacher's labels of `train_store`, to learn from as well. Goes on from
+    `lessons`: a teacher's labels of both texts, to learn from and to be judged by as well. Goes on from
     folder/checkpoint.safetensors if there is one, and ends in the same bytes as an undisturbed
     training on the same machine and thread count; not on a GPU, which adds up in no fixed order.
     Raises HatError when the loss diverges, Stopped after SIGTERM or SIGINT, UserError for a damaged
@@ -77,26 +79,28 @@ def train(
     position = Position()
     if (folder / CHECKPOINT).exists():
         position = Position(**load_checkpoint(folder / CHECKPOINT, trainee.module, optimizer))
+    taught, judged = lessons or (None, None)
     valid = [collate(valid_store, rows) for rows in sequential_batches(valid_store, settings.batch_tokens)]
+    judge = _Judge(valid, settings, judged)
     with stop_requests() as stop, Journal(folder, position) as journal:
         batches = _batches(train_store, settings.batch_tokens, seed, position)
         while position.update < settings.updates and not _out_of_patience(position, settings):
-            _update(trainee, optimizer, batches, settings, seed, position, journal, distillation)
+            _update(trainee, optimizer, batches, settings, seed, position, journal, taught)
             if position.update % settings.validate_every == 0 or position.update == settings.updates:
-                _validate(trainee, valid, settings, position, folder, journal)
+                _validate(trainee, judge, position, folder, journal)
                 _prune_snapshots(folder, position, settings.average)
             if stop or position.update % settings.checkpoint_every == 0:
                 save_checkpoint(folder / CHECKPOINT, trainee.module, optimizer, asdict(position))
             if stop:
                 raise Stopped(stop[0])
             progress(position.update, settings.updates, journal.note)
-    return _keep(trainee, valid, settings, position, folder)
+    return _keep(trainee, judge, settings.average, position, folder)
 
 
 def _update(
     trainee: Trainee,
     optimizer: optim.Optimizer,
-    batches: Iterator[tuple[Ids, Batch]],
+    batches: Iterator[Batch],
     settings: TrainingSettings,
     seed: int,
     position: Position,
@@ -111,14 +115,12 @@ def _update(
     optimizer.zero_grad()
     loss_sum, count = 0.0, 0
     for _ in range(settings.accumulate):
-        rows, batch = next(batches)
+        batch = next(batches)
         source, target_in, target_out = tensors(batch)
         for network in networks:
             with autocast(settings):
                 logits = network(source, target_in)
-            loss = label_smoothed_loss(logits, target_out, settings.label_smoothing)
-            if distillation:
-                loss = distillation.mixed_with(loss, logits, target_out, rows)
+            loss = batch_loss(logits, target_out, batch, settings.label_smoothing, distillation)
             loss.backward()  # type: ignore[no-untyped-call]
             loss_sum += float(loss.detach())
         count += batch.target_tokens
@@ -157,35 +159,43 @@ def apply_gradients(
     return norm
 
 
-def _batches(store: TokenStore, budget: int, seed: int, position: Position) -> Iterator[tuple[Ids, Batch]]:
-    """Batches from `position` on, each with its rows of the store, for ever; `position` follows."""
+def _batches(store: TokenStore, budget: int, seed: int, position: Position) -> Iterator[Batch]:
+    """Batches from `position` on, for ever; `position` follows."""
     while True:
         epoch = epoch_batches(store, budget, seed, position.epoch)
         while position.batch < len(epoch):
             rows = epoch[position.batch]
             position.batch += 1
-            yield rows, collate(store, rows)
+            yield collate(store, rows)
         position.epoch, position.batch = position.epoch + 1, 0
 
 
-def _losses(trainee: Trainee, valid: list[Batch], settings: TrainingSettings) -> dict[str, float]:
-    trainee.module.eval()
-    with autocast(settings):
-        return {
-            name: validation_loss(network, valid, settings.label_smoothing)
-            for name, network in trainee.validated().items()
-        }
+@dataclass(frozen=True)
+class _Judge:
+    """Which weights are best: those of the least loss, as trainings have it, of the validation text."""
+
+    valid: list[Batch]
+    settings: TrainingSettings
+    distillation: Distillation | None
+
+    def losses(self, trainee: Trainee) -> dict[str, float]:
+        trainee.module.eval()
+        smoothing = self.settings.label_smoothing
+        with autocast(self.settings):
+            return {
+                name: validation_loss(network, self.valid, smoothing, self.distillation)
+                for name, network in trainee.validated().items()
+            }
 
 
 def _validate(
     trainee: Trainee,
-    valid: list[Batch],
-    settings: TrainingSettings,
+    judge: _Judge,
     position: Position,
     folder: Path,
     journal: Journal,
 ) -> None:
-    losses = _losses(trainee, valid, settings)
+    losses = judge.losses(trainee)
     mean = sum(losses.values()) / len(losses)
     position.history.append({"update": position.update, "loss": mean, **losses})
     journal.validation(position)
@@ -222,22 +232,16 @@ def _out_of_patience(position: Position, settings: TrainingSettings) -> bool:
     return len(losses) - 1 - losses.index(min(losses)) >= settings.patience
 
 
-def _keep(
-    trainee: Trainee,
-    valid: list[Batch],
-    settings: TrainingSettings,
-    position: Position,
-    folder: Path,
-) -> TrainingResult:
+def _keep(trainee: Trainee, judge: _Judge, average: int, position: Position, folder: Path) -> TrainingResult:
     """Keep the best snapshot or the average of the last ones, whichever validates better."""
-    recent = [record["update"] for record in position.history[-settings.average :]]
+    recent = [record["update"] for record in position.history[-average:]]
     candidates = {f"average of updates {', '.join(map(str, recent))}": _mean(folder, recent)}
     best = position.best["update"]
     candidates[f"update {best}"] = load_tensors(_snapshot(folder, best))[0]
     losses = {}
     for name, weights in candidates.items():
         load_weights(folder, trainee.module, weights)
-        values = _losses(trainee, valid, settings)
+        values = judge.losses(trainee)
         losses[name] = sum(values.values()) / len(values)
     kept = min(losses, key=lambda name: losses[name])
     load_weights(folder, trainee.module.cpu(), candidates[kept])

@@ -1,4 +1,4 @@
-"""The label-smoothed loss (REFERENCE item 15), for training and for validation."""
+"""The loss of a text, for training and for validation: label-smoothed (REFERENCE item 15), taught or not."""
 
 from collections.abc import Callable, Iterable
 
@@ -9,6 +9,7 @@ from torch import Tensor
 from hat.data import Batch
 from hat.model.translation_model import PAD
 from hat.training.device import training_device
+from hat.training.distillation import Distillation
 
 Network = Callable[[Tensor, Tensor], Tensor]
 
@@ -36,13 +37,22 @@ def tensors(batch: Batch) -> tuple[Tensor, Tensor, Tensor]:
     return source, target_in, target_out
 
 
+def batch_loss(
+    logits: Tensor, target: Tensor, batch: Batch, smoothing: float, distillation: Distillation | None = None
+) -> Tensor:
+    """The label-smoothed loss of a batch, mixed with that against its soft labels where there are any."""
+    loss = label_smoothed_loss(logits, target, smoothing)
+    return distillation.mixed_with(loss, logits, target, batch.rows) if distillation else loss
+
+
 @torch.inference_mode()
-def validation_loss(network: Network, batches: Iterable[Batch], smoothing: float) -> float:
-    """Smoothed loss per target token, in nats. The caller puts the network into evaluation mode."""
+def validation_loss(
+    network: Network, batches: Iterable[Batch], smoothing: float, distillation: Distillation | None = None
+) -> float:
+    """Loss per target token, in nats. The caller puts the network into evaluation mode."""
     total, count = 0.0, 0
     for batch in batches:
         source, target_in, target_out = tensors(batch)
-        loss = label_smoothed_loss(network(source, target_in), target_out, smoothing)
-        total += float(loss)
+        total += float(batch_loss(network(source, target_in), target_out, batch, smoothing, distillation))
         count += batch.target_tokens
     return total / count

@@ -85,7 +85,7 @@ def write_translations(
         for rows, part in zip(pieces, folders, strict=True):
             if not part.exists():
                 write_store(part, [_translated(teacher, text, rows, options)], text.vocab)
-            progress(rows.stop, len(text), "training sentences translated")
+            progress(rows.stop, len(text), "sentences translated")
         translated = (TokenStore.open(part) for part in folders)
         chunks = (_chunk(store, range(len(store))) for store in translated)
         own = (_chunk(text, rows) for rows in pieces if references)

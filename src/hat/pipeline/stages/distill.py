@@ -14,7 +14,7 @@ from hat.pipeline.recipe_distillation import Distillation
 from hat.pipeline.stages.train import ARTEFACT, teacher_model, train_step
 from hat.pipeline.stages.train_super import THREADS, seed_and_threads
 from hat.pipeline.steps import Step
-from hat.pipeline.teaching import LABELS, SEQUENCES, TOKENS, TRANSLATED, training_text
+from hat.pipeline.teaching import LABELS, SEQUENCES, TEXTS, TOKENS, lesson_texts
 from hat.pipeline.tokenizers import tokenizer_config
 from hat.progress import Progress
 from hat.runtime import Artefact, EngineSettings, load_engine
@@ -79,16 +79,17 @@ def _sequences_step(context: Context, teacher: _Teacher, section: Distillation) 
         artefact = teacher.load(context)
         if artefact.config.precision == "float32":
             artefact = artefact.at_precision(DECODING_PRECISION)
-        text = TokenStore.open(prepared.folder / "train")
         own = context.scoring_engine_for(artefact.config.model.architecture)
         with closing(load_engine(own, artefact, EngineSettings(THREADS))) as runner:
             decode = artefact.config.decode
-            write_translations(runner, text, folder / TRANSLATED, decode, section.references, progress)
+            for name in TEXTS:
+                text = TokenStore.open(prepared.folder / name)
+                write_translations(runner, text, folder / name, decode, section.references, progress)
 
-    results = {"teacher": teacher.digest, "prepared text": prepared.digest_of("train", "tokenizer")}
+    results = {"teacher": teacher.digest, "prepared text": prepared.digest_of(*TEXTS, "tokenizer")}
     settings = section.model_dump(mode="json", include={"references"})
     inputs = {"device": {"engine": engine}, "distillation": settings, "results": results}
-    return Step(SEQUENCES, inputs, (TRANSLATED,), run)
+    return Step(SEQUENCES, inputs, TEXTS, run)
 
 
 def _tokens_step(context: Context, teacher: _Teacher, section: Distillation) -> Step:
@@ -97,14 +98,14 @@ def _tokens_step(context: Context, teacher: _Teacher, section: Distillation) -> 
     def run(folder: Path, progress: Progress) -> None:
         seed_and_threads(context.recipe.seed)
         network = TorchEngine(teacher.load(context), EngineSettings(THREADS)).model
-        text = training_text(context)
-        write_soft_labels(network, text, folder / LABELS, section.top_k, section.temperature, progress)
+        for name, text in zip(LABELS, lesson_texts(context), strict=True):
+            write_soft_labels(network, text, folder / name, section.top_k, section.temperature, progress)
 
-    results = {"teacher": teacher.digest, "prepared text": prepared.digest_of("train", "tokenizer")}
+    results = {"teacher": teacher.digest, "prepared text": prepared.digest_of(*TEXTS, "tokenizer")}
     if section.uses_sequences:
-        results["teacher's translations"] = context.outcome(SEQUENCES).digest_of(TRANSLATED)
+        results["teacher's translations"] = context.outcome(SEQUENCES).digest_of(*TEXTS)
     settings = section.model_dump(mode="json", include={"top_k", "temperature"})
-    return Step(TOKENS, {"distillation": settings, "results": results}, (LABELS,), run)
+    return Step(TOKENS, {"distillation": settings, "results": results}, LABELS, run)
 
 
 def _same(one: Path, other: Path, names: Iterable[str]) -> bool:

@@ -23,7 +23,7 @@ from hat.pipeline.stages.train_super import (
     training_inputs,
 )
 from hat.pipeline.steps import Step
-from hat.pipeline.teaching import lesson_inputs, soft_labels, training_text
+from hat.pipeline.teaching import lesson_inputs, lesson_texts, soft_labels
 from hat.pipeline.tokenizers import tokenizer_config
 from hat.progress import Progress
 from hat.runtime import DecodeOptions, is_artefact
@@ -184,13 +184,12 @@ def _train(
     progress: Progress,
 ) -> TrainingResult:
     """Train a model on the text or, if it was found and there is a teacher, on what that says."""
-    text, valid = open_stores(context.outcome("prepare"))
-    distillation = None
+    texts, lessons = open_stores(context.outcome("prepare")), None
     if model.kind == "found":
-        text = training_text(context)
-        distillation = soft_labels(context, text)
+        texts = lesson_texts(context)
+        lessons = soft_labels(context, texts)
     seed = context.recipe.seed
-    return train(SubTrainee(network), text, valid, settings, folder, seed, progress, distillation)
+    return train(SubTrainee(network), *texts, settings, folder, seed, progress, lessons)
 
 
 def _initial(
