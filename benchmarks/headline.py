@@ -2,9 +2,9 @@
 Transformer, in BLEU, latency, size and the cost of search.
 
 For each task (Multi30k English–German and English–French) the run `WORK/TASK` trains the SuperTransformer,
-searches under several constraints, trains what is found, and then baseline after baseline; each is
-finished before the next is begun, so the tables can be written whenever there is no more time. What is
-done is not done again.
+searches under several constraints, trains what is found, then baseline after baseline, and last the model
+found under the first constraint again, taught by the best baseline; each is finished before the next is
+begun, so the tables can be written whenever there is no more time. What is done is not done again.
 
     python benchmarks/headline.py --data FOLDER [--tasks en-de en-fr] [--setting full|smallest]
                                   [--baselines NAME ...] [--minutes N] [--work runs/headline]
@@ -17,7 +17,7 @@ models that train in seconds, to try the script. Training takes a GPU where PyTo
 import argparse
 import signal
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, replace
 from datetime import date
@@ -37,8 +37,10 @@ from hat.files import read_json, write_json, write_text
 from hat.hardware import MeasurementStore, Series, environment, measure, open_bench
 from hat.hardware.devices import Device, known_devices
 from hat.pipeline import Recipe, load_recipe, run, status
+from hat.pipeline.context import Context
 from hat.pipeline.fine_tune import fine_tune
 from hat.pipeline.folder import is_run
+from hat.pipeline.recipe_distillation import Distillation
 from hat.pipeline.runner import finished
 from hat.pipeline.stages.evaluate import TRANSLATIONS, read_lines, score_step
 from hat.pipeline.stages.measure import make_protocol
@@ -96,6 +98,7 @@ COLUMNS = (
     Column("cuda:0", "torch", "float32", 20),  # where there is a GPU, which computes in half precision
 )
 FOUR_BITS, UPDATES = "kmeans4", 200
+TAUGHT = "taught.json"
 TINY_TRAINING = {"updates": 30, "warmup": 5, "batch_tokens": 600, "validate_every": 15}
 
 
@@ -149,6 +152,34 @@ def train_all(task: str, options: argparse.Namespace, terminal: Terminal) -> Non
         if one not in there:
             there.append(one)
             run(recipe_of(task, options, there), root, reporter=terminal)
+    if there:
+        teach(recipe_of(task, options, there), root, terminal)
+
+
+def teach(recipe: Recipe, root: Path, terminal: Terminal) -> None:
+    """Train the first found model again, taught by the best baseline; its row of a report to TAUGHT."""
+    report = read_json(root / "report.json")
+    teacher = best_baseline(report["models"])["name"]
+    run(taught(recipe, teacher), root, reporter=terminal)
+    students = [row for row in read_json(root / "report.json")["models"] if row["kind"] == "found"]
+    rows = [row | {"teacher": teacher} for row in students]
+    write_json(root / TAUGHT, {"teacher": teacher, "models": rows})
+    run(recipe, root, reporter=terminal)  # everything is done: only the report is written again
+
+
+def taught(recipe: Recipe, teacher: str) -> Recipe:
+    """The run with one constraint, and a baseline that teaches: its translations beside the references."""
+    return recipe.model_copy(
+        update={
+            "search": recipe.search.model_copy(update={"constraints": recipe.search.constraints[:1]}),
+            "distillation": Distillation(teacher=teacher, kind="sequences", references=True),
+        }
+    )
+
+
+def best_baseline(rows: Iterable[dict[str, Any]]) -> dict[str, Any]:
+    """The one with the most BLEU."""
+    return max((row for row in rows if row["kind"] == "baseline"), key=lambda row: row["bleu"])
 
 
 def trained(task: str, options: argparse.Namespace) -> list[dict[str, Any]]:
@@ -166,6 +197,22 @@ def wanted(options: argparse.Namespace) -> list[dict[str, Any]]:
     return [one for one in baselines_of(options.setting) if not chosen or one["name"] in chosen]
 
 
+class Entry(NamedTuple):
+    """A trained model: its row of the run's report, and where its files are."""
+
+    row: dict[str, Any]
+    context: Context
+    model: FinalModel
+
+    @property
+    def trained(self) -> Path:
+        return self.context.outcome(self.model.step).folder
+
+    @property
+    def translations(self) -> list[str]:
+        return read_lines(self.context.outcome(score_step(self.model)).folder / TRANSLATIONS)
+
+
 class Task:
     """A task's run, as far as it has got, and the baselines that are still to be trained."""
 
@@ -173,15 +220,19 @@ class Task:
         """`trained`: the recipe with the baselines that are; `wanted`: with all of them."""
         self.root, self.terminal = root, terminal
         self.context = finished(trained, root)
-        self.report = read_json(root / "report.json")
-        names = {row["name"] for row in self.report["models"]}
-        self.models = [model for model in final_models(self.context) if model.name in names]
-        self.untrained = [one for one in wanted.baselines if one.name not in names]
+        self.entries = dict(entries(self.context, read_json(root / "report.json")))
+        if (root / TAUGHT).exists():
+            record = read_json(root / TAUGHT)
+            context = finished(taught(trained, record["teacher"]), root)
+            self.entries |= {f"{name}-taught": one for name, one in entries(context, record)}
+        self.untrained = [one for one in wanted.baselines if one.name not in self.entries]
         self.text = self.context.outcome("prepare").folder
 
     def configs(self) -> dict[str, ModelConfig]:
         """Every model's, trained or not: a latency needs no training."""
-        known = {one.name: (one.architecture, one.kind != "baseline") for one in self.models}
+        known = {
+            name: (one.model.architecture, one.model.kind != "baseline") for name, one in self.entries.items()
+        }
         known |= {one.name: (one.architecture(), False) for one in self.untrained}
         return {
             name: self.context.model_config(architecture, elastic=elastic)
@@ -190,23 +241,23 @@ class Task:
 
     def rows(self) -> list[dict[str, Any]]:
         """One row a model: what the report has, latencies in each engine, BLEU against the best baseline."""
-        rows = {row["name"]: dict(row) for row in self.report["models"]}
+        rows = {name: one.row | {"name": name} for name, one in self.entries.items()}
         rows |= {one.name: self.untrained_row(one.name) for one in self.untrained}
         for name, config in self.configs().items():
             rows[name]["flops"] = cost(config.architecture).flops
         for column, times in self.latencies().items():
             for name, taken in times.items():
                 rows[name].setdefault("latencies_ms", {})[column] = taken
-        baselines = [row for row in rows.values() if row["kind"] == "baseline"]
-        best = max(baselines, key=lambda row: row["bleu"], default=None)
-        for model in self.models:
-            row = rows[model.name]
-            row["float32_bytes"] = _folder_bytes(self.context.outcome(model.step).folder / ARTEFACT)
-            row["training_device_seconds"] = self.seconds(model.step)
-            if best is not None:
-                row["against_best"] = asdict(self.compare(row["name"], best["name"]))
-            if model.kind == "found":
-                row["four_bits"] = self.four_bits(model)
+        compared = any(row["kind"] == "baseline" for row in rows.values())
+        best = best_baseline(rows.values())["name"] if compared else None
+        for name, entry in self.entries.items():
+            row = rows[name]
+            row["float32_bytes"] = _folder_bytes(entry.trained / ARTEFACT)
+            row["training_device_seconds"] = _seconds(entry.trained)
+            if best:
+                row["against_best"] = asdict(self.compare(name, best))
+            if row["kind"] == "found":
+                row["four_bits"] = self.four_bits(name, entry.trained)
         return list(rows.values())
 
     def untrained_row(self, name: str) -> dict[str, Any]:
@@ -223,15 +274,7 @@ class Task:
 
     def compare(self, name: str, rival: str) -> Any:
         references = read_lines(self.text / "test.target.txt")
-        return paired_bootstrap(*(read_lines(self.translations(one)) for one in (name, rival)), references)
-
-    def translations(self, name: str) -> Path:
-        (model,) = (one for one in self.models if one.name == name)
-        return self.context.outcome(score_step(model)).folder / TRANSLATIONS
-
-    def seconds(self, step: str) -> float:
-        path = self.context.outcome(step).folder / "cost.json"
-        return float(read_json(path)["device_seconds"])
+        return paired_bootstrap(*(self.entries[one].translations for one in (name, rival)), references)
 
     def latencies(self) -> dict[str, dict[str, float]]:
         """Column → model → milliseconds, all models of a column in the same rounds."""
@@ -266,17 +309,16 @@ class Task:
             times = measure([*runnable.values()], series, bench, 1, progress)
         return {name: time.latency_ms for name, time in zip(runnable, times, strict=True)}
 
-    def four_bits(self, model: FinalModel) -> dict[str, Any]:
+    def four_bits(self, name: str, trained: Path) -> dict[str, Any]:
         """The model at 4 bits, its code books fine-tuned: BLEU and both sizes."""
-        trained = self.context.outcome(model.step).folder
-        folder = self.root.parent / "four-bits" / self.root.name / model.name / trained.name
+        folder = self.root.parent / "four-bits" / self.root.name / name / trained.name
         record = folder / "result.json"
         if not record.exists():
             whole = Artefact.load(trained / ARTEFACT)
-            with self.terminal.working(f"{self.root.name}: {model.name} at 4 bits") as progress:
+            with self.terminal.working(f"{self.root.name}: {name} at 4 bits") as progress:
                 tuned = fine_tune(self.root, whole.at_precision(FOUR_BITS), UPDATES, progress)
             score = bleu(tuned, "native", self.text, folder / "model")
-            sizes = sizes_of(folder / "model", self.configs()[model.name], FOUR_BITS)
+            sizes = sizes_of(folder / "model", self.configs()[name], FOUR_BITS)
             with tempfile.TemporaryDirectory() as scratch:
                 float32 = bleu(whole, "native", self.text, Path(scratch) / "model")
             write_json(
@@ -287,12 +329,24 @@ class Task:
 
     def search_cost(self) -> dict[str, float]:
         """Device hours of finding: SuperTransformer, measuring, fitting, all searches."""
-        steps = [
-            name
-            for name in self.context.outcomes
+        return {
+            name: _seconds(outcome.folder) / 3600
+            for name, outcome in self.context.outcomes.items()
             if name.startswith(("train-super", "measure", "fit", "search/"))
-        ]
-        return {name: self.seconds(name) / 3600 for name in steps}
+        }
+
+
+def entries(context: Context, report: dict[str, Any]) -> Iterator[tuple[str, Entry]]:
+    """Name → trained model, of those that the report tells of."""
+    rows = {row["name"]: row for row in report["models"]}
+    for model in final_models(context):
+        if model.name in rows:
+            yield model.name, Entry(rows[model.name], context, model)
+
+
+def _seconds(step: Path) -> float:
+    """What a step took of its device."""
+    return float(read_json(step / "cost.json")["device_seconds"])
 
 
 def _in_native(row: dict[str, Any]) -> dict[str, Any] | None:

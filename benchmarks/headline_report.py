@@ -56,7 +56,7 @@ def _model(row: Row, columns: Sequence[str]) -> list[str]:
     against, small = row.get("against_best"), row.get("four_bits")
     return [
         row["name"],
-        KINDS[row["kind"]],
+        KINDS[row["kind"]] + (f", taught by {row['teacher']}" if "teacher" in row else ""),
         f"{row['bleu']:.1f}" if "bleu" in row else "–",
         "–" if not against else f"{against['bleu']:+.1f} ({against['low']:+.1f} … {against['high']:+.1f})",
         *(f"{row['latencies_ms'][name]:.2f}" if name in row["latencies_ms"] else "–" for name in columns),

@@ -30,6 +30,7 @@ def test_the_smallest_setting(tmp_path: Path) -> None:
         "transformer-2+1-64",
         "evolved-transformer-32",
         "hat-60pct",
+        "hat-60pct-taught",
         "largest",
         "smallest",
     }
@@ -43,6 +44,8 @@ def test_the_smallest_setting(tmp_path: Path) -> None:
         "torch float32",
         "onnxruntime int8",
     }
+    assert rows["hat-60pct-taught"]["teacher"] in rows
+    assert "found, taught by" in told
     small = rows["hat-60pct"]["four_bits"]
     assert small["bytes"] < rows["hat-60pct"]["artefact_bytes"] < rows["hat-60pct"]["float32_bytes"]
     assert "faster than evolved-transformer-32, PyTorch" in told
