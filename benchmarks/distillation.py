@@ -29,8 +29,8 @@ def rows(folder: Path, distillation: dict[str, Any] | None) -> list[dict[str, An
     recipe, root = open_run(str(folder), None, [f"distillation={json.dumps(distillation)}"])
     run(recipe, root, stages=STAGES)
     steps = [one for one in status(recipe, root) if one.step.startswith("distill/")]
-    taught = {"kind": "none", "weight": None} if distillation is None else distillation
-    own = {key: taught.get(key) for key in ("kind", "weight")}
+    taught = distillation or {"kind": "none"}
+    own = {key: taught.get(key) for key in ("kind", "weight", "references")}
     own["teacher_seconds"] = round(sum(one.cost.wall_seconds for one in steps), 1)
     keys = ("name", "parameters", "updates", "validation_loss", "bleu", "chrf")
     models = [model for model in read_json(folder / "report.json")["models"] if model["kind"] == "found"]
@@ -38,13 +38,13 @@ def rows(folder: Path, distillation: dict[str, Any] | None) -> list[dict[str, An
 
 
 def settings(teacher: str, weights: Sequence[float]) -> list[dict[str, Any] | None]:
-    """No teacher, then each kind at each weight that matters to it."""
+    """No teacher, then each kind at each weight that matters to it, last translations beside references."""
     chosen: list[dict[str, Any] | None] = [None]
     for kind in KINDS:
         for weight in weights if kind != "sequences" else (None,):
             own = {} if weight is None else {"weight": weight}
             chosen.append({"teacher": teacher, "kind": kind, **own})
-    return chosen
+    return [*chosen, {"teacher": teacher, "kind": "sequences", "references": True}]
 
 
 def described(teacher: str) -> str:
