@@ -37,6 +37,11 @@ def markdown(report: Mapping[str, Any]) -> str:
             _claims(task),
             _search(task["search_hours"]),
         ]
+        if any("teacher" in row for row in task["models"]):
+            parts.append(
+                "A taught model learned from its teacher's translations of the training text beside the "
+                "references. No baseline was taught, and the teacher's training is not in the search cost."
+            )
         if untrained := [row["name"] for row in task["models"] if row["kind"] == "untrained"]:
             parts.append(
                 "**The best baseline is the best of those that are trained.** What is said of BLEU is weak "
