@@ -160,11 +160,13 @@ def teach(recipe: Recipe, root: Path, terminal: Terminal) -> None:
     """Train the first found model again, taught by the best baseline; its row of a report to TAUGHT."""
     report = read_json(root / "report.json")
     teacher = best_baseline(report["models"])["name"]
-    run(taught(recipe, teacher), root, reporter=terminal)
-    students = [row for row in read_json(root / "report.json")["models"] if row["kind"] == "found"]
-    rows = [row | {"teacher": teacher} for row in students]
-    write_json(root / TAUGHT, {"teacher": teacher, "models": rows})
-    run(recipe, root, reporter=terminal)  # everything is done: only the report is written again
+    try:
+        run(taught(recipe, teacher), root, reporter=terminal)
+        students = [row for row in read_json(root / "report.json")["models"] if row["kind"] == "found"]
+        rows = [row | {"teacher": teacher} for row in students]
+        write_json(root / TAUGHT, {"teacher": teacher, "models": rows})
+    finally:  # everything of it is done: only the report is written again
+        run(recipe, root, reporter=terminal)
 
 
 def taught(recipe: Recipe, teacher: str) -> Recipe:
@@ -337,10 +339,10 @@ class Task:
 
 
 def entries(context: Context, report: dict[str, Any]) -> Iterator[tuple[str, Entry]]:
-    """Name → trained model, of those that the report tells of."""
+    """Name → trained model, of those that the report tells of, unless that is of an older run."""
     rows = {row["name"]: row for row in report["models"]}
     for model in final_models(context):
-        if model.name in rows:
+        if model.name in rows and score_step(model) in context.outcomes:
             yield model.name, Entry(rows[model.name], context, model)
 
 
