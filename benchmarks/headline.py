@@ -17,7 +17,7 @@ models that train in seconds, to try the script. Training takes a GPU where PyTo
 import argparse
 import signal
 import tempfile
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, replace
 from datetime import date
@@ -48,6 +48,7 @@ from hat.pipeline.stages.train import ARTEFACT, FinalModel, final_models
 from hat.runtime import Artefact
 from hat.runtime.engine import runs
 from hat.training.stopping import Stopped
+from headline_report import best_baseline
 from publish_run import picture
 
 CONSTRAINTS = ["60%", "40%", "80%"]
@@ -152,14 +153,12 @@ def train_all(task: str, options: argparse.Namespace, terminal: Terminal) -> Non
         if one not in there:
             there.append(one)
             run(recipe_of(task, options, there), root, reporter=terminal)
-    if there:
-        teach(recipe_of(task, options, there), root, terminal)
+    if best := best_baseline(read_json(root / "report.json")["models"]):
+        teach(recipe_of(task, options, there), best["name"], root, terminal)
 
 
-def teach(recipe: Recipe, root: Path, terminal: Terminal) -> None:
-    """Train the first found model again, taught by the best baseline; its row of a report to TAUGHT."""
-    report = read_json(root / "report.json")
-    teacher = best_baseline(report["models"])["name"]
+def teach(recipe: Recipe, teacher: str, root: Path, terminal: Terminal) -> None:
+    """Train the first found model again, taught by a baseline; its row of a report to TAUGHT."""
     try:
         run(taught(recipe, teacher), root, reporter=terminal)
         students = [row for row in read_json(root / "report.json")["models"] if row["kind"] == "found"]
@@ -177,11 +176,6 @@ def taught(recipe: Recipe, teacher: str) -> Recipe:
             "distillation": Distillation(teacher=teacher, kind="sequences", references=True),
         }
     )
-
-
-def best_baseline(rows: Iterable[dict[str, Any]]) -> dict[str, Any]:
-    """The one with the most BLEU."""
-    return max((row for row in rows if row["kind"] == "baseline"), key=lambda row: row["bleu"])
 
 
 def trained(task: str, options: argparse.Namespace) -> list[dict[str, Any]]:
@@ -250,14 +244,13 @@ class Task:
         for column, times in self.latencies().items():
             for name, taken in times.items():
                 rows[name].setdefault("latencies_ms", {})[column] = taken
-        compared = any(row["kind"] == "baseline" for row in rows.values())
-        best = best_baseline(rows.values())["name"] if compared else None
+        best = best_baseline(rows.values())
         for name, entry in self.entries.items():
             row = rows[name]
             row["float32_bytes"] = _folder_bytes(entry.trained / ARTEFACT)
             row["training_device_seconds"] = _seconds(entry.trained)
             if best:
-                row["against_best"] = asdict(self.compare(name, best))
+                row["against_best"] = asdict(self.compare(name, best["name"]))
             if row["kind"] == "found":
                 row["four_bits"] = self.four_bits(name, entry.trained)
         return list(rows.values())

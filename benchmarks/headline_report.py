@@ -1,6 +1,6 @@
 """The tables of `headline.py`: what was aimed at, what came out, and which cells fall short."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 Row = Mapping[str, Any]
@@ -14,6 +14,11 @@ KINDS = {
     "inherited": "inherited weights",
     "untrained": "baseline, not trained yet",
 }
+
+
+def best_baseline(rows: Iterable[Row]) -> Row | None:
+    """The trained one with the most BLEU."""
+    return max((row for row in rows if row["kind"] == "baseline"), key=lambda row: row["bleu"], default=None)
 
 
 def markdown(report: Mapping[str, Any]) -> str:
@@ -78,16 +83,16 @@ def _model(row: Row, columns: Sequence[str]) -> list[str]:
 def _claims(task: Mapping[str, Any]) -> str:
     """What the found models claim, against each rival."""
     found = [row for row in task["models"] if row["kind"] == "found"]
-    if not found or all(row["kind"] != "baseline" for row in task["models"]):
+    best = best_baseline(task["models"])
+    if not found or best is None:
         return "No baseline is trained yet: nothing to compare with."
-    told = [_claims_of(ours, task["models"]) for ours in found]
+    told = [_claims_of(ours, best, task["models"]) for ours in found]
     rows = [[*claims[0][:2], *(here for _, _, here in claims)] for claims in zip(*told, strict=True)]
     return _table(["claim", "aim", *(ours["name"] for ours in found)], rows)
 
 
-def _claims_of(ours: Row, models: Sequence[Row]) -> list[tuple[str, str, str]]:
+def _claims_of(ours: Row, best: Row, models: Sequence[Row]) -> list[tuple[str, str, str]]:
     """Claim, aim and what came out for one found model."""
-    best = max((row for row in models if row["kind"] == "baseline"), key=lambda row: row["bleu"])
     rivals = [row for row in models if row["kind"] in ("baseline", "untrained")]
     transformers = [row for row in rivals if "native int8" in row["latencies_ms"]]
     evolved = [row for row in rivals if "native int8" not in row["latencies_ms"]]

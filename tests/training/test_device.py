@@ -10,11 +10,11 @@ import torch
 
 from hat.data import collate
 from hat.search.evaluate import candidate_loss
-from hat.training import Distillation, Trainee, TrainingSettings, train, write_soft_labels
+from hat.training import Trainee, TrainingSettings, train
 from hat.training.device import training_device, uses_bf16
 from hat.training.loss import label_smoothed_loss, tensors
 from tests.training.test_loop import SPACE, evolved, sub, supernet
-from tests.training.tiny import settings, stores
+from tests.training.tiny import lessons, settings, stores
 
 KINDS = pytest.mark.parametrize("make", [sub, evolved, supernet])
 
@@ -53,12 +53,9 @@ def test_all_of_an_update_lies_on_one_device(
 @KINDS
 def test_training_on_a_gpu(tmp_path: Path, make: Callable[[], Trainee]) -> None:
     text, valid = stores(tmp_path)
-    taught, judged = (
-        Distillation(write_soft_labels(sub().module, one, tmp_path / name, 3), 0.5)
-        for name, one in (("train-labels", text), ("valid-labels", valid))
-    )
+    labels = lessons(sub().module, tmp_path, text, valid)
     trainee = make()
-    result = train(trainee, text, valid, settings(), tmp_path / "run", lessons=(taught, judged))
+    result = train(trainee, text, valid, settings(), tmp_path / "run", lessons=labels)
     assert result.history[-1]["loss"] < result.history[0]["loss"]
     assert {one.device.type for one in trainee.module.parameters()} == {"cpu"}
 

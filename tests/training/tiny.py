@@ -5,7 +5,8 @@ from pathlib import Path
 
 from hat.architecture import Architecture, Decoder, DecoderLayer, Encoder, EncoderLayer, ModelConfig
 from hat.data import TokenStore, write_store
-from hat.training import TrainingSettings
+from hat.model import TranslationModel
+from hat.training import Distillation, Lessons, TrainingSettings, write_soft_labels
 
 VOCAB = 16
 ARCHITECTURE = Architecture(
@@ -21,6 +22,15 @@ def stores(folder: Path, count: int = 400) -> tuple[TokenStore, TokenStore]:
     train = write_store(folder / "train", [(sources[:count], targets[:count])], (VOCAB, VOCAB))
     valid = write_store(folder / "valid", [(sources[count:], targets[count:])], (VOCAB, VOCAB))
     return train, valid
+
+
+def lessons(teacher: TranslationModel, folder: Path, text: TokenStore, valid: TokenStore) -> Lessons:
+    """What a teacher says of both texts; written once."""
+    taught, judged = (
+        Distillation(write_soft_labels(teacher, one, folder / name, 3), 0.5)
+        for name, one in (("train-labels", text), ("valid-labels", valid))
+    )
+    return taught, judged
 
 
 def settings(**changes: object) -> TrainingSettings:

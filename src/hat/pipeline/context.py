@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from hat.architecture import AnyArchitecture, Architecture, ModelConfig
+from hat.data import TokenStore
 from hat.errors import UserError
 from hat.files import file_digest, read_json, write_json
 from hat.hardware import Bench, InventedBench, LatencyPredictor, Timer, open_bench
@@ -21,6 +22,7 @@ from hat.space import DesignSpace
 
 TEXT_DIGESTS = "text-digests.json"
 PREDICTOR = "predictor.json"
+STORES = ("train", "valid")
 
 
 class NotFinished(UserError):
@@ -48,6 +50,12 @@ class Context:
             stage = name.split("/", maxsplit=1)[0]
             raise NotFinished(f"{name} is not finished; run `hat {stage} {self.root}` first")
         return self.outcomes[name]
+
+    def stores(self, step: str) -> tuple[TokenStore, TokenStore]:
+        """Training and validation text, as the finished step `step` left them (STORES)."""
+        folder = self.outcome(step).folder
+        train, valid = (TokenStore.open(folder / name) for name in STORES)
+        return train, valid
 
     @cached_property
     def device(self) -> Device:

@@ -7,7 +7,7 @@ from hat.compression.fine_tuning import CodeBookTrainee
 from hat.pipeline.context import Context
 from hat.pipeline.runner import open_run
 from hat.pipeline.stages import prepare
-from hat.pipeline.stages.train_super import dropout, open_stores, seed_and_threads
+from hat.pipeline.stages.train_super import dropout, seed_and_threads
 from hat.pipeline.steps import find
 from hat.progress import Progress, silent
 from hat.runtime import Artefact
@@ -30,7 +30,7 @@ def fine_tune(run: Path, artefact: Artefact, updates: int, progress: Progress = 
     for step in prepare.steps(context):
         if outcome := find(root, step):
             context.outcomes[step.name] = outcome
-    text, valid = open_stores(context.outcome("prepare"))
+    text, valid = context.stores("prepare")
     settings = _settings(recipe.sub_training, updates)
     seed_and_threads(recipe.seed)
     trainee = CodeBookTrainee(artefact, dropout(settings))

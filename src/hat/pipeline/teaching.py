@@ -3,12 +3,12 @@
 from typing import Any
 
 from hat.data import SoftLabels, TokenStore
-from hat.pipeline.context import Context
+from hat.pipeline.context import STORES, Context
 from hat.training import Distillation, Lessons
 
 # The steps of the distill stage and what each leaves.
 SEQUENCES, TOKENS = "distill/sequences", "distill/tokens"
-TEXTS, LABELS = ("train", "valid"), ("train-labels", "valid-labels")
+LABELS = ("train-labels", "valid-labels")
 
 
 def lesson_inputs(context: Context) -> tuple[dict[str, Any], dict[str, str]]:
@@ -20,7 +20,7 @@ def lesson_inputs(context: Context) -> tuple[dict[str, Any], dict[str, str]]:
     settings: dict[str, Any] = {}
     results: dict[str, str] = {}
     if section and section.uses_sequences:
-        results["teacher's translations"] = context.outcome(SEQUENCES).digest_of(*TEXTS)
+        results["teacher's translations"] = context.outcome(SEQUENCES).digest_of(*STORES)
     if section and section.uses_tokens:
         settings["distillation"] = {"weight": section.weight}
         results["teacher's soft labels"] = context.outcome(TOKENS).digest_of(*LABELS)
@@ -35,9 +35,7 @@ def lesson_texts(context: Context) -> tuple[TokenStore, TokenStore]:
     """
     section = context.recipe.distillation
     taught = section and section.uses_sequences
-    folder = context.outcome(SEQUENCES if taught else "prepare").folder
-    train, valid = (TokenStore.open(folder / name) for name in TEXTS)
-    return train, valid
+    return context.stores(SEQUENCES if taught else "prepare")
 
 
 def soft_labels(context: Context, texts: tuple[TokenStore, TokenStore]) -> Lessons | None:

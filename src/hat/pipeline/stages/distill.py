@@ -9,12 +9,12 @@ from hat.data import TokenStore
 from hat.errors import UserError
 from hat.files import digest
 from hat.model.engine import TorchEngine
-from hat.pipeline.context import Context
+from hat.pipeline.context import STORES, Context
 from hat.pipeline.recipe_distillation import Distillation
 from hat.pipeline.stages.train import ARTEFACT, teacher_model, train_step
 from hat.pipeline.stages.train_super import THREADS, seed_and_threads
 from hat.pipeline.steps import Step
-from hat.pipeline.teaching import LABELS, SEQUENCES, TEXTS, TOKENS, lesson_texts
+from hat.pipeline.teaching import LABELS, SEQUENCES, TOKENS, lesson_texts
 from hat.pipeline.tokenizers import tokenizer_config
 from hat.progress import Progress
 from hat.runtime import Artefact, EngineSettings, load_engine
@@ -82,14 +82,14 @@ def _sequences_step(context: Context, teacher: _Teacher, section: Distillation) 
         own = context.scoring_engine_for(artefact.config.model.architecture)
         with closing(load_engine(own, artefact, EngineSettings(THREADS))) as runner:
             decode = artefact.config.decode
-            for name in TEXTS:
+            for name in STORES:
                 text = TokenStore.open(prepared.folder / name)
                 write_translations(runner, text, folder / name, decode, section.references, progress)
 
-    results = {"teacher": teacher.digest, "prepared text": prepared.digest_of(*TEXTS, "tokenizer")}
+    results = {"teacher": teacher.digest, "prepared text": prepared.digest_of(*STORES, "tokenizer")}
     settings = section.model_dump(mode="json", include={"references"})
     inputs = {"device": {"engine": engine}, "distillation": settings, "results": results}
-    return Step(SEQUENCES, inputs, TEXTS, run)
+    return Step(SEQUENCES, inputs, STORES, run)
 
 
 def _tokens_step(context: Context, teacher: _Teacher, section: Distillation) -> Step:
@@ -101,9 +101,9 @@ def _tokens_step(context: Context, teacher: _Teacher, section: Distillation) -> 
         for name, text in zip(LABELS, lesson_texts(context), strict=True):
             write_soft_labels(network, text, folder / name, section.top_k, section.temperature, progress)
 
-    results = {"teacher": teacher.digest, "prepared text": prepared.digest_of(*TEXTS, "tokenizer")}
+    results = {"teacher": teacher.digest, "prepared text": prepared.digest_of(*STORES, "tokenizer")}
     if section.uses_sequences:
-        results["teacher's translations"] = context.outcome(SEQUENCES).digest_of(*TEXTS)
+        results["teacher's translations"] = context.outcome(SEQUENCES).digest_of(*STORES)
     settings = section.model_dump(mode="json", include={"top_k", "temperature"})
     return Step(TOKENS, {"distillation": settings, "results": results}, LABELS, run)
 

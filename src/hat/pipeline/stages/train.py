@@ -18,7 +18,6 @@ from hat.pipeline.stages.train_super import (
     WEIGHTS,
     dropout,
     load_super,
-    open_stores,
     seed_and_threads,
     training_inputs,
 )
@@ -184,10 +183,11 @@ def _train(
     progress: Progress,
 ) -> TrainingResult:
     """Train a model on the text or, if it was found and there is a teacher, on what that says."""
-    texts, lessons = open_stores(context.outcome("prepare")), None
     if model.kind == "found":
         texts = lesson_texts(context)
         lessons = soft_labels(context, texts)
+    else:
+        texts, lessons = context.stores("prepare"), None
     seed = context.recipe.seed
     return train(SubTrainee(network), *texts, settings, folder, seed, progress, lessons)
 

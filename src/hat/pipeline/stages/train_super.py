@@ -5,10 +5,9 @@ from pathlib import Path
 
 import torch
 
-from hat.data import TokenStore
 from hat.model import Dropout, SuperTransformer
 from hat.pipeline.context import Context
-from hat.pipeline.steps import Outcome, Step
+from hat.pipeline.steps import Step
 from hat.progress import Progress
 from hat.training import SuperTrainee, TrainingSettings, UniformSampling, train
 from hat.training.checkpoint import load_tensors, load_weights
@@ -29,7 +28,7 @@ def steps(context: Context) -> Iterator[Step]:
         seed_and_threads(recipe.seed)
         network = _network(context, recipe.super_training)
         trainee = SuperTrainee(network, UniformSampling(context.space, recipe.seed), context.space.smallest())
-        text, valid = open_stores(prepared)
+        text, valid = context.stores("prepare")
         train(trainee, text, valid, recipe.super_training, folder, recipe.seed, progress)
 
     inputs = {
@@ -41,11 +40,6 @@ def steps(context: Context) -> Iterator[Step]:
         "results": {"prepared text": prepared.digest_of("train", "valid")},
     }
     yield Step(NAME, inputs, OUTPUTS, run)
-
-
-def open_stores(prepared: Outcome) -> tuple[TokenStore, TokenStore]:
-    """Training and validation text."""
-    return TokenStore.open(prepared.folder / "train"), TokenStore.open(prepared.folder / "valid")
 
 
 def training_inputs(settings: TrainingSettings) -> dict[str, object]:
