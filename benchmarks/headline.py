@@ -11,7 +11,8 @@ begun, so the tables can be written whenever there is no more time. What is done
                                   [--output FOLDER]
 
 FOLDER holds {train,val,test_2016_flickr}.{en,de,fr}.gz. `smallest` needs no data: the built-in corpus and
-models that train in seconds, to try the script. Training takes a GPU where PyTorch finds one.
+models that train in seconds, to try the script. Training takes a GPU where PyTorch finds one; without,
+baselines of width 512, a day of two cores each, are trained only if they are named.
 """
 
 import argparse
@@ -21,10 +22,12 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, replace
 from datetime import date
-from math import prod
+from math import inf, prod
 from pathlib import Path
 from types import FrameType
 from typing import Any, NamedTuple
+
+import torch
 
 import headline_report
 from deployed_quality import bleu
@@ -42,10 +45,10 @@ from hat.pipeline.fine_tune import fine_tune
 from hat.pipeline.folder import is_run
 from hat.pipeline.recipe_distillation import Distillation
 from hat.pipeline.runner import finished
-from hat.pipeline.stages.evaluate import TRANSLATIONS, read_lines, score_step
+from hat.pipeline.stages.evaluate import TRANSLATIONS, deployed_artefact, read_lines, score_step
 from hat.pipeline.stages.measure import make_protocol
 from hat.pipeline.stages.train import ARTEFACT, FinalModel, final_models
-from hat.runtime import Artefact
+from hat.runtime import Artefact, is_artefact
 from hat.runtime.engine import runs
 from hat.training.stopping import Stopped
 from headline_report import best_baseline
@@ -188,9 +191,13 @@ def trained(task: str, options: argparse.Namespace) -> list[dict[str, Any]]:
 
 
 def wanted(options: argparse.Namespace) -> list[dict[str, Any]]:
-    """The baselines to train."""
-    chosen = options.baselines
-    return [one for one in baselines_of(options.setting) if not chosen or one["name"] in chosen]
+    """The baselines to train: those that are named, else all that this machine can in hours."""
+    chosen, widest = options.baselines, inf if torch.cuda.is_available() else 256
+    return [
+        one
+        for one in baselines_of(options.setting)
+        if (one["name"] in chosen if chosen else one["embed_dim"] <= widest)
+    ]
 
 
 class Entry(NamedTuple):
@@ -252,7 +259,7 @@ class Task:
             if best:
                 row["against_best"] = asdict(self.compare(name, best["name"]))
             if row["kind"] == "found":
-                row["four_bits"] = self.four_bits(name, entry.trained)
+                row["four_bits"] = self.four_bits(name, entry)
         return list(rows.values())
 
     def untrained_row(self, name: str) -> dict[str, Any]:
@@ -304,18 +311,24 @@ class Task:
             times = measure([*runnable.values()], series, bench, 1, progress)
         return {name: time.latency_ms for name, time in zip(runnable, times, strict=True)}
 
-    def four_bits(self, name: str, trained: Path) -> dict[str, Any]:
-        """The model at 4 bits, its code books fine-tuned: BLEU and both sizes."""
-        folder = self.root.parent / "four-bits" / self.root.name / name / trained.name
-        record = folder / "result.json"
-        if not record.exists():
-            whole = Artefact.load(trained / ARTEFACT)
+    def four_bits(self, name: str, entry: Entry) -> dict[str, Any]:
+        """The model at 4 bits, its code books fine-tuned: BLEU, by the deployed model's length penalty,
+        and both sizes."""
+        folder = self.root.parent / "four-bits" / self.root.name / name / entry.trained.name
+        decode = Artefact.load(deployed_artefact(entry.context, entry.model)).config.decode
+        whole = Artefact.load(entry.trained / ARTEFACT)
+        if not is_artefact(folder / "model"):
             with self.terminal.working(f"{self.root.name}: {name} at 4 bits") as progress:
-                tuned = fine_tune(self.root, whole.at_precision(FOUR_BITS), UPDATES, progress)
-            score = bleu(tuned, "native", self.text, folder / "model")
-            sizes = sizes_of(folder / "model", self.configs()[name], FOUR_BITS)
+                fine_tune(self.root, whole.at_precision(FOUR_BITS), UPDATES, progress).save(folder / "model")
+        record = folder / f"result-{decode.length_penalty}.json"
+        if not record.exists():
+            both = whole, Artefact.load(folder / "model")
             with tempfile.TemporaryDirectory() as scratch:
-                float32 = bleu(whole, "native", self.text, Path(scratch) / "model")
+                float32, score = (
+                    bleu(one.with_decode(decode), "native", self.text, Path(scratch) / str(number))
+                    for number, one in enumerate(both)
+                )
+            sizes = sizes_of(folder / "model", self.configs()[name], FOUR_BITS)
             write_json(
                 record,
                 {"bleu": score, "float32_bleu": float32, "bytes": sizes.total, "published": sizes.published},
@@ -381,7 +394,7 @@ def main() -> None:
     parser.add_argument("--data", type=Path)
     parser.add_argument("--tasks", nargs="+", default=["en-de", "en-fr"], choices=["en-de", "en-fr"])
     parser.add_argument("--setting", default="full", choices=["full", "smallest"])
-    parser.add_argument("--baselines", nargs="+", metavar="NAME", help="train these only; else all")
+    parser.add_argument("--baselines", nargs="+", metavar="NAME", help="train these only")
     parser.add_argument("--minutes", type=float, help="stop training after so long, and write the tables")
     parser.add_argument("--work", type=Path, default=Path("runs/headline"))
     default = Path(__file__).parent / "results" / f"headline-{date.today()}"

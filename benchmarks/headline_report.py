@@ -12,7 +12,7 @@ KINDS = {
     "baseline": "baseline",
     "found": "found",
     "inherited": "inherited weights",
-    "untrained": "baseline, not trained yet",
+    "untrained": "baseline, not trained",
 }
 
 

@@ -21,7 +21,7 @@ def run_folder(model: Path, tmp_path: Path) -> Path:
     for name in ("fast", "good"):
         Artefact.load(model).save(tmp_path / "run" / name)
     folders = {"fast": "fast", "good": "good"}
-    catalogue = {"default": "fast", "models": {}, "trained": folders}
+    catalogue = {"default": "fast", "models": folders, "trained": folders}
     (tmp_path / "run" / "models.json").write_text(json.dumps(catalogue))
     return tmp_path / "run"
 

@@ -10,10 +10,11 @@ import pytest
 import yaml
 
 from hat.architecture import Architecture, EvolvedArchitecture, cost
+from hat.cli.export import export
 from hat.errors import UserError
 from hat.pipeline import load_recipe, open_run, run, status
 from hat.pipeline.recipe_file import design_space
-from hat.runtime import Artefact, Translator
+from hat.runtime import Artefact, DecodeOptions, Translator
 from hat.search import verified
 from tests.pipeline.tiny import TINY, Recorder, flops_timer
 
@@ -145,6 +146,25 @@ def test_change_redoes_what_depends_and_says_so(copy: Path) -> None:
     assert "train/hat-70pct: runs again, sub_training.updates 5 -> 6" in reporter.said
     assert "evaluate/hat-70pct: runs again, the model changed" in reporter.said
     assert again(copy, "sub_training.updates=5").worked == []
+
+
+def test_a_tuned_length_penalty_is_the_deployed_and_exported_models(copy: Path, tmp_path: Path) -> None:
+    reporter = again(copy, "evaluate.tune_length_penalty=true")
+    assert reporter.worked == [step for step in STEPS[:-1] if step.startswith("evaluate/")]
+    said = "evaluate/base: runs again, evaluate.tune_length_penalty"
+    assert any(line.startswith(said) for line in reporter.said)
+    folders = json.loads((copy / "models.json").read_text())
+    # With a beam of 1 all penalties are equal, and the least is taken.
+    assert {decode_of(copy / folder).length_penalty for folder in folders["models"].values()} == {0.6}
+    assert {decode_of(copy / folder).length_penalty for folder in folders["trained"].values()} == {1.0}
+    report = json.loads((copy / "report.json").read_text())
+    assert {model["length_penalty"] for model in report["models"]} == {0.6}
+    export(copy, tmp_path / "out", precision="int8")
+    assert decode_of(tmp_path / "out") == decode_of(copy / folders["models"]["hat-70pct"])
+
+
+def decode_of(artefact: Path) -> DecodeOptions:
+    return Artefact.load(artefact).config.decode
 
 
 def test_same_architecture_twice_is_trained_once(copy: Path) -> None:

@@ -73,7 +73,9 @@ def export(
         raise UserError(f"{folder}: an ONNX export; only an artefact or a run can be exported")
     if out.resolve() in (folder.resolve(), source.resolve()):
         raise UserError(f"--out {out}: the model itself would be lost; choose another place")
-    artefact = Artefact.load(folder)
+    # A run may have tuned how its models decode when it deployed them.
+    decode = Artefact.load(model_folder(source, model)).config.decode
+    artefact = Artefact.load(folder).with_decode(decode)
     precision = artefact.config.precision if precision is None else precision
     usual = usual_books(precision)
     books = CodeBooks(usual.rows if rows is None else rows, embeddings, initialization)

@@ -103,13 +103,13 @@ def _samples(context: Context, model: FinalModel) -> list[dict[str, str]]:
     """Test sentences at even distances, as the default model translates them."""
     text = context.outcome("prepare").folder
     scored = context.outcome(evaluate.score_step(model)).folder
+    source, reference = evaluate.read_pair(text, evaluate.TEST)
     columns = {
-        "source": evaluate.read_lines(text / "test.source.txt"),
-        "reference": evaluate.read_lines(text / "test.target.txt"),
+        "source": source,
+        "reference": reference,
         "translation": evaluate.read_lines(scored / evaluate.TRANSLATIONS),
     }
-    count = len(columns["source"])
-    chosen = range(0, count, max(1, count // SAMPLES))[:SAMPLES]
+    chosen = range(0, len(source), max(1, len(source) // SAMPLES))[:SAMPLES]
     return [{name: lines[index] for name, lines in columns.items()} for index in chosen]
 
 

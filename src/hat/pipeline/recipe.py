@@ -152,6 +152,8 @@ class Evaluate(Section):
     """Beam width."""
     length_penalty: float = Field(default=1.0, ge=0)
     """Scores are divided by length to this power."""
+    tune_length_penalty: bool = False
+    """Choose it for each model instead, by the BLEU of the validation text."""
     batch: int = Field(default=16, gt=0)
     """Sentences decoded at once; changes the speed, not the translations."""
     tokenised_bleu: Literal["none", "cased", "lowercase"] = "none"

@@ -191,6 +191,10 @@ class Artefact:
         config = replace(self.config, precision=precision, code_books=books)
         return replace(self, config=config, weights=weights)
 
+    def with_decode(self, decode: DecodeOptions) -> "Artefact":
+        """This model with other defaults of decoding."""
+        return replace(self, config=replace(self.config, decode=decode))
+
     def float_weights(self) -> dict[str, NDArray[np.float32]]:
         """Every weight of `hat.architecture.weight_shapes` in float32, whatever the precision."""
         shapes = weight_shapes(self.config.model).items()

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 from contextlib import closing
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -11,6 +11,7 @@ from hat.evaluation import score, tokenised_bleu
 from hat.files import read_json, read_text, write_json, write_text
 from hat.hardware import MeasurementStore
 from hat.pipeline.context import Context
+from hat.pipeline.decoding import best_length_penalty, translate_all
 from hat.pipeline.recipe import LATENCIES
 from hat.pipeline.stages.measure import (
     STORE,
@@ -29,7 +30,8 @@ from hat.runtime import Artefact, Translator
 # The model as the device runs it: at the device's precision.
 DEPLOYED = "deployed"
 SCORES, TRANSLATIONS, LATENCY_FILE = "scores.json", "translations.txt", "latencies.json"
-CHUNK_BATCHES = 8
+TEST = ("test.source.txt", "test.target.txt")
+VALIDATION = ("valid.source.txt", "valid.target.txt")
 
 
 def steps(context: Context) -> Iterator[Step]:
@@ -48,9 +50,11 @@ def steps(context: Context) -> Iterator[Step]:
             },
             "results": {
                 "model": trained.digest_of(ARTEFACT),
-                "test text": prepared.digest_of("test.source.txt", "test.target.txt"),
+                "test text": prepared.digest_of(*TEST),
             },
         }
+        if context.recipe.evaluate.tune_length_penalty:
+            inputs["results"]["validation text"] = prepared.digest_of(*VALIDATION)
         run = partial(_score, context, model, trained)
         yield Step(score_step(model), inputs, (DEPLOYED, TRANSLATIONS, SCORES), run)
     yield _latency_step(context, models)
@@ -62,27 +66,32 @@ def score_step(model: FinalModel) -> str:
 
 
 def _score(context: Context, model: FinalModel, trained: Outcome, folder: Path, progress: Progress) -> None:
-    text = context.outcome("prepare").folder
-    sources = read_lines(text / "test.source.txt")
-    batch, precision = context.recipe.evaluate.batch, context.device.precision
-    Artefact.load(trained.folder / ARTEFACT).at_precision(precision).save(folder / DEPLOYED)
-    chunk = batch * CHUNK_BATCHES
-    translated: list[str] = []
+    text, settings = context.outcome("prepare").folder, context.recipe.evaluate
+    deployed = Artefact.load(trained.folder / ARTEFACT).at_precision(context.device.precision)
+    deployed.save(folder / DEPLOYED)
     engine = context.scoring_engine_for(model.architecture)
+    sources, references = read_pair(text, TEST)
     with Translator.load(folder / DEPLOYED, None, engine, THREADS) as translator:
-        for start in range(0, len(sources), chunk):
-            progress(start, len(sources), "test sentences translated")
-            some = translator.translate(sources[start : start + chunk], batch=batch)
-            translated += map(str, some)
+        decode = deployed.config.decode
+        if settings.tune_length_penalty:
+            pair = read_pair(text, VALIDATION)
+            tuned = best_length_penalty(translator, *pair, settings.batch, progress)
+            decode = replace(decode, length_penalty=tuned)
+        translated = translate_all(
+            translator, sources, settings.batch, progress, length_penalty=decode.length_penalty
+        )
+    if decode != deployed.config.decode:
+        deployed.with_decode(decode).save(folder / DEPLOYED)
     write_text(folder / TRANSLATIONS, "".join(f"{line}\n" for line in translated))
-    write_json(folder / SCORES, _scores(context, translated, read_lines(text / "test.target.txt")))
+    scores = _scores(context, translated, references)
+    write_json(folder / SCORES, scores | {"length_penalty": decode.length_penalty})
 
 
 def _scoring_inputs(context: Context) -> dict[str, Any]:
-    inputs = context.recipe.evaluate.model_dump(mode="json", include={"batch", "tokenised_bleu"})
-    if inputs["tokenised_bleu"] == "none":
-        del inputs["tokenised_bleu"]  # as if there were no such setting
-    return inputs
+    evaluate = context.recipe.evaluate
+    inputs = evaluate.model_dump(mode="json", include={"batch", "tokenised_bleu", "tune_length_penalty"})
+    # Where these are not used, as if there were no such settings.
+    return {name: value for name, value in inputs.items() if value not in ("none", False)}
 
 
 def _scores(context: Context, translated: Sequence[str], references: Sequence[str]) -> dict[str, Any]:
@@ -155,6 +164,12 @@ def _describe(context: Context, model: FinalModel) -> dict[str, Any]:
 def deployed_artefact(context: Context, model: FinalModel) -> Path:
     """An evaluated model as the device runs it."""
     return context.outcome(score_step(model)).folder / DEPLOYED
+
+
+def read_pair(text: Path, names: tuple[str, str]) -> tuple[list[str], list[str]]:
+    """The source and the target lines of TEST or VALIDATION."""
+    source, target = names
+    return read_lines(text / source), read_lines(text / target)
 
 
 def read_lines(path: Path) -> list[str]:
