@@ -24,11 +24,12 @@ from hat.pipeline.stages.measure import (
 from hat.pipeline.stages.train import ARTEFACT, FinalModel, final_models
 from hat.pipeline.stages.train_super import THREADS
 from hat.pipeline.steps import Outcome, Step
-from hat.progress import Progress
+from hat.progress import Progress, between
 from hat.runtime import Artefact, Translator
 
 # The model as the device runs it: at the device's precision.
 DEPLOYED = "deployed"
+TUNING = 0.9  # of the time that scoring takes with it
 SCORES, TRANSLATIONS, LATENCY_FILE = "scores.json", "translations.txt", "latencies.json"
 TEST = ("test.source.txt", "test.target.txt")
 VALIDATION = ("valid.source.txt", "valid.target.txt")
@@ -74,12 +75,11 @@ def _score(context: Context, model: FinalModel, trained: Outcome, folder: Path, 
     with Translator.load(folder / DEPLOYED, None, engine, THREADS) as translator:
         decode = deployed.config.decode
         if settings.tune_length_penalty:
+            tuning, progress = between(progress, 0, TUNING), between(progress, TUNING, 1)
             pair = read_pair(text, VALIDATION)
-            tuned = best_length_penalty(translator, *pair, settings.batch, progress)
+            tuned = best_length_penalty(translator, *pair, settings.batch, tuning)
             decode = replace(decode, length_penalty=tuned)
-        translated = translate_all(
-            translator, sources, settings.batch, progress, length_penalty=decode.length_penalty
-        )
+        translated = translate_all(translator, sources, settings.batch, progress, decode.length_penalty)
     if decode != deployed.config.decode:
         deployed.with_decode(decode).save(folder / DEPLOYED)
     write_text(folder / TRANSLATIONS, "".join(f"{line}\n" for line in translated))
