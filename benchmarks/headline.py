@@ -419,7 +419,11 @@ def main() -> None:
             for baselines in (trained(name, options), baselines_of(options.setting))
         )
         task = Task(options.work / name, *recipes, terminal)
-        tasks[name] = {"models": task.rows(), "search_hours": task.search_cost()}
+        tasks[name] = {
+            "models": task.rows(),
+            "protocol": make_protocol(task.context, DEPLOYED.rounds, DEPLOYED.engine).to_dict(),
+            "search_hours": task.search_cost(),
+        }
     report = {
         "date": str(date.today()),
         "setting": options.setting,

@@ -1,7 +1,7 @@
 """Write what finished runs measured into the zoo (src/hat/zoo/measured.json).
 
-Takes the newest results/RUN-DATE/report.json of every run; the ends of the design space with
-inherited weights are left out.
+Takes the newest results/RUN-DATE/report.json of every run, and of the headline; what is not trained, and
+the ends of the design space with inherited weights, are left out.
 
     python benchmarks/zoo_measured.py
 """
@@ -23,6 +23,7 @@ FIGURES = {
     "peak_memory_bytes": "peak_memory_bytes",
 }
 RUN = re.compile(r"(.+)-(\d{4}-\d{2}-\d{2})")
+HEADLINE = "headline"
 
 
 def newest(folder: Path) -> list[Path]:
@@ -30,32 +31,44 @@ def newest(folder: Path) -> list[Path]:
     found: dict[str, Path] = {}
     for path in sorted(folder.iterdir()):
         match = RUN.fullmatch(path.name)
-        if match and (path / "recipe.yaml").is_file():
+        if match and (match[1] == HEADLINE or (path / "recipe.yaml").is_file()):
             found[match[1]] = path
     return list(found.values())
 
 
 def entries(folder: Path) -> list[dict[str, Any]]:
-    """The models of one run as the zoo holds them."""
-    report, recipe = read_json(folder / "report.json"), read_yaml(folder / "recipe.yaml")
-    data, protocol, machine = recipe["data"], report["protocol"], report["environment"]
-    run = report["run"]
-    about = (
-        f"run {run}, {folder.name[-10:]}: {protocol['engine']} engine, {protocol['precision']}, "
-        f"{protocol['threads']} thread, beam {protocol['beam']}, batch 1, {machine['cores']} cores "
-        f"of {machine['cpu']}"
-    )
+    """The models of one folder as the zoo holds them."""
+    report, date = read_json(folder / "report.json"), folder.name[-10:]
+    machine = report["environment"]
+    if "tasks" in report:
+        return [
+            entry
+            for name, task in report["tasks"].items()
+            for entry in of_run(f"{HEADLINE}-{name}", date, f"multi30k.{name}", machine, task)
+        ]
+    run, data = report["run"], read_yaml(folder / "recipe.yaml")["data"]
+    task = f"{run.split('-')[0]}.{data['source_language']}-{data['target_language']}"
+    return of_run(run, date, task, machine, report)
+
+
+def of_run(
+    run: str, date: str, task: str, machine: dict[str, Any], report: dict[str, Any]
+) -> list[dict[str, Any]]:
+    """The trained models of one run."""
+    protocol = report["protocol"]
     return [
         {
             "name": f"{run}/{model['name']}",
-            "task": f"{run.split('-')[0]}.{data['source_language']}-{data['target_language']}",
-            "device": f"{machine['cpu']} {machine['machine']}".lower().replace(" ", "-"),
-            "about": f"{about}; sacreBLEU {model['bleu_signature']}",
+            "task": task,
+            "device": re.sub(r"[^a-z0-9_.]+", "-", f"{machine['cpu']} {machine['machine']}".lower()),
+            "about": f"run {run}, {date}: {model.get('engine', protocol['engine'])} engine, "
+            f"{protocol['precision']}, {protocol['threads']} thread, beam {protocol['beam']}, batch 1, "
+            f"{machine['cores']} cores of {machine['cpu']}; sacreBLEU {model['bleu_signature']}",
             "figures": {name: model[key] for name, key in FIGURES.items()},
             "architecture": model["architecture"],
         }
         for model in report["models"]
-        if model["kind"] != "inherited"
+        if model["kind"] in ("baseline", "found")
     ]
 
 
