@@ -122,6 +122,7 @@ def recipe_of(task: str, options: argparse.Namespace, baselines: Sequence[dict[s
             "search.validation_sentences": 20,
             "search.constraints": CONSTRAINTS[:1],
             "measure.samples": 8,
+            "evaluate.tune_length_penalty": True,
         }
         name = "demo"
     else:
@@ -368,12 +369,17 @@ def _folder_bytes(folder: Path) -> int:
     return sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
 
 
+class TimeIsUp(KeyboardInterrupt):
+    """The minutes are over. A class of its own: where a KeyboardInterrupt itself leaves an `exec`, as in the
+    import of a dataclass, Python ends by SIGINT, though it was caught."""
+
+
 @contextmanager
 def at_most(minutes: float | None, terminal: Terminal) -> Iterator[None]:
     """Interrupt the work inside after so long; everything that is finished stays."""
 
     def stop(number: int, frame: FrameType | None) -> None:
-        raise KeyboardInterrupt
+        raise TimeIsUp
 
     before = signal.signal(signal.SIGALRM, stop)
     if minutes:

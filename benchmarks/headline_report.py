@@ -29,8 +29,9 @@ def markdown(report: Mapping[str, Any]) -> str:
         f"# The headline, {report['date']}",
         f"{machine['cpu']}, {machine['cores_allowed']} cores; setting {report['setting']}. Latencies in ms a "
         "sentence, one thread, beam as in the recipe, all models of a column in the same rounds. BLEU is "
-        "sacreBLEU of the int8 model in the native engine (of the Evolved Transformer: in its own). GFLOPs "
-        "are of 30 tokens on both sides, counted as published.",
+        "sacreBLEU of the int8 model in the native engine (of the Evolved Transformer: in its own), with the "
+        "length penalty that is best on the validation text, for each model. GFLOPs are of 30 tokens on both "
+        "sides, counted as published.",
     ]
     if missing:
         parts.append(f"**Not run yet:** {', '.join(missing)}.")
