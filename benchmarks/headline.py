@@ -173,10 +173,13 @@ def teach(recipe: Recipe, teacher: str, root: Path, terminal: Terminal) -> None:
 
 
 def taught(recipe: Recipe, teacher: str) -> Recipe:
-    """The run with one constraint, and a baseline that teaches: its translations beside the references."""
+    """The run with one constraint, and a baseline that teaches: its translations beside the references.
+    For twice the text there are half as many updates again."""
+    training, constraints = recipe.sub_training, recipe.search.constraints
     return recipe.model_copy(
         update={
-            "search": recipe.search.model_copy(update={"constraints": recipe.search.constraints[:1]}),
+            "search": recipe.search.model_copy(update={"constraints": constraints[:1]}),
+            "sub_training": training.model_copy(update={"updates": training.updates * 3 // 2}),
             "distillation": Distillation(teacher=teacher, kind="sequences", references=True),
         }
     )
