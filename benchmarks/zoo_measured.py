@@ -54,14 +54,18 @@ def entries(folder: Path) -> list[dict[str, Any]]:
 def of_run(
     run: str, date: str, task: str, machine: dict[str, Any], report: dict[str, Any]
 ) -> list[dict[str, Any]]:
-    """The trained models of one run."""
+    """The trained models of one run; in the headline all of an engine were timed in the same rounds."""
     protocol = report["protocol"]
+    for model in report["models"]:
+        engine = model.setdefault("engine", protocol["engine"])
+        if "latencies_ms" in model:
+            model["latency_ms"] = model["latencies_ms"].get(f"{engine} {protocol['precision']}")
     return [
         {
             "name": f"{run}/{model['name']}",
             "task": task,
             "device": re.sub(r"[^a-z0-9_.]+", "-", f"{machine['cpu']} {machine['machine']}".lower()),
-            "about": f"run {run}, {date}: {model.get('engine', protocol['engine'])} engine, "
+            "about": f"run {run}, {date}: {model['engine']} engine, "
             f"{protocol['precision']}, {protocol['threads']} thread, beam {protocol['beam']}, batch 1, "
             f"{machine['cores']} cores of {machine['cpu']}; sacreBLEU {model['bleu_signature']}",
             "figures": {name: model[key] for name, key in FIGURES.items()},
