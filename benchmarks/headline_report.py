@@ -31,7 +31,8 @@ def markdown(report: Mapping[str, Any]) -> str:
         "sentence, one thread, beam as in the recipe, all models of a column in the same rounds. BLEU is "
         "sacreBLEU of the int8 model in the native engine (of the Evolved Transformer: in its own), with the "
         "length penalty that is best on the validation text, for each model. GFLOPs are of 30 tokens on both "
-        "sides, counted as published. At 4 bits embeddings have 8; nothing is fine-tuned.",
+        "sides, counted as published. At 4 bits embeddings have 8, but for the latencies (4); nothing is "
+        "fine-tuned.",
     ]
     if missing:
         parts.append(f"**Not run yet:** {', '.join(missing)}.")
