@@ -68,6 +68,15 @@ def test_other_inputs_keep_the_old_result_and_say_what_changed(tmp_path: Path) -
     assert find(tmp_path, old) is not None
 
 
+def test_results_that_come_and_go_have_not_changed(tmp_path: Path) -> None:
+    execute(tmp_path, counting({"results": {"text": "x"}}), silent)
+    assert changes(tmp_path, counting({"results": {"text": "x", "labels": "y"}})) == ["now needs the labels"]
+    assert changes(tmp_path, counting({"results": {"labels": "y"}})) == [
+        "now needs the labels",
+        "no longer needs the text",
+    ]
+
+
 def test_changes_compare_with_the_latest_finished(tmp_path: Path) -> None:
     for value in (1, 2, 1):
         execute(tmp_path, counting({"a": value}), silent)

@@ -184,7 +184,9 @@ def _flatten(value: object, prefix: str = "") -> Iterator[tuple[str, object]]:
 def _change(name: str, before: object, after: object) -> str:
     section, _, rest = name.partition(".")
     if section == "results":
-        return f"the {rest} changed"
+        if before and after:
+            return f"the {rest} changed"
+        return f"{'now' if after else 'no longer'} needs the {rest}"
     if section == "text" and before and after:
         return f"the text of {rest} changed"
     return f"{name} {_short(before)} -> {_short(after)}"
