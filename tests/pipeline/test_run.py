@@ -151,8 +151,8 @@ def test_change_redoes_what_depends_and_says_so(copy: Path) -> None:
 def test_a_tuned_length_penalty_is_the_deployed_and_exported_models(copy: Path, tmp_path: Path) -> None:
     reporter = again(copy, "evaluate.tune_length_penalty=true")
     assert reporter.worked == [step for step in STEPS[:-1] if step.startswith("evaluate/")]
-    said = "evaluate/base: runs again, evaluate.tune_length_penalty"
-    assert any(line.startswith(said) for line in reporter.said)
+    assert "evaluate/base: runs again, evaluate.tune_length_penalty none -> true" in reporter.said
+    assert "evaluate/base: runs again, now needs the validation text" in reporter.said
     folders = json.loads((copy / "models.json").read_text())
     # With a beam of 1 all penalties are equal, and the least is taken.
     assert {decode_of(copy / folder).length_penalty for folder in folders["models"].values()} == {0.6}
