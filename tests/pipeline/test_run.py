@@ -14,6 +14,9 @@ from hat.cli.export import export
 from hat.errors import UserError
 from hat.pipeline import load_recipe, open_run, run, status
 from hat.pipeline.recipe_file import design_space
+from hat.pipeline.runner import DEPENDS
+from hat.pipeline.steps import OLDER
+from hat.pipeline.versions import VERSIONS, version_of
 from hat.runtime import Artefact, DecodeOptions, Translator
 from hat.search import verified
 from tests.pipeline.tiny import TINY, Recorder, flops_timer
@@ -105,6 +108,27 @@ def test_status(finished: Path, copy: Path) -> None:
     states = {step.step: step for step in status(recipe, root)}
     assert states["measure"].state == "to do"
     assert states["search"].state == "to do"
+
+
+def test_a_new_version_repeats_its_step_and_only_what_changes_with_it(
+    finished: Path, copy: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for manifest in finished.glob("steps/**/manifest.json"):
+        if "step" in (made := json.loads(manifest.read_text())):
+            assert made["version"] == version_of(made["step"])
+    for step in ("measure", "search", "evaluate/latencies"):
+        monkeypatch.setitem(VERSIONS, step, version_of(step) + 1)
+    found = {step.step: step for step in status(*open_run(str(copy)))}
+    assert found["measure"].state == "to do"
+    assert found["measure"].changes == (OLDER,)
+    assert found["fit"].changes == (DEPENDS,)
+    assert found["search"].changes == (f"search/hat-70pct {OLDER}",)
+    assert found["evaluate"].changes == (f"evaluate/latencies {OLDER}", DEPENDS)
+    assert found["train/base"].state == "done"
+    reporter = again(copy)
+    assert f"measure: runs again, {OLDER}" in reporter.said
+    # Invented latencies are the same again, and so is all that is made from them.
+    assert reporter.worked == ["measure", "search/hat-70pct", "evaluate/latencies"]
 
 
 def test_another_baseline_trains_nothing_else(copy: Path) -> None:

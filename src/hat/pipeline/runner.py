@@ -17,10 +17,13 @@ from hat.pipeline.publish import publish
 from hat.pipeline.recipe import Recipe
 from hat.pipeline.recipe_file import load_recipe, save_recipe
 from hat.pipeline.stages import STAGES
-from hat.pipeline.steps import changes, execute, find, started
+from hat.pipeline.steps import OLDER, changes, execute, find, finished_steps, started
+from hat.pipeline.versions import version_of
 from hat.progress import Progress, silent
 from hat.zoo import recipe_names
 
+# Of results that depend on ones that are not finished.
+DEPENDS = "repeats only if its inputs change"
 # Another device or space changes everything: the first few tell.
 CHANGES_TOLD = 6
 
@@ -49,7 +52,8 @@ class Quiet:
 
 @dataclass(frozen=True)
 class StepStatus:
-    """How one step stands. `state`: done, unfinished or to do. `changes`: why it will run again."""
+    """How one step stands. `state`: done, unfinished or to do. `changes`: why it will run again, or
+    what that depends on."""
 
     stage: str
     step: str
@@ -218,5 +222,15 @@ def _look(context: Context, stage: str) -> list[StepStatus]:
             why = tuple(changes(context.root, step))
             found.append(StepStatus(stage, step.name, "done" if outcome else state, cost, why))
     except NotFinished:
-        found.append(StepStatus(stage, stage, "to do", StepCost()))
+        found.append(StepStatus(stage, stage, "to do", StepCost(), _behind(context.root, stage, found)))
     return found
+
+
+def _behind(root: Path, stage: str, known: Collection[StepStatus]) -> tuple[str, ...]:
+    """What will become of a stage's earlier results, beside those of its steps that are `known`, when
+    those that they depend on are finished."""
+    names = [status.step for status in known]
+    made = {name: version for name, version in finished_steps(root, stage).items() if name not in names}
+    older = sorted(name for name, version in made.items() if version < version_of(name))
+    told = (f"{', '.join(older)} {OLDER}",) if older else ()
+    return (*told, DEPENDS) if made.keys() - set(older) else told

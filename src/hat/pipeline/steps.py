@@ -1,8 +1,8 @@
 """A stage is made of steps: pure functions of their inputs that resume where they were killed.
 
-A step works in `RUN/steps/<name>/<key>/`, where the key is a digest of its inputs. It may keep
-partial state there; `manifest.json`, written last, makes the folder finished for good. A changed
-recipe gives another key, so older results stay and changing back reuses them.
+A step works in `RUN/steps/<name>/<key>/`, where the key is a digest of its inputs and of the version of
+its algorithm. It may keep partial state there; `manifest.json`, written last, makes the folder finished
+for good. A changed recipe gives another key, so older results stay and changing back reuses them.
 """
 
 import errno
@@ -18,13 +18,15 @@ from safetensors import SafetensorError
 from hat.errors import HatError, UserError
 from hat.files import check_keys, digest, file_digest, read_json, write_json
 from hat.pipeline.costs import CostMeter, read_cost
+from hat.pipeline.versions import FIRST
 from hat.progress import Progress
 
 MANIFEST = "manifest.json"
 MANIFEST_FORMAT = 1
 # The system's words: safetensors has no error number to go by.
 DISK_FULL = os.strerror(errno.ENOSPC)
-MANIFEST_KEYS = ("format", "step", "inputs", "outputs")
+MANIFEST_KEYS = ("format", "step", "version", "inputs", "outputs")
+OLDER, NEWER = "made by an older version of this step", "made by a newer version of this step"
 
 
 @dataclass(frozen=True)
@@ -35,17 +37,21 @@ class Step:
     upstream results as digests under `results`). `outputs`: the files and folders in the step's
     folder that are the result, the same bytes however often it was interrupted; what else it leaves
     there (logs, times) is no part of it. `run(folder, progress)` does the work, or goes on with it.
+    `version`: that of its algorithm (see `hat.pipeline.versions`).
     """
 
     name: str
     inputs: Mapping[str, Any]
     outputs: tuple[str, ...]
     run: Callable[[Path, Progress], None]
+    version: int = FIRST
 
     @property
     def key(self) -> str:
-        """Names the step's folder: twelve hexadecimal digits of the digest of its inputs."""
-        return digest(self.inputs)[:12]
+        """Names the step's folder: twelve hexadecimal digits of the digest of its inputs and version."""
+        # Without the first version, as before there were any: run folders of that time go on.
+        versioned = {"version": self.version, "inputs": self.inputs}
+        return digest(self.inputs if self.version == FIRST else versioned)[:12]
 
     def folder(self, root: Path) -> Path:
         """Where the step works, under the run folder `root`."""
@@ -120,6 +126,7 @@ def execute(root: Path, step: Step, progress: Progress) -> Outcome:
     manifest = {
         "format": MANIFEST_FORMAT,
         "step": step.name,
+        "version": step.version,
         "inputs": step.inputs,
         "outputs": _describe(folder, step),
     }
@@ -134,29 +141,59 @@ def started(root: Path, step: Step) -> bool:
 
 
 def changes(root: Path, step: Step) -> list[str]:
-    """How the step's inputs differ from those of its most recently finished run, one line each.
+    """How version and inputs of the step differ from those of its most recently finished run, one line
+    each.
 
     Empty if it has never been finished, or is finished now.
     """
-    home = root / "steps" / step.name
-    folders = [path.parent for path in home.glob(f"*/{MANIFEST}")]
-    if not folders or step.folder(root) in folders:
+    latest = _latest(root / "steps" / step.name)
+    if latest is None or (step.folder(root) / MANIFEST).exists():
         return []
-    latest = max(folders, key=lambda folder: (read_cost(folder).finished, folder.name))
-    before = dict(_flatten(read_json(latest / MANIFEST)["inputs"]))
+    manifest = _manifest(latest)
+    before = dict(_flatten(manifest["inputs"]))
     after = dict(_flatten(json.loads(json.dumps(step.inputs))))
-    return [
+    return _other_version(manifest["version"], step.version) + [
         _change(name, before.get(name), after.get(name))
         for name in sorted(before | after)
         if before.get(name) != after.get(name)
     ]
 
 
-def _read(folder: Path) -> Outcome:
+def finished_steps(root: Path, stage: str) -> dict[str, int]:
+    """The steps of a stage that have ever been finished → the version of their latest result."""
+    steps = root / "steps"
+    homes = [steps / stage, *(path for path in (steps / stage).glob("*") if path.is_dir())]
+    latest = {home.relative_to(steps).as_posix(): _latest(home) for home in homes}
+    # Outputs may have a file of that name too.
+    manifests = {name: _manifest(folder) for name, folder in latest.items() if folder and _is_step(folder)}
+    return {name: manifest["version"] for name, manifest in manifests.items()}
+
+
+def _is_step(folder: Path) -> bool:
+    return "step" in read_json(folder / MANIFEST)
+
+
+def _latest(home: Path) -> Path | None:
+    """The most recently finished folder of the step that works in `home`."""
+    folders = [path.parent for path in home.glob(f"*/{MANIFEST}")]
+    return max(folders, key=lambda folder: (read_cost(folder).finished, folder.name), default=None)
+
+
+def _other_version(before: int, now: int) -> list[str]:
+    return [] if before == now else [OLDER if before < now else NEWER]
+
+
+def _manifest(folder: Path) -> dict[str, Any]:
     path = folder / MANIFEST
-    manifest = check_keys(read_json(path), MANIFEST_KEYS, str(path))
+    # Steps have had versions since after the first ones were written.
+    manifest = check_keys(read_json(path), MANIFEST_KEYS, str(path), optional=("version",))
     if manifest["format"] != MANIFEST_FORMAT:
         raise UserError(f"{path}: format {manifest['format']}, but this version reads {MANIFEST_FORMAT}")
+    return {"version": FIRST, **manifest}
+
+
+def _read(folder: Path) -> Outcome:
+    manifest = _manifest(folder)
     return Outcome(manifest["step"], folder, manifest["outputs"])
 
 

@@ -73,7 +73,7 @@ def print_status(root: Path, steps: Sequence[Status]) -> None:
         )
         for step in steps
     )
-    columns = ("step", "state", "wall time", "device hours", "changed since it was done")
+    columns = ("step", "state", "wall time", "device hours", "why it runs again")
     console = _console()
     _print_table(console, Table(str(root), columns, rows))
     waiting = [step for step in steps if step.state != "done"]

@@ -12,6 +12,7 @@ from hat.files import write_json
 from hat.pipeline.context import Context
 from hat.pipeline.recipe_data import Acquire, Data, Extract
 from hat.pipeline.steps import Outcome, Step
+from hat.pipeline.versions import VERSIONS
 from hat.progress import Progress, between
 
 NAME = "prepare/acquire"
@@ -26,7 +27,7 @@ def acquire_step(context: Context) -> Step:
     recipe = context.recipe.data
     assert recipe.acquire is not None
     inputs = {"data": recipe.model_dump(mode="json", include={"acquire"}, exclude_none=True)}
-    return Step(NAME, inputs, (*TEXT_FILES, COUNTS), partial(_run, recipe, recipe.acquire))
+    return Step(NAME, inputs, (*TEXT_FILES, COUNTS), partial(_run, recipe, recipe.acquire), VERSIONS[NAME])
 
 
 def acquired_corpora(outcome: Outcome) -> data.Corpora:

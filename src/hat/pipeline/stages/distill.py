@@ -16,6 +16,7 @@ from hat.pipeline.stages.train_super import THREADS, seed_and_threads
 from hat.pipeline.steps import Step
 from hat.pipeline.teaching import LABELS, SEQUENCES, TOKENS, lesson_texts
 from hat.pipeline.tokenizers import tokenizer_config
+from hat.pipeline.versions import VERSIONS
 from hat.progress import Progress
 from hat.runtime import Artefact, EngineSettings, load_engine
 from hat.runtime.artefact import CONFIG, WEIGHTS
@@ -89,7 +90,7 @@ def _sequences_step(context: Context, teacher: _Teacher, section: Distillation) 
     results = {"teacher": teacher.digest, "prepared text": prepared.digest_of(*STORES, "tokenizer")}
     settings = section.model_dump(mode="json", include={"references"})
     inputs = {"device": {"engine": engine}, "distillation": settings, "results": results}
-    return Step(SEQUENCES, inputs, STORES, run)
+    return Step(SEQUENCES, inputs, STORES, run, VERSIONS[SEQUENCES])
 
 
 def _tokens_step(context: Context, teacher: _Teacher, section: Distillation) -> Step:
@@ -105,7 +106,8 @@ def _tokens_step(context: Context, teacher: _Teacher, section: Distillation) -> 
     if section.uses_sequences:
         results["teacher's translations"] = context.outcome(SEQUENCES).digest_of(*STORES)
     settings = section.model_dump(mode="json", include={"top_k", "temperature"})
-    return Step(TOKENS, {"distillation": settings, "results": results}, LABELS, run)
+    inputs = {"distillation": settings, "results": results}
+    return Step(TOKENS, inputs, LABELS, run, VERSIONS[TOKENS])
 
 
 def _same(one: Path, other: Path, names: Iterable[str]) -> bool:

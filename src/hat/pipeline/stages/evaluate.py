@@ -24,9 +24,11 @@ from hat.pipeline.stages.measure import (
 from hat.pipeline.stages.train import ARTEFACT, FinalModel, final_models
 from hat.pipeline.stages.train_super import THREADS
 from hat.pipeline.steps import Outcome, Step
+from hat.pipeline.versions import VERSIONS
 from hat.progress import Progress, between
 from hat.runtime import Artefact, Translator
 
+LATENCY_STEP = f"evaluate/{LATENCIES}"
 # The model as the device runs it: at the device's precision.
 DEPLOYED = "deployed"
 TUNING = 0.9  # of the time that scoring takes with it
@@ -57,7 +59,7 @@ def steps(context: Context) -> Iterator[Step]:
         if context.recipe.evaluate.tune_length_penalty:
             inputs["results"]["validation text"] = prepared.digest_of(*VALIDATION)
         run = partial(_score, context, model, trained)
-        yield Step(score_step(model), inputs, (DEPLOYED, TRANSLATIONS, SCORES), run)
+        yield Step(score_step(model), inputs, (DEPLOYED, TRANSLATIONS, SCORES), run, VERSIONS["evaluate"])
     yield _latency_step(context, models)
 
 
@@ -122,7 +124,7 @@ def _latency_step(context: Context, models: Sequence[FinalModel]) -> Step:
         "measure": recipe.measure.model_dump(mode="json", include=VERIFYING),
         "models": {model.name: _describe(context, model) for model in models},
     }
-    return Step(f"evaluate/{LATENCIES}", inputs, (LATENCY_FILE,), run)
+    return Step(LATENCY_STEP, inputs, (LATENCY_FILE,), run, VERSIONS[LATENCY_STEP])
 
 
 def _measured(
@@ -184,7 +186,7 @@ def read_scores(context: Context, model: FinalModel) -> dict[str, Any]:
 
 def read_conditions(context: Context) -> dict[str, Any]:
     """Machine and protocol of those measurements: without them they mean nothing."""
-    folder = context.outcome(f"evaluate/{LATENCIES}").folder
+    folder = context.outcome(LATENCY_STEP).folder
     with closing(MeasurementStore(context.root / STORE)) as store:
         environment = store.environment(folder.relative_to(context.root).as_posix(), context.device.name)
     protocol = make_protocol(context, context.recipe.measure.verify_rounds)
@@ -193,4 +195,4 @@ def read_conditions(context: Context) -> dict[str, Any]:
 
 def read_measurements(context: Context) -> dict[str, Any]:
     """Model name (not of twins) → its measurement and peak memory."""
-    return dict(read_json(context.outcome(f"evaluate/{LATENCIES}").folder / LATENCY_FILE))
+    return dict(read_json(context.outcome(LATENCY_STEP).folder / LATENCY_FILE))

@@ -14,6 +14,7 @@ from hat.hardware.published import read_latency_csv
 from hat.pipeline.context import PREDICTOR, Context
 from hat.pipeline.stages.measure import PUBLISHED, measured_digest, read_latencies
 from hat.pipeline.steps import Step
+from hat.pipeline.versions import VERSIONS
 from hat.progress import Progress
 
 NAME = "fit"
@@ -27,7 +28,7 @@ def steps(context: Context) -> Iterator[Step]:
         "results": {"measured latencies": measured_digest(context)},
     }
 
-    yield Step(NAME, inputs, (PREDICTOR, PREDICTIONS), partial(_run, context))
+    yield Step(NAME, inputs, (PREDICTOR, PREDICTIONS), partial(_run, context), VERSIONS[NAME])
 
 
 def _run(context: Context, folder: Path, progress: Progress) -> None:

@@ -14,6 +14,7 @@ from hat.hardware.published import read_latency_csv
 from hat.hardware.sampling import Sampled, measure_until_predictable, noise_floor
 from hat.pipeline.context import Context
 from hat.pipeline.steps import Step
+from hat.pipeline.versions import VERSIONS
 from hat.progress import Progress
 
 NAME = "measure"
@@ -28,7 +29,8 @@ def steps(context: Context) -> Iterator[Step]:
     """One step; random weights will do, so it needs no training. Published latencies are only copied."""
     if context.published_latencies:
         inputs: dict[str, Any] = {"latencies": context.text_digest(context.published_latencies)}
-        yield Step(NAME, inputs, (PUBLISHED,), partial(_copy, context.published_latencies))
+        run = partial(_copy, context.published_latencies)
+        yield Step(NAME, inputs, (PUBLISHED,), run, VERSIONS[NAME])
         return
     inputs = {
         "seed": context.recipe.seed,
@@ -36,7 +38,7 @@ def steps(context: Context) -> Iterator[Step]:
         "measure": context.recipe.measure.model_dump(mode="json", exclude={"verify_rounds"}),
         **device_inputs(context),
     }
-    yield Step(NAME, inputs, (LATENCIES,), partial(_run, context))
+    yield Step(NAME, inputs, (LATENCIES,), partial(_run, context), VERSIONS[NAME])
 
 
 def _copy(published: Path, folder: Path, progress: Progress) -> None:

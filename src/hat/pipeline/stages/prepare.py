@@ -12,6 +12,7 @@ from hat.pipeline.stages.acquire import NAME as ACQUIRE
 from hat.pipeline.stages.acquire import TEXT_FILES, acquire_step, acquired_corpora
 from hat.pipeline.steps import Step
 from hat.pipeline.tokenizers import learner
+from hat.pipeline.versions import VERSIONS
 from hat.progress import Progress
 
 OUTPUTS = (
@@ -50,7 +51,7 @@ def steps(context: Context) -> Iterator[Step]:
         )
 
     inputs = {"seed": recipe.seed, "data": _data_inputs(context), **_corpus_inputs(context)}
-    yield Step("prepare", inputs, OUTPUTS, run)
+    yield Step("prepare", inputs, OUTPUTS, run, VERSIONS["prepare"])
 
 
 def _data_inputs(context: Context) -> dict[str, Any]:

@@ -22,6 +22,7 @@ from hat.pipeline.stages.measure import (
 )
 from hat.pipeline.stages.train_super import WEIGHTS, load_super, seed_and_threads
 from hat.pipeline.steps import Step
+from hat.pipeline.versions import VERSIONS
 from hat.progress import Progress, between
 from hat.search import EvolutionSettings, SearchProblem, random_search
 from hat.search.evaluate import candidate_loss
@@ -52,7 +53,7 @@ def steps(context: Context) -> Iterator[Step]:
             "results": {**device["results"], **losses["results"], **latency},
         }
         run = partial(_run, context, constraint, digest(losses)[:12])
-        yield Step(f"search/{constraint.name}", inputs, (FOUND,), run)
+        yield Step(f"search/{constraint.name}", inputs, (FOUND,), run, VERSIONS["search"])
 
 
 def _loss_inputs(context: Context) -> dict[str, Any]:

@@ -24,6 +24,7 @@ from hat.pipeline.stages.train_super import (
 from hat.pipeline.steps import Step
 from hat.pipeline.teaching import lesson_inputs, lesson_texts, soft_labels
 from hat.pipeline.tokenizers import tokenizer_config
+from hat.pipeline.versions import VERSIONS
 from hat.progress import Progress
 from hat.runtime import DecodeOptions, is_artefact
 from hat.training import SubTrainee, TrainingResult, TrainingSettings, train
@@ -123,7 +124,8 @@ def train_step(context: Context, model: FinalModel) -> Step:
     if inherits:
         inputs["results"]["SuperTransformer"] = context.outcome("train-super").digest_of(WEIGHTS)
     outputs = (ARTEFACT, TRAINING) if settings else (ARTEFACT,)
-    return Step(model.step, inputs, outputs, partial(_run, context, model, settings, inherits))
+    run = partial(_run, context, model, settings, inherits)
+    return Step(model.step, inputs, outputs, run, VERSIONS["train"])
 
 
 def _settings(context: Context, model: FinalModel) -> TrainingSettings | None:

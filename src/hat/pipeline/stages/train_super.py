@@ -8,6 +8,7 @@ import torch
 from hat.model import Dropout, SuperTransformer
 from hat.pipeline.context import Context
 from hat.pipeline.steps import Step
+from hat.pipeline.versions import VERSIONS
 from hat.progress import Progress
 from hat.training import SuperTrainee, TrainingSettings, UniformSampling, train
 from hat.training.checkpoint import load_tensors, load_weights
@@ -39,7 +40,7 @@ def steps(context: Context) -> Iterator[Step]:
         **context.norm_inputs,
         "results": {"prepared text": prepared.digest_of("train", "valid")},
     }
-    yield Step(NAME, inputs, OUTPUTS, run)
+    yield Step(NAME, inputs, OUTPUTS, run, VERSIONS[NAME])
 
 
 def training_inputs(settings: TrainingSettings) -> dict[str, object]:

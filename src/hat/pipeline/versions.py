@@ -1,0 +1,28 @@
+"""Versions of the steps' algorithms: when a step's results change, its number here goes up by one.
+
+Results of an older version stay on disk, are named by `hat status`, and are made again by the next run.
+Steps at FIRST keep the keys they had before there were versions. Beside each later number stands what
+changed.
+"""
+
+FIRST = 1
+
+# A step, or the stage of all its steps that are not named themselves.
+VERSIONS = {
+    "prepare/acquire": FIRST,
+    "prepare": FIRST,
+    "train-super": FIRST,
+    "measure": FIRST,
+    "fit": FIRST,
+    "search": FIRST,
+    "distill/sequences": FIRST,
+    "distill/tokens": FIRST,
+    "train": FIRST,
+    "evaluate/latencies": FIRST,
+    "evaluate": FIRST,
+}
+
+
+def version_of(step: str) -> int:
+    """The version of a step's algorithm, by the step's name. Raises KeyError for an unknown stage."""
+    return VERSIONS[step] if step in VERSIONS else VERSIONS[step.split("/", maxsplit=1)[0]]
