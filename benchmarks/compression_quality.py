@@ -21,8 +21,8 @@ from deployed_quality import bleu
 from hat.compression import sizes_of
 from hat.files import read_json, write_json
 from hat.hardware import environment
+from hat.lines import read_lines
 from hat.pipeline.fine_tune import fine_tune
-from hat.pipeline.stages.evaluate import read_lines
 from hat.runtime import Artefact, CodeBooks, Translator, available_threads
 from hat.runtime.precision import usual_books
 

@@ -11,7 +11,7 @@ from pathlib import Path
 from hat.evaluation import score
 from hat.files import read_json, write_json
 from hat.hardware import environment
-from hat.pipeline.stages.evaluate import read_lines
+from hat.lines import read_lines
 from hat.runtime import Artefact, Translator, available_threads
 from hat.runtime.engine import runs
 

@@ -39,12 +39,13 @@ from hat.evaluation.bootstrap import paired_bootstrap
 from hat.files import read_json, write_json, write_text
 from hat.hardware import MeasurementStore, Series, environment, measure, open_bench
 from hat.hardware.devices import Device, known_devices
+from hat.lines import read_lines
 from hat.pipeline import Recipe, load_recipe, run, status
 from hat.pipeline.context import Context
 from hat.pipeline.folder import is_run
 from hat.pipeline.recipe_distillation import Distillation
 from hat.pipeline.runner import finished
-from hat.pipeline.stages.evaluate import TRANSLATIONS, deployed_artefact, read_lines, score_step
+from hat.pipeline.stages.evaluate import TRANSLATIONS, deployed_artefact, score_step
 from hat.pipeline.stages.measure import make_protocol
 from hat.pipeline.stages.train import ARTEFACT, FinalModel, final_models
 from hat.runtime import Artefact

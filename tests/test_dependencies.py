@@ -7,8 +7,8 @@ import pytest
 
 SOURCE = Path(__file__).resolve().parents[1] / "src" / "hat"
 
-# What every room stands on; these three import nothing above them.
-GROUND = {"errors", "files", "progress"}
+# What every room stands on; these import nothing above them.
+GROUND = {"errors", "files", "lines", "progress"}
 
 ALLOWED: dict[str, set[str]] = {
     "architecture": set(),

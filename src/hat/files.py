@@ -63,7 +63,7 @@ def atomic_folder(folder: Path, is_own: Callable[[Path], bool], kind: str) -> It
 def write_text(path: Path, text: str) -> None:
     """Write `text` as UTF-8, whole or not at all."""
     with atomic_path(path) as temporary:
-        temporary.write_text(text, encoding="utf-8")
+        temporary.write_text(text, encoding="utf-8", newline="\n")
 
 
 def write_json(path: Path, value: object) -> None:
@@ -72,9 +72,12 @@ def write_json(path: Path, value: object) -> None:
 
 
 def read_text(path: Path) -> str:
-    """Read a small UTF-8 text file. Raises UserError naming the path and the reason."""
+    """Read a small UTF-8 text file as it is, its line ends too; without a byte order mark.
+
+    Raises UserError naming the path and the reason.
+    """
     try:
-        return path.read_text(encoding="utf-8")
+        return path.read_bytes().decode("utf-8-sig")
     except UnicodeDecodeError as error:
         raise UserError(f"{path}: not UTF-8 text (byte {error.start})") from error
     except OSError as error:

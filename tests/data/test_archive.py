@@ -1,5 +1,6 @@
 """Archives: the members that are asked for, and nothing else, whatever is in them."""
 
+import gzip
 import io
 import random
 import tarfile
@@ -7,8 +8,9 @@ import zipfile
 from pathlib import Path
 
 import pytest
+from backports import zstd
 
-from hat.data.archive import extract
+from hat.data.archive import CHUNK, extract, is_archive
 from hat.errors import UserError
 
 MEMBERS = {"in/a.en": b"a\n" * 5000, "in/a.de": random.Random(0).randbytes(50_000), "notes": b"x"}
@@ -31,14 +33,22 @@ def zipped(path: Path, members: dict[str, bytes]) -> Path:
 
 
 def make(path: Path, members: dict[str, bytes]) -> Path:
-    kind = {".tgz": "gz", ".tar": "", ".bz2": "bz2", ".xz": "xz"}.get(path.suffix)
+    if path.suffix.lower() == ".zst":
+        content = tar(path.with_suffix(".plain"), members, "").read_bytes()
+        path.write_bytes(zstd.compress(content, options={zstd.CompressionParameter.checksum_flag: 1}))
+        path.with_suffix(".plain").unlink()
+        return path
+    kind = {".tgz": "gz", ".tar": "", ".bz2": "bz2", ".xz": "xz", "": "gz"}.get(path.suffix.lower())
     return zipped(path, members) if kind is None else tar(path, members, kind)
 
 
-@pytest.mark.parametrize("name", ["x.tgz", "x.tar", "x.tar.bz2", "x.tar.xz", "x.zip"])
+@pytest.mark.parametrize(
+    "name", ["x.tgz", "x.tar", "x.tar.bz2", "x.tar.xz", "x.tar.zst", "x.zip", "X.TGZ", "X.ZIP", "download"]
+)
 def test_members_come_out(tmp_path: Path, name: str) -> None:
     archive = make(tmp_path / name, MEMBERS)
     out = tmp_path / "out"
+    assert is_archive(archive)
     extract(archive, {"in/a.en": out / "1", "in/a.de": out / "2"})
     assert (out / "1").read_bytes() == MEMBERS["in/a.en"]
     assert (out / "2").read_bytes() == MEMBERS["in/a.de"]
@@ -84,7 +94,39 @@ def test_links_are_refused(tmp_path: Path) -> None:
     assert not (tmp_path / "out").exists()
 
 
-@pytest.mark.parametrize("name", ["x.tgz", "x.tar", "x.tar.bz2", "x.tar.xz", "x.zip"])
+def test_text_is_no_archive_but_what_is_named_one_is(tmp_path: Path) -> None:
+    for name, content in {
+        "a.tsv.gz": gzip.compress(b"a\tb\n"),
+        "a.txt": b"PK\n",
+        "b.GZ": b"\x1f\x8b\x08",
+    }.items():
+        (tmp_path / name).write_bytes(content)
+        assert not is_archive(tmp_path / name)
+    page = tmp_path / "x.tgz"
+    page.write_bytes(b"<html>Please log in</html>")
+    assert is_archive(page)  # and so its text is not taken for a corpus
+    with pytest.raises(UserError, match=r"x\.tgz: damaged archive"):
+        extract(page, {"a": tmp_path / "a"})
+
+
+@pytest.mark.parametrize("claimed", [tarfile.XHDTYPE, tarfile.GNUTYPE_LONGNAME])
+def test_a_header_that_would_fill_the_memory_is_refused(tmp_path: Path, claimed: bytes) -> None:
+    path, entry = tmp_path / "x.tar", tarfile.TarInfo("a")
+    entry.type, entry.size = claimed, 64 * CHUNK
+    path.write_bytes(gzip.compress(entry.tobuf() + b"0" * entry.size))
+    with pytest.raises(UserError, match=r"x\.tar: damaged archive \(a header of 67,108,864 bytes\)"):
+        extract(path, {"a": tmp_path / "out"})
+
+
+def test_a_sparse_member_which_may_be_of_any_size_is_refused(tmp_path: Path) -> None:
+    path, entry = tmp_path / "x.tar", tarfile.TarInfo("a")
+    entry.pax_headers = {"GNU.sparse.major": "0", "GNU.sparse.size": str(1 << 50), "GNU.sparse.map": "0,0"}
+    path.write_bytes(entry.tobuf(tarfile.PAX_FORMAT) + b"\0" * 1024)
+    with pytest.raises(UserError, match=r"x\.tar: refused: a is no plain file"):
+        extract(path, {"a": tmp_path / "out"})
+
+
+@pytest.mark.parametrize("name", ["x.tgz", "x.tar", "x.tar.bz2", "x.tar.xz", "x.tar.zst", "x.zip"])
 def test_damage_is_one_line_and_leaves_nothing(tmp_path: Path, name: str) -> None:
     archive = make(tmp_path / name, MEMBERS)
     whole = archive.read_bytes()

@@ -1,15 +1,40 @@
 """Reading parallel text: what is accepted, and one clear line for everything that is not."""
 
+import bz2
 import errno
 import gzip
+import lzma
 import os
+import sys
+import tracemalloc
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from backports import zstd
 
-from hat.data import Part, read_lines, read_pairs
-from hat.data.corpus import MAX_LINE_BYTES
+from hat.data import Part, read_pairs
 from hat.errors import UserError
+from hat.lines import MAX_LINE_BYTES
+
+
+def zstandard(data: bytes) -> bytes:
+    """As the program `zstd` does it, with a checksum."""
+    return zstd.compress(data, options={zstd.CompressionParameter.checksum_flag: 1})
+
+
+# Name → a file of that kind. The last four say nothing of their kind, or what is wrong.
+KINDS: dict[str, Callable[[bytes], bytes]] = {
+    "text": bytes,
+    "text.gz": gzip.compress,
+    "text.bz2": bz2.compress,
+    "text.xz": lzma.compress,
+    "text.zst": zstandard,
+    "TEXT.GZ": gzip.compress,
+    "text.en": bz2.compress,
+    "text.txt": zstandard,
+    "plain.gz": bytes,
+}
 
 
 def write(path: Path, content: bytes | str) -> Path:
@@ -30,10 +55,32 @@ def error_of(*parts: Part, allow_empty: bool = True) -> str:
     return str(caught.value)
 
 
-@pytest.mark.parametrize("suffix", ["en", "en.gz"])
-def test_two_files(tmp_path: Path, good: Path, suffix: str) -> None:
-    source = write(tmp_path / f"text.{suffix}", "one\ntwo\n")
+@pytest.mark.parametrize("name", KINDS)
+def test_two_files_of_any_kind(tmp_path: Path, good: Path, name: str) -> None:
+    source = tmp_path / name
+    source.write_bytes(KINDS[name]("one\ntwö\n".encode()))
+    assert list(read_pairs([Part(source, good)])) == [("one", "eins"), ("twö", "zwei")]
+
+
+@pytest.mark.parametrize("pack", [gzip.compress, bz2.compress, lzma.compress, zstandard])
+def test_compressed_files_end_to_end_are_one(
+    tmp_path: Path, good: Path, pack: Callable[[bytes], bytes]
+) -> None:
+    source = tmp_path / "source"
+    source.write_bytes(pack(b"one\nt") + pack(b"wo\n"))
     assert list(read_pairs([Part(source, good)])) == [("one", "eins"), ("two", "zwei")]
+
+
+def test_text_that_begins_like_bzip2_is_text(tmp_path: Path, good: Path) -> None:
+    source = write(tmp_path / "source", "BZh9 is no file\nBZh\n")
+    assert list(read_pairs([Part(source, good)])) == [("BZh9 is no file", "eins"), ("BZh", "zwei")]
+
+
+def test_a_missing_package_is_named(tmp_path: Path, good: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    source = tmp_path / "source"
+    source.write_bytes(zstd.compress(b"one\ntwo\n"))
+    monkeypatch.setitem(sys.modules, "backports", None)
+    assert error_of(Part(source, good)).startswith(f"{source}: compressed with zstd, which needs backports")
 
 
 @pytest.mark.parametrize("suffix", ["tsv", "tsv.gz"])
@@ -55,7 +102,7 @@ def test_parts_follow_each_other_and_bytes_are_counted(tmp_path: Path, good: Pat
 
 
 def test_only_newline_ends_a_line(tmp_path: Path) -> None:
-    source = write(tmp_path / "a", "one\u2028still one\ntwo\x0bstill\rtwo\x85\n")
+    source = write(tmp_path / "a", "one\u2028still one\r\ntwo\x0bstill\rtwo\x85\n")
     target = write(tmp_path / "b", "eins\nzwei")
     assert list(read_pairs([Part(source, target)])) == [
         ("one\u2028still one", "eins"),
@@ -66,7 +113,6 @@ def test_only_newline_ends_a_line(tmp_path: Path) -> None:
 def test_byte_order_mark_and_trailing_space_go(tmp_path: Path, good: Path) -> None:
     source = write(tmp_path / "a", b"\xef\xbb\xbf one \r\ntwo\t \n")
     assert [source for source, _ in read_pairs([Part(source, good)])] == [" one", "two"]
-    assert read_lines(source) == [" one", "two"]
 
 
 def test_missing_file(tmp_path: Path, good: Path) -> None:
@@ -100,16 +146,21 @@ def test_empty_file(tmp_path: Path, good: Path, name: str) -> None:
     assert error_of(Part(empty)) == f"{empty}: empty file"
 
 
-def test_binary_file(tmp_path: Path, good: Path) -> None:
-    binary = write(tmp_path / "binary", b"one\nt\x00wo\n")
-    assert error_of(Part(binary, good)).startswith(f"{binary}:2: NUL byte; this is a binary file")
+def test_a_nul_is_left_out(tmp_path: Path, good: Path) -> None:
+    source = write(tmp_path / "source", b"\x00one\nt\x00wo\x00\n")
+    assert list(read_pairs([Part(source, good)])) == [("one", "eins"), ("two", "zwei")]
+    tsv = write(tmp_path / "tsv", b"o\x00ne\tei\x00ns\n")
+    assert list(read_pairs([Part(tsv)])) == [("one", "eins")]
 
 
-@pytest.mark.parametrize("encoding", ["utf-16", "latin-1"])
-def test_other_encodings(tmp_path: Path, good: Path, encoding: str) -> None:
-    other = write(tmp_path / "other", "one\nzwölf\n".encode(encoding))
-    line = 1 if encoding == "utf-16" else 2
-    assert error_of(Part(other, good)).startswith(f"{other}:{line}: ")
+@pytest.mark.parametrize("encoding", ["utf-16", "utf-16-le", "utf-16-be", "latin-1"])
+@pytest.mark.parametrize("text", ["one\nzwölf\n", "это текст\nпо-русски ö\n"])
+def test_other_encodings(tmp_path: Path, good: Path, encoding: str, text: str) -> None:
+    other = write(tmp_path / "other", text.encode(encoding, "ignore"))
+    line, reason = (2, "not UTF-8 text (byte") if encoding == "latin-1" else (1, "")
+    message = error_of(Part(other, good))
+    assert message.startswith(f"{other}:{line}: {reason}")
+    assert ("this is UTF-16" in message) == (encoding != "latin-1")
 
 
 @pytest.mark.parametrize("more", ["a\nb\nc\n", "a\n"])
@@ -124,21 +175,45 @@ def test_unequal_line_counts(tmp_path: Path, good: Path, more: str) -> None:
 def test_tsv_needs_one_tab(tmp_path: Path, line: str, tabs: int) -> None:
     path = write(tmp_path / "t.tsv", f"a\tb\n{line}\n")
     assert error_of(Part(path)).startswith(f"{path}:2: {tabs} tabs")
+    assert "columns: [1, 2]" in error_of(Part(path))
 
 
-def test_broken_gzip(tmp_path: Path, good: Path) -> None:
-    whole = gzip.compress(os.urandom(3000).hex().encode() + b"\n")
+def test_two_columns_of_more(tmp_path: Path) -> None:
+    path = write(tmp_path / "t.tsv", "0.9\teins\tone\thttp://x\r\n0.8\tzwei\ttwo\r\n\t\t\n")
+    assert list(read_pairs([Part(path, columns=(3, 2))])) == [("one", "eins"), ("two", "zwei"), ("", "")]
+    part = Part(path, columns=(2, 4))
+    assert error_of(part) == f"{path}:2: 3 columns; columns: [2, 4] needs 4"
+
+
+@pytest.mark.parametrize("pack", [gzip.compress, bz2.compress, lzma.compress, zstandard])
+def test_damaged_files_are_told_in_a_line(tmp_path: Path, good: Path, pack: Callable[[bytes], bytes]) -> None:
+    whole = pack(os.urandom(3000).hex().encode() + b"\n")
     middle = bytearray(whole)
-    middle[len(whole) // 2] ^= 255
-    for name, data in {"cut": whole[:-500], "flipped": bytes(middle), "plain": b"one\n"}.items():
-        path = tmp_path / f"{name}.gz"
+    for position in range(len(whole) // 2, len(whole) // 2 + 4):
+        middle[position] ^= 255
+    for name, data in {"cut": whole[:-500], "flipped": bytes(middle), "head": whole[:12]}.items():
+        path = tmp_path / name
         path.write_bytes(data)
-        assert error_of(Part(path, good)).startswith(f"{path}: ")
+        assert error_of(Part(path, good)).startswith(f"{path}: damaged ")
 
 
-def test_endless_line(tmp_path: Path, good: Path) -> None:
-    path = write(tmp_path / "endless", "a" * (MAX_LINE_BYTES + 1))
-    assert error_of(Part(path, good)).startswith(f"{path}:1: line over")
+@pytest.mark.parametrize("pack", [bytes, gzip.compress, bz2.compress, lzma.compress, zstandard])
+def test_a_line_without_end_is_refused_before_it_is_held(
+    tmp_path: Path, good: Path, pack: Callable[[bytes], bytes]
+) -> None:
+    path = tmp_path / "endless"
+    path.write_bytes(pack(b"one\n" + b"a" * (64 * MAX_LINE_BYTES)))
+    tracemalloc.start()
+    try:
+        assert error_of(Part(path, good)).startswith(f"{path}:2: line over 1,048,576 bytes")
+        assert tracemalloc.get_traced_memory()[1] < 16 * MAX_LINE_BYTES
+    finally:
+        tracemalloc.stop()
+
+
+def test_a_line_may_be_as_long_as_the_most(tmp_path: Path, good: Path) -> None:
+    source = write(tmp_path / "long", "a" * MAX_LINE_BYTES + "\ntwo")
+    assert [len(source) for source, _ in read_pairs([Part(source, good)])] == [MAX_LINE_BYTES, 3]
 
 
 def test_empty_sentences_may_be_refused(tmp_path: Path, good: Path) -> None:

@@ -16,12 +16,12 @@ from hat.data import (
     TokenStore,
     Vocabulary,
     prepare,
-    read_lines,
     typical_lengths,
     write_store,
 )
 from hat.errors import UserError
 from hat.files import read_json
+from hat.lines import read_lines
 
 
 def run(folder: Path, corpora: Corpora, joint: bool = True, **options: int) -> dict:  # type: ignore[type-arg]

@@ -1,12 +1,14 @@
 """Published corpora's files, with their markup, as parallel text."""
 
 import gzip
+from contextlib import nullcontext
 from pathlib import Path
 
 import pytest
 
 from hat.data.raw_text import RawText, read_raw, set_files, write_sets
 from hat.errors import UserError
+from hat.lines import MAX_LINE_BYTES
 
 SEGMENTS = """<srcset setid="t" srclang="any">
 <doc docid="1"><p>
@@ -32,9 +34,13 @@ def text(tmp_path: Path, name: str, content: str | bytes) -> Path:
 
 
 def test_plain_files(tmp_path: Path) -> None:
-    source = text(tmp_path, "a.en.gz", "one\r\n two \x00\n\u2028x\n")
+    source = text(tmp_path, "a.en.gz", "one\r\n t\x00wo \x00\n\u2028x\ry\n")
     target = text(tmp_path, "a.de", b"\xef\xbb\xbfeins\nzw\xffei\n drei")
-    assert list(read_raw(RawText(source, target))) == [("one", "eins"), ("two", "zw\ufffdei"), ("x", "drei")]
+    assert list(read_raw(RawText(source, target))) == [
+        ("one", "eins"),
+        ("two", "zw\ufffdei"),
+        ("x\ry", "drei"),
+    ]
 
 
 def test_segments_and_tags(tmp_path: Path) -> None:
@@ -50,6 +56,38 @@ def test_segments_and_tags(tmp_path: Path) -> None:
         "TED: about it",
         "First.",
     ]
+
+
+def test_a_sentence_stays_one_whatever_its_markup_stands_for(tmp_path: Path) -> None:
+    marked = text(
+        tmp_path, "a.sgm", '<seg id="1">One&#10;two&NewLine;three&#13;</seg><SEG ID="2">Four.</SEG>'
+    )
+    part = RawText(marked, marked, markup="segments")
+    assert [source for source, _ in read_raw(part)] == ["One two three", "Four."]
+    write_sets(tmp_path, {"train": [part], "valid": [part], "test": [part]})
+    assert (tmp_path / "test.source.txt").read_bytes() == b"One two three\nFour.\n"
+    tags = text(tmp_path, "train.tags", "One&#10;two\n")
+    assert list(read_raw(RawText(tags, tags, markup="tags"))) == [("One two", "One two")]
+
+
+def test_a_segment_ends_on_its_line(tmp_path: Path) -> None:
+    path = text(tmp_path, "a.sgm", '<doc>\n<seg id="1">One\n</seg>\n')
+    with pytest.raises(UserError, match=r"a\.sgm:2: a <seg> that does not end on its line"):
+        list(read_raw(RawText(path, path, markup="segments")))
+
+
+@pytest.mark.parametrize("hostile", ["<seg id=1>" + " " * 900_000, "<seg id=" * 120_000])
+def test_a_hostile_line_takes_no_longer_than_another(tmp_path: Path, hostile: str) -> None:
+    path = text(tmp_path, "a.sgm", f"{hostile}\n")  # hours, where every place is looked at from every other
+    part = RawText(path, path, markup="segments")
+    with nullcontext() if "id=1" not in hostile else pytest.raises(UserError, match="does not end"):
+        assert list(read_raw(part)) == []
+
+
+def test_a_line_without_end_is_refused(tmp_path: Path) -> None:
+    path = text(tmp_path, "a.gz", b"one\n" + b"a" * (2 * MAX_LINE_BYTES))
+    with pytest.raises(UserError, match=r"a\.gz:2: line over"):
+        list(read_raw(RawText(path, path)))
 
 
 def test_columns(tmp_path: Path) -> None:

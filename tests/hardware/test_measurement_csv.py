@@ -1,5 +1,6 @@
 """Measurements to CSV and back, and what is refused with nothing added."""
 
+import json
 from pathlib import Path
 
 import pytest
@@ -7,7 +8,7 @@ import pytest
 from hat.architecture import Architecture
 from hat.errors import UserError
 from hat.hardware import MeasurementStore, MeasureProtocol
-from hat.hardware.measurement_csv import export_csv, import_csv, is_measurement_csv
+from hat.hardware.measurement_csv import Imported, export_csv, import_csv, is_measurement_csv
 from hat.hardware.store import Record
 
 PROTOCOL = MeasureProtocol((10,), (12,))
@@ -30,8 +31,8 @@ def exported(tmp_path: Path, architectures: list[Architecture]) -> Path:
 def test_round_trip(exported: Path, tmp_path: Path) -> None:
     assert is_measurement_csv(exported)
     store = MeasurementStore(tmp_path / "other.sqlite")
-    assert import_csv(store, exported) == 3
-    assert import_csv(store, exported) == 3  # which are there already
+    assert import_csv(store, exported) == Imported(added=3, known=0, differ=0)
+    assert import_csv(store, exported) == Imported(added=0, known=3, differ=0)
     assert list(store.rows()) == list(MeasurementStore(tmp_path / "store.sqlite").rows())
 
 
@@ -61,6 +62,37 @@ def test_bad_files_leave_the_store_as_it_was(
     with pytest.raises(UserError, match=message):
         import_csv(store, exported)
     assert list(store.rows()) == []
+
+
+def test_what_a_spreadsheet_adds_does_not_matter(exported: Path, tmp_path: Path) -> None:
+    text = exported.read_text()
+    exported.write_bytes(b"\xef\xbb\xbf" + text.replace("\n", "\r\n").encode() + b"\r\n  \r\n\r\n")
+    assert is_measurement_csv(exported)
+    store = MeasurementStore(tmp_path / "other.sqlite")
+    assert import_csv(store, exported) == Imported(added=3, known=0, differ=0)
+    assert list(store.rows()) == list(MeasurementStore(tmp_path / "store.sqlite").rows())
+
+
+def test_an_import_says_what_it_did(exported: Path, tmp_path: Path) -> None:
+    header, first, *others = exported.read_text().splitlines()
+    store = MeasurementStore(tmp_path / "other.sqlite")
+    exported.write_text(f"{header}\n{first}\n")
+    assert str(import_csv(store, exported)) == "1 of 1 measurements added, 0 known already"
+    before = list(store.rows())
+    exported.write_text("\n".join([header, first.replace("[[1.5]", "[[1.75]"), *others]))
+    assert str(import_csv(store, exported)) == (
+        "2 of 3 measurements added, 1 known already; 1 of these differ, and stay as they were"
+    )
+    assert list(store.rows())[:1] == before
+
+
+def test_a_long_measurement_comes_back(exported: Path, tmp_path: Path) -> None:
+    text = exported.read_text()
+    exported.write_text(text.replace("[[3.5], [2.5]]", json.dumps([[3.5]] * 30_000)))
+    store = MeasurementStore(tmp_path / "other.sqlite")
+    assert import_csv(store, exported).added == 3
+    assert export_csv(store, tmp_path / "again.csv") == 3
+    assert (tmp_path / "again.csv").read_text() == exported.read_text()
 
 
 def test_a_row_that_is_cut_off(exported: Path, tmp_path: Path) -> None:

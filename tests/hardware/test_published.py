@@ -32,7 +32,7 @@ def test_a_csv_is_read(tmp_path: Path) -> None:
 def test_the_order_of_columns_line_ends_and_a_byte_order_mark_do_not_matter(tmp_path: Path) -> None:
     columns = zip(*(line.split(",") for line in TEXT.splitlines()), strict=True)
     turned = "\r\n".join(",".join(row) for row in zip(*reversed(list(columns)), strict=True))
-    found = read_latency_csv(write(tmp_path, "\ufeff" + turned))
+    found = read_latency_csv(write(tmp_path, f"\ufeff{turned}\r\n\r\n \r\n"))
     np.testing.assert_array_equal(found.averages[2], [640, 6, 2048, 8, 512, 3, 1024.5, 4, 6, 1.5])
 
 

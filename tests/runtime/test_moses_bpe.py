@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from hat.errors import UserError
+from hat.runtime.moses_bpe import load_codes, read_dictionary
 from hat.runtime.tokenizer import MosesOptions, Tokenizer, TokenizerConfig
 from tests.runtime.tiny_bpe import LINES, train_bpe
 
@@ -95,6 +96,20 @@ def test_damaged_files_are_refused(folder: Path, name: str, content: str | None,
 
 
 @pytest.mark.parametrize("package", ["sacremoses", "subword_nmt"])
+def test_line_ends_a_byte_order_mark_and_blank_lines_at_the_end_do_not_matter(folder: Path) -> None:
+    pieces = read_dictionary(folder / "joint.dict.txt")
+    codec = load_codes(folder / "codes.bpe")
+    for path in (folder / "joint.dict.txt", folder / "codes.bpe"):
+        path.write_bytes(b"\xef\xbb\xbf" + path.read_bytes().replace(b"\n", b"\r\n") + b"\r\n\r\n")
+    assert read_dictionary(folder / "joint.dict.txt") == pieces
+    assert load_codes(folder / "codes.bpe").bpe_codes == codec.bpe_codes
+
+
+def test_a_piece_holds_whatever_ends_no_line(folder: Path) -> None:
+    (folder / "joint.dict.txt").write_bytes("a\u2028b 2\nc\rd 1\n\x85 1\n".encode())
+    assert read_dictionary(folder / "joint.dict.txt")[4:] == ["a\u2028b", "c\rd", "\x85"]
+
+
 def test_missing_packages_are_named(folder: Path, monkeypatch: pytest.MonkeyPatch, package: str) -> None:
     for name in [name for name in sys.modules if name.split(".")[0] == package]:
         monkeypatch.delitem(sys.modules, name)

@@ -108,7 +108,10 @@ def measure(
         Terminal().say(f"{count} measurements written to {export_file}")
         return
     if import_file is not None:
-        if not pipeline.import_measurements(Path(target), import_file):
+        imported = pipeline.import_measurements(Path(target), import_file)
+        if imported:
+            Terminal().say(f"{import_file}: {imported}")
+        else:
             chosen += [f"device.name={import_file.stem}", f"device.latencies={import_file.absolute()}"]
             work("measure", target, run_dir, chosen, ("measure",))
         return

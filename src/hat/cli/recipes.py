@@ -4,6 +4,7 @@ from typing import Annotated
 
 import typer
 
+from hat.lines import split_lines
 from hat.zoo import recipe_names, recipe_text
 
 EXAMPLES = """
@@ -31,5 +32,5 @@ def list_recipes() -> None:
     """Print the built-in recipes, each with the first line of its comment."""
     width = max(map(len, recipe_names()))
     for name in recipe_names():
-        about = recipe_text(name).splitlines()[0].lstrip("# ")
+        about = split_lines(recipe_text(name))[0].lstrip("# ")
         typer.echo(f"{name:{width}}  {about}")

@@ -2,7 +2,7 @@
 
 from hat.data.batches import Batch, collate, epoch_batches, sequential_batches
 from hat.data.cleaning import Cleaning
-from hat.data.corpus import Pair, Part, read_lines, read_pairs
+from hat.data.corpus import Pair, Part, read_pairs
 from hat.data.preparation import Corpora, Learner, prepare, typical_lengths
 from hat.data.soft_labels import SoftLabels
 from hat.data.store import TokenStore, write_store
@@ -23,7 +23,6 @@ __all__ = [
     "collate",
     "epoch_batches",
     "prepare",
-    "read_lines",
     "read_pairs",
     "sequential_batches",
     "train_tokenizers",

@@ -1,32 +1,48 @@
 """Single files out of archives, by name and to names of our own: nothing else is ever written."""
 
-import lzma
+import io
 import shutil
 import struct
 import tarfile
 import zipfile
 import zlib
 from collections.abc import Mapping
-from gzip import BadGzipFile
 from pathlib import Path, PurePosixPath
 from stat import S_IFMT, S_IFREG
-from typing import IO
+from typing import IO, Literal
 
+from hat.data.compressed import Damaged, decompressed
 from hat.errors import UserError, named
 from hat.progress import Progress, silent
 
-TAR = (".tar", ".tgz", ".tar.gz", ".tar.bz2", ".tar.xz")
+# Names that promise an archive: what else such a file holds, say a web page, is no text either.
+NAMES = (".zip", ".tar", ".tgz", ".tbz2", ".txz", *(f".tar.{kind}" for kind in ("gz", "bz2", "xz", "zst")))
+ZIP = (b"PK\x03\x04", b"PK\x05\x06")
 # What damaged archives make their readers raise.
 DAMAGE = (
-    *(tarfile.TarError, zipfile.BadZipFile, BadGzipFile, zlib.error, lzma.LZMAError, EOFError),
+    *(Damaged, tarfile.TarError, zipfile.BadZipFile, zlib.error, EOFError),
     *(struct.error, NotImplementedError, RuntimeError, ValueError),
 )
 CHUNK = 1 << 20
 
 
 def is_archive(path: Path) -> bool:
-    """Whether the file holds members; one that does not is text itself, perhaps in gzip."""
-    return path.name.endswith((*TAR, ".zip"))
+    """Whether the file holds members, by its content or its name; one that does not is text itself,
+    perhaps compressed."""
+    return path.name.lower().endswith(NAMES) or _kind(path) is not None
+
+
+def _kind(path: Path) -> Literal["zip", "tar"] | None:
+    """What kind of archive begins like this file; None for none."""
+    with path.open("rb") as raw:
+        if raw.peek(4).startswith(ZIP):
+            return "zip"
+        try:
+            with decompressed(path, raw) as stream:
+                tarfile.TarInfo.frombuf(stream.read(tarfile.BLOCKSIZE), "utf-8", "replace")
+        except (tarfile.TarError, Damaged):
+            return None
+        return "tar"
 
 
 def extract(archive: Path, wanted: Mapping[str, Path], progress: Progress = silent) -> None:
@@ -35,7 +51,7 @@ def extract(archive: Path, wanted: Mapping[str, Path], progress: Progress = sile
     A tar is read to its end, where its checksum stands. Raises UserError for a damaged archive, a
     member that is missing or no plain file, and any that is named outside the archive's folder.
     """
-    read = _from_zip if archive.name.endswith(".zip") else _from_tar
+    read = _from_zip if _kind(archive) == "zip" else _from_tar
     done = False
     try:
         if missing := read(archive, dict(wanted), progress):
@@ -43,10 +59,6 @@ def extract(archive: Path, wanted: Mapping[str, Path], progress: Progress = sile
         done = True
     except DAMAGE as error:
         raise _damaged(archive, error) from error
-    except OSError as error:
-        if error.errno is None:  # what bz2 raises for bad data
-            raise _damaged(archive, error) from error
-        raise
     finally:
         for path in () if done else wanted.values():
             path.unlink(missing_ok=True)
@@ -63,18 +75,39 @@ def _no_file(archive: Path, name: str) -> UserError:
 
 def _from_tar(archive: Path, wanted: dict[str, Path], progress: Progress) -> list[str]:
     total = archive.stat().st_size
-    with archive.open("rb") as raw, tarfile.open(fileobj=raw, mode="r:*") as members:
-        for member in members:
-            progress(raw.tell(), total, archive.name)
-            name = _checked(archive, member.name)
-            if name in wanted:
-                stream = members.extractfile(member) if member.isreg() else None
-                if stream is None:
-                    raise _no_file(archive, name)
-                _copy(stream, wanted.pop(name))
-        while members.fileobj is not None and members.fileobj.read(CHUNK):
+    with archive.open("rb") as raw, decompressed(archive, raw) as content:
+        with _Tar.open(fileobj=_Cautious(content), mode="r:") as members:
+            while member := members.next():
+                members.members.clear()  # which would grow with every member
+                progress(raw.tell(), total, archive.name)
+                name = _checked(archive, member.name)
+                if name in wanted:
+                    plain = member.isreg() and not member.issparse()  # whose size may be any
+                    stream = members.extractfile(member) if plain else None
+                    if stream is None:
+                        raise _no_file(archive, name)
+                    _copy(stream, wanted.pop(name))
+        while content.read(CHUNK):
             pass  # to the checksum
     return list(wanted)
+
+
+class _Tar(tarfile.TarFile):
+    """As the library's; `members` are those that it has met."""
+
+    members: list[tarfile.TarInfo]
+
+
+class _Cautious(io.BufferedReader):
+    """The content of a tar: a header may claim any size, and the tar's reader would hold it."""
+
+    def read(self, size: int | None = -1, /) -> bytes:
+        if size is None or not 0 <= size <= CHUNK:
+            raise tarfile.ReadError(f"a header of {size:,} bytes")
+        return super().read(size)
+
+    def close(self) -> None:
+        """Leaves the content open: its end is still to be read."""
 
 
 def _from_zip(archive: Path, wanted: dict[str, Path], progress: Progress) -> list[str]:

@@ -8,7 +8,7 @@ from hat.data.corpus import Part
 from hat.data.grammar.sampling import Sampler, held_out_combinations
 from hat.data.preparation import Corpora
 from hat.errors import UserError
-from hat.files import write_text
+from hat.lines import write_lines
 from hat.progress import Progress, silent
 
 # Part of what prepared data depend on: raise it when the sentences of a seed change.
@@ -94,6 +94,6 @@ def write_builtin(
     for name, pairs in corpus._asdict().items():
         paths = [folder / f"{name}.{language}" for language in ("en", "de")]
         for side, path in enumerate(paths):
-            write_text(path, "".join(f"{pair[side]}\n" for pair in pairs))
-        parts[name] = (Part(*paths),)
+            write_lines(path, (pair[side] for pair in pairs))
+        parts[name] = (Part(paths[0], paths[1]),)
     return Corpora(**parts)

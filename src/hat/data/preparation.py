@@ -16,7 +16,8 @@ from hat.data.corpus import Pair, Part, read_pairs
 from hat.data.store import SIDES, Chunk, TokenStore, write_store
 from hat.data.tokenizer import UNK, Tokenizers, Vocabulary, sample_pairs, train_tokenizers
 from hat.errors import UserError
-from hat.files import file_digest, write_json, write_text
+from hat.files import file_digest, write_json
+from hat.lines import write_lines
 from hat.progress import Progress, between, silent
 
 # By characters, not by lines: a corpus of paragraphs must not take more memory.
@@ -116,7 +117,7 @@ def _copy_text(folder: Path, name: str, parts: Sequence[Part]) -> None:
     """Keep the raw text, which BLEU is measured on."""
     sides = zip(*read_pairs(parts, allow_empty=False), strict=True)
     for side, sentences in zip(SIDES, sides, strict=True):
-        write_text(folder / f"{name}.{side}.txt", "\n".join(sentences) + "\n")
+        write_lines(folder / f"{name}.{side}.txt", sentences)
 
 
 def _find_keepers(

@@ -1,8 +1,6 @@
 """From the files of published corpora, with their markup, to parallel text: one sentence a line."""
 
-import gzip
 import re
-import zlib
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack
@@ -13,12 +11,16 @@ from pathlib import Path
 from typing import Literal, TextIO
 
 from hat.data.corpus import Pair
+from hat.data.text_file import TextFile
 from hat.errors import UserError
 from hat.files import atomic_path
+from hat.lines import as_line
 from hat.progress import Progress, silent
 
 Markup = Literal["none", "segments", "tags"]
-SEGMENT = re.compile(r"<seg id=[^>]*>\s*(.*?)\s*</seg>", re.IGNORECASE)
+# Two expressions that look at each character once: one for both would take hours on a hostile line.
+SEGMENT = re.compile(r"<seg id=[^<>]*>", re.IGNORECASE)
+SEGMENT_END = re.compile(r"</seg>", re.IGNORECASE)
 KEPT_TAGS = re.compile(r"</?(?:title|description)>")
 PROGRESS_EVERY = 1 << 16
 SETS = ("train", "valid", "test")
@@ -64,7 +66,7 @@ def write_sets(
                     turn = name == "train" and valid_every and counts[READ] % valid_every == 0
                     to = "valid" if turn and all(pair) else name
                     for file, sentence in zip(files[to], pair, strict=True):
-                        file.write(f"{sentence}\n")
+                        file.write(f"{as_line(sentence)}\n")
                     counts[to] += 1
                     if counts[to] % PROGRESS_EVERY == 0:
                         progress(done, sum(sizes.values()), f"{text.source.name}: {counts[to]:,} pairs")
@@ -106,21 +108,29 @@ def _columns(text: RawText) -> Iterator[Pair]:
 
 
 def _sentences(path: Path, markup: Markup) -> Iterator[str]:
-    for line in _lines(path):
+    for number, line in enumerate(_lines(path), 1):
         if markup == "none":
             yield line.strip()
         elif markup == "segments":
-            if match := SEGMENT.search(line):
-                yield unescape(match[1])
+            yield from _segments(line, f"{path}:{number}")
         elif not (bare := KEPT_TAGS.sub("", line).strip()).startswith("<"):
-            yield unescape(bare)
+            yield _text(bare)
 
 
-def _lines(path: Path) -> Iterator[str]:
-    try:
-        with gzip.open(path) if path.suffix == ".gz" else path.open("rb") as stream:
-            for raw in stream:
-                text = raw.decode("utf-8-sig", errors="replace")
-                yield text.replace("\0", "").replace("\r", " ").rstrip("\n")
-    except (gzip.BadGzipFile, EOFError, zlib.error) as error:
-        raise UserError(f"{path}: damaged gzip file ({error}); delete it to get it again") from error
+def _segments(line: str, where: str) -> Iterator[str]:
+    position = 0
+    while begin := SEGMENT.search(line, position):
+        end = SEGMENT_END.search(line, begin.end())
+        if end is None:
+            raise UserError(f"{where}: a <seg> that does not end on its line")
+        yield _text(line[begin.end() : end.start()])
+        position = end.end()
+
+
+def _text(markup: str) -> str:
+    """What markup stands for. "&#10;" is a newline, which would make two sentences of one."""
+    return as_line(unescape(markup)).strip()
+
+
+def _lines(path: Path) -> TextFile:
+    return TextFile(path, errors="replace", remedy="; delete it to get it again")

@@ -3,65 +3,73 @@
 Lists and mappings are cells of JSON.
 """
 
-import csv
 import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from itertools import chain
+from math import isfinite
 from pathlib import Path
 from typing import Any
 
 from hat.architecture import Architecture
 from hat.errors import UserError, shown
-from hat.files import atomic_path, check_keys
+from hat.files import check_keys
+from hat.hardware.csv_rows import read_rows, write_rows
 from hat.hardware.protocol import MeasureProtocol
 from hat.hardware.store import COLUMNS, DOCUMENTS, MeasurementStore, Record, check_times
 
 # Of a row that `MeasurementStore.rows` gives, besides the record's own.
 MORE = ("protocol_content", "taken_at", "environment")
 JSON_CELLS = (*DOCUMENTS, "protocol_content", "environment")
-NUMBERS = {"memory_bytes": int, "energy_j": float, "disturbed": int}
+NUMBERS: dict[str, type[int] | type[float]] = {"memory_bytes": int, "energy_j": float, "disturbed": int}
+
+
+@dataclass(frozen=True)
+class Imported:
+    """What became of a file's measurements: `added` ones, those that were `known`, of which the store's
+    were kept, and how many of the latter `differ` from the file's."""
+
+    added: int
+    known: int
+    differ: int
+
+    def __str__(self) -> str:
+        """In one line, for the person."""
+        told = f"{self.added} of {self.added + self.known} measurements added, {self.known} known already"
+        return f"{told}; {self.differ} of these differ, and stay as they were" if self.differ else told
 
 
 def export_csv(store: MeasurementStore, path: Path) -> int:
     """Write all measurements of a store; how many."""
-    count = 0
-    with atomic_path(path) as temporary, temporary.open("w", encoding="utf-8", newline="") as stream:
-        writer = csv.DictWriter(stream, (*COLUMNS, *MORE))
-        writer.writeheader()
-        for row in store.rows():
-            writer.writerow({k: json.dumps(v) if k in JSON_CELLS else v for k, v in row.items()})
-            count += 1
-    return count
+    names = (*COLUMNS, *MORE)
+    rows = ([json.dumps(row[n]) if n in JSON_CELLS else row[n] for n in names] for row in store.rows())
+    return write_rows(path, chain([names], rows))
 
 
-def import_csv(store: MeasurementStore, path: Path) -> int:
-    """Add what `export_csv` wrote, all of it or, where anything is wrong, nothing; how many rows.
+def import_csv(store: MeasurementStore, path: Path) -> Imported:
+    """Add what `export_csv` wrote, all of it or, where anything is wrong, nothing.
 
     Measurements that the store has already stay. Raises UserError naming file, line and column.
     """
-    try:
-        with path.open(encoding="utf-8", newline="") as stream:
-            rows = csv.DictReader(stream, strict=True)
-            check_keys(dict.fromkeys(rows.fieldnames or ()), (*COLUMNS, *MORE), str(path))
-            found = [_read(row, f"{path}:{rows.line_num}") for row in rows]
-    except csv.Error as error:
-        raise UserError(f"{path}:{rows.line_num}: not CSV ({error})") from error
-    except (OSError, UnicodeDecodeError) as error:
-        raise UserError(f"{path}: cannot be read ({getattr(error, 'strerror', None) or error})") from error
-    store.add(found)
-    return len(found)
+    rows = read_rows(path)
+    names = rows[0][1] if rows else []
+    check_keys(dict.fromkeys(names), (*COLUMNS, *MORE), str(path))
+    found = []
+    for line, cells in rows[1:]:
+        if len(cells) != len(names):
+            raise UserError(f"{path}:{line}: {len(cells)} cells under {len(names)} columns")
+        found.append(_read(dict(zip(names, cells, strict=True)), f"{path}:{line}"))
+    return Imported(*store.add(found))
 
 
 def is_measurement_csv(path: Path) -> bool:
-    """Whether the file begins as `export_csv`'s do. Raises UserError where it cannot be read."""
-    try:
-        with path.open(encoding="utf-8") as stream:
-            return stream.readline().startswith(f"{COLUMNS[0]},{COLUMNS[1]},")
-    except (OSError, UnicodeDecodeError) as error:
-        raise UserError(f"{path}: cannot be read ({getattr(error, 'strerror', None) or error})") from error
+    """Whether the file's columns are those of `export_csv`, in any order. Raises UserError where it
+    cannot be read."""
+    rows = read_rows(path)
+    return bool(rows) and set(COLUMNS[:2]) <= set(rows[0][1])
 
 
-def _read(row: dict[str, Any], where: str) -> tuple[Record, MeasureProtocol, str, dict[str, Any]]:
-    if None in row or None in row.values():
-        raise UserError(f"{where}: expected {len(COLUMNS) + len(MORE)} cells")
+def _read(row: Mapping[str, str], where: str) -> tuple[Record, MeasureProtocol, str, dict[str, Any]]:
     values: dict[str, Any] = {}
     for name, cell in row.items():
         values[name] = _cell(name, cell, f"{where}: {name}")
@@ -82,13 +90,20 @@ def _read(row: dict[str, Any], where: str) -> tuple[Record, MeasureProtocol, str
     return record, protocol, values["taken_at"], values["environment"]
 
 
+def _number(name: str, cell: str) -> float:
+    value = NUMBERS[name](cell)
+    if not isfinite(value):
+        raise ValueError("not a finite number")
+    return value
+
+
 def _cell(name: str, cell: str, where: str) -> Any:
     try:
         if name in JSON_CELLS:
             return json.loads(cell)
         if name in NUMBERS:
-            return NUMBERS[name](cell) if cell else None
-    except ValueError as error:
+            return _number(name, cell) if cell else None
+    except (ValueError, RecursionError) as error:
         raise UserError(f"{where}: {shown(cell)} cannot be read ({error})") from error
     if not cell:
         raise UserError(f"{where}: is empty")

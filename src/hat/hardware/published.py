@@ -1,7 +1,5 @@
 """The published latency sets: what others measured on devices that one need not own."""
 
-import csv
-import io
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -10,7 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from hat.errors import UserError, named, shown
-from hat.files import read_text
+from hat.hardware.csv_rows import read_rows
 from hat.hardware.features import PAPER_COLUMNS, Array
 
 MEANS = ("latency_mean_encoder", "latency_mean_decoder")
@@ -39,7 +37,7 @@ class PublishedLatencies:
 
 def read_latency_csv(path: Path) -> PublishedLatencies:
     """Read a CSV file of COLUMNS, in any order. Raises UserError naming file, line and column."""
-    rows = _rows(read_text(path).removeprefix("\ufeff"), path)
+    rows = read_rows(path)
     names = _header(rows[0][1] if rows else [], path)
     if len(rows) < 2:
         raise UserError(f"{path}: no measurements below the header")
@@ -49,15 +47,6 @@ def read_latency_csv(path: Path) -> PublishedLatencies:
         np.stack([column[name] for name in PAPER_COLUMNS], axis=1),
         *(column[name] for name in (*MEANS, *SPREADS)),
     )
-
-
-def _rows(text: str, path: Path) -> list[tuple[int, list[str]]]:
-    """Every row's last line and its cells."""
-    reader = csv.reader(io.StringIO(text, newline=""), strict=True)
-    try:
-        return [(reader.line_num, cells) for cells in reader]
-    except csv.Error as error:
-        raise UserError(f"{path}:{reader.line_num}: {error}") from error
 
 
 def _header(names: Sequence[str], path: Path) -> Sequence[str]:

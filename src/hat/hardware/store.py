@@ -81,10 +81,12 @@ def model_key(config: ModelConfig) -> str:
     return digest(asdict(config))[:12]
 
 
-def _insert(connection: sqlite3.Connection, record: Record, environment: int) -> None:
+def _insert(connection: sqlite3.Connection, record: Record, environment: int) -> bool:
+    """Whether it was added; one that is there already stays."""
     values = [json.dumps(v) if n in DOCUMENTS else v for n, v in zip(COLUMNS, astuple(record), strict=True)]
     places = ", ".join("?" * (len(COLUMNS) + 1))
-    connection.execute(f"INSERT OR IGNORE INTO measurement VALUES ({places})", (*values, environment))
+    done = connection.execute(f"INSERT OR IGNORE INTO measurement VALUES ({places})", (*values, environment))
+    return done.rowcount > 0
 
 
 class MeasurementStore:
@@ -176,18 +178,31 @@ class MeasurementStore:
         with self._transaction() as connection:
             _insert(connection, record, environment)
 
-    def add(self, rows: Sequence[tuple[Record, MeasureProtocol, str, Mapping[str, Any]]]) -> None:
+    def add(
+        self, rows: Sequence[tuple[Record, MeasureProtocol, str, Mapping[str, Any]]]
+    ) -> tuple[int, int, int]:
         """Add measurements with their protocol, time and environment, all of them or none.
 
-        Raises UserError where a device was another machine before.
+        Returns how many were added, how many were there already, and how many of those differ from
+        what is there, which stays. Raises UserError where a device was another machine before.
         """
+        added = differ = 0
         with self._transaction() as connection:
             for record, protocol, taken_at, environment in rows:
-                _insert(
-                    connection,
-                    record,
-                    self._begin(connection, record.device, environment, protocol, taken_at),
-                )
+                place = self._begin(connection, record.device, environment, protocol, taken_at)
+                new = _insert(connection, record, place)
+                added += new
+                differ += not new and self._stored(connection, record) != record
+        return added, len(rows) - added, differ
+
+    def _stored(self, connection: sqlite3.Connection, like: Record) -> Record:
+        """The measurement that has the key of `like`."""
+        row = connection.execute(
+            "SELECT * FROM measurement WHERE series = ? AND device = ? AND model = ? AND protocol = ? "
+            "AND reference = ?",
+            like.key,
+        ).fetchone()
+        return self._record(row)
 
     def series(self, series: str, device: str, protocol: str, reference: str) -> dict[str, Record]:
         """Model → its measurement. Raises UserError for a damaged row."""

@@ -14,7 +14,7 @@ from hat.errors import UserError
 from hat.files import read_json
 from hat.hardware import MeasurementStore
 from hat.hardware.measurement import DISTURBED
-from hat.hardware.measurement_csv import export_csv, import_csv, is_measurement_csv
+from hat.hardware.measurement_csv import Imported, export_csv, import_csv, is_measurement_csv
 from hat.pipeline.context import NotFinished
 from hat.pipeline.folder import is_run, locked, open_folder
 from hat.pipeline.recipe import Recipe
@@ -107,11 +107,10 @@ def export_measurements(root: Path, path: Path) -> int:
         return export_csv(store, path)
 
 
-def import_measurements(root: Path, path: Path) -> bool:
-    """Add what `export_measurements` wrote to a run; False where the file is something else."""
+def import_measurements(root: Path, path: Path) -> Imported | None:
+    """Add what `export_measurements` wrote to a run; None where the file is something else."""
     if not is_measurement_csv(path):
-        return False
+        return None
     open_folder(root)
     with locked(root), closing(MeasurementStore(root / STORE)) as store:
-        import_csv(store, path)
-    return True
+        return import_csv(store, path)

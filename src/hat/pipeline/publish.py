@@ -9,6 +9,7 @@ from typing import Any
 
 from hat.architecture import EMBEDDING_NAMES, weight_shapes
 from hat.files import read_json, write_json, write_text
+from hat.lines import read_lines
 from hat.pipeline.context import Context
 from hat.pipeline.costs import StepCost
 from hat.pipeline.stages import evaluate
@@ -107,7 +108,7 @@ def _samples(context: Context, model: FinalModel) -> list[dict[str, str]]:
     columns = {
         "source": source,
         "reference": reference,
-        "translation": evaluate.read_lines(scored / evaluate.TRANSLATIONS),
+        "translation": read_lines(scored / evaluate.TRANSLATIONS),
     }
     chosen = range(0, len(source), max(1, len(source) // SAMPLES))[:SAMPLES]
     return [{name: lines[index] for name, lines in columns.items()} for index in chosen]

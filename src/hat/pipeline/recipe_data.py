@@ -15,6 +15,12 @@ def check_name(value: str) -> str:
     return value
 
 
+def check_columns(value: tuple[int, int]) -> None:
+    """Raises ValueError for columns that cannot hold the two sides of a text."""
+    if min(value) < 1 or value[0] == value[1]:
+        raise ValueError(f"columns: {list(value)} are not two different ones, counted from 1")
+
+
 class Section(BaseModel):
     """A part of a recipe: unknown keys are refused, and the docstring under a field describes it."""
 
@@ -25,22 +31,28 @@ class Part(Section):
     """One part of the corpus: either two line-aligned files or one TSV file."""
 
     source: str | None = None
-    """Text in the source language, one sentence a line; `.gz` is read too."""
+    """Text in the source language, one sentence a line; plain, or compressed with gzip, bzip2, xz or zstd."""
     target: str | None = None
     """Its translation, line by line."""
     tsv: str | None = None
     """Instead of both: one file with source, a tab, and target on each line."""
+    columns: tuple[int, int] | None = None
+    """Of a `tsv` with more columns: those that hold source and target, from 1, as `[1, 2]`."""
 
     @model_validator(mode="after")
     def _check_choice(self) -> "Part":
         pair = self.source is not None and self.target is not None
         if pair == (self.tsv is not None) or (self.source is None) != (self.target is None):
             raise ValueError("give either source and target, or tsv")
+        if self.columns is not None:
+            if self.tsv is None:
+                raise ValueError("columns: only a tsv has them")
+            check_columns(self.columns)
         return self
 
     def names(self) -> dict[str, str]:
         """The files as written in the recipe: source and target, or one TSV."""
-        return self.model_dump(exclude_none=True)
+        return self.model_dump(exclude={"columns"}, exclude_none=True)
 
 
 class BuiltinSizes(Section):
@@ -55,10 +67,11 @@ class BuiltinSizes(Section):
 
 
 class Archive(Section):
-    """A file of a published corpus: tar, zip, or text, perhaps in gzip."""
+    """A file of a published corpus: tar, zip, or text, perhaps compressed."""
 
     url: str
-    """Where it is published (http or https); asked after the mirrors."""
+    """Where it is published (http or https); asked after the mirrors. Over http nobody vouches for what
+    comes, which is said, unless there is a `sha256`."""
     name: str | None = None
     """What it is called in the cache, on mirrors and in an offline folder; the last part of the URL."""
     sha256: str | None = None
@@ -101,8 +114,7 @@ class Extract(Section):
         pair = self.source is not None and self.target is not None
         if pair == (self.tsv is not None) or (self.source is None) != (self.target is None):
             raise ValueError("give either source and target, or tsv")
-        if min(self.columns) < 1:
-            raise ValueError("columns: counted from 1")
+        check_columns(self.columns)
         return self
 
     def members(self) -> list[str]:

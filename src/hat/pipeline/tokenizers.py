@@ -10,6 +10,7 @@ from pathlib import Path
 
 from hat import data
 from hat.files import write_text
+from hat.lines import write_lines
 from hat.pipeline.recipe_data import Data
 from hat.runtime import TokenizerConfig
 from hat.runtime.moses_bpe import MOSES_DASH, Moses, load_codes, load_sides, missing_package, segment
@@ -63,7 +64,7 @@ class MosesLearner:
                 for piece in segment(bpe, [word]):
                     pieces[piece] += count
             ranked = sorted(pieces.items(), key=lambda entry: (-entry[1], entry[0]))
-            write_text(path, "".join(f"{piece} {count}\n" for piece, count in ranked))
+            write_lines(path, (f"{piece} {count}" for piece, count in ranked))
         return data.Tokenizers(*(_Lines(side) for side in load_sides(folder, self.config, options)))
 
 

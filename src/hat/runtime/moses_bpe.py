@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from hat.errors import UserError, shown
-from hat.files import read_text
+from hat.lines import read_lines
 from hat.runtime.tokenizer import EOS, SPACE, UNK, MosesOptions, Side, TokenizerConfig
 
 if TYPE_CHECKING:
@@ -40,7 +40,7 @@ def read_dictionary(path: Path) -> list[str]:
     """
     pieces = [*SPECIALS]
     seen = set(pieces)
-    for number, line in enumerate(read_text(path).removesuffix("\n").split("\n"), 1):
+    for number, line in enumerate(_filled_lines(path), 1):
         piece, _, count = line.rpartition(" ")
         if not piece or not count.isdecimal():
             raise UserError(f"{path}:{number}: {shown(line)} is not a piece, a space and its count")
@@ -53,20 +53,27 @@ def read_dictionary(path: Path) -> list[str]:
 
 def load_codes(path: Path) -> "BPE":
     """The merges that subword-nmt learnt. Raises UserError naming a damaged line or the missing package."""
-    text = read_text(path)
-    lines = text.rstrip("\n").split("\n")
+    lines = _filled_lines(path)
     first = 1 if lines[0].startswith("#version") else 0
     if first and lines[0].strip() not in VERSIONS:
         raise UserError(f"{path}:1: {shown(lines[0])}; the versions known are 0.1 and 0.2")
     # Checked here: subword-nmt ends the process where a line has not two parts.
     for number, line in enumerate(lines[first:], first + 1):
-        if len(line.strip("\r\n ").split(" ")) != 2:
+        if len(line.strip(" ").split(" ")) != 2:
             raise UserError(f"{path}:{number}: {shown(line)} is no merge of two pieces")
     try:
         from subword_nmt.apply_bpe import BPE  # noqa: PLC0415 (an optional package)
     except ModuleNotFoundError as error:
         raise missing_package(error) from error
-    return BPE(StringIO(text))
+    return BPE(StringIO("".join(f"{line}\n" for line in lines)))
+
+
+def _filled_lines(path: Path) -> list[str]:
+    """The lines of a file, at least one, without blank ones at its end."""
+    lines = read_lines(path) or [""]
+    while len(lines) > 1 and not lines[-1].strip():
+        lines.pop()
+    return lines
 
 
 class Moses:

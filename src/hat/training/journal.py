@@ -8,7 +8,7 @@ from typing import Any
 from torch import optim
 from torch.utils.tensorboard import SummaryWriter
 
-from hat.files import write_text
+from hat.lines import read_lines, write_lines
 
 LOG = "log.jsonl"
 
@@ -36,8 +36,9 @@ class Journal:
         folder.mkdir(parents=True, exist_ok=True)
         self.path = folder / LOG
         if self.path.exists():
-            lines = self.path.read_text(encoding="utf-8").splitlines(keepends=True)
-            write_text(self.path, "".join(line for line in lines if _belongs(line, position.update)))
+            write_lines(
+                self.path, [line for line in read_lines(self.path) if _belongs(line, position.update)]
+            )
         self.writer = SummaryWriter(str(folder / "tensorboard"), purge_step=position.update)
         self.note = ""
 
@@ -71,7 +72,7 @@ class Journal:
         self._write(position.update, "valid", losses)
 
     def _write(self, update: int, kind: str, values: dict[str, float]) -> None:
-        with self.path.open("a", encoding="utf-8") as stream:
+        with self.path.open("a", encoding="utf-8", newline="\n") as stream:
             stream.write(json.dumps({"update": update, "kind": kind, **values}) + "\n")
         for name, value in values.items():
             self.writer.add_scalar(f"{kind}/{name}", value, update)

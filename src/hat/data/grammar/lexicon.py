@@ -4,6 +4,8 @@ from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
+from hat.lines import read_lines
+
 Kinds = tuple[str, ...]
 
 
@@ -87,8 +89,8 @@ class Lexicon:
 
 
 def _rows(name: str) -> list[list[str]]:
-    text = Path(__file__).with_name(name).read_text(encoding="utf-8")
-    return [line.split() for line in text.splitlines() if not line.startswith("#")]
+    lines = read_lines(Path(__file__).with_name(name))
+    return [line.split() for line in lines if not line.startswith("#")]
 
 
 def _kinds(cell: str) -> Kinds:

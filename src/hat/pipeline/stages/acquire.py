@@ -32,8 +32,8 @@ def acquire_step(context: Context) -> Step:
 
 def acquired_corpora(outcome: Outcome) -> data.Corpora:
     """The text of a finished step."""
-    parts = [data.Part(*(outcome.folder / file for file in set_files(name))) for name in SETS]
-    return data.Corpora(*((part,) for part in parts))
+    sides = ([outcome.folder / file for file in set_files(name)] for name in SETS)
+    return data.Corpora(*((data.Part(source, target),) for source, target in sides))
 
 
 def _run(recipe: Data, acquire: Acquire, folder: Path, progress: Progress) -> None:
@@ -76,11 +76,8 @@ def _unpack(
         if not is_archive(path):
             files |= {(name, member): path for member in members}
             continue
-        # Numbered, so that no member's own name decides where it goes; .gz tells how to read it.
-        wanted = {
-            member: work / f"{index}-{number}{'.gz' if member.endswith('.gz') else ''}"
-            for number, member in enumerate(members)
-        }
+        # Numbered, so that no member's own name decides where it goes.
+        wanted = {member: work / f"{index}-{number}" for number, member in enumerate(members)}
         done = between(progress, index / len(archives), (index + 1) / len(archives))
         extract(path, wanted, done)
         files |= {(name, member): to for member, to in wanted.items()}

@@ -8,8 +8,9 @@ from pathlib import Path
 from typing import Any
 
 from hat.evaluation import score, tokenised_bleu
-from hat.files import read_json, read_text, write_json, write_text
+from hat.files import read_json, write_json
 from hat.hardware import MeasurementStore
+from hat.lines import read_lines, write_lines
 from hat.pipeline.context import Context
 from hat.pipeline.decoding import best_length_penalty, translate_all
 from hat.pipeline.recipe import LATENCIES
@@ -84,7 +85,7 @@ def _score(context: Context, model: FinalModel, trained: Outcome, folder: Path, 
         translated = translate_all(translator, sources, settings.batch, progress, decode.length_penalty)
     if decode != deployed.config.decode:
         deployed.with_decode(decode).save(folder / DEPLOYED)
-    write_text(folder / TRANSLATIONS, "".join(f"{line}\n" for line in translated))
+    write_lines(folder / TRANSLATIONS, translated)
     scores = _scores(context, translated, references)
     write_json(folder / SCORES, scores | {"length_penalty": decode.length_penalty})
 
@@ -172,11 +173,6 @@ def read_pair(text: Path, names: tuple[str, str]) -> tuple[list[str], list[str]]
     """The source and the target lines of TEST or VALIDATION."""
     source, target = names
     return read_lines(text / source), read_lines(text / target)
-
-
-def read_lines(path: Path) -> list[str]:
-    """Lines that end at newlines only."""
-    return read_text(path).removesuffix("\n").split("\n")
 
 
 def read_scores(context: Context, model: FinalModel) -> dict[str, Any]:

@@ -1,15 +1,15 @@
 """fit: the latency predictor, and how well it predicts."""
 
-import csv
 from collections.abc import Iterator, Sequence
 from functools import partial
 from pathlib import Path
 
 import numpy as np
 
-from hat.files import atomic_path, write_json
+from hat.files import write_json
 from hat.hardware import LatencyPredictor, sampling
 from hat.hardware.cross_validation import group_rows
+from hat.hardware.csv_rows import write_rows
 from hat.hardware.published import read_latency_csv
 from hat.pipeline.context import PREDICTOR, Context
 from hat.pipeline.stages.measure import PUBLISHED, measured_digest, read_latencies
@@ -51,7 +51,5 @@ def _run(context: Context, folder: Path, progress: Progress) -> None:
 
 def _write_predictions(measured: Sequence[float], predictor: LatencyPredictor, path: Path) -> None:
     """A table to plot: what was measured, and what was predicted without it."""
-    with atomic_path(path) as temporary, temporary.open("w", encoding="utf-8", newline="") as stream:
-        writer = csv.writer(stream)
-        writer.writerow(("measured_ms", "predicted_ms"))
-        writer.writerows((ms, ms / ratio) for ms, ratio in zip(measured, predictor.ratios, strict=True))
+    pairs = zip(measured, predictor.ratios, strict=True)
+    write_rows(path, [("measured_ms", "predicted_ms"), *((ms, ms / ratio) for ms, ratio in pairs)])

@@ -75,7 +75,8 @@ def _corpus_inputs(context: Context) -> dict[str, object]:
         for name in PARTS
         for side, path in _paths(context, getattr(recipe.data, name)).items()
     }
-    return {"text": digests}
+    columns = {f"data.{name}.columns": getattr(recipe.data, name).columns for name in PARTS}
+    return {"text": digests | {key: list(value) for key, value in columns.items() if value is not None}}
 
 
 def _paths(context: Context, part: Part) -> dict[str, Path]:
@@ -92,5 +93,9 @@ def _corpora(context: Context, folder: Path, progress: Progress) -> data.Corpora
         )
     if recipe.data.corpus == "published":
         return acquired_corpora(context.outcome(ACQUIRE))
-    parts = [data.Part(*_paths(context, getattr(recipe.data, name)).values()) for name in PARTS]
-    return data.Corpora(*((part,) for part in parts))
+    return data.Corpora(*((_part(context, getattr(recipe.data, name)),) for name in PARTS))
+
+
+def _part(context: Context, part: Part) -> data.Part:
+    source, *target = _paths(context, part).values()
+    return data.Part(source, target[0] if target else None, part.columns)

@@ -1,0 +1,95 @@
+"""Compressed files (gzip, bzip2, xz, Zstandard), known by their content, whatever they are called."""
+
+import bz2
+import gzip
+import io
+import lzma
+import sys
+import zlib
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import NamedTuple
+
+from hat.errors import UserError
+
+BEGINNING = 10  # bytes that tell the kind
+
+# A stream of the content, and what it raises where the file is damaged.
+Opened = tuple[io.BufferedIOBase, tuple[type[Exception], ...]]
+
+
+class Damaged(Exception):
+    """The content of a compressed file cannot be had. The message is for the person."""
+
+
+@contextmanager
+def decompressed(path: Path, raw: io.BufferedReader) -> Iterator[io.BufferedIOBase]:
+    """The content of the file `path`, opened as `raw`, as a stream; of a plain file `raw` itself.
+
+    Its `read(n)` gives at most n bytes and holds little more. Raises Damaged while it is read, and
+    UserError where the package that a kind needs is not installed.
+    """
+    beginning = raw.peek(BEGINNING)[:BEGINNING]
+    kind = next((kind for kind in KINDS if beginning.startswith(kind.beginnings)), None)
+    if kind is None:
+        yield raw
+        return
+    try:
+        stream, damage = kind.open(raw)
+    except ModuleNotFoundError as error:
+        raise UserError(
+            f"{path}: compressed with {kind.name}, which needs {error.name}, which is not installed: "
+            "pip install 'hardware-aware-transformers[train]'"
+        ) from error
+    try:
+        with stream:
+            yield stream
+    except damage as error:
+        if isinstance(error, OSError) and error.errno is not None:  # the disk's failure
+            raise
+        reason = (str(error) or type(error).__name__).splitlines()[0]
+        raise Damaged(f"damaged {kind.name} file ({reason})") from error
+
+
+def _gzip(raw: io.BufferedReader) -> Opened:
+    return gzip.GzipFile(fileobj=raw, mode="rb"), (gzip.BadGzipFile, zlib.error, EOFError)
+
+
+def _bzip2(raw: io.BufferedReader) -> Opened:
+    return bz2.BZ2File(raw), (OSError, EOFError)
+
+
+def _xz(raw: io.BufferedReader) -> Opened:
+    return lzma.LZMAFile(raw), (lzma.LZMAError, EOFError)
+
+
+def _zstandard(raw: io.BufferedReader) -> Opened:
+    # ruff: noqa: PLC0415 (the one kind that needs a package, before Python 3.14)
+    if sys.version_info >= (3, 14):
+        from compression import zstd
+    else:
+        from backports import zstd
+    return zstd.ZstdFile(raw), (zstd.ZstdError, EOFError)
+
+
+class Kind(NamedTuple):
+    """A kind of compression. `beginnings`: those of its files, which no UTF-8 text has; bzip2's are
+    text, but longer than chance."""
+
+    name: str
+    beginnings: tuple[bytes, ...]
+    open: Callable[[io.BufferedReader], Opened]
+
+
+_BLOCKS = (b"1AY&SY", b"\x17\x72\x45\x38\x50\x90")  # of bzip2: the first one, or the end of an empty file
+KINDS = (
+    Kind("gzip", (b"\x1f\x8b",), _gzip),
+    Kind("bzip2", tuple(b"BZh%d%b" % (size, block) for size in range(1, 10) for block in _BLOCKS), _bzip2),
+    Kind("xz", (b"\xfd7zXZ\x00",), _xz),
+    Kind(
+        "zstd",
+        (b"\x28\xb5\x2f\xfd", *(bytes((byte, 0x2A, 0x4D, 0x18)) for byte in range(0x50, 0x60))),
+        _zstandard,
+    ),
+)

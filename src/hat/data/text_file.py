@@ -1,0 +1,68 @@
+"""One file of a corpus as lines, plain or compressed."""
+
+import io
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import BinaryIO
+
+from hat.data.compressed import Damaged, decompressed
+from hat.errors import UserError
+from hat.lines import decoded_lines
+
+
+@dataclass
+class TextFile:
+    """The lines of one file, in constant memory. A NUL, which no text has, is left out of them.
+
+    `errors`: what becomes of bytes that are not UTF-8 ("strict": a UserError). `remedy`: ends the
+    message about a damaged file. Iterating raises UserError naming file and line for a file that is
+    missing, unreadable, empty, damaged or UTF-16, or has a line of more than MAX_LINE_BYTES.
+    """
+
+    path: Path
+    errors: str = "strict"
+    remedy: str = ""
+    _file: BinaryIO | None = field(default=None, repr=False)
+
+    def position(self) -> int:
+        """Bytes read so far, of the compressed file if it is one."""
+        return self._file.tell() if self._file and not self._file.closed else 0
+
+    def __iter__(self) -> Iterator[str]:
+        number = 0
+        try:
+            with self.path.open("rb") as file:
+                self._file = file
+                with decompressed(self.path, file) as stream:
+                    for line in decoded_lines(self._reader(stream), str(self.path), self.errors):
+                        number += 1
+                        yield line.replace("\0", "")
+        except Damaged as error:
+            raise UserError(f"{self.path}: {error} after line {number}{self.remedy}") from error
+        except OSError as error:
+            raise UserError(f"{self.path}: cannot be read ({error.strerror})") from error
+        if number == 0:
+            raise UserError(f"{self.path}: empty file")
+
+    def _reader(self, stream: io.BufferedIOBase) -> Callable[[int], bytes]:
+        """Reads the stream, the beginning of which decides whether this is UTF-16 without its mark."""
+        begun = False
+
+        def read(size: int) -> bytes:
+            nonlocal begun
+            chunk = stream.read(size)
+            if not begun and _is_utf16(chunk):
+                raise UserError(f"{self.path}:1: NUL bytes; this is UTF-16, convert it to UTF-8")
+            begun = True
+            return chunk
+
+        return read
+
+
+def _is_utf16(beginning: bytes) -> bool:
+    """UTF-16 has a NUL on the same side of every newline, and in the text itself (its blanks, if nothing
+    else). A NUL that strayed into UTF-8 has not."""
+    ends = beginning.count(b"\n")
+    beside = max(beginning.count(b"\n\0"), beginning.count(b"\0\n"))
+    return 0 < ends == beside and beginning.count(b"\0") > ends
