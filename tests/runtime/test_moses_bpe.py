@@ -95,7 +95,6 @@ def test_damaged_files_are_refused(folder: Path, name: str, content: str | None,
         Tokenizer(folder, CONFIG)
 
 
-@pytest.mark.parametrize("package", ["sacremoses", "subword_nmt"])
 def test_line_ends_a_byte_order_mark_and_blank_lines_at_the_end_do_not_matter(folder: Path) -> None:
     pieces = read_dictionary(folder / "joint.dict.txt")
     codec = load_codes(folder / "codes.bpe")
@@ -110,6 +109,7 @@ def test_a_piece_holds_whatever_ends_no_line(folder: Path) -> None:
     assert read_dictionary(folder / "joint.dict.txt")[4:] == ["a\u2028b", "c\rd", "\x85"]
 
 
+@pytest.mark.parametrize("package", ["sacremoses", "subword_nmt"])
 def test_missing_packages_are_named(folder: Path, monkeypatch: pytest.MonkeyPatch, package: str) -> None:
     for name in [name for name in sys.modules if name.split(".")[0] == package]:
         monkeypatch.delitem(sys.modules, name)
