@@ -48,7 +48,7 @@ def _raw_lines(read: Callable[[int], bytes | None], where: str) -> Iterator[byte
             yield line.removesuffix(b"\r")
             number += 1
         _check_length(rest, where, number)
-    if rest:
+    if rest.removeprefix(MARK if number == 1 else b""):
         yield rest
 
 
@@ -59,11 +59,9 @@ def _check_length(line: bytes, where: str, number: int) -> None:
 
 def split_lines(text: str) -> list[str]:
     """The lines of a text that is in memory."""
-    lines = [line.removesuffix("\r") for line in text.split("\n")]
-    if lines[-1]:  # without an end, so a "\r" is none of its
-        lines[-1] = text[text.rfind("\n") + 1 :]
-        return lines
-    return lines[:-1]
+    *ended, last = text.split("\n")
+    lines = [line.removesuffix("\r") for line in ended]
+    return [*lines, last] if last else lines
 
 
 def read_lines(path: Path) -> list[str]:

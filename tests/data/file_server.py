@@ -1,11 +1,13 @@
 """A web server on this machine that gives files as told: with ranges, cut short, slowly, or not at all."""
 
+import ssl
 import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 from typing import Any
 
 
@@ -13,7 +15,8 @@ from typing import Any
 class FileServer:
     """`files`: path → content. `cuts`: for the next answers, after how many bytes the connection
     breaks. `statuses`: for the next answers, a status to give instead. `stall`: seconds without a
-    byte in the middle of the next answer. `requests`: (path, Range) of all that were made."""
+    byte in the middle of the next answer. `requests`: (path, Range) of all that were made. `redirects`:
+    path → where to look instead."""
 
     url: str = ""
     files: dict[str, bytes] = field(default_factory=dict)
@@ -23,11 +26,12 @@ class FileServer:
     statuses: list[int] = field(default_factory=list)
     stalls: list[float] = field(default_factory=list)
     requests: list[tuple[str, str | None]] = field(default_factory=list)
+    redirects: dict[str, str] = field(default_factory=dict)
 
 
 @contextmanager
-def serving() -> Iterator[FileServer]:
-    """The server, while it runs."""
+def serving(certificate: Path | None = None) -> Iterator[FileServer]:
+    """The server, while it runs; with the `certificate` (and key) of a PEM file it speaks https."""
     told = FileServer()
 
     class Handler(BaseHTTPRequestHandler):
@@ -36,6 +40,12 @@ def serving() -> Iterator[FileServer]:
         def do_GET(self) -> None:
             wanted = self.headers.get("Range")
             told.requests.append((self.path, wanted))
+            if self.path in told.redirects:
+                self.send_response(302)
+                self.send_header("Location", told.redirects[self.path])
+                self.send_header("Content-Length", "0")
+                self.end_headers()
+                return
             content = told.files.get(self.path)
             if told.statuses or content is None:
                 self.send_error(told.statuses.pop(0) if told.statuses else 404)
@@ -72,6 +82,11 @@ def serving() -> Iterator[FileServer]:
 
     server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
     told.url = f"http://127.0.0.1:{server.server_port}"
+    if certificate is not None:
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.load_cert_chain(certificate)
+        server.socket = context.wrap_socket(server.socket, server_side=True)
+        told.url = told.url.replace("http:", "https:")
     thread = threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True)
     thread.start()
     try:

@@ -5,9 +5,17 @@ import hashlib
 import os
 import random
 from collections.abc import Iterator
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from ipaddress import ip_address
 from pathlib import Path
 
 import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
+from cryptography.x509.oid import NameOID
 
 from hat.data import acquire
 from hat.data.acquire import Archive, Places, fetch, mirrors_of_environment
@@ -194,6 +202,109 @@ def test_a_disk_that_is_too_small(
     with pytest.raises(HatError, match=r"needs 700,000 bytes, the disk has 1,000 free"):
         fetch(archive(server), places)
     assert left_over(places) == set()
+
+
+@pytest.fixture(scope="session")
+def certificate(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A certificate of 127.0.0.1 and its key, signed by itself."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "127.0.0.1")])
+    now = datetime.now(UTC)
+    made = (
+        x509.CertificateBuilder(name, name, key.public_key(), x509.random_serial_number())
+        .not_valid_before(now - timedelta(days=1))
+        .not_valid_after(now + timedelta(days=1))
+        .add_extension(x509.SubjectAlternativeName([x509.IPAddress(ip_address("127.0.0.1"))]), False)
+        .sign(key, hashes.SHA256())
+    )
+    path = tmp_path_factory.mktemp("tls") / "certificate.pem"
+    secret = key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
+    path.write_bytes(made.public_bytes(Encoding.PEM) + secret)
+    return path
+
+
+@pytest.fixture
+def secure(server: FileServer, certificate: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[FileServer]:
+    """A server that is trusted, beside the other."""
+    monkeypatch.setenv("SSL_CERT_FILE", str(certificate))
+    with serving(certificate) as told:
+        told.files["/a/x.tgz"] = CONTENT
+        yield told
+
+
+def test_no_step_down_from_https(
+    server: FileServer, secure: FileServer, places: Places, waits: list[float]
+) -> None:
+    secure.redirects["/a/x.tgz"] = f"{server.url}/a/x.tgz"
+    # Neither at once nor after a step up; not even where the checksum would be right.
+    server.redirects["/up"] = f"{secure.url}/a/x.tgz"
+    for url in (f"{secure.url}/a/x.tgz", f"{server.url}/up"):
+        with pytest.raises(HatError, match=r"redirects from https to http://.*, which is refused"):
+            fetch(Archive("x.tgz", url, SHA256), places)
+    assert (left_over(places), waits) == (set(), [])
+    assert ("/a/x.tgz", None) not in server.requests
+
+
+@pytest.mark.parametrize("elsewhere", ["ftp://127.0.0.1/x.tgz", "file:///etc/passwd"])
+def test_no_redirect_out_of_the_web(server: FileServer, places: Places, elsewhere: str) -> None:
+    server.redirects["/a/x.tgz"] = elsewhere
+    with pytest.raises(HatError, match=r"x\.tgz: no place gives it"):
+        fetch(archive(server), places)
+
+
+def test_other_redirects_are_followed(server: FileServer, secure: FileServer, places: Places) -> None:
+    server.redirects |= {"/1": "/2", "/2": f"{secure.url}/3"}
+    secure.redirects["/3"] = "/a/x.tgz"
+    assert fetch(Archive("x.tgz", f"{server.url}/1"), places).read_bytes() == CONTENT
+
+
+def test_a_certificate_of_somebody_else_is_refused_at_once(
+    secure: FileServer, places: Places, waits: list[float], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("SSL_CERT_FILE")
+    with pytest.raises(HatError, match="CERTIFICATE_VERIFY_FAILED"):
+        fetch(archive(secure), places)
+    assert waits == []
+
+
+def test_what_neither_tls_nor_a_checksum_vouches_for_is_told(
+    server: FileServer, secure: FileServer, places: Places, tmp_path: Path
+) -> None:
+    told: list[str] = []
+    for number, (where, sha256) in enumerate([(secure, None), (secure, SHA256), (server, SHA256)]):
+        fetch(archive(where, sha256), replace(places, cache=tmp_path / str(number), say=told.append))
+    assert told == []
+    for _ in range(2):  # at each use: the second run may be somebody else's
+        fetch(archive(server, None), replace(places, say=told.append))
+    assert told[0] == told[1]
+    assert told[0].startswith(f"x.tgz: came from {server.url}/a/x.tgz, so nobody vouches for its content")
+    assert SHA256 in told[0]
+    mirrored = replace(places, cache=tmp_path / "mirrored", mirrors=(f"{server.url}/a",), say=told.append)
+    fetch(archive(secure, None), mirrored)
+    assert "nobody vouches" in told[2]
+
+
+def test_what_was_put_into_the_cache_or_a_folder_is_its_owners(
+    server: FileServer, places: Places, tmp_path: Path
+) -> None:
+    told: list[str] = []
+    places.cache.mkdir()
+    (places.cache / "x.tgz").write_bytes(CONTENT)
+    for offline in (None, places.cache):
+        fetch(archive(server, None), replace(places, offline=offline, say=told.append))
+    assert (told, server.requests) == ([], [])
+
+
+def test_an_earlier_versions_note_still_counts(server: FileServer, places: Places) -> None:
+    told: list[str] = []
+    places.cache.mkdir()
+    (places.cache / "x.tgz").write_bytes(CONTENT)
+    (places.cache / "x.tgz.sha256").write_text(f"{SHA256}\n")
+    fetch(archive(server, None), replace(places, say=told.append))
+    assert "came from a place that was not noted" in told[0]
+    (places.cache / "x.tgz").write_bytes(CONTENT[:-1])
+    with pytest.raises(UserError, match=r"checksum .*, expected"):
+        fetch(archive(server, None), places)
 
 
 def test_proxies_are_used(server: FileServer, places: Places, monkeypatch: pytest.MonkeyPatch) -> None:

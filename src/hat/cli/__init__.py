@@ -5,6 +5,7 @@ import sys
 import traceback
 
 from hat.cli.app import app
+from hat.cli.streams import ReaderGone, flush_output, open_streams
 from hat.errors import HatError
 
 __all__ = ["app", "main"]
@@ -14,11 +15,21 @@ STOPPED = (130, 143)
 
 
 def main(arguments: list[str] | None = None) -> None:
-    """Run the command line and exit: 0 done, 1 failed, 2 the user's mistake, 130 or 143 stopped."""
+    """Run the command line and exit: 0 done, 1 failed, 2 the user's mistake, 130 or 143 stopped.
+
+    Where nobody reads the output any more it ends at once, with 0.
+    """
     given = sys.argv[1:] if arguments is None else arguments
     debug = "--debug" in given
     try:
-        app([argument for argument in given if argument != "--debug"], prog_name="hat")
+        open_streams()
+        try:
+            app([argument for argument in given if argument != "--debug"], prog_name="hat")
+        except SystemExit as end:
+            flush_output(failed=bool(end.code))
+            raise
+    except ReaderGone:
+        raise SystemExit(0) from None
     except Exception as error:  # the last resort: whatever it is, one line for the person
         if debug:
             traceback.print_exc()
@@ -26,6 +37,7 @@ def main(arguments: list[str] | None = None) -> None:
 
 
 def _fail(error: Exception) -> None:
+    flush_output(failed=True)
     message, code = _describe(error)
     for line in message.splitlines():
         print(f"hat: {line}", file=sys.stderr)
@@ -37,7 +49,7 @@ def _describe(error: Exception) -> tuple[str, int]:
         kind = "" if error.exit_code in STOPPED else "error: "
         return "\n".join(kind + line for line in str(error).splitlines()), error.exit_code
     if isinstance(error, OSError) and error.errno == errno.ENOSPC:
-        return f"error: {error.filename or 'standard output'}: the disk is full", 1
+        return f"error: {error.filename or 'a file'}: the disk is full", 1
     if isinstance(error, OSError) and error.filename:
         return f"error: {error.filename}: {error.strerror}", 1
     return f"error: {type(error).__name__}: {error} (--debug shows the traceback)", 1

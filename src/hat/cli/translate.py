@@ -1,17 +1,13 @@
 """`hat translate`: text in, translations out."""
 
-import os
-import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Annotated, TypedDict
 
 import typer
 
-from hat.errors import UserError
+from hat.cli.streams import input_lines, print_line, typed_lines
 from hat.runtime import ENGINES, Translation, Translator
-
-CHUNK = 1 << 16  # bytes
 
 EXAMPLES = """
 Examples:
@@ -67,9 +63,9 @@ def translate(
         options = Options(beam=beam, nbest=nbest, length_penalty=lenpen, max_length=max_length)
         if interactive:
             # One after the other: reading ahead would ask for the next line before answering this one.
-            _print((translator.translate([line], **options)[0] for line in _typed_lines()), nbest)
+            _print((translator.translate([line], **options)[0] for line in typed_lines()), nbest)
         else:
-            _print(translator.translate_stream(_input_lines(), batch=batch, **options), nbest)
+            _print(translator.translate_stream(input_lines(), batch=batch, **options), nbest)
 
 
 class Options(TypedDict):
@@ -82,13 +78,9 @@ class Options(TypedDict):
 
 
 def _print(translations: Iterable[Translation], nbest: int | None) -> None:
-    try:
-        for number, translation in enumerate(translations):
-            for line in _rendered(number, translation, nbest):
-                print(line, flush=True)
-    except BrokenPipeError:
-        # The reader has gone: not an error, but Python would complain while closing stdout.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    for number, translation in enumerate(translations):
+        for line in _rendered(number, translation, nbest):
+            print_line(line)
 
 
 def _rendered(number: int, translation: Translation, nbest: int | None) -> list[str]:
@@ -96,37 +88,3 @@ def _rendered(number: int, translation: Translation, nbest: int | None) -> list[
         return [translation.text]
     ranked = [(translation.text, translation.score), *translation.alternatives]
     return [f"{number} ||| {text} ||| {score:.4f}" for text, score in ranked]
-
-
-def _input_lines() -> Iterator[str]:
-    """Standard input as lines that end at newlines only. Raises UserError for other than UTF-8."""
-    for number, line in enumerate(_raw_lines(), start=1):
-        try:
-            yield line.decode("utf-8").rstrip("\r\n")
-        except UnicodeDecodeError as error:
-            raise UserError(
-                f"standard input:{number}: not UTF-8 text (byte {error.start + 1} of the line)"
-            ) from error
-
-
-def _raw_lines() -> Iterator[bytes]:
-    """Lines as soon as they are there.
-
-    Read below Python's buffer: its lock, held by a thread that waits for input, would end in a crash
-    when the process exits meanwhile.
-    """
-    stream = getattr(sys.stdin.buffer, "raw", sys.stdin.buffer)
-    rest = b""
-    while chunk := stream.read(CHUNK):
-        *lines, rest = (rest + chunk).split(b"\n")
-        yield from lines
-    if rest:
-        yield rest
-
-
-def _typed_lines() -> Iterator[str]:
-    while True:
-        try:
-            yield input("> " if sys.stdin.isatty() else "")
-        except EOFError:
-            return

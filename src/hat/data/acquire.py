@@ -1,5 +1,8 @@
 """Corpora's archives from the network: resumed, checked, from mirrors, or from an offline folder.
 
+What came over https is vouched for by its host, what has a checksum by who wrote that down. Everything
+else may have been changed on its way, and that is said.
+
 Proxies are those of the environment (http_proxy, https_proxy, no_proxy), as `urllib` takes them.
 """
 
@@ -7,23 +10,26 @@ import fcntl
 import os
 import shutil
 import socket
+import ssl
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from errno import EDQUOT, ENOSPC
-from http.client import HTTPException, HTTPResponse
+from http.client import HTTPException, HTTPMessage, HTTPResponse
 from pathlib import Path
-from typing import BinaryIO
+from typing import IO, BinaryIO
 from urllib.error import HTTPError
-from urllib.request import Request, build_opener
+from urllib.parse import urlsplit
+from urllib.request import HTTPRedirectHandler, Request, build_opener
 
-from hat.errors import HatError, UserError
+from hat.errors import HatError, UserError, named
 from hat.files import file_digest, read_json, read_text, write_json, write_text
 from hat.progress import Progress, silent
 
 MIRRORS_VARIABLE = "HAT_MIRRORS"
 CHUNK = 1 << 18
+VOUCHED = ("https", "file")  # schemes of URLs that answer with what is there, or not at all
 LONGEST_WAIT = 60.0  # seconds between attempts
 TRY_LATER = (408, 425, 429)  # of the statuses 4xx, those that may pass
 
@@ -44,7 +50,7 @@ class Places:
     """Where archives may come from. `mirrors`: folders (URLs) that hold files by their names, tried
     before an archive's own URL. `offline`: a folder to take everything from, and nothing from the
     network. `attempts` without any gain and `timeout` (seconds without a byte) before a place is
-    given up; `wait` sleeps."""
+    given up; `wait` sleeps. `say`: tells the person what nobody vouches for."""
 
     cache: Path
     mirrors: tuple[str, ...] = ()
@@ -52,6 +58,7 @@ class Places:
     attempts: int = 5
     timeout: float = 30.0
     wait: Callable[[float], None] = time.sleep
+    say: Callable[[str], None] = lambda line: None
 
 
 class _GivenUp(Exception):
@@ -83,6 +90,8 @@ def fetch(archive: Archive, places: Places, progress: Progress = silent) -> Path
             _download(archive, path, places, progress)
         elif problem := _mismatch(path, archive):
             raise UserError(f"{path}: {problem}; delete it to download it again")
+    if doubt := _doubt(path, archive):
+        places.say(f"{archive.name}: {doubt}")
     return path
 
 
@@ -105,7 +114,7 @@ def _download(archive: Archive, path: Path, places: Places, progress: Progress) 
         except _GivenUp as error:
             problems.append(f"{url} ({error})")
             continue
-        write_text(_noted(path), f"{file_digest(part)}\n")
+        write_text(_noted(path), f"{file_digest(part)}  {url}\n")
         part.replace(path)
         _state(part).unlink(missing_ok=True)
         return
@@ -143,7 +152,7 @@ class _Download:
                 if isinstance(error, OSError) and error.errno in (ENOSPC, EDQUOT):
                     raise HatError(f"{self._part}: the disk is full; make room and run it again") from error
                 problem = str(getattr(error, "reason", error)) or type(error).__name__
-                if _no_such_host(error):
+                if _will_not_pass(error):
                     raise _GivenUp(problem) from error
             idle = 0 if self._size() > before else idle + 1
             if idle == self._places.attempts:
@@ -163,7 +172,7 @@ class _Download:
             headers |= {"Range": f"bytes={offset}-", "If-Range": str(self._validator)}
         # An opener of its own: urllib's common one keeps the proxies of its first use.
         request = Request(self._url, headers=headers)
-        with build_opener().open(request, timeout=self._places.timeout) as response:
+        with build_opener(_Redirects).open(request, timeout=self._places.timeout) as response:
             goes_on = response.status == 206 and response.headers.get("Content-Range", "").startswith(
                 f"bytes {offset}-"
             )
@@ -202,10 +211,25 @@ class _Download:
         return self._part.stat().st_size if self._part.exists() else 0
 
 
-def _no_such_host(error: Exception) -> bool:
-    """Asking again helps against most failures, but not against this one."""
+class _Redirects(HTTPRedirectHandler):
+    """Follows redirects, but not from https to what nobody vouches for, nor out of the web."""
+
+    def redirect_request(
+        self, req: Request, fp: IO[bytes], code: int, msg: str, headers: HTTPMessage, newurl: str
+    ) -> Request | None:
+        """Raises _GivenUp."""
+        before, then = urlsplit(req.full_url).scheme, urlsplit(newurl).scheme
+        if then != "https" and (before, then) != ("http", "http"):
+            fp.close()
+            raise _GivenUp(f"redirects from {before} to {named(newurl)}, which is refused")
+        return super().redirect_request(req, fp, code, msg, headers, newurl)
+
+
+def _will_not_pass(error: Exception) -> bool:
+    """Asking again helps against most failures, but not against these."""
     reason = getattr(error, "reason", None)
-    return isinstance(reason, socket.gaierror) and reason.errno == socket.EAI_NONAME
+    unknown = isinstance(reason, socket.gaierror) and reason.errno == socket.EAI_NONAME
+    return unknown or isinstance(reason, ssl.SSLCertVerificationError)
 
 
 def _mismatch(path: Path, archive: Archive) -> str | None:
@@ -213,16 +237,35 @@ def _mismatch(path: Path, archive: Archive) -> str | None:
     size = path.stat().st_size
     if archive.size is not None and size != archive.size:
         return f"{size:,} bytes, {archive.size:,} expected"
-    noted = _noted(path)
-    expected = archive.sha256 or (read_text(noted).strip() if noted.is_file() else None)
+    expected = archive.sha256 or _first_download(path)[0]
     if expected is None:
         return None
     found = file_digest(path)
     return None if found == expected.lower() else f"checksum {found}, expected {expected.lower()}"
 
 
+def _doubt(path: Path, archive: Archive) -> str | None:
+    """What the person should know of a file that neither a checksum nor TLS vouches for."""
+    checksum, url = _first_download(path)
+    if archive.sha256 or checksum is None or urlsplit(url).scheme in VOUCHED:
+        return None
+    return (
+        f"came from {url or 'a place that was not noted'}, so nobody vouches for its content; an https "
+        f"URL would, or sha256: {checksum} in the recipe, once you have compared it with its publisher's"
+    )
+
+
+def _first_download(path: Path) -> tuple[str | None, str]:
+    """The checksum of a file's first download, and the URL; None and "" where it was put there otherwise."""
+    noted = _noted(path)
+    if not noted.is_file():
+        return None, ""
+    checksum, _, url = read_text(noted).strip().partition("  ")
+    return checksum, url
+
+
 def _noted(path: Path) -> Path:
-    """Where the checksum of the first download stands."""
+    """Where that stands."""
     return path.with_name(f"{path.name}.sha256")
 
 

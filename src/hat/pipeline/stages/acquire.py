@@ -10,7 +10,7 @@ from hat.data.archive import extract, is_archive
 from hat.data.raw_text import SETS, RawText, set_files, write_sets
 from hat.files import write_json
 from hat.pipeline.context import Context
-from hat.pipeline.recipe_data import Acquire, Data, Extract
+from hat.pipeline.recipe_data import Acquire, Extract
 from hat.pipeline.steps import Outcome, Step
 from hat.pipeline.versions import VERSIONS
 from hat.progress import Progress, between
@@ -27,7 +27,8 @@ def acquire_step(context: Context) -> Step:
     recipe = context.recipe.data
     assert recipe.acquire is not None
     inputs = {"data": recipe.model_dump(mode="json", include={"acquire"}, exclude_none=True)}
-    return Step(NAME, inputs, (*TEXT_FILES, COUNTS), partial(_run, recipe, recipe.acquire), VERSIONS[NAME])
+    run = partial(_run, context, recipe.acquire)
+    return Step(NAME, inputs, (*TEXT_FILES, COUNTS), run, VERSIONS[NAME])
 
 
 def acquired_corpora(outcome: Outcome) -> data.Corpora:
@@ -36,8 +37,8 @@ def acquired_corpora(outcome: Outcome) -> data.Corpora:
     return data.Corpora(*((data.Part(source, target),) for source, target in sides))
 
 
-def _run(recipe: Data, acquire: Acquire, folder: Path, progress: Progress) -> None:
-    archives = _fetch(recipe, acquire, between(progress, 0, FETCHED, "fetching "))
+def _run(context: Context, acquire: Acquire, folder: Path, progress: Progress) -> None:
+    archives = _fetch(context, acquire, between(progress, 0, FETCHED, "fetching "))
     work = folder / ".work"
     if work.exists():  # from a process that was killed
         shutil.rmtree(work)
@@ -54,9 +55,12 @@ def _run(recipe: Data, acquire: Acquire, folder: Path, progress: Progress) -> No
     write_json(folder / COUNTS, counts)
 
 
-def _fetch(recipe: Data, acquire: Acquire, progress: Progress) -> dict[str, Path]:
+def _fetch(context: Context, acquire: Acquire, progress: Progress) -> dict[str, Path]:
+    recipe = context.recipe.data
     offline = None if recipe.offline is None else Path(recipe.offline)
-    places = Places(Path(recipe.cache), (*mirrors_of_environment(), *recipe.mirrors), offline)
+    places = Places(
+        Path(recipe.cache), (*mirrors_of_environment(), *recipe.mirrors), offline, say=context.say
+    )
     found = {}
     for index, entry in enumerate(acquire.archives):
         archive = Archive(entry.file_name, entry.url, entry.sha256, entry.size)

@@ -1,0 +1,136 @@
+"""Standard input, output and error: UTF-8 whatever the locale says, and one line where they are closed."""
+
+import errno
+import io
+import os
+import select
+import sys
+from collections.abc import Iterator
+from contextlib import suppress
+from typing import TYPE_CHECKING
+
+from hat.errors import HatError, UserError
+from hat.lines import as_line, decoded_lines
+
+if TYPE_CHECKING:
+    from _typeshed import ReadableBuffer
+
+INPUT, OUTPUT, ERROR = 0, 1, 2  # descriptors
+
+
+class ReaderGone(Exception):
+    """Nobody reads standard output any more, as after `| head -1`: the end, but no error."""
+
+
+def open_streams() -> None:
+    """Set up the standard streams of this process; call it before anything is read or written.
+
+    Raises UserError where standard output is closed: whatever a command does, it has something to say.
+    """
+    for descriptor in (INPUT, OUTPUT, ERROR):
+        _occupy(descriptor)
+    # Streams that others put there, such as a test's, are theirs.
+    if sys.stderr is sys.__stderr__:
+        sys.stderr = _text(_Messages(ERROR, "wb", closefd=False))
+    if sys.stdout is None:
+        raise UserError("standard output is closed; give it a file or a pipe, or /dev/null")
+    if sys.stdout is sys.__stdout__:
+        sys.stdout = _text(_Output(OUTPUT, "wb", closefd=False))
+    if sys.stdin is sys.__stdin__ and isinstance(sys.stdin, io.TextIOWrapper):
+        sys.stdin.reconfigure(encoding="utf-8", errors="strict", newline="\n")
+
+
+def flush_output(failed: bool = False) -> None:
+    """Write what is left. Raises what writing raises, unless the command `failed` already."""
+    lost = (ReaderGone, HatError) if failed else ()
+    with suppress(*lost):
+        if sys.stdout is not None:
+            sys.stdout.flush()
+
+
+def input_lines() -> Iterator[str]:
+    """Standard input as lines (`hat.lines`), each as soon as it is there.
+
+    Read below Python's buffer: its lock, held by a thread that waits for input, would end in a crash
+    when the process exits meanwhile. Raises UserError where it is closed, cannot be read or is not UTF-8.
+    """
+    if sys.stdin is None:
+        raise UserError("standard input is closed; give it text, for example < in.txt")
+    stream = getattr(sys.stdin.buffer, "raw", sys.stdin.buffer)
+
+    def read(size: int) -> bytes:
+        try:
+            while (chunk := stream.read(size)) is None:  # another program made the pipe non-blocking
+                select.select([stream], [], [])
+        except OSError as error:
+            raise UserError(f"standard input: cannot be read ({error.strerror})") from error
+        return bytes(chunk)
+
+    return decoded_lines(read, "standard input")
+
+
+def typed_lines() -> Iterator[str]:
+    """The lines that somebody types, with a prompt; those of `input_lines` where nobody does."""
+    if sys.stdin is None or not sys.stdin.isatty():
+        yield from input_lines()
+        return
+    while True:
+        try:
+            yield input("> ")
+        except EOFError:
+            return
+        except UnicodeDecodeError as error:
+            raise UserError("standard input: what was typed is not UTF-8 text") from error
+
+
+def print_line(text: str) -> None:
+    """Print `text` as one line, at once."""
+    print(as_line(text), flush=True)
+
+
+def _occupy(descriptor: int) -> None:
+    """A file that is opened later must not become the standard stream that is closed now."""
+    try:
+        os.fstat(descriptor)
+    except OSError:
+        os.set_inheritable(os.open(os.devnull, os.O_RDWR), True)  # the lowest number that is free
+
+
+def _text(raw: io.FileIO) -> io.TextIOWrapper:
+    # What is no text, such as a file's name in another encoding, comes out escaped.
+    return io.TextIOWrapper(
+        io.BufferedWriter(raw), "utf-8", "backslashreplace", newline="\n", line_buffering=raw.isatty()
+    )
+
+
+class _Output(io.FileIO):
+    """Standard output below Python's buffers: its failures are known from those of other files and told
+    once; what comes after is dropped."""
+
+    _lost = False
+
+    def write(self, data: "ReadableBuffer", /) -> int:
+        size = memoryview(data).nbytes
+        if self._lost:
+            return size
+        try:
+            while (written := super().write(data)) is None:  # another program made it non-blocking
+                select.select([], [self], [])
+        except OSError as error:
+            self._lost = True
+            self._tell(error)
+            return size
+        return written
+
+    def _tell(self, error: OSError) -> None:
+        if error.errno == errno.EPIPE:
+            raise ReaderGone from error
+        full = error.errno in (errno.ENOSPC, errno.EDQUOT)
+        raise HatError(f"standard output: {'the disk is full' if full else error.strerror}") from error
+
+
+class _Messages(_Output):
+    """Standard error: where nobody takes messages, the work goes on without them."""
+
+    def _tell(self, error: OSError) -> None:
+        pass
