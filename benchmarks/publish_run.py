@@ -18,6 +18,7 @@ from typing import Any
 import altair as alt
 
 from hat.files import read_json, read_text, write_json, write_text
+from hat.lines import read_lines
 from hat.report.tables import Table, models_table
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -49,7 +50,7 @@ def curves(run: Path, folder: Path) -> None:
         if not (log.parent / "manifest.json").exists():
             continue
         name = "-".join(log.relative_to(run / "steps").parts[:-2])
-        rows = [json.loads(line) for line in log.read_text("utf-8").splitlines()]
+        rows = [json.loads(line) for line in read_lines(log)]
         kept = [row for row in rows if row["kind"] == "valid" or row["update"] % 10 == 0]
         write_text(folder / "curves" / f"{name}.jsonl", "".join(json.dumps(row) + "\n" for row in kept))
 

@@ -8,6 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from hat.errors import UserError
+from hat.files import read_json, read_text, read_yaml, write_text
 from hat.lines import MAX_LINE_BYTES, as_line, decoded_lines, read_lines, split_lines, write_lines
 
 # All that somebody takes for the end of a line.
@@ -52,6 +53,15 @@ def test_what_is_written_as_a_line_is_read_as_that_line(
     assert read_lines(path)[1:] == [as_line(line) for line in lines]
     plain = [line for line in lines if "\n" not in line and not line.endswith("\r")]
     assert [as_line(line) for line in plain] == plain
+
+
+def test_a_small_file_is_read_as_it_is_but_for_a_byte_order_mark(tmp_path: Path) -> None:
+    for text in ("a\r\nb\rc\n", "\ufeff", ""):
+        write_text(tmp_path / "x", text)
+        assert (tmp_path / "x").read_bytes() == text.encode()
+        assert read_text(tmp_path / "x") == text.removeprefix("\ufeff")
+    (tmp_path / "x").write_bytes('\ufeff{"a": 1}'.encode())
+    assert read_json(tmp_path / "x") == read_yaml(tmp_path / "x") == {"a": 1}
 
 
 def test_invalid_bytes_are_told_with_their_line() -> None:

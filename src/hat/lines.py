@@ -7,6 +7,7 @@ front of it is no part of it.
 
 import re
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from hat.errors import UserError
@@ -74,8 +75,15 @@ def as_line(text: str) -> str:
     return ENDS.sub(" ", text)
 
 
-def write_lines(path: Path, lines: Iterable[str]) -> None:
-    """Write one line for each of `lines` (`as_line`), whole or not at all; they are not held together."""
+@contextmanager
+def line_writer(path: Path) -> Iterator[Callable[[str], object]]:
+    """Yield what writes its argument as one line (`as_line`) of a file, which is there at the end, whole."""
     with atomic_path(path) as temporary, temporary.open("w", encoding="utf-8", newline="\n") as stream:
+        yield lambda line: stream.write(f"{as_line(line)}\n")
+
+
+def write_lines(path: Path, lines: Iterable[str]) -> None:
+    """Write one line for each of `lines`, whole or not at all; they are not held together."""
+    with line_writer(path) as write:
         for line in lines:
-            stream.write(f"{as_line(line)}\n")
+            write(line)

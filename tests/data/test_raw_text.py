@@ -70,6 +70,12 @@ def test_a_sentence_stays_one_whatever_its_markup_stands_for(tmp_path: Path) -> 
     assert list(read_raw(RawText(tags, tags, markup="tags"))) == [("One two", "One two")]
 
 
+def test_a_character_of_thousands_of_digits_is_refused(tmp_path: Path) -> None:
+    path = text(tmp_path, "tags", f"one\n&#{'1' * 5000};\n")
+    with pytest.raises(UserError, match="tags:2: a character reference of thousands of digits"):
+        list(read_raw(RawText(path, path, markup="tags")))
+
+
 def test_a_segment_ends_on_its_line(tmp_path: Path) -> None:
     path = text(tmp_path, "a.sgm", '<doc>\n<seg id="1">One\n</seg>\n')
     with pytest.raises(UserError, match=r"a\.sgm:2: a <seg> that does not end on its line"):

@@ -4,6 +4,7 @@ import os
 import shutil
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
 from itertools import compress
 from pathlib import Path
@@ -17,7 +18,7 @@ from hat.data.store import SIDES, Chunk, TokenStore, write_store
 from hat.data.tokenizer import UNK, Tokenizers, Vocabulary, sample_pairs, train_tokenizers
 from hat.errors import UserError
 from hat.files import file_digest, write_json
-from hat.lines import write_lines
+from hat.lines import line_writer
 from hat.progress import Progress, between, silent
 
 # By characters, not by lines: a corpus of paragraphs must not take more memory.
@@ -115,9 +116,11 @@ def typical_lengths(store: TokenStore) -> list[tuple[int, int]]:
 
 def _copy_text(folder: Path, name: str, parts: Sequence[Part]) -> None:
     """Keep the raw text, which BLEU is measured on."""
-    sides = zip(*read_pairs(parts, allow_empty=False), strict=True)
-    for side, sentences in zip(SIDES, sides, strict=True):
-        write_lines(folder / f"{name}.{side}.txt", sentences)
+    with ExitStack() as stack:
+        writers = [stack.enter_context(line_writer(folder / f"{name}.{side}.txt")) for side in SIDES]
+        for pair in read_pairs(parts, allow_empty=False):
+            for write, sentence in zip(writers, pair, strict=True):
+                write(sentence)
 
 
 def _find_keepers(

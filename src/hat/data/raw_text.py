@@ -8,13 +8,12 @@ from dataclasses import dataclass
 from html import unescape
 from itertools import zip_longest
 from pathlib import Path
-from typing import Literal, TextIO
+from typing import Literal
 
 from hat.data.corpus import Pair
 from hat.data.text_file import TextFile
 from hat.errors import UserError
-from hat.files import atomic_path
-from hat.lines import as_line
+from hat.lines import as_line, line_writer
 from hat.progress import Progress, silent
 
 Markup = Literal["none", "segments", "tags"]
@@ -58,15 +57,18 @@ def write_sets(
     sizes = {text: text.source.stat().st_size for texts in sets.values() for text in texts}
     done = 0
     with ExitStack() as stack:
-        files = {name: [_opened(stack, folder / file) for file in set_files(name)] for name in SETS}
+        writers = {
+            name: [stack.enter_context(line_writer(folder / file)) for file in set_files(name)]
+            for name in SETS
+        }
         for name, texts in sets.items():
             for text in texts:
                 for pair in read_raw(text):
                     counts[READ] += name == "train"
                     turn = name == "train" and valid_every and counts[READ] % valid_every == 0
                     to = "valid" if turn and all(pair) else name
-                    for file, sentence in zip(files[to], pair, strict=True):
-                        file.write(f"{as_line(sentence)}\n")
+                    for write, sentence in zip(writers[to], pair, strict=True):
+                        write(sentence)
                     counts[to] += 1
                     if counts[to] % PROGRESS_EVERY == 0:
                         progress(done, sum(sizes.values()), f"{text.source.name}: {counts[to]:,} pairs")
@@ -79,11 +81,6 @@ def write_sets(
 def set_files(name: str) -> tuple[str, str]:
     """What the two sides of a set are called."""
     return f"{name}.source.txt", f"{name}.target.txt"
-
-
-def _opened(stack: ExitStack, path: Path) -> TextIO:
-    temporary = stack.enter_context(atomic_path(path))
-    return stack.enter_context(temporary.open("w", encoding="utf-8", newline="\n"))
 
 
 def read_raw(text: RawText) -> Iterator[Pair]:
@@ -114,7 +111,7 @@ def _sentences(path: Path, markup: Markup) -> Iterator[str]:
         elif markup == "segments":
             yield from _segments(line, f"{path}:{number}")
         elif not (bare := KEPT_TAGS.sub("", line).strip()).startswith("<"):
-            yield _text(bare)
+            yield _text(bare, f"{path}:{number}")
 
 
 def _segments(line: str, where: str) -> Iterator[str]:
@@ -123,13 +120,16 @@ def _segments(line: str, where: str) -> Iterator[str]:
         end = SEGMENT_END.search(line, begin.end())
         if end is None:
             raise UserError(f"{where}: a <seg> that does not end on its line")
-        yield _text(line[begin.end() : end.start()])
+        yield _text(line[begin.end() : end.start()], where)
         position = end.end()
 
 
-def _text(markup: str) -> str:
+def _text(markup: str, where: str) -> str:
     """What markup stands for. "&#10;" is a newline, which would make two sentences of one."""
-    return as_line(unescape(markup)).strip()
+    try:
+        return as_line(unescape(markup)).strip()
+    except ValueError as error:
+        raise UserError(f"{where}: a character reference of thousands of digits") from error
 
 
 def _lines(path: Path) -> TextFile:
