@@ -31,7 +31,7 @@ ALLOWED: dict[str, set[str]] = {
 
 # What a device installs: never torch, nor anything else of the [train] extra.
 DEVICE_ROOMS = ("architecture", "runtime")
-TRAIN_ONLY = {"torch", "pydantic", "sacrebleu", "sklearn", "scipy", "tensorboard", "psutil"}
+TRAIN_ONLY = {"torch", "pydantic", "sacrebleu", "sklearn", "scipy", "tensorboard", "psutil", "backports"}
 
 
 def closure(room: str) -> set[str]:

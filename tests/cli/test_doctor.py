@@ -82,6 +82,17 @@ def test_without_any_engine(hat: Hat, monkeypatch: pytest.MonkeyPatch) -> None:
     assert hat("doctor").out.count("does not work") == 3
 
 
+OLD_AND_NEW = (("old", "3.2"), ("new", "9.9"))
+
+
+def test_packages_of_an_older_python_are_not_missed(hat: Hat, monkeypatch: pytest.MonkeyPatch) -> None:
+    needed = [f"{name}; python_version < '{version}' and extra == 'train'" for name, version in OLD_AND_NEW]
+    monkeypatch.setattr("hat.cli.doctor.requires", lambda name: needed, raising=False)
+    monkeypatch.setattr("importlib.metadata.requires", lambda name: needed)
+    training = json.loads(hat("doctor", "--json").out)["training"]
+    assert training["packages"] == {"new": None}
+
+
 def test_training_packages(hat: Hat, monkeypatch: pytest.MonkeyPatch) -> None:
     training = json.loads(hat("doctor", "--json").out)["training"]
     assert training["installed"] is True

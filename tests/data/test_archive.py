@@ -8,10 +8,10 @@ import zipfile
 from pathlib import Path
 
 import pytest
-from backports import zstd
 
 from hat.data.archive import CHUNK, extract, is_archive
 from hat.errors import UserError
+from tests.data.zstandard import zstandard
 
 MEMBERS = {"in/a.en": b"a\n" * 5000, "in/a.de": random.Random(0).randbytes(50_000), "notes": b"x"}
 
@@ -35,7 +35,7 @@ def zipped(path: Path, members: dict[str, bytes]) -> Path:
 def make(path: Path, members: dict[str, bytes]) -> Path:
     if path.suffix.lower() == ".zst":
         content = tar(path.with_suffix(".plain"), members, "").read_bytes()
-        path.write_bytes(zstd.compress(content, options={zstd.CompressionParameter.checksum_flag: 1}))
+        path.write_bytes(zstandard(content))
         path.with_suffix(".plain").unlink()
         return path
     kind = {".tgz": "gz", ".tar": "", ".bz2": "bz2", ".xz": "xz", "": "gz"}.get(path.suffix.lower())

@@ -11,17 +11,11 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from backports import zstd
 
 from hat.data import Part, read_pairs
 from hat.errors import UserError
 from hat.lines import MAX_LINE_BYTES
-
-
-def zstandard(data: bytes) -> bytes:
-    """As the program `zstd` does it, with a checksum."""
-    return zstd.compress(data, options={zstd.CompressionParameter.checksum_flag: 1})
-
+from tests.data.zstandard import zstandard
 
 # Name → a file of that kind. The last four say nothing of their kind, or what is wrong.
 KINDS: dict[str, Callable[[bytes], bytes]] = {
@@ -76,9 +70,10 @@ def test_text_that_begins_like_bzip2_is_text(tmp_path: Path, good: Path) -> None
     assert list(read_pairs([Part(source, good)])) == [("BZh9 is no file", "eins"), ("BZh", "zwei")]
 
 
+@pytest.mark.skipif(sys.version_info >= (3, 14), reason="the standard library has them all")
 def test_a_missing_package_is_named(tmp_path: Path, good: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     source = tmp_path / "source"
-    source.write_bytes(zstd.compress(b"one\ntwo\n"))
+    source.write_bytes(zstandard(b"one\ntwo\n"))
     monkeypatch.setitem(sys.modules, "backports", None)
     assert error_of(Part(source, good)).startswith(f"{source}: compressed with zstd, which needs backports")
 

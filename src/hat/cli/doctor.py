@@ -3,6 +3,7 @@
 import json
 import os
 import re
+import sys
 from importlib import import_module
 from importlib.metadata import PackageNotFoundError, requires
 from typing import Annotated, Any
@@ -90,9 +91,19 @@ def _training() -> dict[str, Any]:
         wanted = [line for line in requires(DISTRIBUTION) or [] if re.search(r"extra == .train.", line)]
     except PackageNotFoundError:  # run from a source tree that is not installed
         return {"installed": False, "packages": {}}
-    names = [match.group() for line in wanted if (match := re.match(r"[\w.-]+", line))]
+    names = [
+        match.group()
+        for line in wanted
+        if not _is_for_older_python(line) and (match := re.match(r"[\w.-]+", line))
+    ]
     packages = {name: installed_version(name) for name in names}
     return {"installed": all(packages.values()), "packages": packages}
+
+
+def _is_for_older_python(requirement: str) -> bool:
+    """Whether a package is only needed where Python is older than this one."""
+    found = re.search(r"python_version < .(\d+)\.(\d+).", requirement)
+    return found is not None and sys.version_info[:2] >= (int(found[1]), int(found[2]))
 
 
 def _text(findings: dict[str, Any]) -> str:
