@@ -1,6 +1,7 @@
 """Published corpora's files, with their markup, as parallel text."""
 
 import gzip
+import lzma
 from contextlib import nullcontext
 from pathlib import Path
 
@@ -9,6 +10,7 @@ import pytest
 from hat.data.raw_text import RawText, read_raw, set_files, write_sets
 from hat.errors import UserError
 from hat.lines import MAX_LINE_BYTES
+from tests.data.zstandard import zstandard
 
 SEGMENTS = """<srcset setid="t" srclang="any">
 <doc docid="1"><p>
@@ -41,6 +43,12 @@ def test_plain_files(tmp_path: Path) -> None:
         ("two", "zw\ufffdei"),
         ("x\ry", "drei"),
     ]
+
+
+def test_compressed_files_need_no_suffix(tmp_path: Path) -> None:
+    source = text(tmp_path, "source", lzma.compress(b"one\ntwo\n"))
+    target = text(tmp_path, "target", zstandard(b"eins\nzwei\n"))
+    assert list(read_raw(RawText(source, target))) == [("one", "eins"), ("two", "zwei")]
 
 
 def test_segments_and_tags(tmp_path: Path) -> None:
