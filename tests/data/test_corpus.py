@@ -6,6 +6,7 @@ import gzip
 import lzma
 import os
 import sys
+import tarfile
 import tracemalloc
 from collections.abc import Callable
 from pathlib import Path
@@ -146,6 +147,19 @@ def test_a_nul_is_left_out(tmp_path: Path, good: Path) -> None:
     assert list(read_pairs([Part(source, good)])) == [("one", "eins"), ("two", "zwei")]
     tsv = write(tmp_path / "tsv", b"o\x00ne\tei\x00ns\n")
     assert list(read_pairs([Part(tsv)])) == [("one", "eins")]
+
+
+@pytest.mark.parametrize("pack", [bytes, gzip.compress])
+def test_an_archive_or_another_binary_file_is_no_text(
+    tmp_path: Path, good: Path, pack: Callable[[bytes], bytes]
+) -> None:
+    entry = tarfile.TarInfo("source.en")
+    entry.size = 8
+    tar = entry.tobuf() + b"one\ntwo\n".ljust(512, b"\0") + b"\0" * 1024
+    for content in (tar, "one\ntwo\n".encode("utf-32-le")):
+        path = tmp_path / "source"
+        path.write_bytes(pack(content))
+        assert error_of(Part(path, good)).startswith(f"{path}:1: NUL bytes; this is a binary file")
 
 
 @pytest.mark.parametrize("encoding", ["utf-16", "utf-16-le", "utf-16-be", "latin-1"])

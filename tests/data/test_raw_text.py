@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from hat.data.raw_text import RawText, read_raw, set_files, write_sets
+from hat.data.raw_text import SETS, RawText, read_raw, set_files, write_sets
 from hat.errors import UserError
 from hat.lines import MAX_LINE_BYTES
 from tests.data.zstandard import zstandard
@@ -106,7 +106,11 @@ def test_a_line_without_end_is_refused(tmp_path: Path) -> None:
 
 def test_columns(tmp_path: Path) -> None:
     path = text(tmp_path, "a.tsv.gz", "eins\tone\t0.5\nzwei\ndrei\tthree\t\n")
-    assert list(read_raw(RawText(path, columns=(2, 1)))) == [("one", "eins"), ("three", "drei")]
+    part = RawText(path, columns=(2, 1))
+    assert list(read_raw(part)) == [("one", "eins"), ("three", "drei")]
+    told: list[str] = []
+    write_sets(tmp_path, {name: [part] for name in SETS}, say=told.append)
+    assert told == ["a.tsv.gz: rows without columns 2 and 1 are left out: 1"] * 3
 
 
 def test_sets(tmp_path: Path) -> None:

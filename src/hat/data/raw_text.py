@@ -2,7 +2,7 @@
 
 import re
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from html import unescape
@@ -46,12 +46,14 @@ def write_sets(
     sets: Mapping[str, Sequence[RawText]],
     valid_every: int | None = None,
     progress: Progress = silent,
+    say: Callable[[str], None] = lambda line: None,
 ) -> dict[str, int]:
     """Write `SET.source.txt` and `SET.target.txt` for the SETS; returns their numbers of pairs.
 
     `valid_every` n: every n-th pair of "train" (if it has two sides) goes to "valid" instead. What
-    is not UTF-8 becomes U+FFFD: nobody can mend a published file. Raises UserError where sides
-    differ in length or a set would be empty; then nothing is written.
+    is not UTF-8 becomes U+FFFD, and rows without all columns are left out: nobody can mend a published
+    file. `say` tells how many rows. Raises UserError where sides differ in length or a set would be
+    empty; then nothing is written.
     """
     counts = Counter(dict.fromkeys(SETS, 0))
     sizes = {text: text.source.stat().st_size for texts in sets.values() for text in texts}
@@ -63,7 +65,8 @@ def write_sets(
         }
         for name, texts in sets.items():
             for text in texts:
-                for pair in read_raw(text):
+                short: Counter[Path] = Counter()
+                for pair in read_raw(text, short):
                     counts[READ] += name == "train"
                     turn = name == "train" and valid_every and counts[READ] % valid_every == 0
                     to = "valid" if turn and all(pair) else name
@@ -72,6 +75,9 @@ def write_sets(
                     counts[to] += 1
                     if counts[to] % PROGRESS_EVERY == 0:
                         progress(done, sum(sizes.values()), f"{text.source.name}: {counts[to]:,} pairs")
+                for path, rows in short.items():
+                    columns = " and ".join(map(str, text.columns))
+                    say(f"{path.name}: rows without columns {columns} are left out: {rows:,}")
                 done += sizes[text]
         if empty := [name for name in SETS if not counts[name]]:
             raise UserError(f"{', '.join(empty)}: no sentence pair in the files named for it")
@@ -83,10 +89,13 @@ def set_files(name: str) -> tuple[str, str]:
     return f"{name}.source.txt", f"{name}.target.txt"
 
 
-def read_raw(text: RawText) -> Iterator[Pair]:
-    """The sentence pairs of `text`, in constant memory. Raises UserError as `write_sets`."""
+def read_raw(text: RawText, short: Counter[Path] | None = None) -> Iterator[Pair]:
+    """The sentence pairs of `text`, in constant memory; counts in `short` the rows that lack a column.
+
+    Raises UserError as `write_sets`.
+    """
     if text.target is None:
-        yield from _columns(text)
+        yield from _columns(text, Counter() if short is None else short)
         return
     pairs = zip_longest(_sentences(text.source, text.markup), _sentences(text.target, text.markup))
     for number, (source, target) in enumerate(pairs, 1):
@@ -96,12 +105,14 @@ def read_raw(text: RawText) -> Iterator[Pair]:
         yield source, target
 
 
-def _columns(text: RawText) -> Iterator[Pair]:
+def _columns(text: RawText, short: Counter[Path]) -> Iterator[Pair]:
     first, second = (column - 1 for column in text.columns)
     for line in _lines(text.source):
         fields = line.split("\t")
         if len(fields) > max(first, second):
             yield fields[first].strip(), fields[second].strip()
+        else:
+            short[text.source] += 1
 
 
 def _sentences(path: Path, markup: Markup) -> Iterator[str]:

@@ -17,7 +17,7 @@ class TextFile:
 
     `errors`: what becomes of bytes that are not UTF-8 ("strict": a UserError). `remedy`: ends the
     message about a damaged file. Iterating raises UserError naming file and line for a file that is
-    missing, unreadable, empty, damaged or UTF-16, or has a line of more than MAX_LINE_BYTES.
+    missing, unreadable, empty, damaged, binary or UTF-16, or has a line of more than MAX_LINE_BYTES.
     """
 
     path: Path
@@ -46,23 +46,29 @@ class TextFile:
             raise UserError(f"{self.path}: empty file")
 
     def _reader(self, stream: io.BufferedIOBase) -> Callable[[int], bytes]:
-        """Reads the stream, the beginning of which decides whether this is UTF-16 without its mark."""
+        """Reads the stream, the beginning of which decides whether this is text."""
         begun = False
 
         def read(size: int) -> bytes:
             nonlocal begun
             chunk = stream.read(size)
-            if not begun and _is_utf16(chunk):
-                raise UserError(f"{self.path}:1: NUL bytes; this is UTF-16, convert it to UTF-8")
+            if not begun and (kind := _other_kind(chunk)):
+                raise UserError(f"{self.path}:1: NUL bytes; this is {kind}")
             begun = True
             return chunk
 
         return read
 
 
-def _is_utf16(beginning: bytes) -> bool:
-    """UTF-16 has a NUL on the same side of every newline, and in the text itself (its blanks, if nothing
-    else). A NUL that strayed into UTF-8 has not."""
+def _other_kind(beginning: bytes) -> str | None:
+    """What a file is whose NULs did not stray into UTF-8 text; None for text.
+
+    A tar, UTF-32 and most binary files have several in a row. UTF-16 has one on the same side of every
+    newline, and some in the text itself (in its blanks, if nowhere else).
+    """
+    if b"\0\0\0" in beginning:
+        return "a binary file or an archive, not UTF-8 text"
     ends = beginning.count(b"\n")
     beside = max(beginning.count(b"\n\0"), beginning.count(b"\0\n"))
-    return 0 < ends == beside and beginning.count(b"\0") > ends
+    utf16 = 0 < ends == beside and beginning.count(b"\0") > ends
+    return "UTF-16, convert it to UTF-8" if utf16 else None

@@ -1,5 +1,6 @@
 """The download of a published corpus, and its text as plain files: the first step of `prepare`."""
 
+import re
 import shutil
 from functools import partial
 from pathlib import Path
@@ -49,7 +50,8 @@ def _run(context: Context, acquire: Acquire, folder: Path, progress: Progress) -
             for name in SETS
             if getattr(acquire, name)
         }
-        counts = write_sets(folder, sets, acquire.valid_every, between(progress, UNPACKED, 1, "reading "))
+        reading = between(progress, UNPACKED, 1, "reading ")
+        counts = write_sets(folder, sets, acquire.valid_every, reading, context.say)
     finally:
         shutil.rmtree(work, ignore_errors=True)
     write_json(folder / COUNTS, counts)
@@ -80,8 +82,11 @@ def _unpack(
         if not is_archive(path):
             files |= {(name, member): path for member in members}
             continue
-        # Numbered, so that no member's own name decides where it goes.
-        wanted = {member: work / f"{index}-{number}" for number, member in enumerate(members)}
+        # Numbered, so that no member's own name decides where it goes; messages show that, too.
+        wanted = {
+            member: work / f"{index}-{number}-{re.sub(r'[^A-Za-z0-9._-]', '_', member)[-100:]}"
+            for number, member in enumerate(members)
+        }
         done = between(progress, index / len(archives), (index + 1) / len(archives))
         extract(path, wanted, done)
         files |= {(name, member): to for member, to in wanted.items()}
