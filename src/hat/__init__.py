@@ -3,16 +3,29 @@
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from hat.runtime import Translation, Translator
+    from hat.errors import HatError, UserError
+    from hat.runtime import Score, Translation, Translator
 
 __version__ = "0.1.0"
-__all__ = ["Translation", "Translator", "__version__"]
+__all__ = ["HatError", "Score", "Translation", "Translator", "UserError", "__version__"]
+
+_HOMES = {
+    "HatError": "hat.errors",
+    "Score": "hat.runtime",
+    "Translation": "hat.runtime",
+    "Translator": "hat.runtime",
+    "UserError": "hat.errors",
+}
 
 
 def __getattr__(name: str) -> object:
     # On first use, so that `import hat` stays light (PEP 562).
-    if name in ("Translation", "Translator"):
-        from hat import runtime  # noqa: PLC0415
+    if name in _HOMES:
+        from importlib import import_module  # noqa: PLC0415
 
-        return getattr(runtime, name)
+        return getattr(import_module(_HOMES[name]), name)
     raise AttributeError(f"module 'hat' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

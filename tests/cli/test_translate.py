@@ -50,7 +50,9 @@ def test_interactive(hat: Hat, model: Path, monkeypatch: pytest.MonkeyPatch) -> 
         (("--long-input", "cut"), "long_input: 'cut'; the choices are split, refuse"),
         (("--device", "abacus"), "device: 'abacus'; the choices are cpu, cuda"),
         (("--instruction-set", "avx2"), "instruction_set: 'avx2' is for the native engine only, not torch"),
-        (("--max-length", 1), "leaves no room for min_length"),
+        (("--max-length", 1), "max_length: 1 leaves no room for a translation: it needs 2 tokens"),
+        (("--max-length", 10**9), "max_length: 1000000000 is more than 65536"),
+        (("--threads", 10**12), "threads: 1000000000000 is more than 1024; this process may use"),
     ],
 )
 def test_mistakes(
@@ -152,3 +154,39 @@ def test_max_length(hat: Hat, model: Path, monkeypatch: pytest.MonkeyPatch) -> N
         [line] = hat("translate", model, "--threads", 1, "--max-length", most).out.splitlines()
         lengths.append(len(line))
     assert lengths[0] < lengths[1]
+
+
+def test_a_line_of_two_sentences_is_split_and_kept_whole_when_asked(
+    hat: Hat, model: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pair = f"{LINES[0]}  {LINES[1]}"
+    give(monkeypatch, "\n".join(LINES[:2]).encode())
+    alone = hat("translate", model, "--threads", 1).out.splitlines()
+    give(monkeypatch, pair.encode())
+    result = hat("translate", model, "--threads", 1)
+    assert result.out == "  ".join(alone) + "\n"
+    assert result.err == "hat: lines translated sentence by sentence: 1\n"
+    give(monkeypatch, pair.encode())
+    with Translator.load(model, threads=1) as translator:
+        [whole] = translator.translate([pair], split=False)
+    result = hat("translate", model, "--threads", 1, "--no-split")
+    assert (result.out, result.err) == (f"{whole}\n", "")
+
+
+def test_what_became_of_odd_lines_is_said_in_one_line(
+    hat: Hat, model: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lines = [LINES[0], "\U0001f600", "", " ", "日本語", f"{LINES[0][:-1]} \U0001f600.", "tree " * 300]
+    give(monkeypatch, "\n".join(lines).encode())
+    result = hat("translate", model, "--threads", 1, "--beam", 1)
+    found = result.out.removesuffix("\n").split("\n")
+    assert len(found) == len(lines)
+    assert found[1:5] == lines[1:5]
+    assert "\U0001f600" in found[5]
+    assert result.err == (
+        "hat: lines with a sentence cut that is longer than those of the training text: 1; "
+        "lines with words copied that the model does not know: 1; "
+        "lines left as they were, of which the model knows nothing: 2\n"
+    )
+    give(monkeypatch, "\n".join(LINES).encode())
+    assert hat("translate", model, "--threads", 1, "--beam", 1).err == ""

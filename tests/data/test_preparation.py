@@ -177,3 +177,51 @@ def test_a_corpus_of_long_lines_does_not_swell_the_sample(
     run(tmp_path / "b", corpora, sample=200)
     models = [tmp_path / name / "tokenizer" / "joint.model" for name in ("a", "b", "bounded_by_pairs")]
     assert models[0].read_bytes() == models[1].read_bytes() != models[2].read_bytes()
+
+
+def written(folder: Path, name: str, pairs: list[tuple[str, str]]) -> tuple[Part, ...]:
+    path = folder / f"{name}.tsv"
+    path.write_text("".join(f"{source}\t{target}\n" for source, target in pairs), "utf-8")
+    return (Part(path),)
+
+
+@pytest.mark.parametrize("character", ["\u00ad", "\u2060", "\u200b", "\u200d", "\u200e", "\x02"])
+def test_characters_without_meaning_leave_no_trace_in_vocabulary_and_text(
+    tmp_path: Path, pairs: list[tuple[str, str]], character: str
+) -> None:
+    results = []
+    for name, hidden in (("plain", ""), ("hidden", character)):
+        (tmp_path / name).mkdir()
+        text = [tuple(side.replace("a", f"a{hidden}") for side in pair) for pair in pairs]
+        parts = [written(tmp_path / name, part, text) for part in ("train", "valid", "test")]  # type: ignore[arg-type]
+        results.append(run(tmp_path / name / "data", Corpora(*parts)))
+    plain, hidden = results
+    assert plain == hidden
+
+
+def test_the_lines_that_a_model_is_trained_on_are_reported(tmp_path: Path, corpora: Corpora) -> None:
+    report = run(tmp_path / "data", corpora)
+    longest = int(TokenStore.open(tmp_path / "data" / "train").source_lengths.max()) + 1
+    assert report["training_lines"] == {"source_tokens": longest, "sentences": 1}
+
+
+@pytest.mark.parametrize(("every", "sentences"), [(25, 1), (19, 2)])
+def test_as_many_sentences_count_as_one_line_in_twenty_has(
+    tmp_path: Path, pairs: list[tuple[str, str]], every: int, sentences: int
+) -> None:
+    two = [
+        (f"{source}. {source.capitalize()}." if number % every == 0 else source, target * 2)
+        for number, (source, target) in enumerate(pairs, start=1)
+    ]
+    few = written(tmp_path, "few", pairs)
+    report = run(tmp_path / "data", Corpora(written(tmp_path, "train", two), few, few))
+    assert report["training_lines"]["sentences"] == sentences
+
+
+def test_the_share_of_unknown_text_is_reported(tmp_path: Path, corpora: Corpora) -> None:
+    odd = written(tmp_path, "odd", [("haus \U0001f600 haus", "Tür"), ("haus", "日 Tür")])
+    unknown = run(tmp_path / "data", Corpora(corpora.train, odd, corpora.test))["unknown"]
+    store = TokenStore.open(tmp_path / "data" / "valid")
+    assert unknown["valid"]["source"] == {"pieces": 1, "share": 1 / len(store.source_tokens)}
+    assert unknown["valid"]["target"] == {"pieces": 1, "share": 1 / len(store.target_tokens)}
+    assert unknown["train"]["source"] == unknown["test"]["target"] == {"pieces": 0, "share": 0}

@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 import sentencepiece
 
+from hat import runtime
 from hat.data import Tokenizer, Tokenizers, Vocabulary
 from hat.data.tokenizer import sample_pairs, train_tokenizers
 from hat.errors import HatError, UserError
@@ -49,6 +50,45 @@ def test_text_to_ids_and_back(tmp_path: Path, pairs: Pairs) -> None:
 def test_text_cannot_spell_special_pieces(tmp_path: Path, pairs: Pairs) -> None:
     tokenizer = train_tokenizers(tmp_path, iter(pairs), Vocabulary(size=80)).source
     assert not {0, 1, 2} & set(tokenizer.encode(["<s> a </s> <pad>"])[0])
+
+
+PERSIAN = "می\u200cخواهم"
+HINDI = "क\u094d\u200dष"
+ODD = [
+    "zwölf\u00ad grün",
+    f"{PERSIAN} {HINDI}",
+    "a\u200cb\u200dc",
+    "\u2060zwölf\x02\u2067",
+    "a\tb\x85c\u2028d",
+]
+
+
+def test_joiners_are_kept_where_the_vocabulary_has_them(tmp_path: Path, pairs: Pairs) -> None:
+    options = Vocabulary(size=100, normalisation="identity")
+    knowing = train_tokenizers(tmp_path / "a", iter([*pairs, (PERSIAN, HINDI)] * 3), options).source
+    (ids,) = knowing.encode([f"{PERSIAN} {HINDI}"])
+    assert 3 not in ids
+    assert Tokenizer(tmp_path / "a" / "joint.model").decode(ids) == f"{PERSIAN} {HINDI}"
+    assert knowing.encode(["a\u200cb\u200dc"]) == knowing.encode(["abc"])
+    bare = (PERSIAN.replace("\u200c", ""), HINDI.replace("\u200d", ""))
+    ignorant = train_tokenizers(tmp_path / "b", iter([*pairs, bare] * 3), options).source
+    assert ignorant.encode([PERSIAN, HINDI]) == ignorant.encode(list(bare))
+
+
+@pytest.mark.parametrize("normalisation", ["nmt_nfkc", "identity"])
+def test_the_device_cuts_odd_text_as_training_did(tmp_path: Path, pairs: Pairs, normalisation: str) -> None:
+    for number, more in enumerate(([], [(PERSIAN, HINDI)])):
+        folder = tmp_path / str(number)
+        options = Vocabulary(size=100, normalisation=normalisation)
+        training = train_tokenizers(folder, iter([*pairs, *more] * 3), options).source
+        device = runtime.Tokenizer(folder, runtime.TokenizerConfig())
+        assert training.encode(ODD) == [device.encode(line) for line in ODD]
+
+
+def test_one_string_is_no_list_of_lines(tmp_path: Path, pairs: Pairs) -> None:
+    tokenizer = train_tokenizers(tmp_path, iter(pairs), Vocabulary(size=80)).source
+    with pytest.raises(UserError, match="expected a list of lines, not one string"):
+        tokenizer.encode("zwölf")
 
 
 @pytest.mark.parametrize(("normalisation", "same"), [("nmt_nfkc", True), ("identity", False)])

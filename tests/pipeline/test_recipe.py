@@ -43,6 +43,13 @@ EVOLVED = {"name": "et", "kind": "evolved", "embed_dim": 16, "heads": 2, "encode
         ("super_training.updates", -1, r"super_training\.updates: .*greater than 0"),
         ("search.constraints", ["fast"], r"search\.constraints: 'fast' is no latency; .*12\.5ms"),
         ("search.constraints", ["60%", "60 %"], r"the same constraint twice"),
+        (
+            "search.constraints",
+            [200],
+            r"search\.constraints: 200 is no latency, for want of a unit; .* 200ms",
+        ),
+        ("search.constraints", ["12.5"], r"constraints: '12\.5' is no latency, .* 12\.5ms, or 12\.5% of"),
+        ("search.constraints", 200, r"search\.constraints: 200 is no list; write it like \[12\.5ms, 60%\]"),
         ("search.parents", 99, r"search: parents: 99 of a population of 6"),
         ("baselines", [{"name": "x"}], r"baselines\.0\.encoder_layers: missing"),
         (

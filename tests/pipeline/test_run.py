@@ -17,7 +17,7 @@ from hat.pipeline.recipe_file import design_space
 from hat.pipeline.runner import DEPENDS
 from hat.pipeline.steps import OLDER
 from hat.pipeline.versions import VERSIONS, version_of
-from hat.runtime import Artefact, DecodeOptions, Translator
+from hat.runtime import Artefact, DecodeOptions, TrainingLines, Translator
 from hat.search import verified
 from tests.pipeline.tiny import TINY, Recorder, flops_timer
 
@@ -48,6 +48,8 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
     reporter = Recorder()
     run(load_recipe(str(recipe)), root / "tiny", timer=flops_timer, reporter=reporter)
     assert reporter.worked == STEPS
+    unknown = "train 0 / 0, valid 0 / 0, test 0 / 0"
+    assert f"prepare: % of the text unknown to the vocabulary (source / target): {unknown}" in reporter.said
     return root / "tiny"
 
 
@@ -86,6 +88,15 @@ def test_translator_finds_the_models(finished: Path) -> None:
         with Translator.load(finished, model, threads=1) as translator:
             assert translator.config.source_language == "en"
             assert len(translator.translate(["The dog sleeps.", ""])) == 2
+
+
+def test_every_model_says_what_lines_it_was_trained_on(finished: Path) -> None:
+    [report] = (finished / "steps" / "prepare").glob("*/report.json")
+    lines = TrainingLines(**json.loads(report.read_text())["training_lines"])
+    assert lines.sentences == 1
+    for name in json.loads((finished / "models.json").read_text())["models"]:
+        with Translator.load(finished, name, threads=1) as translator:
+            assert translator.config.training_lines == lines
 
 
 def test_second_run_does_nothing(copy: Path) -> None:

@@ -41,6 +41,18 @@ def test_device_and_training_agree(tmp_path: Path, joint: bool) -> None:
     assert names == set(tokenizer_config(given).file_names())
 
 
+@pytest.mark.parametrize("character", ["\u00ad", "\u2060", "\u200d", "\u200e", "\x02"])
+def test_characters_without_meaning_leave_no_trace(tmp_path: Path, character: str) -> None:
+    hidden = [tuple(side.replace("e", f"e{character}") for side in pair) for pair in PAIRS]
+    for name, pairs in (("plain", PAIRS), ("hidden", hidden)):
+        tokenizers = learner(recipe())(tmp_path / name, iter(pairs), data.Vocabulary(30))  # type: ignore[arg-type]
+    for path in (tmp_path / "plain").iterdir():
+        assert path.read_bytes() == (tmp_path / "hidden" / path.name).read_bytes()
+    device = Tokenizer(tmp_path / "plain", tokenizer_config(recipe()))
+    for (source, _), (odd, _) in zip(PAIRS[:9], hidden, strict=False):
+        assert device.encode(odd) == device.encode(source) == tokenizers.source.encode([odd])[0]
+
+
 def test_the_same_text_gives_the_same_bytes(tmp_path: Path) -> None:
     for name in ("one", "two"):
         learner(recipe())(tmp_path / name, iter(PAIRS), data.Vocabulary(30))

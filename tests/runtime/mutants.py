@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from hat.runtime import TokenizerConfig
+from hat.runtime import TokenizerConfig, TrainingLines
 from tests.runtime.random_models import random_artefact
 from tests.runtime.tiny_tokenizer import train_tokenizer
 
@@ -52,7 +52,11 @@ def bases(folder: Path) -> list[Files]:
     for seed in (1, 2):
         for precision in PRECISIONS:
             artefact = random_artefact(seed, precision)
-            config = replace(artefact.config, tokenizer=TokenizerConfig(joint=seed == 1))
+            config = replace(
+                artefact.config,
+                tokenizer=TokenizerConfig(joint=seed == 1),
+                training_lines=TrainingLines(12) if seed == 1 else None,
+            )
             path = folder / f"{seed}-{precision}"
             replace(artefact, config=config, tokenizer_folder=folder).save(path)
             found.append({str(p.relative_to(path)): p.read_bytes() for p in path.rglob("*.*") if p.is_file()})

@@ -20,6 +20,7 @@ from hat.runtime import (
     EngineSettings,
     Tokenizer,
     TokenizerConfig,
+    TrainingLines,
     Translator,
     long_input,
     translator,
@@ -55,10 +56,10 @@ def run_folder(
 def test_order_empty_lines_and_batches(speaking: Translator, echo: Echo) -> None:
     lines = [LINES[0], "", LINES[1] + " " + LINES[2], "  \t", "tree", *LINES]
     found = speaking.translate(lines, batch=3)
-    assert [str(translation) for translation in found] == [" ".join(line.split()) for line in lines]
+    assert [str(translation) for translation in found] == lines
     lengths = list(itertools.chain(*echo.batches))
     assert lengths == sorted(lengths, reverse=True)
-    assert [len(batch) for batch in echo.batches] == [3, 3, 1]
+    assert [len(batch) for batch in echo.batches] == [3, 3, 2]
     assert found[1].tokens == ()
     assert "".join(found[4].tokens).strip("▁") == "tree"
     assert speaking.translate([]) == []
@@ -90,29 +91,6 @@ def test_bad_options(speaking: Translator, asked: dict[str, int], message: str) 
 def test_one_string_is_not_a_list_of_lines(speaking: Translator) -> None:
     with pytest.raises(UserError, match="list of lines"):
         speaking.translate("tree")
-
-
-def test_long_lines_are_split_at_sentences(
-    speaking: Translator, echo: Echo, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(long_input, "MAX_SOURCE_TOKENS", 60)
-    [found] = speaking.translate([" ".join(LINES)], nbest=2)
-    assert found.text == " ".join(LINES)
-    assert len(echo.batches[0]) > 1
-    assert max(echo.batches[0]) <= 60
-    assert len(found.alternatives) == 1
-    tokenizer = speaking._tokenizer
-    parts = long_input.parts_of(tokenizer.encode(" ".join(LINES)), tokenizer)
-    assert {tokenizer.decode(part)[-1] for part in parts} <= set(".!?")
-
-
-def test_a_line_without_any_boundary_is_split_at_the_limit(
-    speaking: Translator, echo: Echo, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(long_input, "MAX_SOURCE_TOKENS", 10)
-    [found] = speaking.translate(["tree" * 20])
-    assert found.text.replace(" ", "") == "tree" * 20
-    assert max(itertools.chain(*echo.batches)) == 10
 
 
 def test_a_run_folder_holds_several_models(run_folder: Path, echo: Echo, loaded: list[Artefact]) -> None:
@@ -228,9 +206,9 @@ def test_a_line_without_any_hypothesis(artefact: Artefact) -> None:
         lost.translate([LINES[0], "", "tree"])
 
 
-def test_refused_lines_are_named(artefact: Artefact, echo: Echo, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(long_input, "MAX_SOURCE_TOKENS", 10)
-    refusing = Translator(artefact.config, artefact.tokenizer_folder, echo, "refuse")
+def test_refused_lines_are_named(artefact: Artefact, echo: Echo) -> None:
+    short = replace(artefact.config, training_lines=TrainingLines(10))
+    refusing = Translator(short, artefact.tokenizer_folder, echo, "refuse")
     nine = "tree" * 2 + "t"
     assert len(refusing._tokenizer.encode(nine)) <= 9
     assert refusing.translate([nine])[0].text == nine
@@ -252,6 +230,7 @@ def test_score(speaking: Translator, echo: Echo) -> None:
         assert score.tokens == (*speaking._tokenizer.target_pieces(ids), "</s>")
         assert score.token_scores == tuple(-float(token) for token in (*ids, 2))
         assert score.log_probability == -sum(ids) - 2
+        assert score.score == score.log_probability / (len(ids) + 1) ** 0.6
     assert speaking.score([]) == []
 
 

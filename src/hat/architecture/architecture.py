@@ -4,6 +4,7 @@ from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any, TypeVar
 
+from hat.arguments import plain_numbers
 from hat.errors import UserError, shown
 from hat.files import check_keys, digest, read_yaml
 
@@ -15,6 +16,9 @@ class EncoderLayer:
     ffn_dim: int
     heads: int
 
+    def __post_init__(self) -> None:
+        plain_numbers(self)
+
 
 @dataclass(frozen=True)
 class DecoderLayer:
@@ -24,6 +28,9 @@ class DecoderLayer:
     self_heads: int
     cross_heads: int
     encoder_layers_attended: int = 1
+
+    def __post_init__(self) -> None:
+        plain_numbers(self)
 
 
 Layer = TypeVar("Layer", EncoderLayer, DecoderLayer)
@@ -36,6 +43,9 @@ class Encoder:
     embed_dim: int
     layers: tuple[EncoderLayer, ...]
 
+    def __post_init__(self) -> None:
+        plain_numbers(self)
+
 
 @dataclass(frozen=True)
 class Decoder:
@@ -43,6 +53,9 @@ class Decoder:
 
     embed_dim: int
     layers: tuple[DecoderLayer, ...]
+
+    def __post_init__(self) -> None:
+        plain_numbers(self)
 
 
 @dataclass(frozen=True)
@@ -58,6 +71,7 @@ class Architecture:
     decoder: Decoder
 
     def __post_init__(self) -> None:
+        plain_numbers(self)
         _check_positive(self.qkv_dim, "qkv_dim")
         parts: tuple[tuple[str, Encoder | Decoder], ...] = (
             ("encoder", self.encoder),

@@ -18,6 +18,7 @@ from typing import Any
 
 from hat.architecture import shapes
 from hat.architecture.shapes import Shapes, attention_macs
+from hat.arguments import plain_numbers
 from hat.errors import UserError, shown
 from hat.files import check_keys, digest
 
@@ -41,6 +42,7 @@ class EvolvedArchitecture:
     decoder_cells: int = 4
 
     def __post_init__(self) -> None:
+        plain_numbers(self)
         for name, value in vars(self).items():
             if not isinstance(value, int) or isinstance(value, bool) or value < 1:
                 raise UserError(f"{name}: {shown(value)} is not a positive whole number")

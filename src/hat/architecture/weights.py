@@ -7,6 +7,7 @@ from hat.architecture.architecture import Architecture
 from hat.architecture.evolved import EvolvedArchitecture, evolved_shapes
 from hat.architecture.families import FAMILY_NAMES, AnyArchitecture
 from hat.architecture.shapes import Shapes, cross_attention, linear, norm, self_attention
+from hat.arguments import plain_numbers
 from hat.errors import UserError, shown
 
 Embeddings = Literal["shared", "separate"]
@@ -36,6 +37,7 @@ class ModelConfig:
     norm: Norm = "post"
 
     def __post_init__(self) -> None:
+        plain_numbers(self)
         for side in ("encoder", "decoder"):
             own = getattr(self.architecture, f"{side}_dim")
             name = f"{side}_super_dim"

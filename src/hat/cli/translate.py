@@ -1,6 +1,7 @@
 """`hat translate`: text in, translations out."""
 
-from collections.abc import Iterable
+from collections import Counter
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Annotated, TypedDict
 
@@ -8,6 +9,13 @@ import typer
 
 from hat.cli.streams import input_lines, print_line, typed_lines
 from hat.runtime import ENGINES, Translation, Translator
+
+NOTES = SPLIT, CUT, COPIED, UNKNOWN = (
+    "lines translated sentence by sentence",
+    "lines with a sentence cut that is longer than those of the training text",
+    "lines with words copied that the model does not know",
+    "lines left as they were, of which the model knows nothing",
+)
 
 EXAMPLES = """
 Examples:
@@ -19,6 +27,8 @@ Examples:
     hat translate runs/demo --model hat-60pct --nbest 3 --beam 8 < in.txt
 
     hat translate model --engine native --threads 1 --long-input refuse < in.txt
+
+    hat translate model --no-split < one-unit-a-line.txt
 """
 
 
@@ -44,8 +54,17 @@ def translate(
     max_length: Annotated[
         int | None, typer.Option(min=1, help="Most tokens of a translation, its end included.")
     ] = None,
+    split: Annotated[
+        bool,
+        typer.Option(
+            " /--no-split",
+            help="Translate each line as a whole; by default each of its sentences (or as many at once as "
+            "lines of the training text have).",
+            show_default=False,
+        ),
+    ] = True,
     long_input: Annotated[
-        str, typer.Option(help="Lines that are too long: split them, or refuse.")
+        str, typer.Option(help="Lines longer than those of the training text: split them, or refuse.")
     ] = "split",
     engine: Annotated[
         str, typer.Option(help=f"{', '.join(ENGINES)}; auto: the first that is installed.")
@@ -58,14 +77,22 @@ def translate(
         str, typer.Option(help="Kernels of the native engine; auto: the best this processor has.")
     ] = "auto",
 ) -> None:
-    """Translate standard input, line by line, to standard output."""
+    """Translate standard input, line by line, to standard output.
+
+    Says on standard error how many lines were split, and how many hold what the model does not know.
+    """
     with Translator.load(folder, model, engine, threads, device, instruction_set, long_input) as translator:
-        options = Options(beam=beam, nbest=nbest, length_penalty=lenpen, max_length=max_length)
+        options = Options(beam=beam, nbest=nbest, length_penalty=lenpen, max_length=max_length, split=split)
+        translations: Iterator[Translation]
         if interactive:
             # One after the other: reading ahead would ask for the next line before answering this one.
-            _print((translator.translate([line], **options)[0] for line in typed_lines()), nbest)
+            translations = (translator.translate([line], **options)[0] for line in typed_lines())
         else:
-            _print(translator.translate_stream(input_lines(), batch=batch, **options), nbest)
+            translations = translator.translate_stream(input_lines(), batch=batch, **options)
+        notes = Notes()
+        _print(notes.on(translations), nbest)
+        if notes.counts:
+            typer.echo(f"hat: {notes}", err=True)
 
 
 class Options(TypedDict):
@@ -75,6 +102,32 @@ class Options(TypedDict):
     nbest: int | None
     length_penalty: float | None
     max_length: int | None
+    split: bool
+
+
+class Notes:
+    """Counts the lines that were not simply translated."""
+
+    def __init__(self) -> None:
+        self.counts: Counter[str] = Counter()
+
+    def on(self, translations: Iterable[Translation]) -> Iterator[Translation]:
+        """The same translations, counted as they pass."""
+        for translation in translations:
+            self.counts.update(_kinds(translation))
+            yield translation
+
+    def __str__(self) -> str:
+        return "; ".join(f"{kind}: {self.counts[kind]}" for kind in NOTES if self.counts[kind])
+
+
+def _kinds(translation: Translation) -> Iterator[str]:
+    if translation.cut:
+        yield CUT
+    elif translation.parts > 1:
+        yield SPLIT
+    if translation.copied:
+        yield COPIED if translation.parts else UNKNOWN
 
 
 def _print(translations: Iterable[Translation], nbest: int | None) -> None:

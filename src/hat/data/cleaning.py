@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
+from hat.arguments import plain_numbers
 from hat.data.corpus import Pair
 from hat.errors import UserError
 
@@ -31,6 +32,7 @@ class Cleaning:
     so this only catches misaligned lines."""
 
     def __post_init__(self) -> None:
+        plain_numbers(self)
         if self.max_length < 2:
             raise UserError(f"cleaning: max_length is {self.max_length}; it must be at least 2")
         if not self.max_ratio >= 1:

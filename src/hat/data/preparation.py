@@ -20,12 +20,17 @@ from hat.errors import UserError
 from hat.files import file_digest, write_json
 from hat.lines import line_writer
 from hat.progress import Progress, between, silent
+from hat.sentences import split_sentences
 
 # By characters, not by lines: a corpus of paragraphs must not take more memory.
 CHUNK_CHARACTERS = 2_000_000
 # What SentencePiece may hold at once; at 0.3 kB a pair it is Vocabulary.sample pairs.
 SAMPLE_BYTES = 150_000_000
+SETS = ("train", "valid", "test")
 QUANTILES = (10, 50, 90)
+# A model is given no longer lines than all but one in 10,000 of those that it was trained on, and no more
+# sentences at once than one in 20 of them had.
+LONGEST, SEVERAL = 0.9999, 0.05
 # Called as learn(folder, pairs, vocabulary): writes its files to `folder`, the same bytes every time.
 Learner = Callable[[Path, Iterable[Pair], Vocabulary], Tokenizers]
 
@@ -46,6 +51,7 @@ def prepare(
     vocabulary: Vocabulary,
     cleaning: Cleaning,
     seed: int,
+    source_language: str = "und",
     learn: Learner = train_tokenizers,
     threads: int | None = None,
     progress: Progress = silent,
@@ -56,7 +62,8 @@ def prepare(
     `valid.source.txt`, `valid.target.txt` and likewise for test, `lengths.json` and, last of all,
     `report.json`, which is also returned: a folder without it is unfinished. Only training text is
     cleaned. Memory grows with the corpus by some 30 bytes a pair (its lengths), nothing else.
-    `learn` makes the tokenizers. `threads` (all by default) changes nothing but the time.
+    `source_language`: whose rules tell how many sentences a line has. `learn` makes the tokenizers.
+    `threads` (all by default) changes nothing but the time.
 
     Raises UserError for bad text (see `read_pairs`), an impossible vocabulary size, or when no
     training pair survives cleaning.
@@ -84,8 +91,9 @@ def prepare(
     tokenizers = learn(folder / "tokenizer", sample(), vocabulary)
 
     sizes = (tokenizers.source.size, tokenizers.target.size)
-    encoded = _encode(pairs(between(progress, 0.4, 1, "encoding ")), tokenizers, threads)
-    clean = _clean(encoded, cleaning, counts)
+    sentences: Counter[int] = Counter()
+    reading = _counted(pairs(between(progress, 0.4, 1, "encoding ")), source_language, sentences)
+    clean = _clean(_encode(reading, tokenizers, threads), cleaning, counts)
     stores = {"train": write_store(folder / "train", clean, sizes, counts)}
     for name in ("valid", "test"):
         text = read_pairs(getattr(corpora, name))
@@ -95,6 +103,7 @@ def prepare(
     lengths = {"pairs": typical, "source_quantiles": list(QUANTILES)}
     write_json(folder / "lengths.json", lengths)
     report = _report(folder, stores, counts, lengths)
+    report["training_lines"] = _training_lines(stores["train"], sentences)
     write_json(folder / "report.json", report)
     progress(1, 1, "prepared")
     return report
@@ -112,6 +121,21 @@ def typical_lengths(store: TokenStore) -> list[tuple[int, int]]:
         median = np.percentile(target[source == length], 50, method="nearest")
         typical.append((int(length), int(median)))
     return typical
+
+
+def _counted(pairs: Iterable[Pair], language: str, sentences: Counter[int]) -> Iterator[Pair]:
+    """The same pairs; adds to `sentences` how many lines have how many sentences on the source side."""
+    for pair in pairs:
+        sentences[len(split_sentences(pair[0], language))] += 1
+        yield pair
+
+
+def _training_lines(train: TokenStore, sentences: Counter[int]) -> dict[str, int]:
+    """The longest lines that a model of this text can translate at once (`hat.runtime.TrainingLines`)."""
+    longest = np.quantile(train.source_lengths + 1, LONGEST, method="higher")
+    enough = SEVERAL * sentences.total()
+    usual = (count for count in sentences if sum(sentences[n] for n in sentences if n >= count) >= enough)
+    return {"source_tokens": int(longest), "sentences": max(1, *usual)}
 
 
 def _copy_text(folder: Path, name: str, parts: Sequence[Part]) -> None:
@@ -184,7 +208,7 @@ def _report(
         "tokenizer": {model.name: file_digest(model) for model in models},
         "lengths": lengths,
         **{name: _summary(store) for name, store in stores.items()},
-        "unknown": {name: _unknown(stores[name]) for name in ("valid", "test")},
+        "unknown": {name: _unknown(stores[name]) for name in SETS},
     }
 
 
@@ -197,7 +221,8 @@ def _summary(store: TokenStore) -> dict[str, Any]:
     }
 
 
-def _unknown(store: TokenStore) -> dict[str, int]:
-    """Occurrences of <unk>: characters that the training text did not show."""
+def _unknown(store: TokenStore) -> dict[str, dict[str, float]]:
+    """Pieces that the vocabulary does not know, and their share of all pieces of the side."""
     sides = zip(SIDES, (store.source_tokens, store.target_tokens), strict=True)
-    return {side: int(np.count_nonzero(tokens == UNK)) for side, tokens in sides}
+    found = {side: (int(np.count_nonzero(tokens == UNK)), len(tokens)) for side, tokens in sides}
+    return {side: {"pieces": some, "share": some / max(1, of)} for side, (some, of) in found.items()}

@@ -11,6 +11,8 @@ from typing import Protocol, cast
 import numpy as np
 import sentencepiece
 
+from hat.arguments import check_lines, plain_numbers
+from hat.characters import cleaned, known_joiners
 from hat.data.corpus import Pair
 from hat.errors import HatError, UserError
 from hat.files import atomic_path
@@ -43,6 +45,7 @@ class Vocabulary:
     """Most sentence pairs the vocabulary is learnt from, drawn at random; bounds the memory."""
 
     def __post_init__(self) -> None:
+        plain_numbers(self)
         if self.size <= len(SPECIAL_PIECES):
             raise UserError(f"vocabulary: size is {self.size}; it must be above 4 (special pieces)")
         if not 0.9 <= self.character_coverage <= 1:
@@ -74,6 +77,7 @@ class Tokenizer:
             raise UserError(
                 f"{path}: special pieces are {' '.join(pieces)}; expected {' '.join(SPECIAL_PIECES)}"
             )
+        self._joiners = known_joiners(lambda joiner: UNK not in self._processor.encode(joiner))
 
     @property
     def size(self) -> int:
@@ -81,8 +85,10 @@ class Tokenizer:
         return int(self._processor.vocab_size())
 
     def encode(self, lines: Sequence[str], threads: int = 1) -> list[list[int]]:
-        """Ids of each line, without <s> and </s>."""
-        encoded = self._processor.encode(list(lines), out_type=int, num_threads=threads)
+        """Ids of each line, without <s> and </s>; characters without meaning have none."""
+        check_lines(lines)
+        texts = [cleaned(line, self._joiners) for line in lines]
+        encoded = self._processor.encode(texts, out_type=int, num_threads=threads)
         return cast(list[list[int]], encoded)
 
     def decode(self, ids: Sequence[int]) -> str:
@@ -158,7 +164,7 @@ def sample_pairs(pairs: Iterable[Pair], total: int, sample: int, seed: int) -> I
 
 def _train(path: Path, sentences: Iterator[str], options: Vocabulary) -> None:
     model = io.BytesIO()
-    guarded = _Guarded(sentences)
+    guarded = _Guarded(map(cleaned, sentences))
     try:
         sentencepiece.SentencePieceTrainer.train(
             sentence_iterator=guarded,

@@ -1,6 +1,6 @@
 """Whether one system translates better than another, or the test text only happens to suit it."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from sacrebleu.metrics.bleu import BLEU
 
 from hat.errors import UserError
+from hat.evaluation.scores import text_lines
 
 ORDER = 4
 
@@ -25,9 +26,9 @@ class Difference:
 
 
 def paired_bootstrap(
-    system: Sequence[str],
-    rival: Sequence[str],
-    references: Sequence[str],
+    system: Iterable[str],
+    rival: Iterable[str],
+    references: Iterable[str],
     samples: int = 1000,
     seed: int = 12345,
 ) -> Difference:
@@ -35,6 +36,7 @@ def paired_bootstrap(
 
     Raises UserError for unequal numbers of lines, or none.
     """
+    system, rival, references = (text_lines(lines) for lines in (system, rival, references))
     if not len(system) == len(rival) == len(references) or not references:
         raise UserError(
             f"{len(system)} and {len(rival)} translations for {len(references)} references; "

@@ -1,13 +1,14 @@
 """sacreBLEU and chrF, with the signatures that make them comparable."""
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
 from importlib.metadata import version
 
 from sacrebleu.metrics.bleu import BLEU
 from sacrebleu.metrics.chrf import CHRF
 
+from hat.arguments import check_lines
 from hat.errors import UserError
 from hat.runtime.moses_bpe import Moses
 from hat.runtime.tokenizer import MosesOptions
@@ -29,8 +30,9 @@ class Scores:
     chrf_signature: str
 
 
-def score(hypotheses: Sequence[str], references: Sequence[str]) -> Scores:
+def score(hypotheses: Iterable[str], references: Iterable[str]) -> Scores:
     """Score translations, one reference each. Raises UserError for unequal or no lines."""
+    hypotheses, references = text_lines(hypotheses), text_lines(references)
     if len(hypotheses) != len(references) or not references:
         raise UserError(
             f"{len(hypotheses)} translations for {len(references)} references; "
@@ -48,8 +50,18 @@ def score(hypotheses: Sequence[str], references: Sequence[str]) -> Scores:
     )
 
 
+def text_lines(lines: Iterable[str]) -> list[str]:
+    """`lines` as a list. Raises UserError for one string, and for what is no text."""
+    check_lines(lines)
+    listed = list(lines)
+    for number, line in enumerate(listed, start=1):
+        if not isinstance(line, str):
+            raise UserError(f"line {number}: expected text, not {type(line).__name__}")
+    return listed
+
+
 def tokenised_bleu(
-    hypotheses: Sequence[str], references: Sequence[str], language: str, lowercase: bool = False
+    hypotheses: Iterable[str], references: Iterable[str], language: str, lowercase: bool = False
 ) -> tuple[float, str]:
     """BLEU as HAT's authors report it, and a signature: of Moses' tokens, compounds split at dashes.
 
@@ -57,6 +69,7 @@ def tokenised_bleu(
     tokenised again. Comparable with figures counted alike, and with no others. Raises UserError as
     `score`, and without sacremoses.
     """
+    hypotheses, references = text_lines(hypotheses), text_lines(references)
     if len(hypotheses) != len(references) or not references:
         raise UserError(f"{len(hypotheses)} translations for {len(references)} references")
     moses = Moses(language, MosesOptions(normalise=False, dash="", lowercase=lowercase))

@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from hat.arguments import plain_numbers
 from hat.errors import UserError
 from hat.files import check_keys, digest
 from hat.runtime import DecodeOptions
@@ -37,6 +38,7 @@ class MeasureProtocol:
     interval: float = 0.02
 
     def __post_init__(self) -> None:
+        plain_numbers(self)
         for field in fields(self):
             value = getattr(self, field.name)
             if field.type == tuple[int, ...]:
@@ -99,11 +101,13 @@ def random_sources(protocol: MeasureProtocol, vocabulary: int, seed: int) -> lis
 
 
 def _counts(values: object, name: str) -> tuple[int, ...]:
-    if not isinstance(values, list | tuple) or not values:
+    listed = values.tolist() if isinstance(values, np.ndarray) else values
+    if not isinstance(listed, list | tuple) or not listed:
         raise UserError(f"{name}: {values!r} is not a list of lengths")
-    for value in values:
+    plain = tuple(value.item() if isinstance(value, np.generic) else value for value in listed)
+    for value in plain:
         _check_count(value, name)
-    return tuple(values)
+    return plain
 
 
 def _check_count(value: object, name: str) -> None:

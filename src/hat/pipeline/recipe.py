@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Discriminator, Field, Tag, field_validator, model_validator
 
 from hat.architecture import Norm
-from hat.errors import UserError
+from hat.errors import UserError, shown
 from hat.pipeline.recipe_baselines import Baseline, EvolvedBaseline, kind_of
 from hat.pipeline.recipe_data import Data, Section, check_name
 from hat.pipeline.recipe_distillation import Distillation
@@ -123,9 +123,11 @@ class Search(Section):
     remeasure: int = Field(default=5, gt=0)
     """Best candidates that are measured on the device before one of them is chosen."""
 
-    @field_validator("constraints")
+    @field_validator("constraints", mode="before")
     @classmethod
-    def _check_constraints(cls, values: list[str]) -> list[str]:
+    def _check_constraints(cls, values: object) -> object:
+        if not isinstance(values, list):
+            raise ValueError(f"{shown(values)} is no list; write it like [12.5ms, 60%]")
         names = [Constraint.parse(value).name for value in values]
         if len(set(names)) < len(names):
             raise ValueError("the same constraint twice")
@@ -268,11 +270,16 @@ class Constraint:
     relative: bool
 
     @classmethod
-    def parse(cls, text: str) -> "Constraint":
+    def parse(cls, text: object) -> "Constraint":
         """Read `12.5ms` or `60%`. Raises ValueError."""
-        match = re.fullmatch(r"\s*([0-9]+(?:\.[0-9]*)?)\s*(ms|%)\s*", text)
+        match = re.fullmatch(r"\s*([0-9]+(?:\.[0-9]*)?)\s*(ms|%|)\s*", str(text))
+        if match and not match[2]:
+            raise ValueError(
+                f"{shown(text)} is no latency, for want of a unit; write {match[1]}ms, or {match[1]}% of the "
+                "largest's"
+            )
         if not match or float(match[1]) <= 0:
-            raise ValueError(f"{text!r} is no latency; write it like 12.5ms, or 60% of the largest's")
+            raise ValueError(f"{shown(text)} is no latency; write it like 12.5ms, or 60% of the largest's")
         return cls(f"{match[1]}{match[2]}", float(match[1]), match[2] == "%")
 
     @property

@@ -9,6 +9,7 @@ from io import StringIO
 from pathlib import Path
 
 from hat import data
+from hat.characters import cleaned
 from hat.files import write_text
 from hat.lines import write_lines
 from hat.pipeline.recipe_data import Data
@@ -53,7 +54,7 @@ class MosesLearner:
         words: tuple[Counter[str], Counter[str]] = (Counter(), Counter())
         for pair in pairs:
             for side, sentence in enumerate(pair):
-                words[side].update(moses[side].words(sentence))
+                words[side].update(moses[side].words(cleaned(sentence)))
         *dictionaries, codes = (folder / name for name in self.config.file_names())
         write_text(codes, _learn_merges(words[0] + words[1], self.merges))
         bpe = load_codes(codes)

@@ -12,6 +12,7 @@ from hat.runtime.engine import (
     installed_engine,
     load_engine,
 )
+from hat.runtime.long_input import TrainingLines
 from hat.runtime.precision import PRECISIONS
 from hat.runtime.tokenizer import Tokenizer, TokenizerConfig
 from hat.runtime.translation import Score, Translation
@@ -30,6 +31,7 @@ __all__ = [
     "Score",
     "Tokenizer",
     "TokenizerConfig",
+    "TrainingLines",
     "Translation",
     "Translator",
     "available_threads",

@@ -19,6 +19,7 @@ from hat.errors import UserError, shown
 from hat.files import atomic_folder, check_keys, read_json, write_json
 from hat.runtime.code_books import ONE_A_MATRIX, CodeBooks
 from hat.runtime.engine import DecodeOptions
+from hat.runtime.long_input import TrainingLines
 from hat.runtime.precision import (
     Stored,
     Weights,
@@ -55,8 +56,10 @@ CONFIG_KEYS = (
     "tokenizer",
     "provenance",
 )
-# Beside the others where the precision is one of k-means, and where layers do not normalise as published.
-CODE_BOOKS, NORM = "code_books", "norm"
+# Beside the others where the precision is one of k-means, where layers do not normalise as published, and
+# where the lengths of the training text are known.
+CODE_BOOKS, NORM, TRAINING_LINES = "code_books", "norm", "training_lines"
+OPTIONAL = (NORM, TRAINING_LINES)
 
 
 @dataclass(frozen=True)
@@ -65,7 +68,8 @@ class ArtefactConfig:
 
     `decode`: the model's own defaults (nbest and min_length are the user's and not written).
     `tokenizer`: None for a model made only for timing. `provenance`: free JSON data (recipe, data
-    digest, metrics). `code_books`: of a k-means precision; the others have none.
+    digest, metrics). `code_books`: of a k-means precision; the others have none. `training_lines`: what
+    the model can translate at once; None where that is not known.
     """
 
     model: ModelConfig
@@ -76,13 +80,14 @@ class ArtefactConfig:
     tokenizer: TokenizerConfig | None = None
     provenance: Mapping[str, Any] = field(default_factory=dict)
     code_books: CodeBooks = ONE_A_MATRIX
+    training_lines: TrainingLines | None = None
 
     @classmethod
     def from_dict(cls, value: object, where: str) -> "ArtefactConfig":
         """Read strictly. Raises UserError naming `where` and the key."""
         kmeans = isinstance(value, Mapping) and is_kmeans(value.get("precision"))
         wanted = (*CONFIG_KEYS, CODE_BOOKS) if kmeans else CONFIG_KEYS
-        keys = check_keys(value, (*wanted, NORM), where, optional=(NORM,))
+        keys = check_keys(value, (*wanted, *OPTIONAL), where, optional=OPTIONAL)
         if keys["format"] != FORMAT:
             found = shown(keys["format"])
             raise UserError(f"{where}: format {found}; this version of hat reads format {FORMAT}")
@@ -92,7 +97,7 @@ class ArtefactConfig:
         check_precision(keys["precision"], f"{where}: precision")
         if not isinstance(keys["provenance"], dict):
             raise UserError(f"{where}: provenance: expected a mapping")
-        tokenizer = keys["tokenizer"]
+        tokenizer, lines = keys["tokenizer"], keys.get(TRAINING_LINES)
         return cls(
             _model_config(keys, where),
             keys["source_language"],
@@ -102,6 +107,7 @@ class ArtefactConfig:
             None if tokenizer is None else TokenizerConfig.from_dict(tokenizer, f"{where}: tokenizer"),
             keys["provenance"],
             CodeBooks.from_dict(keys[CODE_BOOKS], f"{where}: {CODE_BOOKS}") if kmeans else ONE_A_MATRIX,
+            None if lines is None else TrainingLines.from_dict(lines, f"{where}: {TRAINING_LINES}"),
         )
 
     def to_dict(self) -> dict[str, Any]:
@@ -120,6 +126,7 @@ class ArtefactConfig:
             "decode": {name: getattr(self.decode, name) for name in DECODE_KEYS},
             "tokenizer": tokenizer and tokenizer.to_dict(),
             "provenance": dict(self.provenance),
+            **({TRAINING_LINES: self.training_lines.to_dict()} if self.training_lines else {}),
         }
 
     def stored_tensors(self) -> Stored:
@@ -138,11 +145,12 @@ class Artefact:
     tokenizer_folder: Path | None = None
 
     @classmethod
-    def load(cls, folder: Path) -> "Artefact":
+    def load(cls, folder: str | Path) -> "Artefact":
         """Check an artefact folder; its weights stay in the file until they are asked for.
 
         Raises UserError naming the file, the tensor and what was expected there.
         """
+        folder = Path(folder)
         if not is_artefact(folder):
             raise UserError(f"{folder}: not an artefact folder (no {CONFIG} and {WEIGHTS} in it)")
         config = ArtefactConfig.from_dict(read_json(folder / CONFIG), str(folder / CONFIG))

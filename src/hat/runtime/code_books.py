@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from hat.arguments import plain_numbers
 from hat.errors import UserError, shown
 from hat.files import check_keys
 from hat.runtime.kmeans import INITIALIZATIONS, code_books, nearest
@@ -44,6 +45,7 @@ class CodeBooks:
 
     def __post_init__(self) -> None:
         """Raises UserError naming the field."""
+        plain_numbers(self)
         if not isinstance(self.rows, int) or isinstance(self.rows, bool) or self.rows < 0:
             raise UserError(f"rows: {shown(self.rows)} is not a whole number of at least 0")
         if self.rows % ROW_STEP:

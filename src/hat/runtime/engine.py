@@ -1,7 +1,6 @@
 """What every engine promises: token ids in, hypotheses out."""
 
 import logging
-import math
 import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields
@@ -10,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 from hat.architecture import FAMILY_NAMES, AnyArchitecture, Architecture
+from hat.arguments import finite_number, whole_number
 from hat.errors import UserError, shown
 
 if TYPE_CHECKING:
@@ -38,6 +38,8 @@ LIMITS = {
     "max_length_factor": (0, 1 << 16),
     "max_length_offset": (-1 << 16, 1 << 16),
 }
+# More than any machine has: a mistyped number must not exhaust this one.
+MOST_THREADS = 1024
 # A warning reaches standard error in one line, where the program has not said otherwise.
 log = logging.getLogger("hat")
 
@@ -61,7 +63,8 @@ class DecodeOptions:
 
     def __post_init__(self) -> None:
         for field in fields(self):
-            _check_number(field.name, getattr(self, field.name), whole=field.type is int)
+            convert = whole_number if field.type is int else finite_number
+            object.__setattr__(self, field.name, convert(field.name, getattr(self, field.name)))
         for name, (least, most) in LIMITS.items():
             if getattr(self, name) < least:
                 raise UserError(f"{name}: {shown(getattr(self, name))} is less than {least}")
@@ -101,11 +104,18 @@ class EngineSettings:
     instruction_set: str = "auto"
 
     def __post_init__(self) -> None:
-        _check_number("threads", self.threads, whole=True)
+        object.__setattr__(self, "threads", whole_number("threads", self.threads))
         if self.threads < 1:
             raise UserError(f"threads: {self.threads} is less than 1")
+        if self.threads > MOST_THREADS:
+            raise UserError(
+                f"threads: {self.threads} is more than {MOST_THREADS}; this process may use "
+                f"{available_threads()} processors"
+            )
         if self.device not in DEVICES:
-            raise UserError(f"device: {self.device!r}; the choices are {', '.join(DEVICES)}")
+            raise UserError(f"device: {shown(self.device)}; the choices are {', '.join(DEVICES)}")
+        if not isinstance(self.instruction_set, str):
+            raise UserError(f"instruction_set: {shown(self.instruction_set)} is not a name")
 
 
 class Engine(Protocol):
@@ -235,11 +245,3 @@ def available_threads() -> int:
     if hasattr(os, "sched_getaffinity"):  # Linux: what the container or taskset leaves to us
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1
-
-
-def _check_number(name: str, value: object, whole: bool) -> None:
-    kinds = (int,) if whole else (int, float)
-    finite = not isinstance(value, float) or math.isfinite(value)
-    if not isinstance(value, kinds) or isinstance(value, bool) or not finite:
-        kind = "whole number" if whole else "finite number"
-        raise UserError(f"{name}: {shown(value)} is not a {kind}")

@@ -7,6 +7,7 @@ from io import StringIO
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from hat.characters import cleaned, known_joiners
 from hat.errors import UserError, shown
 from hat.lines import read_lines
 from hat.runtime.tokenizer import EOS, SPACE, UNK, MosesOptions, Side, TokenizerConfig
@@ -117,12 +118,16 @@ class MosesBpe:
     def __init__(self, moses: Moses, codes: "BPE", pieces: list[str]) -> None:
         self._moses, self._codes, self._pieces = moses, codes, pieces
         self._ids = {piece: index for index, piece in enumerate(pieces)}
+        self._joiners = known_joiners(lambda joiner: UNK not in self._encode(joiner))
 
     @property
     def size(self) -> int:
         return len(self._pieces)
 
     def encode(self, text: str) -> list[int]:
+        return self._encode(cleaned(text, self._joiners))
+
+    def _encode(self, text: str) -> list[int]:
         return [self._ids.get(piece, UNK) for piece in segment(self._codes, self._moses.words(text))]
 
     def pieces(self, tokens: list[int]) -> list[str]:

@@ -7,6 +7,7 @@ from typing import Any, Protocol
 
 import sentencepiece
 
+from hat.characters import cleaned, known_joiners
 from hat.errors import UserError, shown
 from hat.files import check_keys
 
@@ -85,7 +86,7 @@ class Side(Protocol):
         """Number of ids."""
 
     def encode(self, text: str) -> list[int]:
-        """Ids of one sentence of Unicode text, without </s>."""
+        """Ids of one sentence of Unicode text, without </s>; characters without meaning have none."""
 
     def pieces(self, tokens: list[int]) -> list[str]:
         """The pieces of ids; a word's first piece begins with SPACE."""
@@ -160,13 +161,14 @@ class _SentencePiece:
 
     def __init__(self, path: Path) -> None:
         self._model = _load(path)
+        self._joiners = known_joiners(lambda joiner: UNK not in self._model.encode(joiner))
 
     @property
     def size(self) -> int:
         return int(self._model.vocab_size())
 
     def encode(self, text: str) -> list[int]:
-        return [int(token) for token in self._model.encode(text)]
+        return [int(token) for token in self._model.encode(cleaned(text, self._joiners))]
 
     def pieces(self, tokens: list[int]) -> list[str]:
         return [self._model.id_to_piece(token) for token in tokens]

@@ -4,19 +4,21 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from hat.runtime.engine import Hypothesis
-from hat.runtime.tokenizer import EOS, Tokenizer
 
 
 @dataclass(frozen=True)
 class Translation:
     """One translated line; `str()` of it is its text.
 
-    `score`: length-normalised log-probability (of a line that had to be split: the mean of its
-    parts). `tokens`: target pieces, `token_scores`: the log-probability of each (</s> has none of
+    `score`: length-normalised log-probability (of a line that was translated in parts: the mean of
+    theirs). `tokens`: target pieces, `token_scores`: the log-probability of each (</s> has none of
     its own here). `alternatives`: text and score of the 2nd best, 3rd best, …, where more than one
     was asked for. `milliseconds`: this line's share of the time its batch took to decode, so that
     the shares of all lines add up; of a batch of one, its latency without tokenizing. Waiting for
     other threads' use of the same engine counts, and translations are equal whatever it was.
+    `parts`: how many parts of the line were translated one by one, 0 where it came back as it was;
+    `cut`: a sentence was longer than those the model was trained on, and was cut. `copied`: what
+    stands in `text` as it stood in the line, because the vocabulary does not know it.
     """
 
     text: str
@@ -25,6 +27,9 @@ class Translation:
     alternatives: tuple[tuple[str, float], ...] = ()
     token_scores: tuple[float, ...] = ()
     milliseconds: float = field(default=0.0, compare=False)
+    parts: int = 1
+    cut: bool = False
+    copied: tuple[str, ...] = ()
 
     def __str__(self) -> str:
         return self.text
@@ -33,10 +38,13 @@ class Translation:
 @dataclass(frozen=True)
 class Score:
     """How probable a given translation is. `tokens`: its pieces, the last of them </s>;
-    `token_scores`: the log-probability of each, given the source and the pieces before it."""
+    `token_scores`: the log-probability of each, given the source and the pieces before it;
+    `score`: their sum, normalised by length as that of a Translation with the model's own length
+    penalty, so that the two compare."""
 
     tokens: tuple[str, ...]
     token_scores: tuple[float, ...]
+    score: float
 
     @property
     def log_probability(self) -> float:
@@ -46,35 +54,7 @@ class Score:
 
 @dataclass(frozen=True)
 class Decoded:
-    """One part of a line: its hypotheses, best first, and its share of the batch's milliseconds."""
+    """One source: its hypotheses, best first, and its share of the batch's milliseconds."""
 
     hypotheses: Sequence[Hypothesis]
     milliseconds: float
-
-
-def join(parts: Sequence[Decoded], tokenizer: Tokenizer) -> Translation:
-    """The translation of a line from those of its parts; the r-th best from all r-th bests."""
-    if not parts:
-        return Translation("", 0.0, ())
-    ranks = list(zip(*(part.hypotheses for part in parts), strict=False))
-    # Pieces with </s> left out; the tokenizer turns each part into text of its own.
-    best = [
-        pair for one in ranks[0] for pair in zip(one.tokens, one.token_scores, strict=True) if pair[0] != EOS
-    ]
-    return Translation(
-        _text(ranks[0], tokenizer),
-        _score(ranks[0]),
-        tuple(tokenizer.target_pieces([token for token, _ in best])),
-        tuple((_text(rank, tokenizer), _score(rank)) for rank in ranks[1:]),
-        tuple(score for _, score in best),
-        sum(part.milliseconds for part in parts),
-    )
-
-
-def _text(parts: Sequence[Hypothesis], tokenizer: Tokenizer) -> str:
-    texts = [tokenizer.decode(list(part.tokens)) for part in parts]
-    return " ".join(text for text in texts if text)
-
-
-def _score(parts: Sequence[Hypothesis]) -> float:
-    return sum(part.score for part in parts) / len(parts)

@@ -1,16 +1,18 @@
 """Text to text: the face of the runtime."""
 
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import Any, Self
 
+from hat.arguments import check_lines, text_pairs, whole_number
 from hat.errors import UserError
 from hat.runtime import long_input as long
 from hat.runtime.artefact import TOKENIZER, Artefact, ArtefactConfig
 from hat.runtime.engine import (
+    LIMITS,
     DecodeOptions,
     Engine,
     EngineSettings,
@@ -19,10 +21,12 @@ from hat.runtime.engine import (
     load_onnx_export,
 )
 from hat.runtime.gate import Gate
+from hat.runtime.line import Line, LineReader
 from hat.runtime.locate import is_onnx_export, model_folder
+from hat.runtime.long_input import TrainingLines
 from hat.runtime.read_ahead import ReadAhead
 from hat.runtime.tokenizer import EOS, Tokenizer
-from hat.runtime.translation import Decoded, Score, Translation, join
+from hat.runtime.translation import Decoded, Score, Translation
 
 # Batches gathered before sorting by length: enough to fill them evenly, little enough to stream.
 WINDOW_BATCHES = 16
@@ -31,7 +35,8 @@ WINDOW_BATCHES = 16
 class Translator:
     """Translates lines of text with one model. Close it, or use it in a `with` statement.
 
-    It may be used from several threads, and a process may have several.
+    It may be used from several threads, and a process may have several. A copy of it, or a pickled one
+    that is read again, loads the same model once more.
     """
 
     def __init__(
@@ -43,9 +48,9 @@ class Translator:
     ) -> None:
         """Join a model's configuration, its tokenizer and the engine that runs it.
 
-        Lines of more than long_input.MAX_SOURCE_TOKENS tokens are translated in parts
-        (`long_input` "split", cut at a sentence's end where there is one) or are an error ("refuse").
-        Raises UserError if they cannot speak.
+        Lines of more tokens than those that the model was trained on (`config.training_lines`) are
+        translated in parts (`long_input` "split") or are an error ("refuse"). Raises UserError if they
+        cannot speak.
         """
         long.check_choice(long_input)
         if config.tokenizer is None or tokenizer_folder is None:
@@ -57,8 +62,10 @@ class Translator:
                 raise UserError(f"{tokenizer_folder}: {has} pieces, but the model's {side} is {needs}")
         self.config = config
         self.engine = engine
-        self._long_input = long_input
+        trained_on = config.training_lines or TrainingLines()
+        self._reader = LineReader(self._tokenizer, config.source_language, trained_on, long_input)
         self._gate = Gate("the translator")
+        self._loaded_with: Mapping[str, Any] | None = None
 
     @classmethod
     def load(
@@ -78,6 +85,15 @@ class Translator:
         "split" or "refuse". Raises UserError.
         """
         long.check_choice(long_input)
+        again = {
+            "path": Path(path).absolute(),
+            "model": model,
+            "engine": engine,
+            "threads": threads,
+            "device": device,
+            "instruction_set": instruction_set,
+            "long_input": long_input,
+        }
         settings = EngineSettings(
             available_threads() if threads is None else threads, device, instruction_set
         )
@@ -90,10 +106,22 @@ class Translator:
             config, tokenizer = artefact.config, artefact.tokenizer_folder
             runner = load_engine(engine, artefact, settings)
         try:
-            return cls(config, tokenizer, runner, long_input)
+            loaded = cls(config, tokenizer, runner, long_input)
         except UserError:
             runner.close()
             raise
+        loaded._loaded_with = again
+        return loaded
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """For pickle and copy: how to load it again. Raises UserError for one that was not loaded."""
+        self._gate.check()
+        if self._loaded_with is None:
+            raise UserError(
+                "this translator was made of an engine and cannot be copied or pickled; one from "
+                "Translator.load can: it is loaded again"
+            )
+        return _load_again, (type(self), self._loaded_with)
 
     def close(self) -> None:
         """Wait for what other threads are decoding, then give back the engine's memory."""
@@ -113,22 +141,26 @@ class Translator:
 
     def translate(
         self,
-        lines: Sequence[str],
+        lines: Iterable[str],
         *,
         beam: int | None = None,
         nbest: int | None = None,
         length_penalty: float | None = None,
         max_length: int | None = None,
         batch: int = 16,
+        split: bool = True,
     ) -> list[Translation]:
         """Translate `lines`, results in their order; an empty line stays empty.
 
         What is None takes the model's default; `max_length` counts target tokens including </s>;
-        `batch` sentences are decoded together. Raises UserError, for a long line that is refused with
-        its number.
+        `batch` sentences are decoded together. A line of several sentences is translated sentence by
+        sentence, or as many at once as the model met in a line, and joined with the white space that
+        was between them; without `split` it is translated as a whole. A line in which the model knows
+        nothing comes back as it was, single words that it does not know are copied. Raises UserError,
+        for a long line that is refused with its number.
         """
-        options = self._options(lines, beam, nbest, length_penalty, max_length, batch)
-        return self._translate(lines, options, batch, first=1)
+        options, batch = self._options(lines, beam, nbest, length_penalty, max_length, batch)
+        return self._translate(list(lines), options, batch, split, first=1)
 
     def translate_stream(
         self,
@@ -139,6 +171,7 @@ class Translator:
         length_penalty: float | None = None,
         max_length: int | None = None,
         batch: int = 16,
+        split: bool = True,
     ) -> Iterator[Translation]:
         """As `translate`, lazily: results come in order, as soon as their lines allow.
 
@@ -146,16 +179,17 @@ class Translator:
         back until a window fills, and never more than WINDOW_BATCHES × `batch` lines are held. What
         `lines` raises is raised here, after the translations of the lines before it.
         """
-        options = self._options(lines, beam, nbest, length_penalty, max_length, batch)
-        return self._stream(lines, options, batch)
+        options, batch = self._options(lines, beam, nbest, length_penalty, max_length, batch)
+        return self._stream(lines, options, batch, split)
 
-    def score(self, pairs: Sequence[tuple[str, str]], *, batch: int = 16) -> list[Score]:
+    def score(self, pairs: Iterable[tuple[str, str]], *, batch: int = 16) -> list[Score]:
         """How probable the model finds each (source, target) pair.
 
-        Raises UserError, naming the pair, for one that is too long: nothing is split here.
+        Raises UserError, naming the pair, for what is none and for one that is too long: nothing is
+        split here.
         """
         self._gate.check()
-        _check_batch(batch)
+        batch, pairs = _checked_batch(batch), text_pairs(pairs)
         sources = [self._encoded(s, "source", n) for n, (s, _) in enumerate(pairs, start=1)]
         targets = [self._encoded(t, "target", n) for n, (_, t) in enumerate(pairs, start=1)]
         found: dict[int, Score] = {}
@@ -164,7 +198,8 @@ class Translator:
                 scored = self.engine.score([sources[i] for i in chosen], [targets[i] for i in chosen])
             for index, token_scores in zip(chosen, scored, strict=True):
                 pieces = self._tokenizer.target_pieces(targets[index])
-                found[index] = Score(tuple(pieces), token_scores)
+                normalised = sum(token_scores) / len(pieces) ** self.config.decode.length_penalty
+                found[index] = Score(tuple(pieces), token_scores, normalised)
         return [found[index] for index in range(len(pairs))]
 
     def _options(
@@ -175,23 +210,37 @@ class Translator:
         length_penalty: float | None,
         max_length: int | None,
         batch: int,
-    ) -> DecodeOptions:
+    ) -> tuple[DecodeOptions, int]:
+        """What is asked for, and the batch. Raises UserError."""
         self._gate.check()
-        if isinstance(lines, str):
-            raise UserError("expected a list of lines, not one string")
-        _check_batch(batch)
-        given = {"beam": beam, "nbest": nbest, "length_penalty": length_penalty}
+        check_lines(lines)
+        batch = _checked_batch(batch)
+        given: dict[str, Any] = {"beam": beam, "nbest": nbest, "length_penalty": length_penalty}
         if max_length is not None:
-            given |= {"max_length_factor": 0.0, "max_length_offset": max_length}
+            given |= {"max_length_factor": 0.0, "max_length_offset": self._max_length(max_length)}
         asked = {name: value for name, value in given.items() if value is not None}
-        return replace(self.config.decode, **asked)  # type: ignore[arg-type]
+        return replace(self.config.decode, **asked), batch
 
-    def _stream(self, lines: Iterable[str], options: DecodeOptions, batch: int) -> Iterator[Translation]:
+    def _max_length(self, value: object) -> int:
+        most, least = LIMITS["max_length_offset"][1], self.config.decode.min_length
+        asked = whole_number("max_length", value)
+        if asked < least:
+            raise UserError(
+                f"max_length: {asked} leaves no room for a translation: it needs {least} tokens at least, "
+                "its end among them"
+            )
+        if asked > most:
+            raise UserError(f"max_length: {asked} is more than {most}")
+        return asked
+
+    def _stream(
+        self, lines: Iterable[str], options: DecodeOptions, batch: int, split: bool
+    ) -> Iterator[Translation]:
         reader = ReadAhead(lines, batch * WINDOW_BATCHES)
         first = 1
         try:
             while window := reader.take():
-                for translation in self._translate(window, options, batch, first):
+                for translation in self._translate(window, options, batch, split, first):
                     reader.done()
                     yield translation
                 first += len(window)
@@ -199,29 +248,18 @@ class Translator:
             reader.stop()
 
     def _translate(
-        self, lines: Sequence[str], options: DecodeOptions, batch: int, first: int
+        self, lines: Sequence[str], options: DecodeOptions, batch: int, split: bool, first: int
     ) -> list[Translation]:
         """`first`: the number of the first line, for messages."""
-        parts: list[list[int]] = []
-        owners: list[int] = []
-        for index, line in enumerate(lines):
-            own = self._parts(line, f"line {first + index}")
-            parts += own
-            owners += [index] * len(own)
-        found: list[list[Decoded]] = [[] for _ in lines]
-        for owner, decoded in zip(owners, self._decode(parts, options, batch), strict=True):
-            if not decoded.hypotheses:
-                raise UserError(
-                    f"line {first + owner}: no translation has a finite score: the model is damaged"
-                )
-            found[owner].append(decoded)
-        return [join(of_line, self._tokenizer) for of_line in found]
+        read = [self._reader.read(line, f"line {first + n}", split) for n, line in enumerate(lines)]
+        decoded = iter(self._decode([source for line in read for source in line.sources], options, batch))
+        return [self._joined(line, decoded, f"line {first + n}") for n, line in enumerate(read)]
 
-    def _parts(self, line: str, where: str) -> list[list[int]]:
-        tokens = self._tokenizer.encode(line, where)
-        if self._long_input == "refuse":
-            long.check_length([*tokens, EOS], long.MAX_SOURCE_TOKENS, where)
-        return long.parts_of(tokens, self._tokenizer)
+    def _joined(self, line: Line, decoded: Iterator[Decoded], where: str) -> Translation:
+        parts = [next(decoded) for _ in line.sources]
+        if not all(part.hypotheses for part in parts):
+            raise UserError(f"{where}: no translation has a finite score: the model is damaged")
+        return line.joined(parts, self._tokenizer)
 
     def _encoded(self, text: str, side: str, number: int) -> list[int]:
         where = f"pair {number}, {side}"
@@ -244,12 +282,27 @@ class Translator:
         return [results[index] for index in range(len(parts))]
 
 
-def _check_batch(batch: int) -> None:
-    if batch < 1:
-        raise UserError(f"batch: {batch} is less than 1")
+def _load_again(kind: type[Translator], options: Mapping[str, Any]) -> Translator:
+    return kind.load(**options)
+
+
+def _checked_batch(batch: object) -> int:
+    size = whole_number("batch", batch)
+    if size < 1:
+        raise UserError(f"batch: {size} is less than 1")
+    return size
 
 
 def _batches(sources: Sequence[Sequence[int]], size: int) -> Iterator[list[int]]:
-    """Indices of sources in batches, longest first, so that lengths in a batch are alike."""
+    """Indices of sources in batches, longest first, so that lengths in a batch are alike.
+
+    Attention's memory grows with the square of the length, so a batch of long ones holds fewer: never more
+    memory than one of MAX_SOURCE_TOKENS needs.
+    """
     order = sorted(range(len(sources)), key=lambda index: -len(sources[index]))
-    return (order[start : start + size] for start in range(0, len(order), size))
+    start = 0
+    while start < len(order):
+        fitting = (long.MAX_SOURCE_TOKENS // len(sources[order[start]])) ** 2
+        end = start + max(1, min(size, fitting))
+        yield order[start:end]
+        start = end

@@ -6,6 +6,7 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 
 from hat.architecture import Architecture
+from hat.arguments import plain_numbers
 from hat.errors import UserError
 from hat.progress import Progress, silent
 from hat.search.feasible import check_reachable, draw_feasible, nearby_feasible
@@ -36,6 +37,7 @@ class EvolutionSettings:
     iterations: int = 30
 
     def __post_init__(self) -> None:
+        plain_numbers(self)
         for field in fields(self):
             if getattr(self, field.name) <= 0:
                 raise UserError(f"{field.name}: {getattr(self, field.name)} is not above 0")

@@ -1,6 +1,6 @@
 """prepare: text → vocabulary, token stores, typical lengths."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -40,24 +40,35 @@ def steps(context: Context) -> Iterator[Step]:
         yield acquire_step(context)
 
     def run(folder: Path, progress: Progress) -> None:
-        data.prepare(
+        report = data.prepare(
             folder,
             _corpora(context, folder, progress),
             vocabulary=data.Vocabulary(recipe.data.vocabulary.size, recipe.data.vocabulary.joint),
             cleaning=data.Cleaning(**recipe.data.cleaning.model_dump()),
             seed=recipe.seed,
+            source_language=recipe.data.source_language,
             learn=learner(recipe.data),
             progress=progress,
         )
+        context.say(_unknown(report["unknown"]))
 
     inputs = {"seed": recipe.seed, "data": _data_inputs(context), **_corpus_inputs(context)}
     yield Step("prepare", inputs, OUTPUTS, run, VERSIONS["prepare"])
 
 
+def _unknown(sets: Mapping[str, Mapping[str, Mapping[str, float]]]) -> str:
+    """One line: the share of each set's pieces that the vocabulary does not know."""
+    shares = ", ".join(
+        f"{name} " + " / ".join(f"{100 * side['share']:.2g}" for side in sides.values())
+        for name, sides in sets.items()
+    )
+    return f"prepare: % of the text unknown to the vocabulary (source / target): {shares}"
+
+
 def _data_inputs(context: Context) -> dict[str, Any]:
     recipe = context.recipe.data
     moses = recipe.vocabulary.kind == "moses-bpe"
-    languages = {"source_language", "target_language"} if moses else set()
+    languages = {"source_language", "target_language"} if moses else {"source_language"}
     inputs = recipe.model_dump(mode="json", include={"corpus", "cleaning", *languages})
     left_out = set() if moses else MOSES_KEYS
     return {**inputs, "vocabulary": recipe.vocabulary.model_dump(mode="json", exclude=left_out)}

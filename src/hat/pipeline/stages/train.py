@@ -21,12 +21,12 @@ from hat.pipeline.stages.train_super import (
     seed_and_threads,
     training_inputs,
 )
-from hat.pipeline.steps import Step
+from hat.pipeline.steps import Outcome, Step
 from hat.pipeline.teaching import lesson_inputs, lesson_texts, soft_labels
 from hat.pipeline.tokenizers import tokenizer_config
 from hat.pipeline.versions import VERSIONS
 from hat.progress import Progress
-from hat.runtime import DecodeOptions, is_artefact
+from hat.runtime import DecodeOptions, TrainingLines, is_artefact
 from hat.training import SubTrainee, TrainingResult, TrainingSettings, train
 
 ARTEFACT = "artefact"
@@ -109,6 +109,7 @@ def train_step(context: Context, model: FinalModel) -> Step:
         "architecture": model.architecture.to_dict(),
         "data": recipe.data.model_dump(mode="json", include={"source_language", "target_language"}),
         "evaluate": recipe.evaluate.model_dump(mode="json", include={"beam", "length_penalty"}),
+        "training_lines": _training_lines(prepared).to_dict(),
         "results": {"prepared text": prepared.digest_of("train", "valid", "tokenizer")},
     }
     if isinstance(model.architecture, Architecture):
@@ -126,6 +127,11 @@ def train_step(context: Context, model: FinalModel) -> Step:
     outputs = (ARTEFACT, TRAINING) if settings else (ARTEFACT,)
     run = partial(_run, context, model, settings, inherits)
     return Step(model.step, inputs, outputs, run, VERSIONS["train"])
+
+
+def _training_lines(prepared: Outcome) -> TrainingLines:
+    path = prepared.folder / "report.json"
+    return TrainingLines.from_dict(read_json(path)["training_lines"], f"{path}: training_lines")
 
 
 def _settings(context: Context, model: FinalModel) -> TrainingSettings | None:
@@ -172,6 +178,7 @@ def _run(
             max_length_offset=MAX_LENGTH_OFFSET,
         ),
         provenance=provenance,
+        training_lines=_training_lines(prepared),
     )
     return (folder / WEIGHTS).unlink(missing_ok=True)  # a second copy would only take room
 

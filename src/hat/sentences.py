@@ -1,0 +1,69 @@
+"""The sentences of a line of text, by the rules of its language."""
+
+from collections.abc import Iterator
+from itertools import accumulate
+
+import regex
+import sentencex
+
+from hat.characters import UNSEEN
+
+LETTER = regex.compile(r"\p{L}")
+# A full stop with no space behind it ends a sentence between two of several words, and not in "System.Out".
+STOPS = regex.compile(r"\S\s+(?:.*\s)?[^\s.]*\p{Ll}\.+$", regex.DOTALL)
+STARTS = regex.compile(r"\p{Lu}[\p{Ll}\s].*\s\S", regex.DOTALL)
+NEAR = 100  # characters on each side that decide it
+# Characters that sentencex gets at once: unpaired quotation marks take it the square of their number.
+WINDOW = 1 << 13
+
+
+def split_sentences(text: str, language: str) -> list[str]:
+    """The sentences of `text`, each with the white space behind it: joined, they are `text` again.
+
+    `language`: a code such as "en" or "pt-BR"; for one that is not known, rules that suit most languages.
+    Characters without meaning do not hide the end of a sentence. What holds no letter ("1.", "…") is no
+    sentence of its own: it belongs to the next one, or at the end to the one before.
+    """
+    sentences: list[list[str]] = []
+    before, whole = "", True  # of the last sentence: its end, and whether it holds a letter
+    for piece in _segments(text, language):
+        if sentences and not (whole and _apart(before, piece)):
+            sentences[-1].append(piece)
+        else:
+            sentences.append([piece])
+            before, whole = "", False
+        before = (before + piece)[-NEAR:]
+        whole = whole or bool(LETTER.search(piece))
+    if len(sentences) > 1 and not whole:
+        last = sentences.pop()
+        sentences[-1] += last
+    return ["".join(pieces) for pieces in sentences]
+
+
+def _apart(before: str, after: str) -> bool:
+    return not before.endswith(".") or bool(STOPS.search(before) and STARTS.match(after[:NEAR]))
+
+
+def _segments(text: str, language: str) -> list[str]:
+    """What sentencex makes of the visible characters of `text`, with the others."""
+    code = regex.split("[-_]", language.lower())[0]
+    if not UNSEEN.search(text):
+        return list(_windows(text, code))
+    seen = [position for position, character in enumerate(text) if not UNSEEN.match(character)]
+    visible = "".join(text[position] for position in seen)
+    ends = accumulate(map(len, _windows(visible, code)))
+    starts = [seen[end] for end in ends if end < len(seen)]
+    return [text[start:end] for start, end in zip([0, *starts], [*starts, len(text)], strict=True)]
+
+
+def _windows(text: str, code: str) -> Iterator[str]:
+    """The segments of `text`, seen a window at a time; the last of a window may go on in the next."""
+    start = 0
+    while len(text) - start > WINDOW:
+        window = text[start : start + WINDOW]
+        segments = sentencex.segment(code, window)
+        # Too long for any model: it has to be cut somewhere, between words if there are some.
+        some = segments[:-1] or [window[: window.rfind(" ") + 1] or window]
+        yield from some
+        start += sum(map(len, some))
+    yield from sentencex.segment(code, text[start:])
