@@ -135,6 +135,12 @@ def test_a_line_of_which_the_model_knows_nothing_comes_back_as_it_was(
     assert speaking.translate([line], nbest=2)[0].alternatives == ()
 
 
+def test_the_end_of_a_line_is_no_part_of_its_translation(speaking: Translator) -> None:
+    lines = ["", " ", FACE, LINES[0], f"{FACE}\r"]
+    assert speaking.translate(f"{line}\n" for line in lines[:-1]) == speaking.translate(lines[:-1])
+    assert speaking.translate([f"{line}\r\n" for line in lines]) == speaking.translate(lines)
+
+
 def test_unknown_words_are_copied_and_the_rest_is_translated_without_them(
     speaking: Translator, echo: Echo
 ) -> None:

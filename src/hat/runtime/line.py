@@ -92,11 +92,13 @@ class LineReader:
         self._trained_on, self._refusing = trained_on, long_input == "refuse"
 
     def read(self, line: str, where: str, split: bool) -> Line:
-        """`line` in parts; in one part where it is not to be `split`.
+        """`line` in parts, its end left out; in one part where it is not to be `split`.
 
         Raises UserError naming `where` for what is no text, and for what is too long and not to be split.
         """
         tokens = self._tokenizer.encode(line, where)
+        if line.endswith("\n"):  # as iterating over a file gives them
+            line = line[:-1].removesuffix("\r")
         most = self._trained_on.source_tokens
         if self._refusing:
             long.check_length([*tokens, EOS], most, where)
