@@ -230,3 +230,13 @@ def test_empty_sentences_may_be_refused(tmp_path: Path, good: Path) -> None:
     assert error_of(Part(other, good), allow_empty=False).startswith(f"{other}:2: empty sentence")
     assert error_of(Part(good, other), allow_empty=False).startswith(f"{other}:2: empty sentence")
     assert list(read_pairs([Part(other, good)])) == [("one", "eins"), ("", "zwei")]
+
+
+def test_parts_may_be_named_by_strings_but_come_in_a_list(tmp_path: Path) -> None:
+    for side in ("source", "target"):
+        (tmp_path / side).write_text("a\n", "utf-8")
+    part = Part(str(tmp_path / "source"), str(tmp_path / "target"))  # type: ignore[arg-type]
+    assert list(read_pairs([part])) == [("a", "a")]
+    for parts in (part, str(tmp_path / "source")):
+        with pytest.raises(UserError, match="parts: expected a list of Part, not"):
+            list(read_pairs(parts))  # type: ignore[arg-type]

@@ -41,6 +41,7 @@ EVOLVED = {"name": "et", "kind": "evolved", "embed_dim": 16, "heads": 2, "encode
         ("super_training.updats", 9, r"super_training\.updats: unknown key.*updates, batch_tokens"),
         ("super_training.updates", "many", r"r\.yaml:\d+: super_training\.updates: .*'many'"),
         ("super_training.updates", -1, r"super_training\.updates: .*greater than 0"),
+        ("device.threads", 10**12, r"device\.threads: .* 1024"),
         ("search.constraints", ["fast"], r"search\.constraints: 'fast' is no latency; .*12\.5ms"),
         ("search.constraints", ["60%", "60 %"], r"the same constraint twice"),
         (

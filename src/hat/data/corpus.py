@@ -6,7 +6,7 @@ from itertools import zip_longest
 from pathlib import Path
 
 from hat.data.text_file import TextFile
-from hat.errors import UserError
+from hat.errors import UserError, shown
 from hat.progress import Progress, silent
 
 Pair = tuple[str, str]
@@ -27,6 +27,11 @@ class Part:
     target: Path | None = None
     columns: tuple[int, int] | None = None
 
+    def __post_init__(self) -> None:
+        for name in ("source", "target"):
+            if isinstance(getattr(self, name), str):
+                object.__setattr__(self, name, Path(getattr(self, name)))
+
 
 def read_pairs(
     parts: Sequence[Part], allow_empty: bool = True, progress: Progress = silent
@@ -41,6 +46,8 @@ def read_pairs(
     without exactly one tab, or with fewer columns than are asked for; and, unless `allow_empty`, for
     an empty sentence.
     """
+    if isinstance(parts, str | Path | Part):
+        raise UserError(f"parts: expected a list of Part, not {shown(parts)}")
     if not parts:
         raise UserError("no parallel text given: name a source and a target file, or a TSV")
     total = sum(_size(part.source) for part in parts)

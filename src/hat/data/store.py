@@ -91,8 +91,9 @@ class TokenStore:
         self.target_lengths = np.diff(self.target_offsets).astype(np.int32)
 
     @classmethod
-    def open(cls, folder: Path) -> "TokenStore":
+    def open(cls, folder: str | Path) -> "TokenStore":
         """Open a store. Raises UserError if files are missing, cut short or inconsistent."""
+        folder = Path(folder)
         path = folder / "manifest.json"
         manifest = read_json(path)
         version = manifest.get("format") if isinstance(manifest, Mapping) else None

@@ -12,7 +12,7 @@ from hat.pipeline.recipe_baselines import Baseline, EvolvedBaseline, kind_of
 from hat.pipeline.recipe_data import Data, Section, check_name
 from hat.pipeline.recipe_distillation import Distillation
 from hat.runtime import PRECISIONS
-from hat.runtime.engine import check_engine
+from hat.runtime.engine import MOST_THREADS, check_engine
 from hat.training.settings import TrainingSettings
 
 # The ends of the design space, evaluated with inherited weights beside the final models.
@@ -37,7 +37,7 @@ class Device(Section):
     precision: str | None = None
     """Precision of the weights on the device: that of the models that are timed, scored and deployed. As
     the device is declared, unless given: int8 on this machine."""
-    threads: int | None = Field(default=None, gt=0)
+    threads: int | None = Field(default=None, gt=0, le=MOST_THREADS)
     """Processor threads of one translation. As the device is declared, unless given: on this machine one,
     which leaves other cores to other work and is steady."""
     beam: int = Field(default=5, gt=0)
