@@ -43,6 +43,11 @@ def test_control_characters_vanish_and_those_that_separate_become_spaces() -> No
     assert cleaned("a\u2028b\u2029c") == "a b c"
 
 
+def test_a_zero_width_space_separates_words_where_a_script_has_no_other() -> None:
+    assert cleaned("ខ្ញុំ\u200bស្រលាញ់") == "ខ្ញុំ ស្រលាញ់"
+    assert cleaned("mor\u200bning ខ្ញុំ\u200b.") == "morning ខ្ញុំ."
+
+
 def test_what_means_something_stays() -> None:
     for text in (
         "",

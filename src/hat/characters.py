@@ -17,8 +17,9 @@ _INVISIBLE = (
     r"[[\p{Default_Ignorable_Code_Point}\p{Bidi_Control}\p{Noncharacter_Code_Point}\p{Cc}]"
     r"--[\p{White_Space}\p{Join_Control}]]"
 )
-# Tabs, ends of lines and of paragraphs. Spaces of other widths are left to the tokenizer.
-_BLANK = r"[[\p{Cc}\p{Zl}\p{Zp}]&&\p{White_Space}]"
+# Tabs, ends of lines and of paragraphs, and what separates words of Thai, Khmer, Lao or Burmese. Spaces of
+# other widths are left to the tokenizer.
+_BLANK = r"(?:[[\p{Cc}\p{Zl}\p{Zp}]&&\p{White_Space}]|(?<=\p{Line_Break=SA})\u200b(?=\p{Line_Break=SA}))"
 _JOINS = r"[\p{Joining_Type=D}\p{Joining_Type=R}\p{Joining_Type=L}\p{Joining_Type=C}--\p{Join_Control}]"
 _VIRAMA = r"\p{Canonical_Combining_Class=9}"
 _PICTURE = r"\p{Extended_Pictographic}"
@@ -44,7 +45,7 @@ def cleaned(text: str, joiners: str = JOINERS) -> str:
     """
     if not SUSPECT.search(text):
         return text
-    text = BLANK.sub(" ", INVISIBLE.sub("", text))
+    text = INVISIBLE.sub("", BLANK.sub(" ", text))
     return str(JOINER.sub(lambda found: found[0] if found["joiner"] and found[0] in joiners else "", text))
 
 

@@ -11,6 +11,7 @@ from hat.arguments import check_lines, text_pairs, whole_number
 from hat.errors import UserError
 from hat.runtime import long_input as long
 from hat.runtime.artefact import TOKENIZER, Artefact, ArtefactConfig
+from hat.runtime.batching import batches_of, checked_size
 from hat.runtime.engine import (
     LIMITS,
     DecodeOptions,
@@ -189,11 +190,11 @@ class Translator:
         split here.
         """
         self._gate.check()
-        batch, pairs = _checked_batch(batch), text_pairs(pairs)
+        batch, pairs = checked_size(batch), text_pairs(pairs)
         sources = [self._encoded(s, "source", n) for n, (s, _) in enumerate(pairs, start=1)]
         targets = [self._encoded(t, "target", n) for n, (_, t) in enumerate(pairs, start=1)]
         found: dict[int, Score] = {}
-        for chosen in _batches(sources, batch):
+        for chosen in batches_of(sources, batch):
             with self._gate.entered():
                 scored = self.engine.score([sources[i] for i in chosen], [targets[i] for i in chosen])
             for index, token_scores in zip(chosen, scored, strict=True):
@@ -214,7 +215,7 @@ class Translator:
         """What is asked for, and the batch. Raises UserError."""
         self._gate.check()
         check_lines(lines)
-        batch = _checked_batch(batch)
+        batch = checked_size(batch)
         given: dict[str, Any] = {"beam": beam, "nbest": nbest, "length_penalty": length_penalty}
         if max_length is not None:
             given |= {"max_length_factor": 0.0, "max_length_offset": self._max_length(max_length)}
@@ -272,7 +273,7 @@ class Translator:
 
     def _decode(self, parts: list[list[int]], options: DecodeOptions, batch: int) -> list[Decoded]:
         results: dict[int, Decoded] = {}
-        for chosen in _batches(parts, batch):
+        for chosen in batches_of(parts, batch):
             with self._gate.entered():
                 start = time.perf_counter()
                 hypotheses = self.engine.translate([parts[index] for index in chosen], options)
@@ -284,25 +285,3 @@ class Translator:
 
 def _load_again(kind: type[Translator], options: Mapping[str, Any]) -> Translator:
     return kind.load(**options)
-
-
-def _checked_batch(batch: object) -> int:
-    size = whole_number("batch", batch)
-    if size < 1:
-        raise UserError(f"batch: {size} is less than 1")
-    return size
-
-
-def _batches(sources: Sequence[Sequence[int]], size: int) -> Iterator[list[int]]:
-    """Indices of sources in batches, longest first, so that lengths in a batch are alike.
-
-    Attention's memory grows with the square of the length, so a batch of long ones holds fewer: never more
-    memory than one of MAX_SOURCE_TOKENS needs.
-    """
-    order = sorted(range(len(sources)), key=lambda index: -len(sources[index]))
-    start = 0
-    while start < len(order):
-        fitting = (long.MAX_SOURCE_TOKENS // len(sources[order[start]])) ** 2
-        end = start + max(1, min(size, fitting))
-        yield order[start:end]
-        start = end

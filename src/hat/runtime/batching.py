@@ -1,0 +1,30 @@
+"""Which sources are decoded together."""
+
+from collections.abc import Iterator, Sequence
+
+from hat.arguments import whole_number
+from hat.errors import UserError
+from hat.runtime import long_input as long
+
+
+def checked_size(batch: object) -> int:
+    """How many sources a batch holds at most. Raises UserError."""
+    size = whole_number("batch", batch)
+    if size < 1:
+        raise UserError(f"batch: {size} is less than 1")
+    return size
+
+
+def batches_of(sources: Sequence[Sequence[int]], size: int) -> Iterator[list[int]]:
+    """Indices of sources in batches, longest first, so that lengths in a batch are alike.
+
+    Attention's memory grows with the square of the length, so a batch of long ones holds fewer: never more
+    memory than one of MAX_SOURCE_TOKENS needs.
+    """
+    order = sorted(range(len(sources)), key=lambda index: -len(sources[index]))
+    start = 0
+    while start < len(order):
+        fitting = (long.MAX_SOURCE_TOKENS // len(sources[order[start]])) ** 2
+        end = start + max(1, min(size, fitting))
+        yield order[start:end]
+        start = end
