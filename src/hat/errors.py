@@ -13,6 +13,10 @@ class UserError(HatError):
     exit_code = 2
 
 
+class DiskFull(HatError):
+    """There is no room left where something was being written; nobody's setting is wrong."""
+
+
 def shown(value: object) -> str:
     """A value that was read from somewhere, for a message: its repr, cut where it is long."""
     return _cut(repr(value), 100)

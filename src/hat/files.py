@@ -2,62 +2,92 @@
 
 import hashlib
 import json
-import os
-import shutil
 from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import yaml
 
+from hat.disk import Room, make_folder, remove, replace_file, replace_folder, restore_folder, unfinished
 from hat.errors import UserError, named
 
 
 @contextmanager
 def atomic_path(path: Path) -> Iterator[Path]:
-    """Yield a temporary path beside `path`; on success flush it to disk and rename it to `path`.
+    """Yield a temporary path beside `path`; on success put that file in `path`'s place, and on the disk.
 
-    The temporary name is always the same, so a killed writer leaves at most one stray file,
-    which the next one overwrites.
+    A writer that is killed leaves at most one stray file. Raises DiskFull, and UserError where `path` is
+    a folder, a device or the like.
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.partial")
-    try:
-        yield temporary
-        with temporary.open("rb") as stream:
-            os.fsync(stream.fileno())
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
+    if path.exists() and not path.is_file():
+        raise UserError(f"{path}: exists and is not a plain file; choose another name")
+    temporary = unfinished(path)
+    with Room(path):
+        make_folder(path.parent)
+        try:
+            yield temporary
+            replace_file(temporary, path)
+        finally:
+            temporary.unlink(missing_ok=True)
+
+
+@dataclass(frozen=True)
+class FolderKind:
+    """A kind of folder that this project writes. `name`: with its article, "a model". `marked`: whether a
+    folder carries our mark, which no other program's does. `files`: all that it may hold, relative."""
+
+    name: str
+    marked: Callable[[Path], bool]
+    files: frozenset[str]
+
+    def check_replaceable(self, folder: Path) -> None:
+        """Check that nothing is lost that this project did not write if `folder` is replaced by another
+        of its kind. Raises UserError."""
+        if folder.is_symlink() or (folder.exists() and not folder.is_dir()):
+            raise UserError(f"{folder}: exists and is not {self.name}; choose another place")
+        if not folder.exists() or not any(folder.iterdir()):
+            return
+        if not self.marked(folder):
+            raise UserError(f"{folder}: exists and is not {self.name}; choose another place")
+        folders = {str(parent) for file in self.files for parent in Path(file).parents}
+        for path in sorted(folder.rglob("*")):
+            name = path.relative_to(folder).as_posix()
+            own = name in folders if path.is_dir() else name in self.files
+            if path.is_symlink() or not own:
+                raise UserError(
+                    f"{folder}: holds {named(name)}, which hat did not write; move it away, or choose "
+                    "another place"
+                )
 
 
 @contextmanager
-def atomic_folder(folder: Path, is_own: Callable[[Path], bool], kind: str) -> Iterator[Path]:
-    """Yield an empty folder beside `folder`; on success flush its files and put it in `folder`'s place.
+def atomic_folder(folder: Path, kind: FolderKind) -> Iterator[Path]:
+    """Yield an empty folder beside `folder`; on success put it in `folder`'s place, and on the disk.
 
-    What was there before is gone then. Raises UserError where that is neither an empty folder nor
-    what `is_own` knows as `kind`, for example "an artefact".
+    A folder of that kind is replaced. Raises UserError where anything else is there, DiskFull.
     """
-    if folder.exists() and not is_own(folder) and not (folder.is_dir() and not any(folder.iterdir())):
-        raise UserError(f"{folder}: exists and is not {kind}; choose another place")
-    folder = folder.absolute()
-    temporary, old = (folder.with_name(f".{folder.name}.{kind}") for kind in ("partial", "old"))
-    shutil.rmtree(temporary, ignore_errors=True)
-    temporary.mkdir(parents=True)
-    try:
-        yield temporary
-        for path in sorted(temporary.rglob("*")):
-            if path.is_file():
-                with path.open("rb") as stream:
-                    os.fsync(stream.fileno())
-        shutil.rmtree(old, ignore_errors=True)
-        if folder.exists():
-            folder.rename(old)
-        temporary.rename(folder)
-        shutil.rmtree(old, ignore_errors=True)
-    finally:
-        shutil.rmtree(temporary, ignore_errors=True)
+    restore_folder(folder)
+    kind.check_replaceable(folder)
+    folder = folder.resolve()
+    temporary = unfinished(folder)
+    with Room(folder):
+        remove(temporary)
+        make_folder(temporary)
+        try:
+            yield temporary
+            kind.check_replaceable(folder)  # once more: writing may have taken long
+            replace_folder(temporary, folder)
+        finally:
+            remove(temporary)
+
+
+def check_new(path: Path, is_own: Callable[[Path], bool], kind: str) -> None:
+    """Check that a file may be written to `path`: there is none, or one that `is_own` knows as `kind`, for
+    example "an architecture file". Raises UserError."""
+    if path.exists() and (not path.is_file() or not is_own(path)):
+        raise UserError(f"{path}: exists and is not {kind}; choose another name")
 
 
 def write_text(path: Path, text: str) -> None:

@@ -32,8 +32,10 @@ def onnx_exporter(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
     module = ModuleType("hat.export.onnx")
 
     def write_onnx(artefact: Artefact, folder: Path) -> None:
-        for name in ("encoder.onnx", "decoder.onnx", "config.json"):
+        for name in ("encoder.onnx", "decoder.onnx"):
             (folder / name).write_text(artefact.config.precision)
+        config = artefact.config.to_dict() | {"format": "onnx-1"}
+        (folder / "config.json").write_text(json.dumps(config))
 
     module.write_onnx = write_onnx  # type: ignore[attr-defined]
     monkeypatch.setitem(sys.modules, "hat.export.onnx", module)

@@ -14,13 +14,14 @@ from typing import Any
 @dataclass
 class FileServer:
     """`files`: path → content. `cuts`: for the next answers, after how many bytes the connection
-    breaks. `statuses`: for the next answers, a status to give instead. `stall`: seconds without a
-    byte in the middle of the next answer. `requests`: (path, Range) of all that were made. `redirects`:
-    path → where to look instead."""
+    breaks. `lengths`: whether sizes are told. `statuses`: for the next answers, a status to give
+    instead. `stall`: seconds without a byte in the middle of the next answer. `requests`: (path,
+    Range) of all that were made. `redirects`: path → where to look instead."""
 
     url: str = ""
     files: dict[str, bytes] = field(default_factory=dict)
     etag: str | None = '"1"'
+    lengths: bool = True
     ranges: bool = True
     cuts: list[int] = field(default_factory=list)
     statuses: list[int] = field(default_factory=list)
@@ -54,7 +55,11 @@ def serving(certificate: Path | None = None) -> Iterator[FileServer]:
             if wanted and told.ranges and self.headers.get("If-Range") == told.etag:
                 start = int(wanted.removeprefix("bytes=").rstrip("-"))
                 if start >= len(content):
-                    self.send_error(416)
+                    self.send_response(416)
+                    if told.lengths:
+                        self.send_header("Content-Range", f"bytes */{len(content)}")
+                    self.send_header("Content-Length", "0")
+                    self.end_headers()
                     return
                 self.send_response(206)
                 self.send_header("Content-Range", f"bytes {start}-{len(content) - 1}/{len(content)}")
@@ -62,7 +67,10 @@ def serving(certificate: Path | None = None) -> Iterator[FileServer]:
                 self.send_response(200)
             if told.etag:
                 self.send_header("ETag", told.etag)
-            self.send_header("Content-Length", str(len(content) - start))
+            if told.lengths:
+                self.send_header("Content-Length", str(len(content) - start))
+            else:
+                self.close_connection = True
             self.end_headers()
             self._send(content[start:])
 

@@ -85,6 +85,39 @@ def test_a_later_process_goes_on(server: FileServer, places: Places) -> None:
     assert server.requests[-1][1] == "bytes=300000-"
 
 
+@pytest.mark.parametrize("lengths", [True, False])
+@pytest.mark.parametrize("sha256", [SHA256, None])
+def test_a_download_killed_after_its_last_byte_is_whole(
+    server: FileServer, places: Places, lengths: bool, sha256: str | None
+) -> None:
+    def killed(done: float, total: float, note: str) -> None:
+        if done == len(CONTENT):
+            raise KeyboardInterrupt
+
+    server.lengths = lengths
+    with pytest.raises(KeyboardInterrupt):
+        fetch(archive(server, sha256), places, killed)
+    assert (places.cache / "x.tgz.part").read_bytes() == CONTENT
+    server.lengths = True if sha256 is None else lengths
+    assert fetch(archive(server, sha256), places).read_bytes() == CONTENT
+    assert left_over(places) == {"x.tgz", "x.tgz.sha256"}
+    assert len(server.requests) == (1 if lengths else 2)
+    assert lengths or server.requests[1][1] == f"bytes={len(CONTENT)}-"
+
+
+def test_a_part_that_is_longer_than_the_file_starts_anew(server: FileServer, places: Places) -> None:
+    server.cuts = [300_000]
+
+    def killed(seconds: float) -> None:
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        fetch(archive(server), Places(places.cache, wait=killed))
+    part = places.cache / "x.tgz.part"
+    part.write_bytes(CONTENT + b"more")
+    assert fetch(archive(server), places).read_bytes() == CONTENT
+
+
 def test_another_content_in_the_meantime_starts_anew(server: FileServer, places: Places) -> None:
     changed = CONTENT[::-1]
 

@@ -35,7 +35,7 @@ def test_another_process_holds_the_folder_until_it_dies(tmp_path: Path) -> None:
 
 def test_a_folder_that_cannot_be_made(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
-    with pytest.raises(UserError, match="cannot make this folder"), locked(tmp_path / "file" / "run"):
+    with pytest.raises(UserError, match="cannot work in this folder"), locked(tmp_path / "file" / "run"):
         pass
 
 

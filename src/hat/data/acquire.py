@@ -6,7 +6,6 @@ else may have been changed on its way, and that is said.
 Proxies are those of the environment (http_proxy, https_proxy, no_proxy), as `urllib` takes them.
 """
 
-import fcntl
 import os
 import shutil
 import socket
@@ -15,7 +14,6 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
-from errno import EDQUOT, ENOSPC
 from http.client import HTTPException, HTTPMessage, HTTPResponse
 from pathlib import Path
 from typing import IO, BinaryIO
@@ -23,7 +21,8 @@ from urllib.error import HTTPError
 from urllib.parse import urlsplit
 from urllib.request import HTTPRedirectHandler, Request, build_opener
 
-from hat.errors import HatError, UserError, named
+from hat.disk import Room, lock, replace_file
+from hat.errors import DiskFull, HatError, UserError, named
 from hat.files import file_digest, read_json, read_text, write_json, write_text
 from hat.progress import Progress, silent
 
@@ -32,6 +31,7 @@ CHUNK = 1 << 18
 VOUCHED = ("https", "file")  # schemes of URLs that answer with what is there, or not at all
 LONGEST_WAIT = 60.0  # seconds between attempts
 TRY_LATER = (408, 425, 429)  # of the statuses 4xx, those that may pass
+RANGE_NOT_THERE = 416  # also the answer to a range that begins at the end: all is here already
 
 
 @dataclass(frozen=True)
@@ -82,7 +82,8 @@ def fetch(archive: Archive, places: Places, progress: Progress = silent) -> Path
         return _from_folder(archive, places.offline)
     path = places.cache / archive.name
     try:
-        places.cache.mkdir(parents=True, exist_ok=True)
+        with Room(places.cache):
+            places.cache.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise UserError(f"{places.cache}: cannot make this folder ({error.strerror})") from error
     with _alone(path):
@@ -115,7 +116,7 @@ def _download(archive: Archive, path: Path, places: Places, progress: Progress) 
             problems.append(f"{url} ({error})")
             continue
         write_text(_noted(path), f"{file_digest(part)}  {url}\n")
-        part.replace(path)
+        replace_file(part, path)
         _state(part).unlink(missing_ok=True)
         return
     raise HatError(
@@ -145,12 +146,14 @@ class _Download:
                 self._transfer()
                 break
             except HTTPError as error:
-                if 400 <= error.code < 500 and error.code not in TRY_LATER:
+                if error.code == RANGE_NOT_THERE and before:
+                    if self._is_whole(error, before):
+                        break
+                    self._part.unlink()  # it is no part of what is there
+                elif 400 <= error.code < 500 and error.code not in TRY_LATER:
                     raise _GivenUp(f"{error.code} {error.reason}") from error
                 problem = f"{error.code} {error.reason}"
             except (OSError, HTTPException) as error:
-                if isinstance(error, OSError) and error.errno in (ENOSPC, EDQUOT):
-                    raise HatError(f"{self._part}: the disk is full; make room and run it again") from error
                 problem = str(getattr(error, "reason", error)) or type(error).__name__
                 if _will_not_pass(error):
                     raise _GivenUp(problem) from error
@@ -178,7 +181,7 @@ class _Download:
             )
             offset = offset if goes_on else 0
             self._note(response, offset)
-            with self._part.open("r+b" if self._part.exists() else "wb") as stream:
+            with Room(self._part), self._part.open("r+b" if self._part.exists() else "wb") as stream:
                 stream.truncate(offset)
                 stream.seek(offset)
                 self._copy(response, stream)
@@ -189,7 +192,7 @@ class _Download:
     def _note(self, response: HTTPResponse, offset: int) -> None:
         """Remember what this is a part of, so that it can go on later. Raises _GivenUp, HatError."""
         length = response.headers.get("Content-Length")
-        self._total = offset + int(length) if length and length.isdecimal() else None
+        self._total = offset + int(length) if length and length.isdecimal() else self._archive.size
         self._validator = response.headers.get("ETag") or response.headers.get("Last-Modified")
         if self._validator and str(self._validator).startswith("W/"):
             self._validator = None  # of equal meaning, not of equal bytes
@@ -198,14 +201,23 @@ class _Download:
             raise _GivenUp(f"{self._total:,} bytes there, {size:,} expected")
         free = shutil.disk_usage(self._part.parent).free
         if self._total is not None and self._total - offset > free:
-            raise HatError(f"{self._part}: needs {self._total - offset:,} bytes, the disk has {free:,} free")
-        write_json(_state(self._part), {"url": self._url, "validator": self._validator, "total": self._total})
+            raise DiskFull(f"{self._part}: needs {self._total - offset:,} bytes, the disk has {free:,} free")
+        state = {"url": self._url, "validator": self._validator, "total": self._total}
+        with Room(self._part):
+            write_json(_state(self._part), state)
 
     def _copy(self, response: HTTPResponse, stream: BinaryIO) -> None:
         total = int(str(self._total or self._archive.size or 0))
         while chunk := response.read(CHUNK):
             stream.write(chunk)
             self._progress(stream.tell(), max(total, stream.tell()), self._archive.name)
+
+    def _is_whole(self, refused: HTTPError, size: int) -> bool:
+        """Whether a server that refuses a range from `size` on does so because that is its file's end."""
+        unit, _, length = refused.headers.get("Content-Range", "").partition("*/")
+        if unit.strip() == "bytes" and length.isdecimal():
+            return int(length) == size
+        return self._archive.sha256 is not None and _mismatch(self._part, self._archive) is None
 
     def _size(self) -> int:
         return self._part.stat().st_size if self._part.exists() else 0
@@ -277,5 +289,5 @@ def _state(part: Path) -> Path:
 def _alone(path: Path) -> Iterator[None]:
     """Wait until no other process fetches this file."""
     with path.with_name(f".{path.name}.lock").open("w") as stream:
-        fcntl.flock(stream, fcntl.LOCK_EX)
+        lock(stream.fileno(), path, wait=True)
         yield

@@ -7,7 +7,6 @@ code writes 60.
 """
 
 import os
-import shutil
 from collections.abc import Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -19,6 +18,7 @@ import numpy.typing as npt
 
 from hat.data.batches import Ids
 from hat.data.store import TokenStore
+from hat.disk import make_folder, remove, replace_folder, unfinished
 from hat.errors import UserError
 from hat.files import check_keys, digest, file_digest, read_json, write_json
 
@@ -97,7 +97,7 @@ class SoftLabelWriter:
 
     def __init__(self, folder: Path, text: TokenStore, top_k: int, temperature: float) -> None:
         self._folder = folder
-        self._partial = folder.with_name(f".{folder.name}.partial")
+        self._partial = unfinished(folder)
         self._text, self._top_k, self._temperature = text, top_k, temperature
         self._types = _types(text)
         progress = self._partial / PROGRESS
@@ -147,11 +147,11 @@ class SoftLabelWriter:
         }
         write_json(self._partial / MANIFEST, {**content, "digest": digest(content)})
         (self._partial / PROGRESS).unlink(missing_ok=True)
-        self._partial.rename(self._folder)
+        replace_folder(self._partial, self._folder)
 
     def _start(self) -> None:
-        shutil.rmtree(self._partial, ignore_errors=True)
-        self._partial.mkdir(parents=True)
+        remove(self._partial)
+        make_folder(self._partial)
         for name, kind in self._types.items():
             with (self._partial / name).open("wb") as stream:
                 stream.truncate(_tokens(self._text) * self._top_k * kind.itemsize)

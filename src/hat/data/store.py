@@ -1,7 +1,5 @@
 """Tokenised parallel text on disk, memory-mapped, with a manifest and a content hash."""
 
-import os
-import shutil
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import ExitStack
 from hashlib import sha256
@@ -12,6 +10,7 @@ from typing import Any, BinaryIO
 import numpy as np
 import numpy.typing as npt
 
+from hat.disk import make_folder, remove, replace_folder, unfinished
 from hat.errors import UserError
 from hat.files import check_keys, digest, read_json, write_json
 
@@ -40,19 +39,16 @@ def write_store(
     65536 and more), `{side}.offsets.bin` (int64: where sentence i starts; one entry more than
     sentences), and `manifest.json`; all little-endian.
     """
-    partial = folder.with_name(f".{folder.name}.partial")
-    if partial.exists():
-        shutil.rmtree(partial)
-    partial.mkdir(parents=True)
+    partial = unfinished(folder)
+    remove(partial)
+    make_folder(partial)
     try:
         content = {"format": FORMAT, **_write_sides(partial, chunks, vocab)}
         manifest = {**content, "cleaning": dict(cleaning or {}), "digest": digest(content)}
         write_json(partial / "manifest.json", manifest)
-        if folder.exists():
-            shutil.rmtree(folder)
-        partial.rename(folder)
+        replace_folder(partial, folder)
     finally:
-        shutil.rmtree(partial, ignore_errors=True)
+        remove(partial)
     return TokenStore.open(folder)
 
 
@@ -145,7 +141,7 @@ class _SideWriter(ExitStack):
         self.offsets.write(ends)
 
     def finish(self) -> dict[str, Any]:
-        """Flush to the disk; returns the side's entry in the manifest."""
+        """Hand all to the system; returns the side's entry in the manifest."""
         return {
             "vocab": self.vocab,
             "dtype": self.dtype.name,
@@ -167,7 +163,6 @@ class _HashedFile:
 
     def finish(self) -> str:
         self._file.flush()
-        os.fsync(self._file.fileno())
         return self._hash.hexdigest()
 
 

@@ -5,8 +5,8 @@ from pathlib import Path
 from hat.compression import Sizes, sizes_of
 from hat.errors import UserError
 from hat.files import atomic_folder
-from hat.runtime import Artefact, is_artefact
-from hat.runtime.locate import is_onnx_export
+from hat.runtime import Artefact
+from hat.runtime.locate import MODEL
 from hat.runtime.onnx_interface import onnx_precision
 
 FORMATS = ("artefact", "onnx")
@@ -16,11 +16,11 @@ def deploy(artefact: Artefact, folder: Path, form: str = "artefact") -> Sizes:
     """Write `artefact` at its precision into `folder`, whole or not at all.
 
     A model that is there already is replaced. Raises UserError where there is no such form or
-    `folder` holds something else, ModuleNotFoundError where `onnx` is needed and not installed.
+    `folder` holds anything else, ModuleNotFoundError where `onnx` is needed and not installed.
     """
     if form not in FORMATS:
         raise UserError(f"format: {form!r}; the choices are {', '.join(FORMATS)}")
-    with atomic_folder(folder, _is_model, "a model") as temporary:
+    with atomic_folder(folder, MODEL) as temporary:
         if form == "onnx":
             from hat.export.onnx import write_onnx  # noqa: PLC0415 (needs the [onnx] extra)
 
@@ -29,7 +29,3 @@ def deploy(artefact: Artefact, folder: Path, form: str = "artefact") -> Sizes:
             artefact.write(temporary)
     own = artefact.config.precision
     return sizes_of(folder, artefact.config.model, onnx_precision(own) if form == "onnx" else own)
-
-
-def _is_model(folder: Path) -> bool:
-    return is_artefact(folder) or is_onnx_export(folder)

@@ -7,7 +7,7 @@ from pathlib import Path
 from hat.files import atomic_folder, write_json
 from hat.runtime import Artefact
 from hat.runtime.artefact import CONFIG
-from hat.runtime.locate import ONNX_FILES, is_onnx_export
+from hat.runtime.locate import ONNX_EXPORT, ONNX_FILES
 from hat.runtime.onnx_graph import decoder_model, encoder_model
 from hat.runtime.onnx_interface import ONNX_FORMAT, onnx_precision
 
@@ -17,9 +17,9 @@ __all__ = ["export_onnx", "write_onnx"]
 def export_onnx(artefact: Artefact, folder: Path) -> None:
     """Write the model as ONNX, whole or not at all; an export already there is replaced.
 
-    Raises UserError where `folder` holds something else or the tokenizer is not there.
+    Raises UserError where `folder` holds anything else or the tokenizer is not there.
     """
-    with atomic_folder(folder, is_onnx_export, "an ONNX export") as temporary:
+    with atomic_folder(folder, ONNX_EXPORT) as temporary:
         write_onnx(artefact, temporary)
 
 

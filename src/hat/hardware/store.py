@@ -17,7 +17,8 @@ from pathlib import Path
 from typing import Any
 
 from hat.architecture import ModelConfig
-from hat.errors import HatError, UserError
+from hat.disk import Room, has_no_room, is_full, make_folder, no_locks
+from hat.errors import DiskFull, HatError, UserError
 from hat.files import digest
 from hat.hardware.protocol import MeasureProtocol
 
@@ -37,6 +38,8 @@ CREATE TABLE measurement (
 """
 # A writer waits so long for another's transaction, which is over in milliseconds.
 BUSY_SECONDS = 60.0
+# What SQLite says where a file cannot be locked, or not be shared between processes.
+NO_LOCKS = ("SQLITE_PROTOCOL", "SQLITE_IOERR_LOCK", "SQLITE_IOERR_RDLOCK", "SQLITE_IOERR_SHMLOCK")
 # What makes two environments the same machine.
 MACHINE = ("cpu", "machine", "cores")
 
@@ -95,14 +98,13 @@ class MeasurementStore:
     def __init__(self, path: Path) -> None:
         """Open or make it. Raises UserError for another version's file, or none of ours."""
         self._path = path
-        path.parent.mkdir(parents=True, exist_ok=True)
-        try:
+        with Room(path):
+            make_folder(path.parent)
+        with self._errors_explained(UserError, "not a store of measurements"):
             self._connection = sqlite3.connect(path, timeout=BUSY_SECONDS, isolation_level=None)
             self._use_write_ahead_log()
             self._connection.execute("PRAGMA synchronous=FULL")
             self._create()
-        except sqlite3.Error as error:
-            raise UserError(f"{path}: not a store of measurements ({error})") from error
 
     def _use_write_ahead_log(self) -> None:
         """SQLite waits for other writers, but not for others that open a new file at the same time."""
@@ -252,15 +254,28 @@ class MeasurementStore:
     @contextmanager
     def _transaction(self) -> Iterator[sqlite3.Connection]:
         """All or nothing; other processes' writers wait."""
+        with self._errors_explained(HatError, "cannot be written"):
+            try:
+                self._connection.execute("BEGIN IMMEDIATE")
+                yield self._connection
+                self._connection.execute("COMMIT")
+            finally:
+                if self._connection.in_transaction:
+                    self._connection.execute("ROLLBACK")
+
+    @contextmanager
+    def _errors_explained(self, kind: type[HatError], problem: str) -> Iterator[None]:
+        """Around statements: SQLite's errors as DiskFull, a UserError where there are no locks, or else as
+        `kind` with the `problem`."""
         try:
-            self._connection.execute("BEGIN IMMEDIATE")
-            yield self._connection
-            self._connection.execute("COMMIT")
-        except sqlite3.OperationalError as error:
-            raise HatError(f"{self._path}: cannot be written ({error})") from error
-        finally:
-            if self._connection.in_transaction:
-                self._connection.execute("ROLLBACK")
+            yield
+        except sqlite3.Error as error:
+            name = getattr(error, "sqlite_errorname", "")
+            if is_full(error) or (name.startswith("SQLITE_IOERR") and has_no_room(self._path.parent)):
+                raise DiskFull(f"{self._path}: the disk is full; make room and run it again") from error
+            if name in NO_LOCKS:
+                raise no_locks(self._path, error) from error
+            raise kind(f"{self._path}: {problem} ({error})") from error
 
 
 def check_times(rounds: object) -> None:

@@ -1,12 +1,12 @@
 """A run folder: whose it is, which format it has, and who is working in it."""
 
-import fcntl
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 from hat import __version__
+from hat.disk import Room, lock, make_folder, unfinished
 from hat.errors import UserError
 from hat.files import check_keys, read_json, write_json
 
@@ -15,7 +15,7 @@ RUN_FILE = "run.json"
 RECIPE_FILE = "recipe.yaml"
 LOCK_FILE = ".lock"
 # What a process killed while it made the folder may leave.
-LEFTOVERS = {LOCK_FILE, f".{RUN_FILE}.partial"}
+LEFTOVERS = {LOCK_FILE, unfinished(Path(RUN_FILE)).name}
 
 
 def open_folder(root: Path) -> None:
@@ -60,21 +60,24 @@ def create_folder(root: Path) -> None:
 def locked(root: Path) -> Iterator[None]:
     """Hold the run folder for this process. The kernel lets go of it when the process ends, however.
 
-    Raises UserError naming the process that holds it already, or where there can be no folder.
+    Raises UserError naming the process that holds it already, where there can be no folder, and where
+    the file system has no locks; DiskFull.
     """
     try:
-        root.mkdir(parents=True, exist_ok=True)
+        with Room(root):
+            make_folder(root)
+            descriptor = os.open(root / LOCK_FILE, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
     except OSError as error:
-        raise UserError(f"{root}: cannot make this folder ({error.strerror}); choose another") from error
-    descriptor = os.open(root / LOCK_FILE, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+        raise UserError(f"{root}: cannot work in this folder ({error.strerror}); choose another") from error
     try:
         try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            lock(descriptor, root, wait=False)
         except BlockingIOError as error:
             owner = os.read(descriptor, 32).decode(errors="replace").strip() or "unknown"
             raise UserError(f"{root}: process {owner} is working in this run folder") from error
         os.ftruncate(descriptor, 0)
-        os.pwrite(descriptor, f"{os.getpid()}\n".encode(), 0)
+        with Room(root):
+            os.pwrite(descriptor, f"{os.getpid()}\n".encode(), 0)
         yield
     finally:
         os.close(descriptor)

@@ -5,16 +5,13 @@ its algorithm. It may keep partial state there; `manifest.json`, written last, m
 for good. A changed recipe gives another key, so older results stay and changing back reuses them.
 """
 
-import errno
 import json
-import os
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from safetensors import SafetensorError
-
+from hat.disk import Room, flush_folder, flush_tree, make_folder
 from hat.errors import HatError, UserError
 from hat.files import check_keys, digest, file_digest, read_json, write_json
 from hat.pipeline.costs import CostMeter, read_cost
@@ -23,8 +20,6 @@ from hat.progress import Progress
 
 MANIFEST = "manifest.json"
 MANIFEST_FORMAT = 1
-# The system's words: safetensors has no error number to go by.
-DISK_FULL = os.strerror(errno.ENOSPC)
 MANIFEST_KEYS = ("format", "step", "version", "inputs", "outputs")
 OLDER, NEWER = "made by an older version of this step", "made by a newer version of this step"
 
@@ -115,14 +110,13 @@ def execute(root: Path, step: Step, progress: Progress) -> Outcome:
     if finished:
         return finished
     folder = step.folder(root)
-    folder.mkdir(parents=True, exist_ok=True)
-    try:
+    with Room(folder):
+        make_folder(folder)
         with CostMeter(folder) as meter:
             step.run(folder, meter.watch(progress))
-    except (OSError, SafetensorError) as error:
-        if DISK_FULL in str(error):
-            raise HatError(f"{folder}: the disk is full; make room and run it again") from error
-        raise
+        for output in filter(Path.exists, (folder / name for name in step.outputs)):
+            flush_tree(output)
+        flush_folder(folder)
     manifest = {
         "format": MANIFEST_FORMAT,
         "step": step.name,

@@ -15,8 +15,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hat.architecture import EMBEDDING_NAMES, ModelConfig, architecture_from_dict, weight_shapes
+from hat.disk import restore_folder
 from hat.errors import UserError, shown
-from hat.files import atomic_folder, check_keys, read_json, write_json
+from hat.files import FolderKind, atomic_folder, check_keys, read_json, write_json
 from hat.runtime.code_books import ONE_A_MATRIX, CodeBooks
 from hat.runtime.engine import DecodeOptions
 from hat.runtime.long_input import TrainingLines
@@ -31,7 +32,7 @@ from hat.runtime.precision import (
     usual_books,
 )
 from hat.runtime.tensor_file import TensorFile, write_tensors
-from hat.runtime.tokenizer import TokenizerConfig
+from hat.runtime.tokenizer import KINDS, TokenizerConfig
 
 FORMAT = 1
 # What the engines take. Other widths need no bound of their own: the file holds weights of that shape.
@@ -151,6 +152,7 @@ class Artefact:
         Raises UserError naming the file, the tensor and what was expected there.
         """
         folder = Path(folder)
+        restore_folder(folder)
         if not is_artefact(folder):
             raise UserError(f"{folder}: not an artefact folder (no {CONFIG} and {WEIGHTS} in it)")
         config = ArtefactConfig.from_dict(read_json(folder / CONFIG), str(folder / CONFIG))
@@ -211,10 +213,10 @@ class Artefact:
     def save(self, folder: Path) -> None:
         """Write the folder, whole or not at all; an artefact already there is replaced.
 
-        Raises UserError where `folder` holds something else or the weights do not fit the
+        Raises UserError where `folder` holds anything else or the weights do not fit the
         configuration, HatError where writing fails.
         """
-        with atomic_folder(folder, is_artefact, "an artefact") as temporary:
+        with atomic_folder(folder, ARTEFACT) as temporary:
             self.write(temporary)
 
     def write(self, folder: Path) -> None:
@@ -238,6 +240,30 @@ class Artefact:
 def is_artefact(folder: Path) -> bool:
     """Whether `folder` looks like an artefact (its content is not checked)."""
     return (folder / CONFIG).is_file() and (folder / WEIGHTS).is_file()
+
+
+def marked_format(folder: Path) -> object:
+    """The format that the folder's configuration says it has; None for that of another program, which may
+    have a file of that name too."""
+    try:
+        config = read_json(folder / CONFIG)
+    except UserError:
+        return None
+    return config["format"] if isinstance(config, dict) and config.keys() >= set(CONFIG_KEYS) else None
+
+
+TOKENIZER_FILES = frozenset(
+    f"{TOKENIZER}/{name}"
+    for kind in KINDS
+    for joint in (True, False)
+    for name in TokenizerConfig(kind, joint).file_names()
+)
+# Of whatever version.
+ARTEFACT = FolderKind(
+    "an artefact",
+    lambda folder: isinstance(marked_format(folder), int),
+    TOKENIZER_FILES | {CONFIG, WEIGHTS},
+)
 
 
 def _model_config(keys: Mapping[str, Any], where: str) -> ModelConfig:

@@ -2,11 +2,24 @@
 
 from pathlib import Path
 
+from hat.disk import restore_folder
 from hat.errors import UserError
-from hat.files import check_keys, read_json
-from hat.runtime.artefact import CONFIG, is_artefact
+from hat.files import FolderKind, check_keys, read_json
+from hat.runtime.artefact import ARTEFACT, CONFIG, TOKENIZER_FILES, is_artefact, marked_format
+from hat.runtime.onnx_interface import ONNX_FORMAT
 
 ONNX_FILES = ("encoder.onnx", "decoder.onnx")
+
+ONNX_EXPORT = FolderKind(
+    "an ONNX export",
+    lambda folder: marked_format(folder) == ONNX_FORMAT,
+    TOKENIZER_FILES | {CONFIG, *ONNX_FILES},
+)
+MODEL = FolderKind(
+    "a model",
+    lambda folder: ARTEFACT.marked(folder) or ONNX_EXPORT.marked(folder),
+    ARTEFACT.files | ONNX_EXPORT.files,
+)
 
 
 def is_onnx_export(folder: Path) -> bool:
@@ -20,6 +33,7 @@ def model_folder(path: Path, model: str | None, kind: str = "models") -> Path:
     `kind`: "models", as the run's device runs them, or "trained", with all of their float32 weights.
     Raises UserError where there is none, naming the models that there are.
     """
+    restore_folder(path)
     if is_artefact(path) or is_onnx_export(path):
         if model is not None:
             raise UserError(f"{path}: a single model; a name ({model}) is for run folders")

@@ -79,7 +79,8 @@ def write_tensors(path: Path, tensors: Weights, expected: Stored) -> None:
             found = type_names.get(array.dtype, str(array.dtype)), array.shape
             _check_tensor(name, found, expected[name], "weights")
             check_values(name, array, "weights")
-            array.tofile(stream)
+            # Not tofile, whose error does not say that it was the disk.
+            stream.write(array.reshape(-1).view(np.uint8).data)
 
 
 def _check_names(found: Collection[str], expected: Stored, where: str) -> None:

@@ -1,6 +1,7 @@
 """The losses that are known, durable: one line of JSON per evaluated architecture."""
 
 import json
+import os
 from collections.abc import Callable
 from math import isfinite
 from pathlib import Path
@@ -8,6 +9,7 @@ from types import TracebackType
 from typing import Any
 
 from hat.architecture import Architecture
+from hat.disk import Room, make_folder
 from hat.errors import HatError, UserError
 from hat.files import check_keys
 
@@ -16,12 +18,14 @@ class Memo:
     """Losses by architecture, appended to a file as they come. Use as a context manager.
 
     Every loss reaches the operating system before the next evaluation starts, so a killed process
-    loses only the one under way. A last line cut short is removed and evaluated again. Raises
-    UserError naming path and line where the file holds anything else.
+    loses only the one under way; all are on the disk when the memo is left. A last line cut short is
+    removed and evaluated again. Raises UserError naming path and line where the file holds anything
+    else, DiskFull.
     """
 
     def __init__(self, path: Path) -> None:
-        path.parent.mkdir(parents=True, exist_ok=True)
+        make_folder(path.parent)
+        self._path = path
         self._losses = _read(path)
         self._stream = path.open("ab")
 
@@ -34,7 +38,8 @@ class Memo:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        self._stream.close()
+        with Room(self._path), self._stream:
+            os.fsync(self._stream.fileno())
 
     def loss(self, architecture: Architecture, evaluate: Callable[[Architecture], float]) -> float:
         """The known loss, or else that of `evaluate`. Raises HatError if it is not finite."""
@@ -46,8 +51,9 @@ class Memo:
                     "the SuperTransformer may have diverged"
                 )
             line = json.dumps({"architecture": architecture.to_dict(), "loss": loss})
-            self._stream.write(line.encode() + b"\n")
-            self._stream.flush()
+            with Room(self._path):
+                self._stream.write(line.encode() + b"\n")
+                self._stream.flush()
             self._losses[architecture] = loss
         return self._losses[architecture]
 
