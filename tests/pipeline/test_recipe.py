@@ -1,17 +1,21 @@
 """Recipes: errors name file, line and key; overrides; paths."""
 
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any, get_args, get_origin
 
 import pytest
 import yaml
 from pydantic import BaseModel
+from pydantic.fields import FieldInfo
 
 from hat.architecture import EvolvedArchitecture, cost
 from hat.errors import UserError
 from hat.pipeline.recipe import Constraint, Recipe
 from hat.pipeline.recipe_baselines import Baseline
+from hat.pipeline.recipe_distillation import Distillation
 from hat.pipeline.recipe_file import design_space, load_recipe, save_recipe
+from hat.pipeline.recipe_paths import path_mark
 from hat.zoo import recipe_names
 
 
@@ -209,6 +213,80 @@ def test_root_is_relative_to_the_recipe(
     assert load_recipe(path).data.root == str(tmp_path.resolve() / "texts" / "x")
     monkeypatch.setenv("HOME", "/home/me")
     assert load_recipe(path, ["data.root=~/y"]).data.root == "/home/me/y"
+
+
+def test_every_path_is_relative_to_the_recipe_and_absolute_when_loaded(
+    tmp_path: Path, tiny: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("LAB", "lab")
+    monkeypatch.setenv("HOME", "/home/me")
+    tiny["device"] = {"name": "pi", "file": "$LAB/devices.yaml", "latencies": "../pi.csv"}
+    tiny["data"] |= {"root": "text", "offline": "disk", "cache": "~/cache"}
+    tiny["distillation"] = {"teacher": "./teacher"}
+    (tmp_path / "recipes").mkdir()
+    recipe = load_recipe(write(tmp_path / "recipes", tiny))
+    folder = tmp_path.resolve()
+    assert recipe.device.file == str(folder / "recipes" / "lab" / "devices.yaml")
+    assert recipe.device.latencies == str(folder / "pi.csv")
+    assert recipe.data.root == str(folder / "recipes" / "text")
+    assert recipe.data.offline == str(folder / "recipes" / "disk")
+    assert recipe.data.cache == "/home/me/cache"
+    assert recipe.distillation is not None
+    assert recipe.distillation.teacher == str(folder / "recipes" / "teacher")
+    assert load_recipe(write(tmp_path, tiny), ["distillation.teacher=base"]).distillation == Distillation(
+        teacher="base"
+    )
+
+
+def test_no_field_of_text_is_forgotten_that_holds_a_path() -> None:
+    """A new field of text is either a RecipePath or named here."""
+    no_paths = {
+        *("Recipe.name", "Recipe.space", "Device.name", "Device.engine", "Device.precision"),
+        *("Data.source_language", "Data.target_language", "Data.mirrors"),
+        # Relative to data.root, which is absolute.
+        *("Part.source", "Part.target", "Part.tsv"),
+        *("Archive.url", "Archive.name", "Archive.sha256"),
+        *("Extract.archive", "Extract.source", "Extract.target", "Extract.tsv"),
+        *("Search.constraints", "Baseline.name", "EvolvedBaseline.name"),
+    }
+    marked, others = set(), set()
+    for section, name, field in fields(Recipe):
+        if path_mark(field):
+            marked.add(f"{section.__name__}.{name}")
+        elif str in parts(field.annotation):
+            others.add(f"{section.__name__}.{name}")
+    assert others == no_paths
+    assert marked == {
+        *("Data.root", "Data.offline", "Data.cache"),
+        *("Device.file", "Device.latencies", "Distillation.teacher"),
+    }
+
+
+def fields(section: type[BaseModel]) -> Iterator[tuple[type[BaseModel], str, FieldInfo]]:
+    """All fields of a section, and of the sections in it."""
+    for name, field in section.model_fields.items():
+        yield section, name, field
+        for kind in parts(field.annotation):
+            if isinstance(kind, type) and issubclass(kind, BaseModel):
+                yield from fields(kind)
+
+
+def parts(annotation: Any) -> list[Any]:
+    """A type and all that it is made of, but not the keys and values of mappings."""
+    if get_origin(annotation) is dict:
+        return [dict]
+    return [annotation, *(part for one in get_args(annotation) for part in parts(one))]
+
+
+def test_the_file_that_declares_the_device_is_remembered(
+    tmp_path: Path, tiny: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "devices.yaml").write_text("devices: {pi: {threads: 1}}")
+    path = write(tmp_path, tiny)
+    assert load_recipe(path).device.file is None
+    assert load_recipe(path, ["device.name=pi"]).device.file == str(tmp_path / "devices.yaml")
+    assert load_recipe(path, ["device.name=other"]).device.file is None
 
 
 def test_saved_recipe_reads_back_equal(tmp_path: Path, recipe_file: Path) -> None:

@@ -118,9 +118,13 @@ def known_devices(file: Path | None = None) -> dict[str, Device]:
     Raises UserError naming file and key for whatever is wrong in it.
     """
     found = {device.name: device for device in [_local(), *_gpus()]}
-    if file is None:
-        file = next((path for path in map(Path.expanduser, FILES) if path.is_file()), None)
-    return found if file is None else found | _declared(file)
+    file = file or default_file()
+    return found if file is None else found | declared_devices(file)
+
+
+def default_file() -> Path | None:
+    """The first of FILES that there is."""
+    return next((path for path in map(Path.expanduser, FILES) if path.is_file()), None)
 
 
 def device_named(name: str, file: Path | None = None) -> Device:
@@ -131,7 +135,8 @@ def device_named(name: str, file: Path | None = None) -> Device:
     return known[name]
 
 
-def _declared(file: Path) -> dict[str, Device]:
+def declared_devices(file: Path) -> dict[str, Device]:
+    """The devices that a file declares, by name. Raises UserError as `known_devices`."""
     keys = check_keys(read_yaml(file), ("devices",), str(file))
     declared = keys["devices"]
     if not isinstance(declared, Mapping):

@@ -65,7 +65,7 @@ class Context:
         absent here though it is needed here.
         """
         settings = self.recipe.device
-        file = None if settings.file is None else Path(settings.file).expanduser()
+        file = None if settings.file is None else Path(settings.file)
         declared = Device(settings.name) if settings.latencies else device_named(settings.name, file)
         threads = settings.threads or declared.threads
         engine = declared.engine if settings.engine == "auto" else settings.engine
@@ -101,7 +101,7 @@ class Context:
     def published_latencies(self) -> Path | None:
         """The file of published latencies that stands for a device, if one does."""
         name = self.recipe.device.latencies
-        return None if name is None else Path(name).expanduser()
+        return None if name is None else Path(name)
 
     def predictor(self) -> LatencyPredictor:
         """The fitted predictor. Raises NotFinished."""

@@ -11,6 +11,7 @@ from hat.errors import UserError, shown
 from hat.pipeline.recipe_baselines import Baseline, EvolvedBaseline, kind_of
 from hat.pipeline.recipe_data import Data, Section, check_name
 from hat.pipeline.recipe_distillation import Distillation
+from hat.pipeline.recipe_paths import RecipePath
 from hat.runtime import PRECISIONS
 from hat.runtime.engine import MOST_THREADS, check_engine
 from hat.training.settings import TrainingSettings
@@ -26,11 +27,12 @@ class Device(Section):
 
     name: str = "local"
     """The device that is measured: `local` is this machine's processor; `hat device list` names others."""
-    file: str | None = None
-    """YAML file that declares it; by default ./devices.yaml or ~/.config/hat/devices.yaml."""
-    latencies: str | None = None
-    """Instead of measuring: a CSV file of published latencies, of a device that one need not own. What is
-    found is then a prediction that nothing here can verify."""
+    file: RecipePath | None = None
+    """YAML file that declares it, relative to the recipe's folder; by default ./devices.yaml or
+    ~/.config/hat/devices.yaml."""
+    latencies: RecipePath | None = None
+    """Instead of measuring: a CSV file of published latencies, of a device that one need not own, relative
+    to the recipe's folder. What is found is then a prediction that nothing here can verify."""
     engine: str = "auto"
     """Engine that decodes on the device; `auto`: as the device is declared, and on this machine the first
     of native, onnxruntime and torch that is installed."""

@@ -5,6 +5,8 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+from hat.pipeline.recipe_paths import RecipePath
+
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+-]*")
 
 
@@ -181,7 +183,7 @@ class Data(Section):
     corpus: Literal["files", "builtin", "published"] = "files"
     """`files`: those named below; `builtin`: the built-in English–German generator; `published`: what
     `acquire` names."""
-    root: str = "."
+    root: RecipePath = "."
     """Folder the file names are relative to; itself relative to the recipe's folder. `~` and `$NAME`
     are expanded."""
     source_language: str = "en"
@@ -201,11 +203,11 @@ class Data(Section):
     mirrors: list[str] = []
     """URLs of folders that hold the archives under their names; asked after those that the environment
     variable HAT_MIRRORS names, and before the archives' own URLs (`published` only)."""
-    offline: str | None = None
+    offline: RecipePath | None = None
     """A folder that holds the archives: then nothing is downloaded (`published` only). Relative to the
     recipe's folder."""
-    cache: str = "~/.cache/hat"
-    """Where downloads are kept, for other runs too (`published` only)."""
+    cache: RecipePath = "~/.cache/hat"
+    """Where downloads are kept, for other runs too (`published` only). Relative to the recipe's folder."""
     vocabulary: Vocabulary = Vocabulary()
     """How text becomes tokens."""
     cleaning: Cleaning = Cleaning()

@@ -5,14 +5,15 @@ from typing import Literal
 from pydantic import Field
 
 from hat.pipeline.recipe_data import Section
+from hat.pipeline.recipe_paths import PathOrName
 
 
 class Distillation(Section):
     """Knowledge distillation: the found SubTransformers learn from a teacher too."""
 
-    teacher: str
+    teacher: PathOrName
     """A baseline; `largest`, with the SuperTransformer's weights; or, with a `/` in it, the path of an
-    artefact folder, such as another run's, of the same vocabulary."""
+    artefact folder, such as another run's, of the same vocabulary, relative to the recipe's folder."""
     kind: Literal["tokens", "sequences", "both"] = "tokens"
     """`tokens`: its most probable tokens at every target position, beside the target itself, as the paper;
     `sequences`: its translations of the training text instead of the targets (Kim & Rush, 2016); `both`:

@@ -1,6 +1,5 @@
 """From a recipe file and `--set` overrides to a Recipe, with errors that name file, line and key."""
 
-import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, get_args
@@ -10,8 +9,10 @@ from pydantic import BaseModel, ValidationError
 
 from hat.errors import UserError
 from hat.files import read_yaml, write_text
+from hat.hardware.devices import LOCAL, declared_devices, default_file
 from hat.pipeline.recipe import Recipe
 from hat.pipeline.recipe_baselines import BASELINES
+from hat.pipeline.recipe_paths import with_absolute_paths
 from hat.space import DesignSpace
 from hat.zoo import recipe_names, recipe_text, space
 
@@ -56,21 +57,18 @@ def _build(value: object, overrides: Sequence[str], where: str, folder: Path) ->
         lines = _line_numbers(Path(where)) if Path(where).is_file() else {}
         raise UserError("\n".join(_explain(error, where, lines))) from error
     design_space(recipe)
-    paths = {
-        name: _absolute(value, folder)
-        for name in ("root", "offline", "cache")
-        if (value := getattr(recipe.data, name)) is not None
-    }
-    changed: dict[str, BaseModel] = {"data": recipe.data.model_copy(update=paths)}
-    if recipe.distillation and recipe.distillation.is_path:
-        teacher = _absolute(recipe.distillation.teacher, folder)
-        changed["distillation"] = recipe.distillation.model_copy(update={"teacher": teacher})
-    return recipe.model_copy(update=changed)
+    return _with_device_file(with_absolute_paths(recipe, folder))
 
 
-def _absolute(path: str, folder: Path) -> str:
-    """A path in a recipe of `folder`, with ~ and $NAME expanded."""
-    return str((folder / Path(os.path.expandvars(path)).expanduser()).resolve())
+def _with_device_file(recipe: Recipe) -> Recipe:
+    """The recipe with the file that declares its device, if that is one of those looked for by default:
+    the next command may be given in another folder."""
+    device, file = recipe.device, default_file()
+    if device.name == LOCAL or device.file or device.latencies or file is None:
+        return recipe
+    if device.name not in declared_devices(file):
+        return recipe
+    return recipe.model_copy(update={"device": device.model_copy(update={"file": str(file.absolute())})})
 
 
 def _unshared(value: Any) -> Any:
