@@ -84,10 +84,29 @@ def atomic_folder(folder: Path, kind: FolderKind) -> Iterator[Path]:
 
 
 def check_new(path: Path, is_own: Callable[[Path], bool], kind: str) -> None:
-    """Check that a file may be written to `path`: there is none, or one that `is_own` knows as `kind`, for
-    example "an architecture file". Raises UserError."""
-    if path.exists() and (not path.is_file() or not is_own(path)):
-        raise UserError(f"{path}: exists and is not {kind}; choose another name")
+    """Check that nothing is lost if a file is written to `path`: there is none, or one that `is_own` knows
+    as `kind`, for example "an export of measurements". Raises UserError."""
+    if path.is_symlink() or (path.exists() and not (path.is_file() and is_own(path))):
+        raise UserError(f"{path}: exists and is not {kind}; choose another name, or remove it first")
+
+
+SEAL = "# hat overwrites this file as long as nothing in it was changed; seal "
+
+
+def write_sealed_yaml(path: Path, text: str) -> None:
+    """Write YAML with a last line that tells whether anything was changed since. An earlier file of that
+    kind is replaced if nothing was. Raises UserError, DiskFull."""
+    check_new(path, _is_unchanged, "an unchanged file of hat's")
+    write_text(path, text + _seal(text))
+
+
+def _is_unchanged(path: Path) -> bool:
+    text, mark, _ = (whole := path.read_bytes().decode(errors="replace")).rpartition(SEAL)
+    return bool(mark) and whole == text + _seal(text)
+
+
+def _seal(text: str) -> str:
+    return f"{SEAL}{digest(text)[:12]}\n"
 
 
 def write_text(path: Path, text: str) -> None:

@@ -218,3 +218,7 @@ def test_impossible_settings(hat: Hat, tmp_path: Path, settings: object, message
 def test_the_file_itself_is_not_overwritten(hat: Hat, tmp_path: Path) -> None:
     path = write(tmp_path / "evo.yml", SEARCH)
     assert "would be lost" in hat("import-config", path, "--out", path).err
+    notes = tmp_path / "notes.yaml"
+    notes.write_text("years of work")
+    assert "exists and is not" in hat("import-config", path, "--out", notes).err
+    assert notes.read_text() == "years of work"

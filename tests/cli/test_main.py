@@ -66,6 +66,15 @@ def test_errors_are_one_line_each(
         assert "Traceback" in result.err
 
 
+@pytest.mark.parametrize("arguments", [("recipe", "demo"), ("zoo", "list", "--json"), ("--help",)])
+def test_output_to_a_full_disk_is_one_line(arguments: tuple[str, ...]) -> None:
+    with Path("/dev/full").open("w") as full:
+        command = [sys.executable, "-m", "hat.cli", *arguments]
+        done = subprocess.run(command, stdout=full, stderr=subprocess.PIPE, text=True, check=False)
+    assert done.returncode == 1
+    assert done.stderr == "hat: error: standard output: the disk is full; make room and run it again\n"
+
+
 def test_recipes(hat: Hat) -> None:
     for name in recipe_names():
         assert hat("recipe", name).out == recipe_text(name)

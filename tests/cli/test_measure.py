@@ -63,6 +63,10 @@ def test_two_devices_and_their_measurements_as_csv(hat: Hat, root: Path, tmp_pat
     result = hat("measure", root, "--import", tmp_path / "out.csv")
     assert result.code == 0
     assert result.err == f"{tmp_path / 'out.csv'}: 0 of 20 measurements added, 20 known already\n"
+    assert hat("measure", root, "--export", tmp_path / "out.csv").code == 0
+    (tmp_path / "notes.csv").write_text("years,of\nwork,1")
+    assert "exists and is not an export" in hat("measure", root, "--export", tmp_path / "notes.csv").err
+    assert (tmp_path / "notes.csv").read_text() == "years,of\nwork,1"
 
 
 @pytest.mark.parametrize(

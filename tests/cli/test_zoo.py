@@ -57,5 +57,10 @@ def test_export(hat: Hat, tmp_path: Path) -> None:
     assert hat("zoo", "export", MODEL["name"], "--out", out).code == 0
     assert Architecture.load(out) == Architecture.from_dict(MODEL["architecture"])
     assert json.loads(hat("cost", out, "--json").out)["parameters"] == MODEL["params"]
+    assert hat("zoo", "export", "transformer-big", "--out", out).code == 0
+    out.write_text("# my own\n" + out.read_text())
+    result = hat("zoo", "export", MODEL["name"], "--out", out)
+    assert (result.code, "exists and is not an unchanged file of hat's" in result.err) == (2, True)
+    assert out.read_text().startswith("# my own")
     assert hat("zoo", "export", "nobody", "--out", tmp_path / "none.yaml").code == 2
     assert not (tmp_path / "none.yaml").exists()

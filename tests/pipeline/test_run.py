@@ -83,6 +83,15 @@ def test_report_and_models(finished: Path) -> None:
     assert "against base" in text
 
 
+def test_the_constraint_that_the_report_suggests_can_be_met(copy: Path) -> None:
+    suggested = json.loads((copy / "report.json").read_text())["suggested_constraint"]
+    assert f"--set 'search.constraints=[{suggested}]'" in (copy / "report.md").read_text()
+    recipe, root = open_run(str(copy), None, [f"search.constraints=[{suggested}]"])
+    run(recipe, root, stages=("search",), timer=flops_timer)
+    (found,) = (copy / "steps" / "search" / f"hat-{suggested.replace('%', 'pct')}").glob("*/found.json")
+    assert json.loads(found.read_text())["verified"]
+
+
 def test_translator_finds_the_models(finished: Path) -> None:
     for model in (None, "base", "smallest"):
         with Translator.load(finished, model, threads=1) as translator:

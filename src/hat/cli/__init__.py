@@ -1,11 +1,11 @@
 """The `hat` command: thin commands over the rooms, and what their errors look like."""
 
-import errno
 import sys
 import traceback
 
 from hat.cli.app import app
 from hat.cli.streams import ReaderGone, flush_output, open_streams
+from hat.disk import is_full
 from hat.errors import HatError
 
 __all__ = ["app", "main"]
@@ -48,8 +48,10 @@ def _describe(error: Exception) -> tuple[str, int]:
     if isinstance(error, HatError):
         kind = "" if error.exit_code in STOPPED else "error: "
         return "\n".join(kind + line for line in str(error).splitlines()), error.exit_code
-    if isinstance(error, OSError) and error.errno == errno.ENOSPC:
-        return f"error: {error.filename or 'a file'}: the disk is full", 1
+    if is_full(error):
+        # Of two names, the second is where a copy was to go.
+        where = getattr(error, "filename2", None) or getattr(error, "filename", None) or "a file"
+        return f"error: {where}: the disk is full; make room and run it again", 1
     if isinstance(error, OSError) and error.filename:
         return f"error: {error.filename}: {error.strerror}", 1
     return f"error: {type(error).__name__}: {error} (--debug shows the traceback)", 1

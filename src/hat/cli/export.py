@@ -36,7 +36,9 @@ def add_to(app: typer.Typer) -> None:
 
 def export(
     source: Annotated[Path, typer.Argument(metavar="RUN|ARTEFACT", help="A run folder, or one artefact.")],
-    out: Annotated[Path, typer.Option(metavar="DIR", help="Where to write; a model there is replaced.")],
+    out: Annotated[
+        Path, typer.Option(metavar="DIR", help="Where to write; a model there is replaced, nothing else is.")
+    ],
     precision: Annotated[
         str | None,
         typer.Option(

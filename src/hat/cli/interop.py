@@ -8,7 +8,7 @@ import yaml
 
 from hat.cli.extra import training_extra
 from hat.errors import UserError
-from hat.files import write_text
+from hat.files import write_sealed_yaml
 
 if TYPE_CHECKING:
     from hat.interop import PublishedFile
@@ -40,7 +40,9 @@ def add_to(app: typer.Typer) -> None:
 
 def import_checkpoint(
     file: Annotated[Path, typer.Argument(metavar="FILE.pt", help="A checkpoint of the published code.")],
-    out: Annotated[Path, typer.Option(metavar="DIR", help="Where to write; a model there is replaced.")],
+    out: Annotated[
+        Path, typer.Option(metavar="DIR", help="Where to write; a model there is replaced, nothing else is.")
+    ],
     dictionaries: Annotated[
         list[Path] | None,
         typer.Option("--dict", metavar="FILE", help="Dictionary of both sides; or twice: source, target."),
@@ -108,7 +110,7 @@ def import_config(
     else:
         if out.resolve() == file.resolve():
             raise UserError(f"--out {out}: the file itself would be lost; choose another place")
-        write_text(out, text)
+        write_sealed_yaml(out, text)
 
 
 def _header(file: Path, found: "PublishedFile") -> str:

@@ -81,7 +81,12 @@ def measure(
         ),
     ] = None,
     export_file: Annotated[
-        Path | None, typer.Option("--export", metavar="FILE.csv", help="Write the run's measurements.")
+        Path | None,
+        typer.Option(
+            "--export",
+            metavar="FILE.csv",
+            help="Write the run's measurements, perhaps over earlier ones.",
+        ),
     ] = None,
     overrides: Overrides = None,
     run_dir: RunDir = None,
@@ -91,9 +96,9 @@ def measure(
     Options are kept in the run's recipe, but not where there are several devices.
     """
     settings = {
-        "device.file": None if devices is None else str(devices.absolute()),
-        "device.engine": engine,
-        "device.precision": precision,
+        "device.file": _quoted(devices and devices.absolute()),
+        "device.engine": _quoted(engine),
+        "device.precision": _quoted(precision),
         "device.threads": threads,
         "device.beam": beam,
         "device.batch": batch,
@@ -112,7 +117,8 @@ def measure(
         if imported:
             Terminal().say(f"{import_file}: {imported}")
         else:
-            chosen += [f"device.name={import_file.stem}", f"device.latencies={import_file.absolute()}"]
+            chosen += [f"device.name={_quoted(import_file.stem)}"]
+            chosen += [f"device.latencies={_quoted(import_file.absolute())}"]
             work("measure", target, run_dir, chosen, ("measure",))
         return
     if device and len(device) > 1:
@@ -192,8 +198,13 @@ def _several(command: str, target: str, run_dir: Path | None, chosen: list[str],
 
 def _of_device(name: str, file: Path | None) -> list[str]:
     # Published latencies that the run had instead are another device's.
-    chosen = [f"device.name={name}", "device.latencies=null"] if name else []
-    return chosen + ([f"device.file={file.absolute()}"] if file else [])
+    chosen = [f"device.name={_quoted(name)}", "device.latencies=null"] if name else []
+    return chosen + ([f"device.file={_quoted(file.absolute())}"] if file else [])
+
+
+def _quoted(value: object) -> str | None:
+    """A value as text that YAML reads as it is, whatever characters are in it; None for None."""
+    return None if value is None else json.dumps(str(value), ensure_ascii=False)
 
 
 def _lengths(text: str) -> str | list[tuple[int, int]]:

@@ -9,7 +9,8 @@ from collections.abc import Iterator
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
-from hat.errors import HatError, UserError
+from hat.disk import is_full
+from hat.errors import DiskFull, HatError, UserError
 from hat.lines import as_line, decoded_lines
 
 if TYPE_CHECKING:
@@ -125,8 +126,9 @@ class _Output(io.FileIO):
     def _tell(self, error: OSError) -> None:
         if error.errno == errno.EPIPE:
             raise ReaderGone from error
-        full = error.errno in (errno.ENOSPC, errno.EDQUOT)
-        raise HatError(f"standard output: {'the disk is full' if full else error.strerror}") from error
+        if is_full(error):
+            raise DiskFull("standard output: the disk is full; make room and run it again") from error
+        raise HatError(f"standard output: {error.strerror}") from error
 
 
 class _Messages(_Output):

@@ -12,7 +12,7 @@ from rich.console import Console
 from rich.table import Table
 
 from hat.architecture import AnyArchitecture, Architecture, cost
-from hat.files import write_text
+from hat.files import write_sealed_yaml
 from hat.zoo.models import SOURCES, Figure, Result, ZooModel, model, models
 
 LIST_EXAMPLES = """
@@ -107,7 +107,7 @@ def export(
     """Write a model's architecture as a file that `hat cost` and the other commands read."""
     found = model(name)
     text = yaml.safe_dump(found.architecture.to_dict(), sort_keys=False, default_flow_style=None)
-    write_text(out, f"# {found.name}, by `hat zoo export`\n{text}")
+    write_sealed_yaml(out, f"# {found.name}, by `hat zoo export`\n{text}")
 
 
 def _record(one: ZooModel) -> dict[str, Any]:

@@ -11,7 +11,7 @@ import numpy as np
 
 from hat.architecture import Architecture
 from hat.errors import UserError
-from hat.files import read_json
+from hat.files import check_new, read_json
 from hat.hardware import MeasurementStore
 from hat.hardware.measurement import DISTURBED
 from hat.hardware.measurement_csv import Imported, export_csv, import_csv, is_measurement_csv
@@ -99,8 +99,10 @@ def predict_latency(
 
 
 def export_measurements(root: Path, path: Path) -> int:
-    """Write every measurement of a run to a CSV file; how many. Raises UserError."""
+    """Write every measurement of a run to a CSV file, which may be an earlier export; how many. Raises
+    UserError."""
     open_folder(root)
+    check_new(path, is_measurement_csv, "an export of measurements")
     if not (root / STORE).is_file():
         raise UserError(f"{root}: nothing has been measured; `hat measure {root}` does")
     with closing(MeasurementStore(root / STORE)) as store:

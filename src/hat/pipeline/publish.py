@@ -12,8 +12,10 @@ from hat.files import read_json, write_json, write_text
 from hat.lines import read_lines
 from hat.pipeline.context import Context
 from hat.pipeline.costs import StepCost
+from hat.pipeline.recipe import RESERVED_NAMES
 from hat.pipeline.stages import evaluate
 from hat.pipeline.stages.train import ARTEFACT, TRAINING, FinalModel, final_models
+from hat.pipeline.suggestion import suggested_constraint
 from hat.report import to_markdown
 
 MODELS, REPORT, MARKDOWN = "models.json", "report.json", "report.md"
@@ -32,6 +34,8 @@ def publish(context: Context, costs: Mapping[str, StepCost]) -> None:
         context.root / MODELS,
         {"default": default, "models": _relative(context, deployed), "trained": _relative(context, trained)},
     )
+    latencies = {row["name"]: row["latency_ms"] for row in rows}
+    largest, smallest = (latencies[name] for name in RESERVED_NAMES)
     report = {
         "run": context.recipe.name,
         "folder": str(context.root),
@@ -40,6 +44,7 @@ def publish(context: Context, costs: Mapping[str, StepCost]) -> None:
         **evaluate.read_conditions(context),
         "predictor": asdict(context.predictor().report),
         "costs": {stage: asdict(cost) for stage, cost in costs.items()},
+        "suggested_constraint": suggested_constraint(context, smallest / largest),
         "samples": _samples(context, next(one for one in models if one.name == default)),
     }
     write_json(context.root / REPORT, report)

@@ -10,12 +10,13 @@ from typing import Protocol
 
 from hat.errors import UserError
 from hat.hardware import Timer
+from hat.pipeline.acceptance import check_settings, trying
 from hat.pipeline.context import Context, NotFinished
 from hat.pipeline.costs import StepCost, read_cost
 from hat.pipeline.folder import RECIPE_FILE, check_usable, create_folder, is_run, locked, open_folder
 from hat.pipeline.publish import publish
 from hat.pipeline.recipe import Recipe
-from hat.pipeline.recipe_file import load_recipe, save_recipe
+from hat.pipeline.recipe_file import load_recipe
 from hat.pipeline.stages import STAGES
 from hat.pipeline.steps import OLDER, changes, execute, find, finished_steps, started
 from hat.pipeline.versions import version_of
@@ -89,22 +90,25 @@ def run(
 ) -> None:
     """Do what is not yet done of `stages`, in the run folder `root`, which is made if need be.
 
-    Raises UserError if a stage needs one that is neither done nor among `stages`, or another
-    process works in the folder.
+    The recipe is saved in the folder; what a stage refuses of it, not for long (see `trying`). Raises
+    UserError if a stage needs one that is neither done nor among `stages`, or another process works in
+    the folder.
     """
     reporter = reporter or Quiet()
     check_usable(root)
+    check_settings(Context(root, recipe, timer))
     with locked(root):
         create_folder(root)
-        save_recipe(root / RECIPE_FILE, recipe)
-        context = Context(root, recipe, timer, writable=True, say=reporter.say)
-        for stage in STAGES:
-            if stage in stages:
-                _work(context, stage, reporter)
-            else:
-                _look(context, stage)
-        if "evaluate" in stages:
-            publish(context, _costs(context))
+        with trying(root, recipe, reporter.say) as accept:
+            context = Context(root, recipe, timer, writable=True, say=reporter.say)
+            for stage in STAGES:
+                if stage in stages:
+                    _work(context, stage, reporter)
+                    accept(stage)
+                elif all(step.state == "done" for step in _look(context, stage)):
+                    accept(stage)
+            if "evaluate" in stages:
+                publish(context, _costs(context))
 
 
 def run_on_devices(

@@ -108,12 +108,12 @@ def sample_lines(report: Report) -> list[str]:
 
 def next_lines(report: Report) -> list[str]:
     """Where the run lies and what to do next."""
-    folder = report["folder"]
+    folder, constraint = report["folder"], report.get("suggested_constraint")
     return [
         f"run folder: {folder}",
         f"hat translate {folder} --interactive",
         f"hat status {folder}",
-        f"hat run {folder} --set search.constraints=[40%]",
+        *([f"hat run {folder} --set 'search.constraints=[{constraint}]'"] if constraint else []),
         "hat recipe multi30k > my.yaml",
     ]
 

@@ -63,13 +63,20 @@ def steps(context: Context) -> Iterator[Step]:
         trained = context.outcome(model.step)
         teacher = _Teacher(trained.folder / ARTEFACT, trained.digest_of(ARTEFACT))
     else:
-        folder = Path(section.teacher)
-        content = {name: context.text_digest(folder / name) for name in (CONFIG, WEIGHTS)}
-        teacher = _Teacher(folder, digest(content))
+        content = {path.name: context.text_digest(path) for path in teacher_files(context)}
+        teacher = _Teacher(Path(section.teacher), digest(content))
     if section.uses_sequences:
         yield _sequences_step(context, teacher, section)
     if section.uses_tokens:
         yield _tokens_step(context, teacher, section)
+
+
+def teacher_files(context: Context) -> list[Path]:
+    """The files of a teacher that is not a model of this run."""
+    section = context.recipe.distillation
+    if section is None or not section.is_path:
+        return []
+    return [Path(section.teacher) / name for name in (CONFIG, WEIGHTS)]
 
 
 def _sequences_step(context: Context, teacher: _Teacher, section: Distillation) -> Step:

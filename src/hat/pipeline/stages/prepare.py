@@ -81,13 +81,23 @@ def _corpus_inputs(context: Context) -> dict[str, object]:
     if recipe.data.corpus == "published":
         acquired = context.outcome(ACQUIRE)
         return {"text": {file: acquired.digest_of(file) for file in TEXT_FILES}}
-    digests = {
-        f"data.{name}.{side}": context.text_digest(path)
-        for name in PARTS
-        for side, path in _paths(context, getattr(recipe.data, name)).items()
-    }
+    digests = {name: context.text_digest(path) for name, path in _files(context).items()}
     columns = {f"data.{name}.columns": getattr(recipe.data, name).columns for name in PARTS}
     return {"text": digests | {key: list(value) for key, value in columns.items() if value is not None}}
+
+
+def text_files(context: Context) -> list[Path]:
+    """The user's text files that the stage reads."""
+    return list(_files(context).values()) if context.recipe.data.corpus == "files" else []
+
+
+def _files(context: Context) -> dict[str, Path]:
+    """Key in the recipe → file."""
+    return {
+        f"data.{name}.{side}": path
+        for name in PARTS
+        for side, path in _paths(context, getattr(context.recipe.data, name)).items()
+    }
 
 
 def _paths(context: Context, part: Part) -> dict[str, Path]:

@@ -1,0 +1,120 @@
+"""Settings count once the stage that uses them has accepted them: a refused value leaves a run as it was.
+
+`recipe.yaml` holds the settings that are being tried, so that a killed run goes on with them. As long as
+some of them have not been accepted, `recipe.accepted.yaml` holds those to go back to.
+"""
+
+import json
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from pydantic import ValidationError
+
+from hat.errors import DiskFull, HatError, UserError
+from hat.hardware.published import read_latency_csv
+from hat.pipeline.context import Context
+from hat.pipeline.folder import RECIPE_FILE
+from hat.pipeline.recipe import Recipe
+from hat.pipeline.recipe_file import load_recipe, save_recipe
+from hat.pipeline.stages import distill, prepare
+
+ACCEPTED_FILE = "recipe.accepted.yaml"
+# Stage → the sections of a recipe that it accepts by finishing.
+SECTIONS = {
+    "prepare": ("name", "seed", "data"),
+    "train-super": ("space", "norm", "super_training"),
+    "measure": ("device", "measure"),
+    "fit": (),
+    "search": ("search",),
+    "distill": ("distillation",),
+    "train": ("train", "sub_training", "baselines", "baseline_training"),
+    "evaluate": ("evaluate",),
+}
+
+
+def check_settings(context: Context) -> None:
+    """Ask all stages what can be said of their settings before any of them works: files exist, the device
+    is known, published latencies can be read. Raises UserError."""
+    for path in (*prepare.text_files(context), *distill.teacher_files(context)):
+        if not path.is_file():
+            context.text_digest(path)  # refused, unless it has been read before
+    published = context.published_latencies
+    if published is None:
+        context.engine_for(context.space.largest())
+    elif published.is_file():
+        read_latency_csv(published)
+    else:
+        context.text_digest(published)
+
+
+@contextmanager
+def trying(root: Path, recipe: Recipe, say: Callable[[str], None]) -> Iterator[Callable[[str], None]]:
+    """Save the recipe in a run folder for the time of some work; yields a function that accepts a stage's
+    settings.
+
+    Where the work is refused (HatError, unless the disk was full), those that were not accepted become
+    again what they were, and `say` is told.
+    """
+    path, kept = root / RECIPE_FILE, root / ACCEPTED_FILE
+    before = _saved(kept) or _saved(path)
+    accepted = before or recipe
+    if accepted != recipe:
+        save_recipe(kept, accepted)
+    save_recipe(path, recipe)
+
+    def accept(stage: str) -> None:
+        nonlocal accepted
+        accepted = accepted.model_copy(update={name: getattr(recipe, name) for name in SECTIONS[stage]})
+        if accepted != recipe:
+            save_recipe(kept, accepted)
+        else:
+            kept.unlink(missing_ok=True)
+
+    if accepted == recipe:
+        kept.unlink(missing_ok=True)
+    try:
+        yield accept
+    except HatError as error:
+        if not isinstance(error, DiskFull) and before and accepted != recipe:
+            accepted = accepted if _is_consistent(accepted) else before
+            save_recipe(path, accepted)
+            kept.unlink()
+            say(f"the run keeps the settings it had: {'; '.join(_differences(recipe, accepted))}")
+        raise
+
+
+def _saved(path: Path) -> Recipe | None:
+    """The recipe in a file of the run folder; None where there is none that this version can read."""
+    try:
+        return load_recipe(str(path)) if path.is_file() else None
+    except UserError:
+        return None
+
+
+def _is_consistent(recipe: Recipe) -> bool:
+    """Whether sections of two recipes make one."""
+    try:
+        Recipe.model_validate(recipe.model_dump(mode="json"))
+    except ValidationError:
+        return False
+    return True
+
+
+def _differences(tried: Recipe, kept: Recipe) -> Iterator[str]:
+    one, other = (recipe.model_dump(mode="json") for recipe in (tried, kept))
+    yield from _changes(one, other, "")
+
+
+def _changes(tried: Any, kept: Any, name: str) -> Iterator[str]:
+    if isinstance(tried, dict) and isinstance(kept, dict):
+        for key in dict.fromkeys((*tried, *kept)):
+            yield from _changes(tried.get(key), kept.get(key), f"{name}.{key}" if name else key)
+    elif tried != kept:
+        yield f"{name} {_short(kept)} (not {_short(tried)})"
+
+
+def _short(value: Any) -> str:
+    text = json.dumps(value, ensure_ascii=False)
+    return text if len(text) <= 60 else f"{text[:57]}..."
