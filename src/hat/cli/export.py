@@ -13,7 +13,7 @@ from hat.export.deploy import FORMATS, deploy
 from hat.runtime import PRECISIONS, Artefact, CodeBooks, is_artefact
 from hat.runtime.code_books import EMBEDDING_FORMS
 from hat.runtime.kmeans import INITIALIZATIONS
-from hat.runtime.locate import is_onnx_export, model_folder
+from hat.runtime.locate import MODEL, is_onnx_export, model_folder
 from hat.runtime.precision import is_kmeans, usual_books
 
 EXAMPLES = """
@@ -75,6 +75,7 @@ def export(
         raise UserError(f"{folder}: an ONNX export; only an artefact or a run can be exported")
     if out.resolve() in (folder.resolve(), source.resolve()):
         raise UserError(f"--out {out}: the model itself would be lost; choose another place")
+    MODEL.check_replaceable(out)  # now, not after minutes of fine-tuning
     # A run may have tuned how its models decode when it deployed them.
     decode = Artefact.load(model_folder(source, model)).config.decode
     artefact = Artefact.load(folder).with_decode(decode)

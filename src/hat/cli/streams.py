@@ -127,7 +127,7 @@ class _Output(io.FileIO):
         if error.errno == errno.EPIPE:
             raise ReaderGone from error
         if is_full(error):
-            raise DiskFull("standard output: the disk is full; make room and run it again") from error
+            raise DiskFull("standard output: the disk is full") from error
         raise HatError(f"standard output: {error.strerror}") from error
 
 

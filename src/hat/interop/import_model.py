@@ -7,6 +7,7 @@ from tempfile import TemporaryDirectory
 
 from hat import __version__
 from hat.architecture import Architecture
+from hat.disk import Room
 from hat.errors import UserError
 from hat.files import file_digest, read_yaml
 from hat.interop.checkpoint import ReferenceCheckpoint, read_checkpoint
@@ -56,7 +57,8 @@ def import_checkpoint(
     target_language = str(languages[1] or args.get("target_lang") or UNKNOWN_LANGUAGE)
     spoken = (source_language, target_language)
     with TemporaryDirectory() as temporary:
-        tokenizer = _tokenizer(Path(temporary), model, dictionaries, codes, spoken)
+        with Room(Path(temporary)):
+            tokenizer = _tokenizer(Path(temporary), model, dictionaries, codes, spoken)
         config = ArtefactConfig(
             model.config,
             *spoken,

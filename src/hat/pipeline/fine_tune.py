@@ -4,6 +4,7 @@ import tempfile
 from pathlib import Path
 
 from hat.compression.fine_tuning import CodeBookTrainee
+from hat.disk import Room
 from hat.pipeline.context import Context
 from hat.pipeline.runner import open_run
 from hat.pipeline.stages import prepare
@@ -34,7 +35,7 @@ def fine_tune(run: Path, artefact: Artefact, updates: int, progress: Progress = 
     settings = _settings(recipe.sub_training, updates)
     seed_and_threads(recipe.seed)
     trainee = CodeBookTrainee(artefact, dropout(settings))
-    with tempfile.TemporaryDirectory() as folder:
+    with tempfile.TemporaryDirectory() as folder, Room(Path(folder)):
         train(trainee, text, valid, settings, Path(folder), recipe.seed, progress)
     return trainee.quantized({"fine_tuned_updates": updates})
 
