@@ -118,6 +118,14 @@ def test_a_part_that_is_longer_than_the_file_starts_anew(server: FileServer, pla
     assert fetch(archive(server), places).read_bytes() == CONTENT
 
 
+def test_another_programs_download_stays(server: FileServer, places: Places) -> None:
+    places.cache.mkdir()
+    (places.cache / "x.tgz.part").write_text("a browser's")
+    with pytest.raises(UserError, match=r"x\.tgz\.part: is another program's download"):
+        fetch(archive(server), places)
+    assert (places.cache / "x.tgz.part").read_text() == "a browser's"
+
+
 def test_another_content_in_the_meantime_starts_anew(server: FileServer, places: Places) -> None:
     changed = CONTENT[::-1]
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from hat.errors import DiskFull, UserError
+from hat.errors import DiskFull, HatError, UserError
 from hat.pipeline import load_recipe, open_run, run
 from hat.pipeline.acceptance import ACCEPTED_FILE, SECTIONS, trying
 from hat.pipeline.recipe import Recipe
@@ -146,6 +146,14 @@ def test_a_run_that_was_only_stopped_goes_on_with_what_was_tried(root: Path, err
     recipe, _ = open_run(str(root))
     assert (recipe.super_training.updates, recipe.search.constraints) == (8, ["70%"])
     assert not (root / ACCEPTED_FILE).exists()
+
+
+@pytest.mark.parametrize("error", [MemoryError(), HatError("training diverged"), OSError("no route")])
+def test_a_run_that_failed_goes_on_with_what_was_accepted(root: Path, error: Exception) -> None:
+    before = (root / "recipe.yaml").read_bytes()
+    with pytest.raises(type(error)):
+        go_on(root, "super_training.updates=9", reporter=Stopped("train-super", error))
+    assert (root / "recipe.yaml").read_bytes() == before
 
 
 def test_sections_that_do_not_fit_each_other_are_not_mixed(tmp_path: Path) -> None:

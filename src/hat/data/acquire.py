@@ -131,6 +131,8 @@ class _Download:
     def __init__(self, url: str, part: Path, archive: Archive, places: Places, progress: Progress) -> None:
         self._url, self._part, self._archive = url, part, archive
         self._places, self._progress = places, progress
+        if part.exists() and not _state(part).is_file():  # browsers name theirs so too
+            raise UserError(f"{part}: is another program's download; move it away, or change data.cache")
         state: Mapping[str, object] = read_json(_state(part)) if _state(part).is_file() else {}
         if state.get("url") != url:
             part.unlink(missing_ok=True)

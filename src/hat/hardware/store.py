@@ -208,31 +208,35 @@ class MeasurementStore:
 
     def series(self, series: str, device: str, protocol: str, reference: str) -> dict[str, Record]:
         """Model → its measurement. Raises UserError for a damaged row."""
-        rows = self._connection.execute(
-            "SELECT * FROM measurement WHERE series = ? AND device = ? AND protocol = ? AND reference = ?",
-            (series, device, protocol, reference),
-        )
+        with self._errors_explained(HatError, "cannot be read"):
+            rows = self._connection.execute(
+                "SELECT * FROM measurement "
+                "WHERE series = ? AND device = ? AND protocol = ? AND reference = ?",
+                (series, device, protocol, reference),
+            ).fetchall()
         return {row[2]: self._record(row) for row in rows}
 
     def environment(self, series: str, device: str) -> dict[str, Any]:
         """The environment of a series' last measurement. Raises KeyError where there is none."""
-        row = self._connection.execute(
-            "SELECT content FROM environment WHERE id = (SELECT max(environment) FROM measurement "
-            "WHERE series = ? AND device = ?)",
-            (series, device),
-        ).fetchone()
+        with self._errors_explained(HatError, "cannot be read"):
+            row = self._connection.execute(
+                "SELECT content FROM environment WHERE id = (SELECT max(environment) FROM measurement "
+                "WHERE series = ? AND device = ?)",
+                (series, device),
+            ).fetchone()
         if row is None:
             raise KeyError(series)
         return dict(json.loads(row[0]))
 
     def rows(self) -> Iterator[dict[str, Any]]:
         """All measurements with their protocol and environment, as `measurement_csv` writes them."""
-        cursor = self._connection.execute(
-            "SELECT m.*, p.content, e.taken_at, e.content FROM measurement m "
-            "JOIN protocol p ON p.digest = m.protocol JOIN environment e ON e.id = m.environment "
-            "ORDER BY m.rowid"
-        )
-        for row in cursor:
+        with self._errors_explained(HatError, "cannot be read"):
+            rows = self._connection.execute(
+                "SELECT m.*, p.content, e.taken_at, e.content FROM measurement m "
+                "JOIN protocol p ON p.digest = m.protocol JOIN environment e ON e.id = m.environment "
+                "ORDER BY m.rowid"
+            ).fetchall()
+        for row in rows:
             record = self._record(row)
             *_, protocol, taken_at, content = row
             yield {

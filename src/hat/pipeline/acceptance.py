@@ -12,7 +12,8 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from hat.errors import DiskFull, HatError, UserError
+from hat.disk import is_full
+from hat.errors import UserError
 from hat.hardware.published import read_latency_csv
 from hat.pipeline.context import Context
 from hat.pipeline.folder import RECIPE_FILE
@@ -54,8 +55,8 @@ def trying(root: Path, recipe: Recipe, say: Callable[[str], None]) -> Iterator[C
     """Save the recipe in a run folder for the time of some work; yields a function that accepts a stage's
     settings.
 
-    Where the work is refused (HatError, unless the disk was full), those that were not accepted become
-    again what they were, and `say` is told.
+    Where the work fails, those that were not accepted become again what they were, and `say` is told; not
+    where it was only stopped, or the disk was full.
     """
     path, kept = root / RECIPE_FILE, root / ACCEPTED_FILE
     before = _saved(kept) or _saved(path)
@@ -76,8 +77,8 @@ def trying(root: Path, recipe: Recipe, say: Callable[[str], None]) -> Iterator[C
         kept.unlink(missing_ok=True)
     try:
         yield accept
-    except HatError as error:
-        if not isinstance(error, DiskFull) and before and accepted != recipe:
+    except BaseException as error:
+        if isinstance(error, Exception) and not is_full(error) and before and accepted != recipe:
             accepted = accepted if _is_consistent(accepted) else before
             save_recipe(path, accepted)
             kept.unlink()
