@@ -10,7 +10,6 @@ import os
 import re
 import shutil
 from pathlib import Path
-from tempfile import TemporaryFile
 from types import TracebackType
 
 from hat.errors import DiskFull, HatError, UserError
@@ -34,12 +33,16 @@ def is_full(error: BaseException) -> bool:
 
 def has_no_room(folder: Path) -> bool:
     """Whether nothing can be written into the folder, for errors that do not say why."""
+    probe = unfinished(folder / "probe")
     try:
-        with TemporaryFile(dir=folder, buffering=0) as stream:
+        with probe.open("wb") as stream:
             stream.write(bytes(1 << 16))
+            stream.flush()
             os.fsync(stream.fileno())
     except OSError as error:
         return is_full(error)
+    finally:
+        probe.unlink(missing_ok=True)
     return False
 
 
