@@ -14,6 +14,7 @@ from hat.architecture import cost
 from hat.errors import HatError
 from hat.runtime import Artefact, CodeBooks
 from tests.cli.conftest import ARCHITECTURE, LINES, Hat
+from tests.small_disk import small_disk
 
 
 @pytest.fixture
@@ -187,6 +188,32 @@ def test_what_would_be_lost(
     result = hat("export", "model", "--precision", "int8", "--out", tmp_path / "model")
     assert (result.code, "the model itself would be lost" in result.err) == (2, True)
     assert Artefact.load(tmp_path / "model").config.precision == "float32"
+
+
+@pytest.mark.parametrize("form", ["artefact", "onnx"])
+def test_a_full_disk_is_one_line(
+    hat: Hat, model: Path, tmp_path: Path, form: str, onnx_exporter: ModuleType
+) -> None:
+    with small_disk(tmp_path / "disk", 4096) as disk:
+        result = hat("export", model, "--format", form, "--out", disk / "out")
+        told = f"hat: error: {disk / 'out'}: the disk is full; make room and run it again\n"
+        assert (result.code, result.err) == (1, told)
+        assert not list(disk.iterdir())
+
+
+def test_other_things_are_refused_before_any_work(
+    hat: Hat, run_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def trained(*arguments: object) -> None:
+        raise AssertionError("fine-tuned in vain")
+
+    monkeypatch.setattr("hat.cli.export._fine_tuned", trained)
+    (tmp_path / "thesis").mkdir()
+    (tmp_path / "thesis" / "chapter").write_text("years of work")
+    result = hat(
+        "export", run_folder, "--precision", "kmeans4", "--fine-tune", 1, "--out", tmp_path / "thesis"
+    )
+    assert (result.code, "exists and is not a model" in result.err) == (2, True)
 
 
 def test_only_float32_is_converted(hat: Hat, model: Path, tmp_path: Path, onnx_exporter: ModuleType) -> None:

@@ -94,6 +94,17 @@ def test_mistakes(
     assert "Traceback" not in result.err
 
 
+def test_a_path_is_taken_as_it_is(hat: Hat, root: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "lab: #1"
+    folder.mkdir()
+    (folder / "2024-01-01.csv").write_text("colour\nred\n")
+    result = hat("measure", root, "--import", folder / "2024-01-01.csv")
+    assert (result.code, f"{folder}/2024-01-01.csv:1: unknown column colour" in result.err) == (2, True)
+    (folder / "devices.yaml").write_text("devices: {}")
+    result = hat("measure", root, "--device", "yes", "--devices", folder / "devices.yaml")
+    assert (result.code, "no device is called yes; the known ones are local" in result.err) == (2, True)
+
+
 def test_a_bad_csv_leaves_the_run_as_it_was(hat: Hat, root: Path, tmp_path: Path) -> None:
     (tmp_path / "set.csv").write_text("encoder_embed_dim,colour\n512,red\n")
     before = (root / "recipe.yaml").read_text()

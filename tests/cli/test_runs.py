@@ -13,6 +13,7 @@ import yaml
 
 from tests.cli.conftest import Hat
 from tests.pipeline.tiny import TINY
+from tests.small_disk import resize, small_disk
 
 
 @pytest.fixture
@@ -50,6 +51,20 @@ def test_default_run_folder(hat: Hat, recipe: Path, tmp_path: Path, monkeypatch:
     monkeypatch.chdir(tmp_path)
     assert hat("prepare", recipe).code == 0
     assert (tmp_path / "runs" / "tiny" / "run.json").is_file()
+
+
+def test_a_run_on_a_full_disk_is_one_line_and_goes_on_when_there_is_room(
+    hat: Hat, recipe: Path, tmp_path: Path
+) -> None:
+    with small_disk(tmp_path / "disk", 64 << 10) as disk:
+        result = hat("prepare", recipe, "--run-dir", disk / "run")
+        assert (result.code, "prepare/" in result.err) == (1, True)
+        assert result.err.endswith(": the disk is full; make room and run it again\n")
+        assert "Traceback" not in result.err
+        assert not list(disk.rglob("manifest.json"))
+        resize(disk, 32 << 20)
+        assert hat("prepare", disk / "run").code == 0
+        assert hat("status", disk / "run", "--verify").code == 0
 
 
 @pytest.mark.parametrize(
