@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import os
 import random
 import re
 import shutil
@@ -42,7 +43,10 @@ class Driver:
 
     def __init__(self) -> None:
         command = [sys.executable, "-m", "tests.pipeline.kill_driver"]
-        self._process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+        # One thread: enough for so small a network, and no waiting for others on a busy machine.
+        environment = os.environ | {"OMP_NUM_THREADS": "1"}
+        pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE}
+        self._process = subprocess.Popen(command, **pipes, text=True, env=environment)
 
     def attempt(self, trial: Trial) -> Ending:
         assert self._process.stdin is not None
