@@ -1,10 +1,26 @@
-"""The one exception family. The command line prints the message alone; `--debug` adds the traceback."""
+"""The one exception family. The command line prints the message alone; `--debug` adds the traceback.
+
+A message may quote text from outside: a file, a device, the command line. `visible`, `shown` and `named` make
+such text safe to print, and the exceptions apply the same rule to their whole message.
+"""
+
+import unicodedata
+
+# Of one message: characters of a line, and lines.
+LONGEST_LINE, MOST_LINES = 2000, 40
+# Control and format characters, lone surrogates, separators of lines and paragraphs: what a terminal obeys
+# or hides. The joiners that scripts and emoji are spelled with are text.
+HIDDEN = frozenset(("Cc", "Cf", "Cs", "Zl", "Zp"))
+JOINERS = "\u200c\u200d"
 
 
 class HatError(Exception):
     """A failure that is not the user's mistake, told in one line. Exit code 1."""
 
     exit_code = 1
+
+    def __str__(self) -> str:
+        return readable(super().__str__())
 
 
 class UserError(HatError):
@@ -15,6 +31,25 @@ class UserError(HatError):
 
 class DiskFull(HatError):
     """There is no room left where something was being written; nobody's setting is wrong."""
+
+
+def visible(text: object) -> str:
+    r"""Text on one line of a terminal: its control and format characters as escapes, for example \x1b."""
+    plain = str(text)
+    return plain if plain.isprintable() else "".join(map(_visible, plain))
+
+
+def visible_lines(text: object) -> str:
+    """Text of several lines for a terminal, each `visible`."""
+    return "\n".join(map(visible, str(text).split("\n")))
+
+
+def readable(message: str) -> str:
+    """A message of one or more lines, each `visible`, and neither too many nor too long."""
+    lines = list(map(_shortened, visible_lines(message).split("\n")))
+    if len(lines) > MOST_LINES:
+        lines[MOST_LINES:] = [f"and {len(lines) - MOST_LINES} more lines"]
+    return "\n".join(lines)
 
 
 def shown(value: object) -> str:
@@ -29,5 +64,17 @@ def named(text: object) -> str:
     return _cut(plain if plain.isprintable() else repr(plain), 200)
 
 
+def _visible(character: str) -> str:
+    if unicodedata.category(character) not in HIDDEN or character in JOINERS:
+        return character
+    return character.encode("unicode_escape").decode("ascii")
+
+
 def _cut(text: str, most: int) -> str:
     return text if len(text) <= most else f"{text[: most - 1]}…"
+
+
+def _shortened(line: str) -> str:
+    """A line without its middle where it is long: a message begins with the place and ends in the remedy."""
+    half = LONGEST_LINE // 2
+    return line if len(line) <= LONGEST_LINE else f"{line[:half]}…{line[-half:]}"

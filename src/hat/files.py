@@ -8,10 +8,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from hat.disk import Room, make_folder, remove, replace_file, replace_folder, restore_folder, unfinished
 from hat.errors import UserError, named
+from hat.strict_json import parse_json
+from hat.strict_yaml import key_lines, line_of, parse_yaml
+
+# The most that is read of a file, by its kind: YAML is written by hand, and slow to read.
+MOST_TEXT_BYTES, MOST_JSON_BYTES, MOST_YAML_BYTES = 2**28, 2**26, 2**18
 
 
 @contextmanager
@@ -121,61 +124,65 @@ def write_json(path: Path, value: object) -> None:
 
 
 def read_text(path: Path) -> str:
-    """Read a small UTF-8 text file as it is, its line ends too; without a byte order mark.
+    """Read a UTF-8 text file of at most MOST_TEXT_BYTES as it is, its line ends too; without a byte order
+    mark.
 
     Raises UserError naming the path and the reason.
     """
+    content = _content(path, MOST_TEXT_BYTES)
     try:
-        return path.read_bytes().decode("utf-8-sig")
+        return content.decode("utf-8-sig")
     except UnicodeDecodeError as error:
-        raise UserError(f"{path}: not UTF-8 text (byte {error.start})") from error
+        place = f"byte {error.start}, line {_line_of(error)}"
+        raise UserError(f"{path}: not UTF-8 text ({place})") from error
+
+
+def read_document(path: Path, most: int = MOST_YAML_BYTES) -> str:
+    """The text of a YAML or JSON file, as `read_text`. Raises UserError naming path and line."""
+    content = _content(path, most)
+    try:
+        return content.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise UserError(f"{path}:{_line_of(error)}: not UTF-8 text (byte {error.start})") from error
+
+
+def _content(path: Path, most: int) -> bytes:
+    try:
+        with path.open("rb") as stream:
+            content = stream.read(most + 1)
     except OSError as error:
         raise UserError(f"{path}: {error.strerror}") from error
+    if len(content) > most:
+        raise UserError(f"{path}: larger than {most:,} bytes, the most that is read of such a file")
+    return content
+
+
+def _line_of(error: UnicodeDecodeError) -> int:
+    return error.object.count(b"\n", 0, error.start) + 1
 
 
 def read_json(path: Path) -> Any:
-    """Read a JSON file, in which no mapping may have a key twice. Raises UserError naming path and
-    line, or the path alone for what has no line."""
-    try:
-        return json.loads(read_text(path), object_pairs_hook=_without_a_key_twice)
-    except json.JSONDecodeError as error:
-        raise UserError(f"{path}:{error.lineno}: {error.msg}") from error
-    except RecursionError as error:
-        raise UserError(f"{path}: nested too deep") from error
-    except ValueError as error:  # a number of thousands of digits
-        raise UserError(f"{path}: {error}") from error
-
-
-def _without_a_key_twice(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    mapping: dict[str, Any] = {}
-    for key, value in pairs:
-        if key in mapping:
-            raise ValueError(f"the key {named(key)} twice")
-        mapping[key] = value
-    return mapping
-
-
-class _StrictLoader(yaml.SafeLoader):
-    """Refuses a key that a mapping has already: YAML would silently take the last one."""
-
-    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
-        seen = set()
-        for key in (key for key, _ in node.value if isinstance(key, yaml.ScalarNode)):
-            if key.value in seen:
-                raise yaml.MarkedYAMLError(problem=f"the key {key.value} twice", problem_mark=key.start_mark)
-            seen.add(key.value)
-        return super().construct_mapping(node, deep)
+    """Read a JSON file as `parse_json` does. Raises UserError naming path and line."""
+    return parse_json(read_document(path, MOST_JSON_BYTES), str(path))
 
 
 def read_yaml(path: Path) -> Any:
-    """Read a YAML (or JSON) file. Raises UserError naming path and line."""
+    """Read a YAML (or JSON) file as `parse_yaml` does. Raises UserError naming path and line."""
+    return parse_yaml(read_document(path), str(path))
+
+
+@contextmanager
+def naming_lines(path: Path) -> Iterator[None]:
+    """Around what checks the content of a YAML file: its errors, `path: key: what is wrong`, get the line of
+    the key."""
     try:
-        return yaml.load(read_text(path), _StrictLoader)
-    except (yaml.YAMLError, RecursionError) as error:
-        mark = getattr(error, "problem_mark", None)
-        line = mark.line + 1 if mark else 1
-        problem = getattr(error, "problem", None) or "not YAML"
-        raise UserError(f"{path}:{line}: {problem}") from error
+        yield
+    except UserError as error:
+        place, colon, problem = str(error).partition(f"{path}: ")
+        if place or not colon:
+            raise
+        lines = key_lines(read_document(path), str(path))
+        raise UserError(f"{path}:{line_of(problem, lines)}: {problem}") from error
 
 
 def check_keys(

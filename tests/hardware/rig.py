@@ -37,7 +37,7 @@ class Rig:
             Address("127.0.0.1", self.server.port),
             self.server.folder / "user_key",
             self.known_hosts,
-            python=self.program("python", f'[ "$*" = "-m hat.hardware.agent" ] && {agent}'),
+            python=self.program("python", f'[ "$*" = "-P -m hat.hardware.agent" ] && {agent}'),
         )
 
     def accept_host_key(self) -> None:

@@ -4,15 +4,19 @@
 """
 
 import asyncio
+import contextlib
 import os
 import shutil
+import signal
 import socket
 import subprocess
 import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import asyncssh
 import psutil
@@ -121,13 +125,38 @@ class Server:
 
 
 async def _session(process: "asyncssh.SSHServerProcess[bytes]") -> None:
-    """Run the command with sh."""
+    """Run the command with sh. asyncssh's own redirection fails where a window is full."""
     pipe = asyncio.subprocess.PIPE
     command = await asyncio.create_subprocess_shell(
         process.command or "true", stdin=pipe, stdout=pipe, stderr=pipe, start_new_session=True
     )
-    await process.redirect(command.stdin, command.stdout, command.stderr)
-    process.exit(await command.wait())
+    assert command.stdin
+    assert command.stdout
+    assert command.stderr
+    process.signal_received = partial(_signal, command.pid)
+    asking = asyncio.ensure_future(_pump(process.stdin, command.stdin))
+    await asyncio.gather(_pump(command.stdout, process.stdout), _pump(command.stderr, process.stderr))
+    status = await command.wait()
+    asking.cancel()
+    process.exit(status)
+
+
+def _signal(group: int, name: str) -> None:
+    """A signal of the client's, for the command and all that it started."""
+    with contextlib.suppress(ProcessLookupError):
+        os.killpg(group, getattr(signal, f"SIG{name}"))
+
+
+async def _pump(source: Any, sink: Any) -> None:
+    """Carry bytes until either end closes; then both are, as by sshd."""
+    with contextlib.suppress(asyncssh.Error, OSError):
+        while chunk := await source.read(1 << 16):
+            sink.write(chunk)
+            await sink.drain()
+    with contextlib.suppress(asyncssh.Error, OSError):
+        sink.write_eof()
+    if isinstance(source, asyncio.StreamReader):
+        source._transport.close()
 
 
 async def _listen(port: str, host_key: str, authorized_keys: str) -> None:

@@ -55,6 +55,9 @@ def test_a_model_is_loaded_timed_and_unloaded() -> None:
     [
         ([], "expected an op of hello, load, time, unload, state"),
         ({"op": "reboot"}, "expected an op of hello"),
+        ({"op": ["hello"]}, "expected an op of hello"),
+        ({"op": "time", "slot": [7]}, r"slot: \[7\] holds no model"),
+        ({"op": "hello", "cores": [[0]]}, r"cores: \[\[0\]\]"),
         ({"op": "time", "slot": 7}, "slot: 7 holds no model"),
         ({"op": "time", "slots": 7}, "time: unknown key slots; the known keys are op, slot, first"),
         ({"op": "hello", "cores": [9999]}, rf"cores: \[9999\]; the cores here are {CORES}$"),

@@ -1,6 +1,7 @@
 """Declared devices."""
 
 import os
+import sys
 from pathlib import Path
 
 import pytest
@@ -58,6 +59,19 @@ def test_gpus(tmp_path: Path) -> None:
     assert known["cuda:1"].about == "NVIDIA T4"
     assert (known["cuda:1"].gpu, known["cuda:1"].engine, known["cuda:1"].accelerator) == (1, "torch", "cuda")
     program.write_text("#!/bin/sh\necho 'no driver' >&2; exit 9\n")
+    assert list(known_devices()) == ["local"]
+
+
+def test_a_driver_that_hangs_or_talks_nonsense_is_no_gpu(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    program = tmp_path / "bin" / "nvidia-smi"
+    program.write_text("#!/bin/sh\nprintf 'x, \\377\\n99999999, y\\n0, N\\377\\n'\n")
+    program.chmod(0o755)
+    assert list(known_devices()) == ["local", "cuda:0"]
+    assert known_devices()["cuda:0"].about == "N\ufffd"
+    program.write_text("#!/bin/sh\nexec /bin/sleep 60\n")
+    monkeypatch.setattr(sys.modules["hat.hardware.environment"], "NVIDIA_SECONDS", 0.2)
     assert list(known_devices()) == ["local"]
 
 

@@ -44,6 +44,14 @@ def test_round_trip(exported: Path, tmp_path: Path) -> None:
         ("[[3.5], [2.5]]", "[[NaN], [2.5]]", r"out.csv:4: pairs_ms: expected lists of positive"),
         ("[[3.5], [2.5]]", "[[3.5], [-2.5]]", r"out.csv:4: pairs_ms: expected lists of positive"),
         ("[[3.5], [2.5]]", "many", r"out.csv:4: pairs_ms: 'many' cannot be read"),
+        ("[[3.5], [2.5]]", "[[3.5], [2.5, 1]]", r"out.csv:4: the rounds have not one time for each pair"),
+        ("[[3.5], [2.5]]", "[[3.5]]", r"out.csv:4: 1 rounds, 1 of them .* 2 of the reference do not fit"),
+        ("[[3.5], [2.5]]", "[" * 5000, r"out.csv:4: pairs_ms: '\[*… cannot be read"),
+        (",7,", ",-7,", r"out.csv:2: memory_bytes: -7 is not a number of 0 or more"),
+        (",7,,", ",7,nan,", r"out.csv:2: energy_j: 'nan' cannot be read"),
+        (",7,,", ",7,1e999,", r"out.csv:2: energy_j: '1e999' cannot be read"),
+        (",7,", f",{'9' * 5000},", r"out.csv:2: memory_bytes: '9*… cannot be read"),
+        (",7,", f",{2**63},", r"out.csv:2: memory_bytes: 9223372036854775808 is not a number of 0"),
         (",7,", ",seven,", r"out.csv:2: memory_bytes: 'seven' cannot be read"),
         ("m1", "", r"out.csv:3: model: is empty"),
         ("qkv_dim", "qkv", r"out.csv:2: architecture: unknown key qkv"),
@@ -87,8 +95,10 @@ def test_an_import_says_what_it_did(exported: Path, tmp_path: Path) -> None:
 
 
 def test_a_long_measurement_comes_back(exported: Path, tmp_path: Path) -> None:
-    text = exported.read_text()
-    exported.write_text(text.replace("[[3.5], [2.5]]", json.dumps([[3.5]] * 30_000)))
+    *lines, last = exported.read_text().splitlines(keepends=True)
+    last = last.replace("[[3.5], [2.5]]", json.dumps([[3.5]] * 30_000))
+    last = last.replace("[[9.0, 9.5], [8.0, 8.5]]", json.dumps([[9.0, 9.5]] * 30_000))
+    exported.write_text("".join([*lines, last]))
     store = MeasurementStore(tmp_path / "other.sqlite")
     assert import_csv(store, exported).added == 3
     assert export_csv(store, tmp_path / "again.csv") == 3

@@ -3,13 +3,15 @@
 import json
 import sqlite3
 from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
+from dataclasses import replace
 from multiprocessing import get_context
 from pathlib import Path
 from threading import Barrier
+from typing import Any
 
 import pytest
 
-from hat.errors import UserError
+from hat.errors import HatError, UserError
 from hat.hardware import MeasurementStore, MeasureProtocol
 from hat.hardware.store import SCHEMA, Record
 
@@ -116,6 +118,110 @@ def test_a_damaged_row_is_told(tmp_path: Path, damage: str) -> None:
     connection.commit()
     with pytest.raises(UserError, match="the measurement of a7 is damaged"):
         read(MeasurementStore(path))
+
+
+def damage(path: Path, column: str, content: object, table: str = "measurement", where: str = "1") -> None:
+    connection = sqlite3.connect(path)
+    connection.execute(f"UPDATE {table} SET {column} = ? WHERE {where}", (content,))
+    connection.commit()
+    connection.close()
+
+
+@pytest.mark.parametrize(
+    ("column", "content"),
+    [
+        ("pairs_ms", "[[NaN, 1.0], [1.0, 1.0]]"),
+        ("pairs_ms", "[[1.0, 1.0], [1.0]]"),
+        ("pairs_ms", "[]"),
+        ("first_ms", "[[1e999, 1]]"),
+        ("first_ms", "[[true, 1]]"),
+        ("first_ms", "[[1]]"),
+        ("reference_ms", "[[1.0], [1.0], [1.0]]"),
+        ("reference_ms", "[[], []]"),
+        ("reference_ms", "[" * 5000),
+        ("reference_ms", None),
+        ("energy_j", float("inf")),
+        ("energy_j", "much"),
+        ("memory_bytes", -1),
+        ("disturbed", "often"),
+        ("architecture", "NaN"),
+    ],
+)
+def test_a_damaged_row_is_removed_with_a_warning_and_written_again(
+    tmp_path: Path, column: str, content: object, caplog: pytest.LogCaptureFixture
+) -> None:
+    path = tmp_path / "store.sqlite"
+    store = MeasurementStore(path)
+    environment = store.begin("local", HERE, PROTOCOL)
+    for name in "ab":
+        store.append(record(name), environment)
+    if content is None:  # which the table does not take
+        content = b"\xff\x00"
+    damage(path, column, content, where="model = 'a'")
+    with pytest.raises(UserError, match=r"the measurement of a is damaged \("):
+        read(store)
+    assert [row["model"] for row in store.rows()] == ["b"]
+    store.discard_damaged("another series")
+    with pytest.raises(UserError):
+        read(store)
+    caplog.clear()
+    store.discard_damaged("measure/1")
+    [line] = caplog.messages
+    assert line.startswith(f"{path}: the measurement of a is damaged (")
+    assert line.endswith("): it is removed, and can be measured again")
+    assert len(line) < 400
+    store.append(record("a"), environment)
+    assert read(store) == {"a": record("a"), "b": record("b")}
+
+
+NAN = float("nan")
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        *({"pairs_ms": [[value, 1.0]]} for value in (NAN, -1.0, 0, True, "1", None, float("inf"))),
+        *({"energy_j": value} for value in (NAN, -1.0, float("inf"), "1", True)),
+        *({"memory_bytes": value} for value in (NAN, -1, 2**63, 1.5)),
+        *({"disturbed": value} for value in (NAN, -1, None)),
+    ],
+)
+def test_what_was_not_measured_is_not_stored(tmp_path: Path, wrong: dict[str, Any]) -> None:
+    store = MeasurementStore(tmp_path / "store.sqlite")
+    environment = store.begin("local", HERE, PROTOCOL)
+    with pytest.raises(HatError, match="the measurement of a is not stored: "):
+        store.append(replace(record("a"), **wrong), environment)
+    assert read(store) == {}
+
+
+def test_a_damaged_environment_is_removed_with_a_warning(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    path = tmp_path / "store.sqlite"
+    _write(path, "a")
+    for content in ("[]", "null", "nonsense", b"\xff", "[" * 5000):
+        damage(path, "content", content, table="environment")
+        store = MeasurementStore(path)
+        with pytest.raises(UserError, match=r"store\.sqlite: an environment is damaged \("):
+            store.begin("local", HERE, PROTOCOL)
+        with pytest.raises(UserError, match=r"store\.sqlite: an environment is damaged \("):
+            store.environment("measure/1", "local")
+        assert list(store.rows()) == []
+    store.discard_damaged()
+    assert caplog.messages[-1].endswith("): it is removed with its 50 measurements")
+    store.append(record("a"), store.begin("local", HERE, PROTOCOL))
+    assert read(store) == {"a": record("a")}
+
+
+def test_a_number_of_an_environment_that_is_none_is_unknown(tmp_path: Path) -> None:
+    path = tmp_path / "store.sqlite"
+    _write(path, "a")
+    damage(path, "content", json.dumps({**HERE, "temperature_c": NAN}), table="environment")
+    store = MeasurementStore(path)
+    store.discard_damaged()
+    store.begin("local", HERE, PROTOCOL)
+    assert store.environment("measure/1", "local") == {**HERE, "temperature_c": None}
+    assert len(read(store)) == 50
 
 
 def test_another_machine_under_the_same_name_is_refused(tmp_path: Path) -> None:

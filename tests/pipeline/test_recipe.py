@@ -1,5 +1,6 @@
 """Recipes: errors name file, line and key; overrides; paths."""
 
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, get_args, get_origin
@@ -158,12 +159,36 @@ def test_heads_must_divide(tmp_path: Path, tiny: dict[str, Any]) -> None:
         load_recipe(write(tmp_path, tiny))
 
 
+def test_a_path_that_cannot_be_is_told(tmp_path: Path, tiny: dict[str, Any]) -> None:
+    with pytest.raises(UserError, match=r"r\.yaml: '~nobody-here/x' is no path here: "):
+        load_recipe(write(tmp_path, changed(tiny, "data.root", "~nobody-here/x")))
+
+
 @pytest.mark.parametrize("text", ["", "- a\n- b\n", "name: [", "a: b: c"])
 def test_no_recipe_at_all(tmp_path: Path, text: str) -> None:
     path = tmp_path / "r.yaml"
     path.write_text(text)
     with pytest.raises(UserError, match=r"r\.yaml"):
         load_recipe(str(path))
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("name: x\nseed: 2024-99-99", r"r\.yaml:2: seed: .* not '2024-99-99'$"),
+        ("name: x\nseed: !!int foo", r"^\S*r\.yaml:2: 'foo' is not a whole number"),
+        ("name: &x [*x]", r"^\S*r\.yaml:1: an alias inside what it stands for$"),
+        (f"name: x\n{'k' * 1000}: 1", r"r\.yaml:2: k*…: unknown key"),
+        (f"name: x\nseed: {'v' * 10**5}", r"r\.yaml:2: seed: .* not 'v*…$"),
+    ],
+)
+def test_odd_values_are_told_with_their_line(tmp_path: Path, text: str, message: str) -> None:
+    path = tmp_path / "r.yaml"
+    path.write_text(text)
+    with pytest.raises(UserError) as refused:
+        load_recipe(str(path))
+    assert any(re.search(message, line) for line in str(refused.value).splitlines())
+    assert len(str(refused.value)) < 2000
 
 
 def test_unknown_names(tmp_path: Path) -> None:
@@ -196,13 +221,26 @@ def test_overrides(recipe_file: Path) -> None:
         ("=3", "write it as key=value"),
         ("seed.x=3", "seed is 1, which has no parts"),
         ("baselines.7.name=x", "number from 0 to 0"),
-        ("seed=[", "not a YAML value"),
+        ("baselines.٣.name=x", "number from 0 to 0"),
+        (f"baselines.{'9' * 5000}.name=x", "number from 0 to 0"),
+        ("seed=[", r"^--set seed=\[: not a YAML value: "),
+        ("seed=!!int foo", "^--set seed=!!int foo: not a YAML value: 'foo' is not a whole number"),
+        ("seed=&x [*x]", "^--set .*: an alias inside what it stands for"),
+        ("seed=.nan", "^--set .*: '.nan' is not a finite number"),
+        (f"seed={'[' * 9999}", "^--set .*: nested deeper than 50 levels$"),
+        (f"seed{'.x' * 9999}=1", "^--set .*: no key of a recipe has more than 20 parts$"),
+        ("seed..x=1", "write it as key=value"),
+        ("seed=2024-13-01", r"\.yaml: seed: .* not '2024-13-01' \(from --set seed=2024-13-01\)$"),
+        ("seed=2024-12-01", r"\.yaml: seed: .* not '2024-12-01' \(from --set seed=2024-12-01\)$"),
+        ("search={runs: 1}", r"search\.runs: unknown key.*\(from --set search={runs: 1}\)$"),
+        (f"sedd={'x' * 10**5}", r"sedd: unknown key.*\(from --set sedd=x*…\)$"),
         ("sedd=3", "sedd: unknown key"),
     ],
 )
 def test_bad_overrides(recipe_file: Path, override: str, message: str) -> None:
-    with pytest.raises(UserError, match=message):
+    with pytest.raises(UserError, match=message) as refused:
         load_recipe(str(recipe_file), ["seed=1", override])
+    assert len(str(refused.value)) < 1500
 
 
 def test_root_is_relative_to_the_recipe(

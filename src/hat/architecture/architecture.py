@@ -6,7 +6,7 @@ from typing import Any, TypeVar
 
 from hat.arguments import plain_numbers
 from hat.errors import UserError, shown
-from hat.files import check_keys, digest, read_yaml
+from hat.files import check_keys, digest, naming_lines, read_yaml
 
 
 @dataclass(frozen=True)
@@ -138,7 +138,9 @@ class Architecture:
     @classmethod
     def load(cls, path: Path) -> "Architecture":
         """Read a YAML or JSON file; a record that holds `architecture` (as the zoo's do) is accepted too."""
-        return cls.from_dict(read_record(path), f"{path}: architecture")
+        record = read_record(path)
+        with naming_lines(path):
+            return cls.from_dict(record, f"{path}: architecture")
 
     def short_hash(self) -> str:
         """Twelve hexadecimal digits that name this architecture."""

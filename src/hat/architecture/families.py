@@ -5,6 +5,7 @@ from pathlib import Path
 from hat.architecture.architecture import Architecture, read_record
 from hat.architecture.evolved import FAMILY, EvolvedArchitecture
 from hat.errors import UserError, shown
+from hat.files import naming_lines
 
 AnyArchitecture = Architecture | EvolvedArchitecture
 FAMILY_NAMES: dict[type, str] = {Architecture: "Transformer", EvolvedArchitecture: "Evolved Transformer"}
@@ -27,4 +28,6 @@ def architecture_from_dict(value: object, where: str = "architecture") -> AnyArc
 
 def load_architecture(path: Path) -> AnyArchitecture:
     """Read an architecture of any family from a YAML or JSON file, as `Architecture.load` does."""
-    return architecture_from_dict(read_record(path), f"{path}: architecture")
+    record = read_record(path)
+    with naming_lines(path):
+        return architecture_from_dict(record, f"{path}: architecture")

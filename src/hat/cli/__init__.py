@@ -6,7 +6,7 @@ import traceback
 from hat.cli.app import app
 from hat.cli.streams import ReaderGone, flush_output, open_streams
 from hat.disk import is_full
-from hat.errors import HatError
+from hat.errors import HatError, readable, visible_lines
 
 __all__ = ["app", "main"]
 
@@ -32,14 +32,14 @@ def main(arguments: list[str] | None = None) -> None:
         raise SystemExit(0) from None
     except Exception as error:  # the last resort: whatever it is, one line for the person
         if debug:
-            traceback.print_exc()
+            print(visible_lines(traceback.format_exc()), end="", file=sys.stderr)
         _fail(error)
 
 
 def _fail(error: Exception) -> None:
     flush_output(failed=True)
     message, code = _describe(error)
-    for line in message.splitlines():
+    for line in readable(message).split("\n"):
         print(f"hat: {line}", file=sys.stderr)
     raise SystemExit(code) from None
 
@@ -47,7 +47,7 @@ def _fail(error: Exception) -> None:
 def _describe(error: Exception) -> tuple[str, int]:
     if isinstance(error, HatError):
         kind = "" if error.exit_code in STOPPED else "error: "
-        return "\n".join(kind + line for line in str(error).splitlines()), error.exit_code
+        return "\n".join(kind + line for line in str(error).split("\n")), error.exit_code
     if is_full(error):
         # Of two names, the second is where a copy was to go.
         where = getattr(error, "filename2", None) or getattr(error, "filename", None) or "a file"

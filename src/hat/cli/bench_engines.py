@@ -1,6 +1,7 @@
 """`hat bench-engines`: what each engine takes for one model on this machine, side by side."""
 
 import json
+import re
 from collections.abc import Collection
 from pathlib import Path
 from typing import Annotated
@@ -11,7 +12,7 @@ from rich.table import Table
 
 from hat.architecture import ModelConfig, load_architecture
 from hat.cli.progress import Terminal
-from hat.errors import UserError
+from hat.errors import UserError, named, shown
 from hat.hardware import MeasureProtocol
 from hat.hardware.side_by_side import EngineTime, time_engines
 from hat.runtime import ENGINES, PRECISIONS, Artefact
@@ -115,8 +116,10 @@ def _table(times: list[EngineTime]) -> Table:
 def _thread_counts(text: str) -> list[int]:
     parts = list(dict.fromkeys(text.split(",")))
     for part in parts:
-        if not part.strip().isdecimal() or int(part) < 1:
-            raise UserError(f"--threads {text}: {part!r} is not a positive whole number; for example 1,2")
+        if not re.fullmatch(r"\s*[1-9][0-9]{0,8}\s*", part):
+            raise UserError(
+                f"--threads {named(text)}: {shown(part)} is not a positive whole number; for example 1,2"
+            )
     return [int(part) for part in parts]
 
 
@@ -129,4 +132,4 @@ def _choices(text: str, known: Collection[str], option: str) -> list[str]:
 
 def _check_choice(value: str, known: Collection[str], option: str) -> None:
     if value not in known:
-        raise UserError(f"{option} {value}: the choices are {', '.join(known)}")
+        raise UserError(f"{option} {named(value)}: the choices are {', '.join(known)}")

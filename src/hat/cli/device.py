@@ -7,9 +7,11 @@ from typing import Annotated, Any
 import typer
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
 from hat.cli.extra import optional_extra
 from hat.cli.progress import Terminal
+from hat.errors import visible
 from hat.hardware.bench import open_bench
 from hat.hardware.calibration import Calibration, calibrate, calibration_protocol
 from hat.hardware.devices import Device, device_named, known_devices
@@ -65,7 +67,7 @@ def list_devices(devices: Devices = None, as_json: AsJson = False) -> None:
     table = Table("device", "where", "engine", "precision", "threads", "cores")
     for device in known.values():
         row = (device.name, _where(device), device.engine, device.precision)
-        table.add_row(*row, str(device.threads), _cores(device))
+        table.add_row(*(Text(visible(cell)) for cell in (*row, str(device.threads), _cores(device))))
     Console(highlight=False).print(table)
 
 
@@ -147,8 +149,9 @@ def _report(
 ) -> list[tuple[str, Any]]:
     flags = " ".join(environment["flags"]) or "no vector extension that HAT knows of"
     machine = f"{environment['system']} {environment['machine']}"
+    load, memory = environment["load_average"], environment["memory_bytes"]
     states = {
-        "load": f"{environment['load_average']:.1f}",
+        "load": None if load is None else f"{load:.1f}",
         "governor": environment["governor"],
         "turbo off": environment["turbo_off"],
         "°C": environment["temperature_c"],
@@ -162,7 +165,7 @@ def _report(
         ("hat", f"{environment['hat']}, Python {environment['python']}, {machine}"),
         ("processor", f"{environment['cpu']}: {flags}"),
         *(("GPU", gpu) for gpu in environment["gpus"]),
-        ("memory", f"{environment['memory_bytes'] / 2**30:.1f} GiB"),
+        ("memory", None if memory is None else f"{memory / 2**30:.1f} GiB"),
         ("state", ", ".join(told)),
         ("calibration", f"{found.median_ms:.2f} ms, median of {len(found.times_ms)}"),
         ("noise", f"{found.noise:.1%}: {found.verdict}"),
@@ -171,4 +174,4 @@ def _report(
 
 
 def _lines(rows: list[tuple[str, Any]]) -> str:
-    return "\n".join(f"{label:<14} {text}" for label, text in rows if text is not None)
+    return "\n".join(visible(f"{label:<14} {text}") for label, text in rows if text is not None)

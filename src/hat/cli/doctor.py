@@ -11,6 +11,7 @@ from typing import Annotated, Any
 import typer
 
 from hat import __version__
+from hat.errors import visible_lines
 from hat.hardware.environment import environment, installed_version
 from hat.runtime.engine import ENGINES, INSTALL, reason_of
 
@@ -42,7 +43,7 @@ def doctor(as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] 
     Exit code 0 when at least one engine works, 1 when none does.
     """
     findings = _findings()
-    typer.echo(json.dumps(findings, indent=1) if as_json else _text(findings))
+    typer.echo(json.dumps(findings, indent=1) if as_json else visible_lines(_text(findings)))
     if not any(engine["works"] for engine in findings["engines"].values()):
         raise typer.Exit(1)
 

@@ -8,7 +8,7 @@ import typer
 from hat.cli.extra import optional_extra, training_extra
 from hat.cli.progress import Terminal
 from hat.compression import Sizes
-from hat.errors import UserError
+from hat.errors import UserError, visible_lines
 from hat.export.deploy import FORMATS, deploy
 from hat.runtime import PRECISIONS, Artefact, CodeBooks, is_artefact
 from hat.runtime.code_books import EMBEDDING_FORMS
@@ -89,7 +89,7 @@ def export(
         artefact = _fine_tuned(source, artefact, updates)
     with optional_extra("export --format onnx", "onnx"):
         deployed = deploy(artefact, out, form)
-    typer.echo(_summary(out, artefact.config.precision, deployed))
+    typer.echo(visible_lines(_summary(out, artefact.config.precision, deployed)))
 
 
 def _check_kmeans(precision: str, books: CodeBooks | None, updates: int, source: Path) -> None:

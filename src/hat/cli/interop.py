@@ -7,7 +7,7 @@ import typer
 import yaml
 
 from hat.cli.extra import training_extra
-from hat.errors import UserError
+from hat.errors import UserError, shown, visible
 from hat.files import write_sealed_yaml
 
 if TYPE_CHECKING:
@@ -72,11 +72,11 @@ def import_checkpoint(
         languages=(source_lang, target_lang),
     )
     config = artefact.config
-    typer.echo(f"{out}: architecture: {config.provenance['architecture']}")
+    typer.echo(visible(f"{out}: architecture: {config.provenance['architecture']}"))
     if config.tokenizer is None:
         typer.echo("without --dict and --bpe-codes it has no tokenizer: it can be timed, but not translate")
     else:
-        typer.echo(f"try it: hat translate {out}")
+        typer.echo(visible(f"try it: hat translate {out}"))
 
 
 def import_config(
@@ -114,13 +114,13 @@ def import_config(
 
 
 def _header(file: Path, found: "PublishedFile") -> str:
-    lines = [f"# {file.name}, by `hat import-config`"]
+    lines = [f"# {visible(file.name)}, by `hat import-config`"]
     if "predictor" in found.sections:
         lines.append("# predictor is no section of a recipe: it tells what its weights were trained with")
     if found.left:
         lines.append("# Without an equivalent here:")
     for key, value in found.left.items():
-        lines.append(f"#   {key.replace('_', '-')}: {' '.join(str(value).split())}")
+        lines.append(visible(f"#   {key.replace('_', '-')}: {' '.join(str(value).split())}"))
     return "\n".join(lines) + "\n"
 
 
@@ -147,4 +147,4 @@ def _check_sections(file: Path, sections: dict[str, Any]) -> None:
         except ValidationError as error:
             mistake = error.errors()[0]
             key = ".".join(map(str, (name, *mistake["loc"])))
-            raise UserError(f"{file}: {key}: {mistake['msg']}, not {mistake['input']!r}") from error
+            raise UserError(f"{file}: {key}: {mistake['msg']}, not {shown(mistake['input'])}") from error

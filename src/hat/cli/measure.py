@@ -1,6 +1,7 @@
 """`hat measure`, `hat fit` and `hat predict`: latencies on a device, and what can be told from them."""
 
 import json
+import re
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -9,7 +10,7 @@ import typer
 from hat.cli.extra import training_extra
 from hat.cli.progress import Terminal
 from hat.cli.runs import Overrides, RunDir, Target, stoppable, work
-from hat.errors import UserError, shown
+from hat.errors import UserError, shown, visible_lines
 
 # ruff: noqa: PLC0415 (the pipeline is imported when a command runs: it needs the [train] extra)
 
@@ -47,6 +48,7 @@ DeviceOption = Annotated[
 DevicesFile = Annotated[
     Path | None, typer.Option("--devices", metavar="FILE", help="YAML file that declares the devices.")
 ]
+LENGTH = re.compile(r"\s*[0-9]{1,9}\s*")
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
 
@@ -126,7 +128,7 @@ def measure(
     else:
         chosen += [setting for name in device or () for setting in _of_device(name, None)]
         root = work("measure", target, run_dir, chosen, ("measure",))
-        typer.echo(pipeline.measure_summary(*pipeline.open_run(str(root))))
+        typer.echo(visible_lines(pipeline.measure_summary(*pipeline.open_run(str(root)))))
 
 
 def fit(
@@ -148,7 +150,7 @@ def fit(
             work("fit", target, None, chosen, ("fit",))
         recipe, root = pipeline.open_run(target, None, chosen)
         found = pipeline.fit_summary(recipe, root)
-        typer.echo(json.dumps(found, indent=1) if as_json else _fit_text(found))
+        typer.echo(json.dumps(found, indent=1) if as_json else visible_lines(_fit_text(found)))
 
 
 def predict(
@@ -178,7 +180,7 @@ def predict(
     one = Architecture.load(architecture)
     recipe, root = pipeline.find_fitted(run, _of_device(device or "", devices))
     found = pipeline.predict_latency(recipe, root, one, pairs, coverage)
-    typer.echo(json.dumps(found, indent=1) if as_json else _prediction_text(found))
+    typer.echo(json.dumps(found, indent=1) if as_json else visible_lines(_prediction_text(found)))
 
 
 def _several(command: str, target: str, run_dir: Path | None, chosen: list[str], names: list[str]) -> None:
@@ -192,7 +194,7 @@ def _several(command: str, target: str, run_dir: Path | None, chosen: list[str],
     with stoppable(terminal):
         pipeline.run_on_devices(recipes, root, (command,), terminal)
     for recipe in recipes.values() if command == "measure" else ():
-        typer.echo(pipeline.measure_summary(recipe, root))
+        typer.echo(visible_lines(pipeline.measure_summary(recipe, root)))
     terminal.say(f"`hat run {root} --set device.name={names[0]}` goes on with that device")
 
 
@@ -214,7 +216,7 @@ def _lengths(text: str) -> str | list[tuple[int, int]]:
     pairs = []
     for part in text.split(","):
         numbers = part.split(":")
-        if len(numbers) > 2 or not all(number.strip().isdecimal() for number in numbers):
+        if len(numbers) > 2 or not all(LENGTH.fullmatch(number) for number in numbers):
             raise UserError(
                 f"--lengths {shown(text)}: write from-data, one length as 30, or source:target pairs as "
                 "10:12,30:30"

@@ -11,6 +11,7 @@ from rich.console import Console
 from rich.progress import BarColumn, TaskProgressColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from rich.progress import Progress as Bars
 
+from hat.errors import readable, visible
 from hat.progress import Progress
 
 LINE_EVERY_SECONDS = 10.0
@@ -28,8 +29,8 @@ class Terminal:
         self._lock = Lock()
 
     def say(self, line: str) -> None:
-        """Print one line."""
-        print(line, file=self._stream, flush=True)
+        """Print a message, made safe for a terminal: it may name files and quote devices."""
+        print(readable(line), file=self._stream, flush=True)
 
     @contextmanager
     def working(self, name: str) -> Iterator[Progress]:
@@ -63,10 +64,10 @@ class Terminal:
 class _Bar:
     def __init__(self, bars: Bars, name: str) -> None:
         self._bars = bars
-        self._task = bars.add_task(name, total=None, note="")
+        self._task = bars.add_task(visible(name), total=None, note="")
 
     def __call__(self, done: float, total: float, note: str) -> None:
-        self._bars.update(self._task, completed=done, total=total, note=note)
+        self._bars.update(self._task, completed=done, total=total, note=visible(note))
 
 
 class _Lines:
@@ -94,13 +95,13 @@ class _Lines:
 
 def _bars(console: Console) -> Bars:
     return Bars(
-        TextColumn("{task.description}"),
+        TextColumn("{task.description}", markup=False),
         BarColumn(bar_width=None),
         TaskProgressColumn(),
         TimeElapsedColumn(),
         TextColumn("ETA"),
         TimeRemainingColumn(),
-        TextColumn("{task.fields[note]}"),
+        TextColumn("{task.fields[note]}", markup=False),
         console=console,
         transient=True,
         refresh_per_second=4,

@@ -10,7 +10,7 @@ from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from hat.disk import is_full
-from hat.errors import DiskFull, HatError, UserError
+from hat.errors import DiskFull, HatError, UserError, visible
 from hat.lines import as_line, decoded_lines
 
 if TYPE_CHECKING:
@@ -85,8 +85,8 @@ def typed_lines() -> Iterator[str]:
 
 
 def print_line(text: str) -> None:
-    """Print `text` as one line, at once."""
-    print(as_line(text), flush=True)
+    """Print `text` as one line, at once; a terminal is shown what it would obey as escapes."""
+    print(visible(text) if sys.stdout.isatty() else as_line(text), flush=True)
 
 
 def _occupy(descriptor: int) -> None:

@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from hat.compression import Sizes, sizes_of
-from hat.errors import UserError
+from hat.errors import UserError, shown
 from hat.files import atomic_folder
 from hat.runtime import Artefact
 from hat.runtime.locate import MODEL
@@ -19,7 +19,7 @@ def deploy(artefact: Artefact, folder: Path, form: str = "artefact") -> Sizes:
     `folder` holds anything else, ModuleNotFoundError where `onnx` is needed and not installed.
     """
     if form not in FORMATS:
-        raise UserError(f"format: {form!r}; the choices are {', '.join(FORMATS)}")
+        raise UserError(f"format: {shown(form)}; the choices are {', '.join(FORMATS)}")
     with atomic_folder(folder, MODEL) as temporary:
         if form == "onnx":
             from hat.export.onnx import write_onnx  # noqa: PLC0415 (needs the [onnx] extra)

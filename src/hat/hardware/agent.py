@@ -1,6 +1,6 @@
 """The half of measuring that runs on the device: it times what it is told to, and decides nothing.
 
-`python -m hat.hardware.agent` reads one JSON request a line from standard input, writes one JSON
+`python -P -m hat.hardware.agent` reads one JSON request a line from standard input, writes one JSON
 answer a line to standard output, and ends where its input ends, so that a lost connection leaves no
 process behind. An answer is {"error": message, "exit_code": n} where the request could not be met.
 
@@ -25,7 +25,7 @@ from math import inf
 from pathlib import Path
 from typing import Any, TextIO
 
-from hat.errors import HatError, UserError
+from hat.errors import HatError, UserError, shown
 from hat.files import check_keys
 from hat.hardware.decoding import Decoding
 from hat.hardware.energy import EnergyMeter
@@ -36,7 +36,7 @@ from hat.hardware.environment import (
     resident_bytes,
     state,
 )
-from hat.hardware.protocol import MeasureProtocol
+from hat.hardware.protocol import MOST_WARMUP, MeasureProtocol
 from hat.runtime import Artefact, ArtefactConfig
 
 OPERATIONS = {
@@ -48,8 +48,8 @@ OPERATIONS = {
 }
 
 
-# A call within so much of the one before ends the warm-up, after so many at most.
-STABLE, MOST_WARMUP = 0.05, 20
+# A call within so much of the one before ends the warm-up.
+STABLE = 0.05
 
 
 class Agent:
@@ -62,10 +62,11 @@ class Agent:
 
     def answer(self, request: object) -> dict[str, Any]:
         """Raises HatError where it cannot be met."""
-        if not isinstance(request, Mapping) or request.get("op") not in OPERATIONS:
+        operation = request.get("op") if isinstance(request, Mapping) else None
+        if not isinstance(operation, str) or operation not in OPERATIONS:
             raise UserError(f"request: expected an op of {', '.join(OPERATIONS)}")
-        known = OPERATIONS[request["op"]]
-        keys = check_keys(request, ("op", *known), request["op"], optional=known)
+        known = OPERATIONS[operation]
+        keys = check_keys(request, ("op", *known), operation, optional=known)
         found: dict[str, Any] = getattr(self, f"_{keys['op']}")(keys)
         return found
 
@@ -104,9 +105,10 @@ class Agent:
         return {"peak_memory_bytes": peak_resident_bytes(), **state()}
 
     def _slot(self, keys: Mapping[str, Any]) -> Decoding:
-        if keys.get("slot") not in self._slots:
-            raise UserError(f"slot: {keys.get('slot')!r} holds no model")
-        return self._slots[keys["slot"]]
+        slot = keys.get("slot")
+        if not isinstance(slot, int) or slot not in self._slots:
+            raise UserError(f"slot: {shown(slot)} holds no model")
+        return self._slots[slot]
 
 
 def _warm_up(decoding: Decoding, fewest: int) -> None:
@@ -121,7 +123,7 @@ def _warm_up(decoding: Decoding, fewest: int) -> None:
 
 def _artefact(keys: Mapping[str, Any], protocol: MeasureProtocol) -> Artefact:
     if keys.get("artefact") is not None:
-        return Artefact.load(Path(keys["artefact"]))
+        return Artefact.load(Path(str(keys["artefact"])))
     config = ArtefactConfig.from_dict(keys.get("model"), "model")
     return Artefact.random(config.model, seed=0, precision=protocol.precision)
 
@@ -130,8 +132,8 @@ def _pin(cores: object) -> None:
     if not hasattr(os, "sched_setaffinity"):
         raise UserError("cores: this system does not let a process choose its cores")
     allowed = sorted(os.sched_getaffinity(0))
-    if not isinstance(cores, list) or not set(cores) <= set(allowed):
-        raise UserError(f"cores: {cores!r}; the cores here are {', '.join(map(str, allowed))}")
+    if not isinstance(cores, list) or not all(core in allowed for core in cores):
+        raise UserError(f"cores: {shown(cores)}; the cores here are {', '.join(map(str, allowed))}")
     os.sched_setaffinity(0, cores)
 
 
@@ -141,7 +143,7 @@ def serve(requests: TextIO, answers: TextIO) -> None:
     for line in requests:
         try:
             found = agent.answer(json.loads(line))
-        except ValueError as error:
+        except (ValueError, RecursionError) as error:
             found = {"error": f"request: not JSON ({error})", "exit_code": UserError.exit_code}
         except HatError as error:
             found = {"error": str(error), "exit_code": error.exit_code}

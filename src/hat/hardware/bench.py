@@ -2,30 +2,23 @@
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
 from hat.architecture import AnyArchitecture, ModelConfig
 from hat.errors import UserError
+from hat.hardware.answers import Timing, environment_of, peak_memory_of, slot_of, timing_of
 from hat.hardware.devices import Device
 from hat.hardware.environment import environment
+from hat.hardware.limits import START_SECONDS, TimeLimits, artefact_work, call_work
 from hat.hardware.link import Link, LocalLink
 from hat.hardware.protocol import MeasureProtocol
 from hat.runtime import ArtefactConfig
 
+__all__ = ["AgentBench", "Bench", "InventedBench", "Timer", "Timing", "open_bench"]
+
 # Milliseconds that decoding a batch of (source, target) lengths takes: a device that tests invent.
 Timer = Callable[[AnyArchitecture, tuple[int, int]], float]
-
-
-@dataclass(frozen=True)
-class Timing:
-    """One call: milliseconds of a batch of each pair of lengths, joules of all of it (None: unknown), and
-    how often other work took a core away meanwhile."""
-
-    pairs_ms: list[float]
-    energy_j: float | None
-    preempted: int
 
 
 class Bench(Protocol):
@@ -51,37 +44,55 @@ class Bench(Protocol):
 
 
 class AgentBench:
-    """A device by its agent."""
+    """A device by its agent: each request has a time limit, each answer is checked."""
 
     def __init__(self, link: Link, cores: Sequence[int] = (), gpu: int | None = None) -> None:
         """`cores`: those that the agent keeps to; none for all. `gpu`: the one that it may use."""
         self._link, self._hello = link, {"op": "hello", "cores": list(cores), "gpu": gpu}
-        self._environment: dict[str, Any] = link.ask(self._hello)["environment"]
+        self._limits = TimeLimits()
+        self._greet()
+
+    def _greet(self) -> None:
+        self._loaded: dict[int, tuple[float, int]] = {}  # work of a call, pairs of lengths
+        self._environment = environment_of(self._link.ask(self._hello, START_SECONDS))
 
     def environment(self) -> dict[str, Any]:
         return self._environment
 
     def load(self, model: ModelConfig, protocol: MeasureProtocol) -> tuple[int, int | None]:
         config = ArtefactConfig(model, precision=protocol.precision).to_dict()
-        found = self._link.ask({"op": "load", "model": config, "protocol": protocol.to_dict()})
-        return found["slot"], found["memory_bytes"]
+        return self._load({"model": config}, call_work(model, protocol), protocol)
+
+    def _load(
+        self, what: Mapping[str, Any], work: float, protocol: MeasureProtocol
+    ) -> tuple[int, int | None]:
+        request = {"op": "load", **what, "protocol": protocol.to_dict()}
+        slot, memory = slot_of(self._link.ask(request, self._limits.of_loading(work)), self._loaded)
+        self._loaded[slot] = work, len(protocol.pairs)
+        return slot, memory
 
     def time(self, slot: int, *, first: bool = False) -> Timing:
-        return Timing(**self._link.ask({"op": "time", "slot": slot, "first": first}))
+        request = {"op": "time", "slot": slot, "first": first}
+        work, pairs = self._loaded[slot]
+        if first:  # less work than a whole call, by how much is not known
+            return timing_of(self._link.ask(request, self._limits.of_call(work)), pairs)
+        answer = self._limits.timed(work, lambda seconds: self._link.ask(request, seconds))
+        return timing_of(answer, pairs)
 
     def unload(self, slot: int) -> None:
         self._link.ask({"op": "unload", "slot": slot})
+        del self._loaded[slot]
 
     def peak_memory(self, artefact: Path, protocol: MeasureProtocol) -> int | None:
         self.reopen()
         where = self._link.put(artefact)
-        loaded = self._link.ask({"op": "load", "artefact": where, "protocol": protocol.to_dict()})
-        self._link.ask({"op": "time", "slot": loaded["slot"]})
-        return int(self._link.ask({"op": "state"})["peak_memory_bytes"])
+        slot, _ = self._load({"artefact": where}, artefact_work(artefact, protocol), protocol)
+        self.time(slot)
+        return peak_memory_of(self._link.ask({"op": "state"}))
 
     def reopen(self) -> None:
         self._link.reopen()
-        self._environment = self._link.ask(self._hello)["environment"]
+        self._greet()
 
 
 @contextmanager

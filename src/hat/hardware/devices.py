@@ -6,8 +6,6 @@ devices:
 
 import os
 import re
-import shutil
-import subprocess
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
@@ -15,7 +13,8 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from hat.errors import UserError, named, shown
-from hat.files import check_keys, read_yaml
+from hat.files import check_keys, naming_lines, read_yaml
+from hat.hardware.environment import nvidia_gpus
 from hat.runtime.engine import DEVICES as ACCELERATORS
 from hat.runtime.engine import ENGINES, installed_engine
 from hat.runtime.precision import check_precision
@@ -137,7 +136,13 @@ def device_named(name: str, file: Path | None = None) -> Device:
 
 def declared_devices(file: Path) -> dict[str, Device]:
     """The devices that a file declares, by name. Raises UserError as `known_devices`."""
-    keys = check_keys(read_yaml(file), ("devices",), str(file))
+    value = read_yaml(file)
+    with naming_lines(file):
+        return _declared(value, file)
+
+
+def _declared(value: object, file: Path) -> dict[str, Device]:
+    keys = check_keys(value, ("devices",), str(file))
     declared = keys["devices"]
     if not isinstance(declared, Mapping):
         raise UserError(f"{file}: devices: expected a mapping of names to devices")
@@ -226,15 +231,7 @@ def _own_cores() -> tuple[int, ...]:
 
 def _gpus() -> list[Device]:
     """The GPUs that NVIDIA's driver lists; asked without torch, which is slow to load or absent."""
-    program = shutil.which("nvidia-smi")
-    if program is None:
-        return []
-    command = [program, "--query-gpu=index,name", "--format=csv,noheader"]
-    try:
-        done = subprocess.run(command, capture_output=True, text=True, timeout=20, check=True)
-    except (OSError, subprocess.SubprocessError):  # a driver that does not answer: no GPU to use
-        return []
-    lines = [line.partition(",")[::2] for line in done.stdout.splitlines()]
+    lines = [line.partition(",")[::2] for line in nvidia_gpus("index,name")]
     return [
         Device(
             f"cuda:{int(index)}",
@@ -245,5 +242,5 @@ def _gpus() -> list[Device]:
             about=title.strip(),
         )
         for index, title in lines
-        if index.strip().isdecimal()
+        if re.fullmatch(r"\s*[0-9]{1,4}\s*", index)
     ]

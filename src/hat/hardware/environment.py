@@ -3,6 +3,7 @@
 import os
 import platform
 import re
+import shutil
 import subprocess
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -13,6 +14,8 @@ from hat.runtime import available_threads
 
 CPU = Path("/sys/devices/system/cpu")
 THERMAL = Path("/sys/class/thermal")
+# How long NVIDIA's program is waited for, and how many GPUs are listed.
+NVIDIA_SECONDS, MOST_GPUS = 20.0, 100
 LIBRARIES = ("numpy", "torch", "onnxruntime")
 # The instruction sets that decide which matrix kernels run (x86 names, then ARM's).
 FLAGS = (
@@ -38,7 +41,7 @@ def environment() -> dict[str, Any]:
         "governor": _read(CPU / "cpu0/cpufreq/scaling_governor"),
         "turbo_off": _read(CPU / "intel_pstate/no_turbo"),
         **state(),
-        "gpus": _gpus(),
+        "gpus": nvidia_gpus("name,driver_version,clocks.sm,clocks.mem,clocks.max.sm,power.limit"),
         "system": f"{platform.system()} {platform.release()}",
         "python": platform.python_version(),
         "hat": __version__,
@@ -102,16 +105,17 @@ def _number(path: Path) -> float | None:
         return None
 
 
-def _gpus() -> list[str]:
-    """NVIDIA's GPUs: name, driver, clocks and power limit of each, as the driver reports them."""
-    query = "--query-gpu=name,driver_version,clocks.sm,clocks.mem,clocks.max.sm,power.limit"
-    try:
-        told = subprocess.run(
-            ["nvidia-smi", query, "--format=csv,noheader"], capture_output=True, text=True, check=True
-        )
-    except (OSError, subprocess.CalledProcessError):
+def nvidia_gpus(fields: str) -> list[str]:
+    """A line for each of NVIDIA's GPUs: the fields as the driver reports them; none without an answer."""
+    program = shutil.which("nvidia-smi")
+    if program is None:
         return []
-    return told.stdout.strip().splitlines()
+    command = [program, f"--query-gpu={fields}", "--format=csv,noheader"]
+    try:
+        done = subprocess.run(command, capture_output=True, timeout=NVIDIA_SECONDS, check=True)
+    except (OSError, subprocess.SubprocessError):
+        return []
+    return done.stdout.decode(errors="replace").strip().splitlines()[:MOST_GPUS]
 
 
 def _threads_per_core() -> int | None:

@@ -1,27 +1,42 @@
-"""A conversation with an agent: one request, one answer."""
+"""A conversation with an agent: one request, one answer, in limited time."""
 
 import json
-import subprocess
-import sys
 from collections.abc import Mapping
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Protocol
 
-from hat.errors import HatError, UserError
+from hat.errors import HatError, UserError, named, shown, visible
+from hat.hardware.child import LONGEST_LINE, Child
+from hat.hardware.limits import ANSWER_SECONDS
+from hat.strict_json import parse_json
 
+# After `python -P`: modules come from where Python's are installed, never from the current folder.
 COMMAND = ("-m", "hat.hardware.agent")
+LOCAL = "the measuring process"
 
 
 class LinkLost(HatError):
     """The agent died, or the connection to it did; `reopen` may help."""
 
 
+class NoAnswer(LinkLost):
+    """The agent did not answer in time: it is stopped, or hangs."""
+
+
+class BadAnswer(HatError):
+    """The agent answered something that does not answer what it was asked."""
+
+
 class Link(Protocol):
     """What measuring needs of a way to a device."""
 
-    def ask(self, request: Mapping[str, Any]) -> dict[str, Any]:
-        """Send one request and wait for its answer. Raises what the agent raised, and LinkLost."""
+    def ask(self, request: Mapping[str, Any], seconds: float = ANSWER_SECONDS) -> dict[str, Any]:
+        """Send one request and wait for its answer, at most for so long.
+
+        Raises what the agent raised, LinkLost (NoAnswer after `seconds`: the agent is ended then), and
+        BadAnswer for what is no JSON mapping.
+        """
 
     def put(self, folder: Path) -> str:
         """Where a copy of the folder is on the device, until the link is reopened or closed."""
@@ -33,15 +48,31 @@ class Link(Protocol):
         """End the agent and remove what was left on the device."""
 
 
-def parse_answer(line: str | bytes) -> dict[str, Any]:
-    """An agent's answer. Raises what it reports: UserError or HatError; LinkLost for half a line."""
+def parse_answer(line: str | bytes, where: str = LOCAL) -> dict[str, Any]:
+    """An agent's answer. Raises what it reports, UserError or HatError; BadAnswer for no JSON mapping.
+
+    `where`: whose it is, for messages.
+    """
     try:
-        found: dict[str, Any] = json.loads(line)
-    except ValueError as error:
-        raise LinkLost("the measuring agent answered something that is not JSON") from error
+        found = parse_json(line, "answer")
+    except UserError as error:
+        raise BadAnswer(f"{where} did not answer in JSON ({error})") from error
+    if not isinstance(found, dict):
+        raise BadAnswer(f"{where} answered {shown(found)}, not a mapping")
     if "error" in found:
-        raise (UserError if found.get("exit_code") == UserError.exit_code else HatError)(found["error"])
+        if not isinstance(found["error"], str):
+            raise BadAnswer(f"{where} answered with an error that is {shown(found['error'])}")
+        kind = UserError if found.get("exit_code") == UserError.exit_code else HatError
+        raise kind(visible(found["error"]))
     return found
+
+
+def no_answer(where: str, request: Mapping[str, Any], seconds: float, said: str) -> NoAnswer:
+    """What to say where `request` was not answered; `said`: what the agent complained last."""
+    told = f"; the last that it said is: {named(said)}" if said else ""
+    return NoAnswer(
+        f"{where} does not answer: no reply to {shown(request.get('op'))} within {seconds:.0f} s{told}"
+    )
 
 
 class LocalLink:
@@ -51,44 +82,36 @@ class LocalLink:
         self.reopen()
 
     def reopen(self) -> None:
-        if hasattr(self, "_process"):
+        if hasattr(self, "_child"):
             self.close()
-        self._process = subprocess.Popen(
-            [sys.executable, *COMMAND], stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE
-        )
+        self._child = Child(*COMMAND)
+        self._process = self._child.process
 
-    def ask(self, request: Mapping[str, Any]) -> dict[str, Any]:
-        assert self._process.stdin
-        assert self._process.stdout
+    def ask(self, request: Mapping[str, Any], seconds: float = ANSWER_SECONDS) -> dict[str, Any]:
+        """As Link has it. An interrupted question leaves the link lost: its answer may still come."""
+        if self._child.ended:
+            raise LinkLost(f"{LOCAL} has ended")
         try:
-            self._process.stdin.write(json.dumps(request).encode() + b"\n")
-            self._process.stdin.flush()
-            line = self._process.stdout.readline()
-        except OSError:
-            line = b""
-        if not line.endswith(b"\n"):
-            raise LinkLost(f"the measuring process died: {self._last_words()}")
-        return parse_answer(line)
+            line = self._child.ask(json.dumps(request).encode() + b"\n", seconds)
+        except BaseException as error:
+            self.close()
+            if isinstance(error, TimeoutError):
+                raise no_answer(LOCAL, request, seconds, self._child.said()) from None
+            raise
+        if line.endswith(b"\n"):
+            return parse_answer(line)
+        if len(line) > LONGEST_LINE:
+            self.close()
+            raise BadAnswer(f"{LOCAL} answered more than {LONGEST_LINE:,} bytes")
+        words = self._child.last_words()
+        self.close()
+        raise LinkLost(f"{LOCAL} died: {words}")
 
     def put(self, folder: Path) -> str:
         return str(folder.resolve())
 
     def close(self) -> None:
-        for stream in (self._process.stdin, self._process.stdout, self._process.stderr):
-            try:
-                if stream:
-                    stream.close()
-            except OSError:
-                pass
-        self._process.kill()
-        self._process.wait()
-
-    def _last_words(self) -> str:
-        """The last line of what the process said before it died."""
-        assert self._process.stderr
-        code = self._process.wait()
-        lines = self._process.stderr.read().decode(errors="replace").strip().splitlines()
-        return lines[-1] if lines else f"exit code {code}"
+        self._child.end()
 
     def __enter__(self) -> "LocalLink":
         return self

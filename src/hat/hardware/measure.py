@@ -5,9 +5,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from hat.architecture import ModelConfig
-from hat.hardware.bench import Bench, Timing
+from hat.hardware.answers import Timing
+from hat.hardware.bench import Bench
 from hat.hardware.estimate import half_width
-from hat.hardware.link import LinkLost
+from hat.hardware.link import LinkLost, NoAnswer
 from hat.hardware.measurement import DISTURBED, Measurement, corrected, summarise
 from hat.hardware.protocol import MeasureProtocol
 from hat.hardware.store import MeasurementStore, Record, model_key
@@ -50,6 +51,7 @@ def measure(
     """
     if not models:
         return []
+    series.store.discard_damaged(series.name)
     environment = series.store.begin(series.device, bench.environment(), series.protocol)
     done = series.records()
     waiting = list({model_key(model): model for model in models if model_key(model) not in done}.values())
@@ -89,8 +91,9 @@ def _persist(
             return
         try:
             _Block(left, series, bench, environment, seed).run(progress, len(block))
-        except LinkLost:
-            if attempt == ATTEMPTS - 1:
+        except LinkLost as error:
+            # A device that was silent until its time was over is asked once more only: that takes long.
+            if attempt == ATTEMPTS - 1 or (attempt and isinstance(error, NoAnswer)):
                 raise
             progress(len(block) - len(left), len(block), "the device was lost; connecting again")
             bench.reopen()

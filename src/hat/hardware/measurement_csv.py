@@ -16,7 +16,17 @@ from hat.errors import UserError, shown
 from hat.files import check_keys
 from hat.hardware.csv_rows import read_rows, write_rows
 from hat.hardware.protocol import MeasureProtocol
-from hat.hardware.store import COLUMNS, DOCUMENTS, MeasurementStore, Record, check_times
+from hat.hardware.store import (
+    COLUMNS,
+    DOCUMENTS,
+    TIMES,
+    MeasurementStore,
+    Record,
+    check_numbers,
+    check_rounds,
+    check_times,
+)
+from hat.strict_json import parse_json
 
 # Of a row that `MeasurementStore.rows` gives, besides the record's own.
 MORE = ("protocol_content", "taken_at", "environment")
@@ -59,6 +69,7 @@ def import_csv(store: MeasurementStore, path: Path) -> Imported:
         if len(cells) != len(names):
             raise UserError(f"{path}:{line}: {len(cells)} cells under {len(names)} columns")
         found.append(_read(dict(zip(names, cells, strict=True)), f"{path}:{line}"))
+    store.discard_damaged()
     return Imported(*store.add(found))
 
 
@@ -80,11 +91,16 @@ def _read(row: Mapping[str, str], where: str) -> tuple[Record, MeasureProtocol, 
         )
     Architecture.from_dict(values["architecture"], f"{where}: architecture")
     record = Record(**{name: values[name] for name in COLUMNS})
-    for name in DOCUMENTS[1:]:
+    for name in TIMES:
         try:
             check_times(getattr(record, name))
         except ValueError as error:
             raise UserError(f"{where}: {name}: {error}") from error
+    try:
+        check_numbers(record)
+        check_rounds(record, len(protocol.pairs))
+    except ValueError as error:
+        raise UserError(f"{where}: {error}") from error
     if not isinstance(values["environment"], dict):
         raise UserError(f"{where}: environment: expected a mapping")
     return record, protocol, values["taken_at"], values["environment"]
@@ -99,11 +115,13 @@ def _number(name: str, cell: str) -> float:
 
 def _cell(name: str, cell: str, where: str) -> Any:
     try:
+        if name in TIMES:
+            return json.loads(cell)  # NaN too, which `check_times` refuses in better words
         if name in JSON_CELLS:
-            return json.loads(cell)
+            return parse_json(cell, name)
         if name in NUMBERS:
             return _number(name, cell) if cell else None
-    except (ValueError, RecursionError) as error:
+    except (ValueError, RecursionError, UserError) as error:
         raise UserError(f"{where}: {shown(cell)} cannot be read ({error})") from error
     if not cell:
         raise UserError(f"{where}: is empty")

@@ -7,10 +7,13 @@ from typing import Any
 import numpy as np
 
 from hat.arguments import plain_numbers
-from hat.errors import UserError
+from hat.errors import UserError, shown
 from hat.files import check_keys, digest
 from hat.runtime import DecodeOptions
 from hat.runtime.precision import check_precision
+
+# Calls of a model before it is timed, at most.
+MOST_WARMUP = 20
 
 
 @dataclass(frozen=True)
@@ -48,7 +51,7 @@ class MeasureProtocol:
             elif field.type is float:
                 _check_share(value, field.name)
             elif not isinstance(value, str):
-                raise UserError(f"{field.name}: {value!r} is not a name")
+                raise UserError(f"{field.name}: {shown(value)} is not a name")
         check_precision(self.precision, "precision")
         if len(self.source_lengths) != len(self.target_lengths):
             raise UserError(
@@ -103,7 +106,7 @@ def random_sources(protocol: MeasureProtocol, vocabulary: int, seed: int) -> lis
 def _counts(values: object, name: str) -> tuple[int, ...]:
     listed = values.tolist() if isinstance(values, np.ndarray) else values
     if not isinstance(listed, list | tuple) or not listed:
-        raise UserError(f"{name}: {values!r} is not a list of lengths")
+        raise UserError(f"{name}: {shown(values)} is not a list of lengths")
     plain = tuple(value.item() if isinstance(value, np.generic) else value for value in listed)
     for value in plain:
         _check_count(value, name)
@@ -112,9 +115,9 @@ def _counts(values: object, name: str) -> tuple[int, ...]:
 
 def _check_count(value: object, name: str) -> None:
     if not isinstance(value, int) or isinstance(value, bool) or value < 1:
-        raise UserError(f"{name}: {value!r} is not a positive whole number")
+        raise UserError(f"{name}: {shown(value)} is not a positive whole number")
 
 
 def _check_share(value: object, name: str) -> None:
     if not isinstance(value, float | int) or isinstance(value, bool) or not 0 <= value < 1:
-        raise UserError(f"{name}: {value!r} is not a share between 0 and 1")
+        raise UserError(f"{name}: {shown(value)} is not a share between 0 and 1")

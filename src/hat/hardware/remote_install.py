@@ -1,16 +1,16 @@
 """HAT on a device: whether the right version is there, and how it gets there."""
 
-import json
 import re
+import secrets
 import shlex
 from dataclasses import dataclass
-from typing import Any
 
 from hat import __version__
 from hat.errors import HatError, UserError, named
 from hat.files import file_digest
 from hat.hardware.devices import Device
 from hat.hardware.ssh_connection import Connection, Finished
+from hat.strict_json import parse_json
 
 OLDEST_PYTHON = (3, 11)
 CACHE = '"${XDG_CACHE_HOME:-$HOME/.cache}"/hat'
@@ -32,15 +32,30 @@ fi
 rm -rf {INCOMING}
 """
 STAMP = "hat-wheel.sha256"
-# It has to run, and answer, in any Python there ever was.
+# It has to run, and answer, in any Python there ever was, also in those that know no -P.
 PROBE = """
-import json, platform, sys
+import sys
+sys.path[:] = [place for place in sys.path if place]
+import json, platform
 try:
     from hat import __version__ as hat
 except Exception:
     hat = None
 print(json.dumps({"python": sys.version_info[:2], "machine": platform.machine(), "hat": hat}))
 """
+# For sh: a command in an empty folder that only the user can write to, so that nothing in it is imported.
+IN_EMPTY_FOLDER = """
+umask 077
+d="${{TMPDIR:-/tmp}}"/hat-{token}
+mkdir "$d" && cd "$d" || exit {no_folder}
+trap 'kill -9 $p 2>/dev/null; cd / && rm -rf "$d"' EXIT
+trap 'exit 143' HUP INT TERM PIPE
+PYTHONSAFEPATH=1 {command} & p=$!
+wait $p; status=$?; p=; exit $status
+"""
+NO_FOLDER = 73
+# pip compiles what it finds no wheel of: a Raspberry Pi needs its time.
+INSTALL_SECONDS = 3600.0
 WHEEL_NAME = re.compile(r"(?P<name>[^-]+)-(?P<version>[^-]+)(-\d[^-]*)?-(?P<tags>[^-]+-[^-]+-[^-]+)\.whl")
 # What pip and venv say → what it means. `wheel` and `last` are filled in.
 MEANINGS = (
@@ -112,7 +127,7 @@ def install(connection: Connection) -> bool:
     folder = _make_folder(connection)
     try:
         connection.put(device.wheel, f"{folder}/{device.wheel.name}")
-        done = connection.run(_script(device, f"{folder}/{device.wheel.name}", stamp))
+        done = connection.run(_script(device, f"{folder}/{device.wheel.name}", stamp), INSTALL_SECONDS)
     finally:
         if not connection.lost:
             connection.run(STOP)
@@ -133,7 +148,8 @@ def _script(device: Device, wheel: str, stamp: str) -> str:
     trap 'exit 143' HUP INT TERM PIPE
     echo "$$ {BOOT}" >{INCOMING}/pid
     rm -rf "$venv"
-    export PIP_DISABLE_PIP_VERSION_CHECK=1
+    cd {INCOMING} || exit {NO_FOLDER}
+    export PIP_DISABLE_PIP_VERSION_CHECK=1 PYTHONSAFEPATH=1
     {_quoted(device.python)} -m venv "$venv" >&2 &&
     "$venv"/bin/python -m pip install --quiet --no-input {shlex.quote(wheel)} >&2 &&
     echo {stamp} >"$venv"/{STAMP}
@@ -149,16 +165,33 @@ def _make_folder(connection: Connection) -> str:
 
 def _probe(connection: Connection, python: str) -> Interpreter | None:
     """None where there is no such Python."""
-    done = connection.run(f"{python} -c {shlex.quote(PROBE)}")
+    command = f"{python} -c {shlex.quote(PROBE)}"
+    token = secrets.token_hex(16)
+    done = connection.run(IN_EMPTY_FOLDER.format(token=token, no_folder=NO_FOLDER, command=command))
+    if done.status in (126, 127):  # not executable, not found
+        return None
+    where = f"device {connection.device.name}"
+    if done.status == NO_FOLDER:
+        raise HatError(f"{where}: no temporary folder there: {done.last_words()}")
+    if done.status:
+        raise HatError(f"{where}: its Python does not run: {done.last_words()}")
+    return _interpreter(done.out, where)
+
+
+def _interpreter(answer: str, where: str) -> Interpreter:
+    """What PROBE printed. Raises HatError for anything else."""
     try:
-        found: dict[str, Any] = json.loads(done.out)
-    except ValueError:
-        if done.status in (126, 127):  # not executable, not found
-            return None
-        raise HatError(
-            f"device {connection.device.name}: its Python does not run: {done.last_words()}"
-        ) from None
-    return Interpreter(tuple(found["python"]), found["machine"], found["hat"])
+        found = parse_json(answer, "answer")
+        python, machine, hat = (found[key] for key in ("python", "machine", "hat"))
+        if (
+            [type(part) for part in python] == [int, int]
+            and isinstance(machine, str)
+            and isinstance(hat, str | None)
+        ):
+            return Interpreter(tuple(python), machine, hat)
+    except (UserError, KeyError, TypeError):
+        pass
+    raise HatError(f"{where}: its Python does not tell what it is, but: {named(answer.strip())}")
 
 
 def _checked(found: Interpreter | None, device: Device) -> Interpreter:
@@ -216,7 +249,7 @@ def failure(done: Finished, device: Device, base: Interpreter) -> HatError:
     facts = {
         "wheel": device.wheel.name,
         "tags": parts["tags"] if parts else "?",
-        "machine": base.machine,
+        "machine": named(base.machine),
         "python": ".".join(map(str, base.python)),
         "last": named(done.last_words()),
     }

@@ -1,46 +1,49 @@
 """An agent on a device over SSH: it survives lost connections and leaves nothing behind."""
 
 import json
+import re
 import secrets
 import shlex
 import time
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
 from typing import Any
 
-import asyncssh
-
 from hat.errors import HatError, named
 from hat.hardware.devices import Device
-from hat.hardware.link import COMMAND, LinkLost, parse_answer
+from hat.hardware.limits import ANSWER_SECONDS
+from hat.hardware.link import COMMAND, LinkLost, NoAnswer, no_answer, parse_answer
 from hat.hardware.remote_install import check_installed, interpreter
-from hat.hardware.ssh_connection import Connection
+from hat.hardware.ssh_connection import Connection, Program, last_line
 from hat.hardware.ssh_errors import KeyRefused, Unreachable
 
 # A small computer boots in one or two minutes.
 REOPEN_SECONDS = 600.0
 FIRST_WAIT, LONGEST_WAIT = 1.0, 30.0
-START_SECONDS, CLEAN_SECONDS = 60.0, 15.0
+CLEAN_SECONDS = 15.0
 KILLED = 128 + 9
 # While a device boots, its server may be there already but not let users in yet.
 PASSING = (LinkLost, Unreachable, KeyRefused)
 
 # One line, for a quoting that all login shells know. The shell waits beside the agent and removes the
 # session's folder when it ends: also where this machine is switched off, and its input just stops.
-# {token} makes the folder new, and the processes known again.
+# {token} makes the folder new, and the processes known again. Nothing in the folder is there to be imported;
+# a stopped agent only ends by signal 9.
 SESSION = (
     'umask 077; d="${{TMPDIR:-/tmp}}"/hat-{token}; mkdir "$d" || exit 73; '
-    "trap 'kill $p 2>/dev/null; rm -rf \"$d\"' EXIT; trap 'exit 143' HUP INT TERM; "
-    'cd "$d"; exec 3<&0; echo {token} $$ "$d"; '
-    "{python} {command} <&3 & p=$!; exec 3<&- </dev/null; wait $p"
+    "trap 'kill -9 $p 2>/dev/null; rm -rf \"$d\"' EXIT; trap 'exit 143' HUP INT TERM; "
+    'cd "$d" || exit 73; exec 3<&0; echo {token} $$ "$d"; '
+    "PYTHONSAFEPATH=1 {python} -P {command} <&3 & p=$!; exec 3<&- </dev/null; wait $p"
 )
 # The session's shell is asked to end, which ends the agent; after a reboot its number may be another's.
 CLEAN = """
 known() {{ {{ cat /proc/{pid}/cmdline || ps -p {pid} -o args=; }} 2>/dev/null | grep -q {token}; }}
 if known; then
-    kill {pid}
+    kill {pid}; kill -s CONT {pid}
     for tenth in 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17 18 19 20; do known || break; sleep 0.1; done
+    known && {{ kill -s KILL -- -{pid} || kill -s KILL {pid}; }} 2>/dev/null
 fi
 rm -rf {folder}
 """
@@ -57,7 +60,7 @@ class SshLink:
         self.device = device
         self._note = note
         self._connection: Connection | None = None
-        self._process: asyncssh.SSHClientProcess[str] | None = None
+        self._process: Program | None = None
         self._left: tuple[str, str, str] | None = None  # token, process and folder of the last session
         self._copied = 0
         try:
@@ -66,16 +69,21 @@ class SshLink:
             self.close()
             raise
 
-    def ask(self, request: Mapping[str, Any]) -> dict[str, Any]:
+    def ask(self, request: Mapping[str, Any], seconds: float = ANSWER_SECONDS) -> dict[str, Any]:
         """As Link has it. An interrupted question leaves the link lost: its answer may still come."""
+        where = f"device {self.device.name}"
         if self._process is None or self._connection is None:
-            raise LinkLost(f"device {self.device.name}: there is no connection")
+            raise LinkLost(f"{where}: there is no connection")
         process, self._process = self._process, None
-        line = self._connection.wait(_question(process, json.dumps(request)))
+        try:
+            line = self._connection.wait(process.ask(json.dumps(request)), seconds)
+        except NoAnswer:
+            self._try_to_clean()
+            raise no_answer(where, request, seconds, last_line(process.said)) from None
         if not line.endswith("\n"):
-            raise LinkLost(f"device {self.device.name}: {self._last_words(process)}")
+            raise LinkLost(f"{where}: {self._last_words(process)}")
         self._process = process
-        return parse_answer(line)
+        return parse_answer(line, where)
 
     def put(self, source: Path) -> str:
         """Copy a file or folder into the session's folder; its path there, valid until the link is
@@ -108,9 +116,7 @@ class SshLink:
     def close(self) -> None:
         """End the agent, remove the session's folder and disconnect."""
         try:
-            self._clean()
-        except HatError:
-            pass  # the device is gone; its session ends, and tidies up, when it notices
+            self._try_to_clean()
         finally:
             self._disconnect()
 
@@ -123,10 +129,15 @@ class SshLink:
             token=token, python=interpreter(self.device), command=" ".join(map(shlex.quote, COMMAND))
         )
         process = self._connection.start(script)
-        pid, folder = self._connection.wait(_session(process, token), START_SECONDS)
-        if not pid:
+        found = self._connection.wait(_session(process, token))
+        if found is None:
             raise HatError(f"device {self.device.name}: {self._last_words(process)}")
-        self._left, self._process = (token, pid, folder), process
+        self._left, self._process = (token, *found), process
+
+    def _try_to_clean(self) -> None:
+        """Where the device is gone, its session ends, and tidies up, when it notices."""
+        with suppress(HatError):
+            self._clean()
 
     def _clean(self) -> None:
         """End the last session, if any, and remove its folder."""
@@ -142,16 +153,15 @@ class SshLink:
         if connection is not None:
             connection.close()
 
-    def _last_words(self, process: "asyncssh.SSHClientProcess[str]") -> str:
+    def _last_words(self, process: Program) -> str:
         """Why the agent's output ended."""
         assert self._connection is not None
-        said, status = self._connection.wait(_ending(process), START_SECONDS)
+        said, status = self._connection.wait(process.ending(), CLEAN_SECONDS)
         if status is None:
             return f"the connection to {self.device.address} was lost"
         if status == KILLED:
             return "the agent there was killed, as it happens where memory is full"
-        lines = said.strip().splitlines() or [f"exit status {status}"]
-        return f"the agent there ended: {named(lines[-1])}"
+        return f"the agent there ended: {named(said or f'exit status {status}')}"
 
     def __enter__(self) -> "SshLink":
         return self
@@ -162,26 +172,10 @@ class SshLink:
         self.close()
 
 
-async def _question(process: "asyncssh.SSHClientProcess[str]", request: str) -> str:
-    """The answer's line; "" where the agent has ended."""
-    try:
-        process.stdin.write(request + "\n")
-    except BrokenPipeError:
-        return ""
-    return await process.stdout.readline()
-
-
-async def _session(process: "asyncssh.SSHClientProcess[str]", token: str) -> tuple[str, str]:
-    """Number of the session's shell and its folder; what a login shell prints before is skipped."""
-    while line := await process.stdout.readline():
-        if line.startswith(token):
-            _, pid, folder = line.rstrip("\n").split(" ", 2)
-            return pid, folder
-    return "", ""
-
-
-async def _ending(process: "asyncssh.SSHClientProcess[str]") -> tuple[str, int | None]:
-    """What it complained and its exit status, None where the connection was lost."""
-    said = await process.stderr.read()
-    await process.wait_closed()
-    return said, process.exit_status
+async def _session(process: Program, token: str) -> tuple[str, str] | None:
+    """Number of the session's shell and its folder; what a login shell prints before is skipped. None where
+    the session has ended."""
+    while line := await process.line():
+        if found := re.fullmatch(rf"{token} ([0-9]+) (/[^\n]*/hat-{token})\n", line):
+            return found[1], found[2]
+    return None

@@ -1,19 +1,25 @@
 """A synchronous face of one asyncssh connection, whose event loop runs in a thread of its own."""
 
 import asyncio
+import re
 import secrets
 import shlex
 import threading
 from collections.abc import Coroutine
-from dataclasses import dataclass
+from concurrent.futures import Future
+from contextlib import suppress
+from dataclasses import dataclass, replace
 from pathlib import Path
 from types import TracebackType
 from typing import Any, TypeVar
 
 import asyncssh
 
-from hat.errors import HatError, UserError
+from hat.errors import HatError, UserError, visible
+from hat.hardware.child import CHUNK, LONGEST_LINE, TAIL
 from hat.hardware.devices import Device
+from hat.hardware.limits import START_SECONDS, copy_seconds, folder_bytes
+from hat.hardware.link import BadAnswer, NoAnswer
 from hat.hardware.ssh_errors import (
     DEFAULT_PORT,
     HostKeyRefused,
@@ -49,8 +55,81 @@ class Finished:
 
     def last_words(self) -> str:
         """The last line of what it complained."""
-        lines = self.err.strip().splitlines() or [f"exit status {self.status}"]
-        return lines[-1].strip()
+        return last_line(self.err) or f"exit status {self.status}"
+
+
+def last_line(said: str) -> str:
+    """The last line with anything on it, safe to print; "" where there is none."""
+    lines = (line.strip() for line in reversed(said.split("\n")))
+    return next((visible(line) for line in lines if line), "")
+
+
+class Program:
+    """A program on the device that is started and goes on. To be made in the loop's thread."""
+
+    def __init__(self, process: "asyncssh.SSHClientProcess[str]", where: str) -> None:
+        """`where`: names the device in messages."""
+        self._process, self._where = process, where
+        self.said = ""  # the end of what it complained so far
+        self._drained = asyncio.ensure_future(self._drain())
+
+    async def _drain(self) -> None:
+        """A program whose complaints nobody reads would stop when the window is full."""
+        try:
+            while text := await self._process.stderr.read(CHUNK):
+                self.said = (self.said + text)[-TAIL:]
+        except (asyncssh.Error, OSError):  # lost; whoever waits for an answer is told
+            pass
+
+    async def ask(self, line: str) -> str:
+        """Its next line; less, or "", where it has ended. Raises HatError for a line without end."""
+        try:
+            self._process.stdin.write(line + "\n")
+        except BrokenPipeError:
+            return ""
+        return await self.line()
+
+    async def line(self) -> str:
+        """The next line that it prints, as `ask`."""
+        text = ""
+        while not text.endswith("\n") and (more := await self._process.stdout.readline()):
+            text += more
+            if len(text) > LONGEST_LINE:
+                raise BadAnswer(f"{self._where} printed more than {LONGEST_LINE:,} characters in a line")
+        return text
+
+    async def ending(self) -> tuple[str, int | None]:
+        """The last line that it complained and its exit status, None where the connection was lost."""
+        await self._process.wait_closed()
+        await self._drained
+        return last_line(self.said), self._process.exit_status
+
+    async def collected(self, text: str) -> Finished:
+        """Give it `text` as its input and wait for its end; a wait that is given up ends it.
+
+        Raises HatError where it prints without end.
+        """
+        try:
+            return await self._collected(text)
+        except BaseException:
+            with suppress(OSError):
+                self._process.terminate()
+                self._process.close()
+            raise
+
+    async def _collected(self, text: str) -> Finished:
+        with suppress(BrokenPipeError, ConnectionResetError):  # it has ended; its output tells
+            self._process.stdin.write(text)
+            self._process.stdin.write_eof()
+        out = ""
+        while more := await self._process.stdout.read(CHUNK):
+            out += more
+            if len(out) > LONGEST_LINE:
+                raise BadAnswer(f"{self._where} printed more than {LONGEST_LINE:,} characters")
+        await self.ending()
+        if self._process.exit_status is None:
+            raise asyncssh.ConnectionLost("no exit status")
+        return Finished(self._process.exit_status, out, self.said)
 
 
 class Connection:
@@ -75,17 +154,26 @@ class Connection:
         ready.set()
         await self._stopped.wait()
 
-    def wait(self, work: Coroutine[Any, Any, Result], seconds: float | None = None) -> Result:
+    def wait(self, work: Coroutine[Any, Any, Result], seconds: float = START_SECONDS) -> Result:
         """The result of a coroutine, run in the loop's thread. An interrupted wait cancels it.
 
-        Raises HatError for what goes wrong, Unreachable after `seconds`.
+        Raises HatError for what goes wrong, NoAnswer after `seconds`.
         """
         future = asyncio.run_coroutine_threadsafe(work, self._loop)
         try:
             with told_of(self.device):
-                return future.result(seconds)
+                return self._result(future, seconds)
         finally:
             future.cancel()
+
+    def _result(self, future: "Future[Result]", seconds: float) -> Result:
+        try:
+            return future.result(seconds)
+        except TimeoutError:
+            if future.done():  # its own
+                raise
+        where = f"device {self.device.name}: {self.device.address}"
+        raise NoAnswer(f"{where} does not answer within {seconds:.0f} s")
 
     def run(self, script: str, seconds: float | None = None) -> Finished:
         """Run a script with the device's sh, whatever the user's login shell is."""
@@ -94,23 +182,21 @@ class Connection:
         text = f"{{ LC_ALL=C; export LC_ALL; echo {marker}\n{script}\n}} </dev/null; exit\n"
 
         async def work() -> Finished:
-            done = await self._ssh.run("exec sh", input=text, **PLAIN)
-            if done.exit_status is None:
-                raise asyncssh.ConnectionLost("no exit status")
+            done = await (await self._program("exec sh")).collected(text)
             # What a login shell's configuration prints comes before.
-            out = str(done.stdout).partition(f"{marker}\n")[2]
-            return Finished(done.exit_status, out, str(done.stderr))
+            return replace(done, out=done.out.partition(f"{marker}\n")[2])
 
-        return self.wait(work(), seconds)
+        return self.wait(work(), START_SECONDS if seconds is None else seconds)
 
-    def start(self, script: str) -> "asyncssh.SSHClientProcess[str]":
-        """Start a script of one line with the device's sh, which reads and writes through the process."""
+    def start(self, script: str) -> Program:
+        """Start a script of one line with the device's sh, which reads and writes through the program."""
         command = f"exec sh -c {shlex.quote(script)}"
 
-        async def work() -> "asyncssh.SSHClientProcess[str]":
-            return await self._ssh.create_process(command, **PLAIN)
+        return self.wait(self._program(command))
 
-        return self.wait(work())
+    async def _program(self, command: str) -> Program:
+        process = await self._ssh.create_process(command, **PLAIN)
+        return Program(process, f"device {self.device.name}")
 
     def put(self, source: Path, target: str) -> None:
         """Copy a file or folder. Raises HatError where the device cannot hold it."""
@@ -120,7 +206,7 @@ class Connection:
                 await sftp.put(str(source), target, recurse=True)
 
         try:
-            self.wait(work())
+            self.wait(work(), copy_seconds(source))
         except HatError as error:
             if self.lost:
                 raise
@@ -134,11 +220,10 @@ class Connection:
         """SFTP tells a full disk as "Failure": see what is free without what was copied in part."""
         folder = shlex.quote(str(Path(target).parent))
         done = self.run(f"rm -rf {shlex.quote(target)}; df -Pk {folder} | tail -n 1")
-        files = [source] if source.is_file() else [path for path in source.rglob("*") if path.is_file()]
-        needed = sum(path.stat().st_size for path in files)
         fields = done.out.split()
-        free = int(fields[3]) * 1024 if len(fields) > 5 and fields[3].isdecimal() else None
-        return copy_error(self.device, source, target, str(error.reason), needed, free)
+        told = len(fields) > 5 and re.fullmatch("[0-9]{1,15}", fields[3])
+        free = int(fields[3]) * 1024 if told else None
+        return copy_error(self.device, source, target, str(error.reason), folder_bytes(source), free)
 
     @property
     def lost(self) -> bool:

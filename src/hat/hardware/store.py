@@ -6,21 +6,26 @@ versions are in the environment that each row names. Several processes may write
 """
 
 import json
+import logging
 import sqlite3
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, astuple, dataclass, fields
 from datetime import UTC, datetime
-from math import inf
+from math import isfinite
 from pathlib import Path
 from typing import Any
 
 from hat.architecture import ModelConfig
 from hat.disk import Room, has_no_room, is_full, make_folder, no_locks
-from hat.errors import DiskFull, HatError, UserError
+from hat.errors import DiskFull, HatError, UserError, named, shown
 from hat.files import digest
+from hat.hardware.answers import is_time
 from hat.hardware.protocol import MeasureProtocol
+from hat.strict_json import parse_json
+
+log = logging.getLogger("hat")
 
 SCHEMA = 1
 TABLES = """
@@ -76,7 +81,8 @@ class Record:
 
 
 COLUMNS = tuple(field.name for field in fields(Record))
-DOCUMENTS = ("architecture", "pairs_ms", "first_ms", "reference_ms")
+TIMES = ("pairs_ms", "first_ms", "reference_ms")
+DOCUMENTS = ("architecture", *TIMES)
 
 
 def model_key(config: ModelConfig) -> str:
@@ -85,7 +91,11 @@ def model_key(config: ModelConfig) -> str:
 
 
 def _insert(connection: sqlite3.Connection, record: Record, environment: int) -> bool:
-    """Whether it was added; one that is there already stays."""
+    """Whether it was added; one that is there already stays. Raises HatError for no measurement."""
+    try:
+        check_numbers(record)
+    except ValueError as error:
+        raise HatError(f"the measurement of {record.model} is not stored: {error}") from error
     values = [json.dumps(v) if n in DOCUMENTS else v for n, v in zip(COLUMNS, astuple(record), strict=True)]
     places = ", ".join("?" * (len(COLUMNS) + 1))
     done = connection.execute(f"INSERT OR IGNORE INTO measurement VALUES ({places})", (*values, environment))
@@ -167,13 +177,23 @@ class MeasurementStore:
         self, connection: sqlite3.Connection, device: str, environment: Mapping[str, Any]
     ) -> None:
         row = connection.execute("SELECT content FROM environment WHERE device = ?", (device,)).fetchone()
-        there = json.loads(row[0]) if row else environment
+        there = self._environment(row[0]) if row else environment
         for name in MACHINE:
             if there.get(name) != environment.get(name):
                 raise UserError(
-                    f"{self._path}: device {device} was another machine ({name} {there.get(name)}, "
-                    f"now {environment.get(name)}); give it another name, or use a fresh run folder"
+                    f"{self._path}: device {device} was another machine ({name} {named(there.get(name))}, "
+                    f"now {named(environment.get(name))}); give it another name, or use a fresh run folder"
                 )
+
+    def _environment(self, content: str) -> dict[str, Any]:
+        """A machine as it was stored; what is no finite number is not known. Raises UserError."""
+        try:
+            found = json.loads(content, parse_constant=lambda name: None)
+        except (ValueError, TypeError, RecursionError) as error:
+            raise UserError(f"{self._path}: an environment is damaged ({error})") from error
+        if not isinstance(found, dict):
+            raise UserError(f"{self._path}: an environment is damaged ({shown(found)} is not a mapping)")
+        return found
 
     def append(self, record: Record, environment: int) -> None:
         """Add a measurement and return when it is on the disk; one that is there already stays."""
@@ -207,7 +227,7 @@ class MeasurementStore:
         return self._record(row)
 
     def series(self, series: str, device: str, protocol: str, reference: str) -> dict[str, Record]:
-        """Model → its measurement. Raises UserError for a damaged row."""
+        """Model → its measurement. Raises UserError for a damaged row, which `discard_damaged` removes."""
         with self._errors_explained(HatError, "cannot be read"):
             rows = self._connection.execute(
                 "SELECT * FROM measurement "
@@ -215,6 +235,27 @@ class MeasurementStore:
                 (series, device, protocol, reference),
             ).fetchall()
         return {row[2]: self._record(row) for row in rows}
+
+    def discard_damaged(self, series: str | None = None) -> None:
+        """Remove the damaged rows of one series, or of all, so that they are measured again, and damaged
+        environments with all that was measured in them; each is told in a warning."""
+        with self._transaction() as connection:
+            for number, content in connection.execute("SELECT id, content FROM environment").fetchall():
+                try:
+                    self._environment(content)
+                except UserError as error:
+                    gone = connection.execute("DELETE FROM measurement WHERE environment = ?", (number,))
+                    connection.execute("DELETE FROM environment WHERE id = ?", (number,))
+                    log.warning("%s: it is removed with its %d measurements", error, gone.rowcount)
+            rows = connection.execute(
+                "SELECT rowid, * FROM measurement WHERE ?1 IS NULL OR series = ?1", (series,)
+            )
+            for number, *row in rows.fetchall():
+                try:
+                    self._record(row)
+                except UserError as error:
+                    connection.execute("DELETE FROM measurement WHERE rowid = ?", (number,))
+                    log.warning("%s: it is removed, and can be measured again", error)
 
     def environment(self, series: str, device: str) -> dict[str, Any]:
         """The environment of a series' last measurement. Raises KeyError where there is none."""
@@ -226,10 +267,11 @@ class MeasurementStore:
             ).fetchone()
         if row is None:
             raise KeyError(series)
-        return dict(json.loads(row[0]))
+        return self._environment(row[0])
 
     def rows(self) -> Iterator[dict[str, Any]]:
-        """All measurements with their protocol and environment, as `measurement_csv` writes them."""
+        """All measurements with their protocol and environment, as `measurement_csv` writes them; one that is
+        damaged is left out, with a warning."""
         with self._errors_explained(HatError, "cannot be read"):
             rows = self._connection.execute(
                 "SELECT m.*, p.content, e.taken_at, e.content FROM measurement m "
@@ -237,23 +279,32 @@ class MeasurementStore:
                 "ORDER BY m.rowid"
             ).fetchall()
         for row in rows:
-            record = self._record(row)
             *_, protocol, taken_at, content = row
-            yield {
-                **asdict(record),
-                "protocol_content": json.loads(protocol),
-                "taken_at": taken_at,
-                "environment": json.loads(content),
-            }
+            try:
+                found = {
+                    **asdict(self._record(row)),
+                    "protocol_content": parse_json(protocol, f"{self._path}: protocol"),
+                    "taken_at": taken_at,
+                    "environment": self._environment(content),
+                }
+            except UserError as error:
+                log.warning("%s: it is left out", error)
+                continue
+            yield found
 
-    def _record(self, row: tuple[Any, ...]) -> Record:
+    def _record(self, row: Sequence[Any]) -> Record:
+        """Raises UserError for one that is damaged."""
         try:
-            values = {n: json.loads(v) if n in DOCUMENTS else v for n, v in zip(COLUMNS, row, strict=False)}
-            for name in DOCUMENTS[1:]:
-                check_times(values[name])
-        except ValueError as error:
-            raise UserError(f"{self._path}: the measurement of {row[2]} is damaged ({error})") from error
-        return Record(**values)
+            values = {
+                n: parse_json(v, n) if n in DOCUMENTS else v for n, v in zip(COLUMNS, row, strict=False)
+            }
+            record = Record(**values)
+            check_numbers(record)
+            check_rounds(record)
+        except (ValueError, TypeError, AttributeError, UserError) as error:
+            where = f"{self._path}: the measurement of {named(row[2])}"
+            raise UserError(f"{where} is damaged ({error})") from error
+        return record
 
     @contextmanager
     def _transaction(self) -> Iterator[sqlite3.Connection]:
@@ -285,7 +336,32 @@ class MeasurementStore:
 def check_times(rounds: object) -> None:
     """Raises ValueError where these are not rounds of times."""
     if not isinstance(rounds, list) or not all(
-        isinstance(one, list) and all(isinstance(t, int | float) and 0 < t < inf for t in one)
-        for one in rounds
+        isinstance(one, list) and all(map(is_time, one)) for one in rounds
     ):
         raise ValueError("expected lists of positive numbers of milliseconds")
+
+
+def check_numbers(record: Record) -> None:
+    """Raises ValueError where a number of the record is none that can have been measured."""
+    for name in TIMES:
+        check_times(getattr(record, name))
+    for name in ("memory_bytes", "energy_j", "disturbed"):
+        value = getattr(record, name)
+        kinds = (int, float) if name == "energy_j" else (int,)
+        known = isinstance(value, kinds) and not isinstance(value, bool) and isfinite(value)
+        if not (known and 0 <= value < 2**63) and (value is not None or name == "disturbed"):
+            raise ValueError(f"{name}: {shown(value)} is not a number of 0 or more")
+
+
+def check_rounds(record: Record, pairs: int | None = None) -> None:
+    """Raises ValueError where the rounds do not fit together, or not the protocol's number of `pairs`."""
+    pairs = len(record.pairs_ms[0]) if pairs is None and record.pairs_ms else pairs
+    if not pairs or {len(one) for one in (*record.pairs_ms, *record.first_ms)} != {pairs}:
+        raise ValueError("the rounds have not one time for each pair of lengths")
+    if not 1 <= len(record.first_ms) <= len(record.pairs_ms) == len(record.reference_ms):
+        raise ValueError(
+            f"{len(record.pairs_ms)} rounds, {len(record.first_ms)} of them of the first step, "
+            f"and {len(record.reference_ms)} of the reference do not fit together"
+        )
+    if not record.reference_ms[0] or len({len(one) for one in record.reference_ms}) > 1:
+        raise ValueError("the reference was not timed equally often in each round")

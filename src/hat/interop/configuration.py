@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from hat.architecture import Architecture, Decoder, DecoderLayer, Encoder, EncoderLayer
-from hat.errors import UserError
+from hat.errors import UserError, shown
 from hat.files import check_keys
 
 ENCODER_LISTS = ("encoder_ffn_embed_dim", "encoder_self_attention_heads")
@@ -33,10 +33,10 @@ def architecture_from_reference(
     dim, layers = _side(sides["decoder"], "decoder", DECODER_LISTS, where)
     decoder_layers = []
     for ffn_dim, self_heads, cross_heads, code in layers:
-        if code not in ATTENDED:
+        if not isinstance(code, int) or code not in ATTENDED:
             choices = ", ".join(map(str, ATTENDED))
             field = f"{where}.decoder.decoder_arbitrary_ende_attn"
-            raise UserError(f"{field}: {code!r}; the choices are {choices}")
+            raise UserError(f"{field}: {shown(code)}; the choices are {choices}")
         attended = min(ATTENDED[code], len(encoder.layers))
         decoder_layers.append(DecoderLayer(ffn_dim, self_heads, cross_heads, attended))
     try:
@@ -80,7 +80,7 @@ def _side(value: object, side: str, lists: tuple[str, ...], where: str) -> tuple
     fields: Mapping[str, Any] = check_keys(value, (width, depth, *lists), f"{where}.{side}")
     count = fields[depth]
     if not isinstance(count, int) or count < 1:
-        raise UserError(f"{where}.{side}.{depth}: {count!r} is not a positive whole number")
+        raise UserError(f"{where}.{side}.{depth}: {shown(count)} is not a positive whole number")
     for name in lists:
         if not isinstance(fields[name], list | tuple) or len(fields[name]) < count:
             raise UserError(f"{where}.{side}.{name}: expected a list of {count} values or more")

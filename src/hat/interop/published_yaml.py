@@ -3,6 +3,7 @@
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from math import isfinite
 from pathlib import Path
 from typing import Any
 
@@ -223,7 +224,7 @@ def _training(settings: _Settings, gpus: int | None) -> dict[str, Any]:
     schedule = settings.take("lr_scheduler", _text) or "fixed"
     peak = {"cosine": "max_lr", "inverse_sqrt": "lr"}.get(schedule)
     if peak is None:
-        raise UserError(f"lr-scheduler: {schedule!r}; the choices are cosine, inverse_sqrt")
+        raise UserError(f"lr-scheduler: {shown(schedule)}; the choices are cosine, inverse_sqrt")
     section["schedule"] = schedule.replace("_", "-")
     section["learning_rate"] = settings.take(peak, _number)
     if section["learning_rate"] is None:
@@ -256,7 +257,7 @@ def _number(key: str, value: object) -> float:
     if isinstance(value, str):
         with suppress(ValueError):
             value = float(value)
-    if isinstance(value, bool) or not isinstance(value, int | float):
+    if isinstance(value, bool) or not isinstance(value, int | float) or not isfinite(value):
         raise UserError(f"{key.replace('_', '-')}: {shown(value)} is not a number")
     return value
 

@@ -18,7 +18,7 @@ from hat.architecture import (
     ModelConfig,
     weight_shapes,
 )
-from hat.errors import UserError
+from hat.errors import UserError, shown
 from hat.interop.checkpoint import ReferenceCheckpoint, read_checkpoint
 from hat.model import Dropout, SuperTransformer
 
@@ -96,13 +96,13 @@ def reference_names(name: str) -> tuple[str, ...]:
 def _check_args(args: Mapping[str, object]) -> None:
     for name, value in FIXED_ARGS.items():
         if args.get(name, value) != value:
-            raise UserError(f"trained with {name} = {args[name]!r}; only {value!r} is supported")
+            raise UserError(f"trained with {name} = {shown(args[name])}; only {value!r} is supported")
 
 
 def _number(args: Mapping[str, object], name: str) -> float:
     value = args.get(name)
     if not isinstance(value, int | float) or value < 0:
-        raise UserError(f"setting {name} is {value!r}, expected a number")
+        raise UserError(f"setting {name} is {shown(value)}, expected a number")
     return value
 
 

@@ -60,7 +60,7 @@ class Device(Section):
     @classmethod
     def _check_precision(cls, value: str | None) -> str | None:
         if value is not None and value not in PRECISIONS:
-            raise ValueError(f"{value!r}; the choices are {', '.join(PRECISIONS)}")
+            raise ValueError(f"{shown(value)}; the choices are {', '.join(PRECISIONS)}")
         return value
 
 
@@ -229,7 +229,7 @@ class Recipe(Section):
     @classmethod
     def _check_space(cls, value: object) -> object:
         if not isinstance(value, str | dict):
-            raise ValueError(f"expected the name of a design space, or its choices, not {value!r}")
+            raise ValueError(f"expected the name of a design space, or its choices, not {shown(value)}")
         return value
 
     @model_validator(mode="after")
@@ -257,8 +257,8 @@ class Recipe(Section):
             names = [*(baseline.name for baseline in self.baselines), RESERVED_NAMES[0]]
             if self.distillation.teacher not in names:
                 raise ValueError(
-                    f"distillation: teacher: no model is called {self.distillation.teacher!r}; the choices "
-                    f"are {', '.join(names)}, or a path with a / in it"
+                    f"distillation: teacher: no model is called {shown(self.distillation.teacher)}; the "
+                    f"choices are {', '.join(names)}, or a path with a / in it"
                 )
         return self
 
@@ -274,7 +274,7 @@ class Constraint:
     @classmethod
     def parse(cls, text: object) -> "Constraint":
         """Read `12.5ms` or `60%`. Raises ValueError."""
-        match = re.fullmatch(r"\s*([0-9]+(?:\.[0-9]*)?)\s*(ms|%|)\s*", str(text))
+        match = re.fullmatch(r"\s*([0-9]{1,9}(?:\.[0-9]{0,9})?)\s*(ms|%|)\s*", str(text))
         if match and not match[2]:
             raise ValueError(
                 f"{shown(text)} is no latency, for want of a unit; write {match[1]}ms, or {match[1]}% of the "

@@ -5,6 +5,7 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+from hat.errors import shown
 from hat.pipeline.recipe_paths import RecipePath
 
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+-]*")
@@ -13,7 +14,7 @@ NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+-]*")
 def check_name(value: str) -> str:
     """`value` if it can name a folder. Raises ValueError."""
     if not NAME.fullmatch(value):
-        raise ValueError(f"{value!r} cannot name a folder; use letters, digits, '.', '_', '+' and '-'")
+        raise ValueError(f"{shown(value)} cannot name a folder; use letters, digits, '.', '_', '+' and '-'")
     return value
 
 
@@ -84,9 +85,9 @@ class Archive(Section):
     @model_validator(mode="after")
     def _check_url(self) -> "Archive":
         if not re.fullmatch(r"https?://[^\s/]+/\S*[^\s/]", self.url):
-            raise ValueError(f"url: {self.url!r} does not name a file on an http(s) server")
+            raise ValueError(f"url: {shown(self.url)} does not name a file on an http(s) server")
         if not NAME.fullmatch(self.file_name):
-            raise ValueError(f"name: {self.file_name!r} cannot name a file; give it another")
+            raise ValueError(f"name: {shown(self.file_name)} cannot name a file; give it another")
         return self
 
     @property
@@ -143,7 +144,9 @@ class Acquire(Section):
         names = [archive.file_name for archive in self.archives]
         for extract in (*self.train, *self.valid, *self.test):
             if extract.archive not in names:
-                raise ValueError(f"no archive is called {extract.archive!r}; there are {', '.join(names)}")
+                raise ValueError(
+                    f"no archive is called {shown(extract.archive)}; there are {', '.join(names)}"
+                )
         if len(set(names)) < len(names):
             raise ValueError("archives: two of one name")
         if bool(self.valid) == (self.valid_every is not None):

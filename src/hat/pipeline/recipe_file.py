@@ -1,20 +1,28 @@
 """From a recipe file and `--set` overrides to a Recipe, with errors that name file, line and key."""
 
-from collections.abc import Sequence
+import re
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any, TypeVar, get_args
 
 import yaml
 from pydantic import BaseModel, ValidationError
+from pydantic_core import ErrorDetails
 
-from hat.errors import UserError
-from hat.files import read_yaml, write_text
+from hat.errors import UserError, named, shown
+from hat.files import read_document, write_text
 from hat.hardware.devices import LOCAL, declared_devices, default_file
 from hat.pipeline.recipe import Recipe
 from hat.pipeline.recipe_baselines import BASELINES
 from hat.pipeline.recipe_paths import with_absolute_paths
 from hat.space import DesignSpace
+from hat.strict_yaml import key_lines, line_of, parse_yaml
 from hat.zoo import recipe_names, recipe_text, space
+
+# Of the key path of an override; the schema is less deep.
+MOST_PARTS = 20
+
+Known = TypeVar("Known")
 
 
 def load_recipe(name: str, overrides: Sequence[str] = ()) -> Recipe:
@@ -24,9 +32,9 @@ def load_recipe(name: str, overrides: Sequence[str] = ()) -> Recipe:
     """
     path = Path(name)
     if path.is_file():
-        return _build(read_yaml(path), overrides, str(path), path.parent)
+        return _build(read_document(path), overrides, str(path), path.parent)
     if name in recipe_names():
-        return _build(yaml.safe_load(recipe_text(name)), overrides, f"recipe {name}", Path())
+        return _build(recipe_text(name), overrides, f"recipe {name}", Path())
     if path.suffix in (".yaml", ".yml", ".json") or path.parent != Path():
         raise UserError(f"{name}: no such recipe file")
     built_in = ", ".join(recipe_names())
@@ -45,19 +53,26 @@ def design_space(recipe: Recipe) -> DesignSpace:
     return DesignSpace.from_dict(recipe.space, "space")
 
 
-def _build(value: object, overrides: Sequence[str], where: str, folder: Path) -> Recipe:
+def _build(text: str, overrides: Sequence[str], where: str, folder: Path) -> Recipe:
+    value = parse_yaml(text, where)
     if not isinstance(value, dict):
         raise UserError(f"{where}: a recipe is a mapping of sections; `hat recipe demo` prints one")
     merged = _unshared(value)
-    for override in overrides:
-        _override(merged, override)
+    given = {_override(merged, override): override for override in overrides}
     try:
         recipe = Recipe.model_validate(merged)
     except ValidationError as error:
-        lines = _line_numbers(Path(where)) if Path(where).is_file() else {}
-        raise UserError("\n".join(_explain(error, where, lines))) from error
-    design_space(recipe)
-    return _with_device_file(with_absolute_paths(recipe, folder))
+        raise UserError("\n".join(_explain(error, where, key_lines(text, where), given))) from error
+    try:
+        design_space(recipe)
+    except UserError as error:
+        line = line_of(f"space: {error}", key_lines(text, where))
+        raise UserError(f"{where}:{line}: {error}") from error
+    try:
+        absolute = with_absolute_paths(recipe, folder)
+    except UserError as error:
+        raise UserError(f"{where}: {error}") from error
+    return _with_device_file(absolute)
 
 
 def _with_device_file(recipe: Recipe) -> Recipe:
@@ -78,23 +93,26 @@ def _unshared(value: Any) -> Any:
     return [_unshared(inner) for inner in value] if isinstance(value, list) else value
 
 
-def _override(recipe: dict[str, Any], text: str) -> None:
-    """Apply `a.b.c=value`; numbers index lists; the value is YAML. Raises UserError."""
-    path, equals, value = text.partition("=")
-    if not equals or not path.strip():
-        raise UserError(f"--set {text}: write it as key=value, for instance --set super_training.updates=500")
-    *parents, last = path.strip().split(".")
+def _override(recipe: dict[str, Any], text: str) -> tuple[str, ...]:
+    """Apply `a.b.c=value`; numbers index lists; the value is YAML. Its key path. Raises UserError."""
+    written, equals, value = text.partition("=")
+    path = tuple(written.strip().split("."))
+    if not equals or not all(path):
+        raise UserError(
+            f"--set {named(text)}: write it as key=value, for instance --set super_training.updates=500"
+        )
+    if len(path) > MOST_PARTS:
+        raise UserError(f"--set {named(text)}: no key of a recipe has more than {MOST_PARTS} parts")
+    *parents, last = path
     node: Any = recipe
     for key in parents:
         node = _step_into(node, key, text)
-    try:
-        parsed = yaml.safe_load(value)
-    except yaml.YAMLError as error:
-        raise UserError(f"--set {text}: {value!r} is not a YAML value") from error
+    parsed = parse_yaml(value, f"--set {named(text)}: not a YAML value", lines=False)
     if isinstance(node, list):
         node[_index(node, last, text)] = parsed
     else:
         node[last] = parsed
+    return path
 
 
 def _step_into(node: Any, key: str, text: str) -> Any:
@@ -105,39 +123,55 @@ def _step_into(node: Any, key: str, text: str) -> Any:
         if inner is None:
             inner = node[key] = {}
     if not isinstance(inner, dict | list):
-        raise UserError(f"--set {text}: {key} is {inner!r}, which has no parts")
+        raise UserError(f"--set {named(text)}: {named(key)} is {shown(inner)}, which has no parts")
     return inner
 
 
 def _index(node: list[Any], key: str, text: str) -> int:
-    if not key.isdecimal() or int(key) >= len(node):
-        raise UserError(f"--set {text}: {key!r} must be a number from 0 to {len(node) - 1}")
+    if not re.fullmatch(r"[0-9]{1,9}", key) or int(key) >= len(node):
+        expected = f"a number from 0 to {len(node) - 1}" if node else "absent: the list is empty"
+        raise UserError(f"--set {named(text)}: {shown(key)} must be {expected}")
     return int(key)
 
 
-def _explain(error: ValidationError, where: str, lines: dict[tuple[str, ...], int]) -> list[str]:
-    """One line per mistake: file, line if it is in the file, key, what is wrong, what would be right."""
+def _explain(
+    error: ValidationError,
+    where: str,
+    lines: Mapping[tuple[str, ...], int],
+    given: Mapping[tuple[str, ...], str],
+) -> list[str]:
+    """One line per mistake: file, line if it is in the file, key, what is wrong, what would be right; and
+    the option, where the value was given by one of those in `given`."""
     explained = []
     for mistake in error.errors():
         location, section = _place(tuple(str(part) for part in mistake["loc"]))
-        line = next(
-            (lines[location[:end]] for end in range(len(location), 0, -1) if location[:end] in lines), 0
-        )
+        option = _nearest(given, location)
+        line = _nearest(lines, location) or (None if option else 1)
         place = f"{where}:{line}" if line else where
-        known = ", ".join(section.model_fields)
-        match mistake["type"]:
-            case "extra_forbidden":
-                problem = f"unknown key; the known keys are {known}"
-            case "missing":
-                problem = f"missing; this section needs it (its keys are {known})"
-            case "union_tag_invalid":
-                problem = f"kind: {mistake['ctx']['tag']!r}; the choices are {', '.join(BASELINES)}"
-            case "value_error":
-                problem = str(mistake["ctx"]["error"])
-            case _:
-                problem = f"{mistake['msg']}, not {mistake['input']!r}"
-        explained.append(f"{place}: {'.'.join(location) or 'recipe'}: {problem}")
+        told = f" (from --set {named(option)})" if option else ""
+        key = ".".join(location) or "recipe"
+        explained.append(f"{place}: {named(key)}: {_problem(mistake, section)}{told}")
     return explained
+
+
+def _nearest(known: Mapping[tuple[str, ...], Known], location: tuple[str, ...]) -> Known | None:
+    """What is known of the key path, or else of the nearest section around it."""
+    around = (location[:end] for end in range(len(location), 0, -1))
+    return next((known[path] for path in around if path in known), None)
+
+
+def _problem(mistake: ErrorDetails, section: type[BaseModel]) -> str:
+    known = ", ".join(section.model_fields)
+    match mistake["type"]:
+        case "extra_forbidden":
+            return f"unknown key; the known keys are {known}"
+        case "missing":
+            return f"missing; this section needs it (its keys are {known})"
+        case "union_tag_invalid":
+            return f"kind: {shown(mistake['ctx']['tag'])}; the choices are {', '.join(BASELINES)}"
+        case "value_error":
+            return str(mistake["ctx"]["error"])
+    return f"{mistake['msg']}, not {shown(mistake['input'])}"
 
 
 def _place(location: tuple[str, ...]) -> tuple[tuple[str, ...], type[BaseModel]]:
@@ -164,22 +198,3 @@ def _kinds(annotation: Any) -> list[type[BaseModel]]:
     if isinstance(annotation, type) and issubclass(annotation, BaseModel):
         return [annotation]
     return [kind for argument in get_args(annotation) for kind in _kinds(argument)]
-
-
-def _line_numbers(path: Path) -> dict[tuple[str, ...], int]:
-    """Key path → line of the key in the YAML file, from 1."""
-    lines: dict[tuple[str, ...], int] = {}
-
-    def visit(node: yaml.Node | None, prefix: tuple[str, ...]) -> None:
-        if isinstance(node, yaml.MappingNode):
-            for key, value in node.value:
-                lines[(*prefix, str(key.value))] = key.start_mark.line + 1
-                visit(value, (*prefix, str(key.value)))
-        elif isinstance(node, yaml.SequenceNode):
-            for index, value in enumerate(node.value):
-                lines[(*prefix, str(index))] = value.start_mark.line + 1
-                visit(value, (*prefix, str(index)))
-
-    with path.open(encoding="utf-8") as stream:
-        visit(yaml.compose(stream, Loader=yaml.SafeLoader), ())
-    return lines

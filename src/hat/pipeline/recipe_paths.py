@@ -9,6 +9,8 @@ from typing import Annotated, Any, TypeVar, get_args
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
+from hat.errors import UserError, shown
+
 S = TypeVar("S", bound=BaseModel)
 
 
@@ -25,7 +27,10 @@ class PathMark:
             return [self.absolute(one, folder) for one in value]
         if value is None or (self.or_name and "/" not in value):
             return value
-        return str((folder / Path(os.path.expandvars(value)).expanduser()).resolve())
+        try:
+            return str((folder / Path(os.path.expandvars(value)).expanduser()).resolve())
+        except (RuntimeError, ValueError, OSError) as error:  # a user unknown here, a NUL, a loop of links
+            raise UserError(f"{shown(value)} is no path here: {error}") from error
 
 
 RecipePath = Annotated[str, PathMark()]

@@ -7,7 +7,9 @@ from typing import Any, Protocol
 import rich.box
 import rich.table
 from rich.console import Console
+from rich.text import Text
 
+from hat.errors import visible
 from hat.files import read_json
 from hat.report.tables import (
     Table,
@@ -81,24 +83,29 @@ def print_status(root: Path, steps: Sequence[Status]) -> None:
         todo = f"next: {waiting[0].step}; `hat {waiting[0].stage} {root}` alone, or `hat run {root}`"
     else:
         todo = f"all done; `hat translate {root}` translates, {root / 'report.md'} tells the results"
-    console.print(todo, markup=False, soft_wrap=True)
+    console.print(_text(todo), soft_wrap=True)
 
 
 def _print_table(console: Console, table: Table) -> None:
-    drawn = rich.table.Table(title=table.title, title_justify="left", box=rich.box.SIMPLE_HEAD)
+    drawn = rich.table.Table(title=_text(table.title), title_justify="left", box=rich.box.SIMPLE_HEAD)
     for index, column in enumerate(table.columns):
-        drawn.add_column(column, justify="right" if index else "left", overflow="fold")
+        drawn.add_column(_text(column), justify="right" if index else "left", overflow="fold")
     for row in table.rows:
-        drawn.add_row(*row)
+        drawn.add_row(*map(_text, row))
     console.print(drawn)
     for note in table.notes:
-        console.print(f"  {note}", markup=False, soft_wrap=True)
+        console.print(_text(f"  {note}"), soft_wrap=True)
 
 
 def _print_lines(console: Console, title: str, lines: Sequence[str]) -> None:
     console.print(f"\n{title}", style="italic")
     for line in lines:
-        console.print(f"  {line}", markup=False, soft_wrap=True)
+        console.print(_text(f"  {line}"), soft_wrap=True)
+
+
+def _text(text: str) -> Text:
+    """Names, sentences and paths as they are: no markup, nothing that a terminal would obey."""
+    return Text(visible(text))
 
 
 def _console() -> Console:

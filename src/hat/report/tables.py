@@ -3,11 +3,17 @@
 A report is the content of a run's report.json.
 """
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from hat.errors import visible
+
 Report = Mapping[str, Any]
+# What Markdown would take for its own inside a line.
+MARKUP = re.compile(r"^[-+#*]|[\\`\[\]~<>&]|\*(?=\S)|(?<!\w)_(?=\S)")
+ENTITIES = {"<": "&lt;", ">": "&gt;", "&": "&amp;"}
 
 
 @dataclass(frozen=True)
@@ -120,24 +126,40 @@ def next_lines(report: Report) -> list[str]:
 
 def to_markdown(report: Report) -> str:
     """The whole report as Markdown."""
-    parts = [f"# {report['run']}"]
+    parts = [f"# {markdown(report['run'])}"]
     parts += [_markdown_table(table) for table in (models_table(report), costs_table(report))]
-    parts.append("## Sample translations\n\n```\n" + "\n".join(sample_lines(report)) + "\n```")
-    parts.append("## Next\n\n```\n" + "\n".join(next_lines(report)) + "\n```")
+    parts.append(f"## Sample translations\n\n{_fenced(sample_lines(report))}")
+    parts.append(f"## Next\n\n{_fenced(next_lines(report))}")
     return "\n\n".join(parts) + "\n"
+
+
+def markdown(text: object) -> str:
+    """Text as it is, for a line of Markdown: none of it is markup or HTML."""
+    return MARKUP.sub(lambda found: ENTITIES.get(found[0], rf"\{found[0]}"), visible(text))
+
+
+def _fenced(lines: Sequence[str]) -> str:
+    """A block of lines as they are, whose fence is longer than any row of backticks in them."""
+    content = [visible(line) for line in lines]
+    fence = "`" * max(3, 1 + max((len(row) for line in content for row in re.findall("`+", line)), default=0))
+    return "\n".join([fence, *content, fence])
 
 
 def _markdown_table(table: Table) -> str:
     lines = [
         f"## {table.title}",
         "",
-        "| " + " | ".join(table.columns) + " |",
+        _markdown_row(table.columns),
         "| --- |" + " ---: |" * (len(table.columns) - 1),
-        *("| " + " | ".join(row) + " |" for row in table.rows),
+        *map(_markdown_row, table.rows),
         "",
-        *(f"- {note}" for note in table.notes),
+        *(f"- {markdown(note)}" for note in table.notes),
     ]
     return "\n".join(lines)
+
+
+def _markdown_row(cells: Sequence[str]) -> str:
+    return "| " + " | ".join(markdown(cell).replace("|", r"\|") for cell in cells) + " |"
 
 
 def _model_row(model: Mapping[str, Any], slowest: Mapping[str, Any], default: str) -> tuple[str, ...]:

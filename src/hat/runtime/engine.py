@@ -190,7 +190,7 @@ def load_onnx_export(name: str, folder: Path, settings: EngineSettings) -> tuple
 def check_engine(name: str) -> None:
     """Raises UserError where `name` is neither "auto" nor one of ENGINES."""
     if name not in ("auto", *ENGINES):
-        raise UserError(f"no engine is called {name!r}; the engines are auto, {', '.join(ENGINES)}")
+        raise UserError(f"no engine is called {shown(name)}; the engines are auto, {', '.join(ENGINES)}")
 
 
 def _engines_for(name: str, architecture: AnyArchitecture) -> tuple[str, ...]:
@@ -226,7 +226,9 @@ def _candidates(name: str, settings: EngineSettings, among: tuple[str, ...]) -> 
         if value == usual:
             continue
         if owner not in found:
-            raise UserError(f"{setting}: {value!r} is for the {owner} engine only, not {', '.join(found)}")
+            raise UserError(
+                f"{setting}: {shown(value)} is for the {owner} engine only, not {', '.join(found)}"
+            )
         found = (owner,)
     return found
 

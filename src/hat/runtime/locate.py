@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from hat.disk import restore_folder
-from hat.errors import UserError
+from hat.errors import UserError, shown
 from hat.files import FolderKind, check_keys, read_json
 from hat.runtime.artefact import ARTEFACT, CONFIG, TOKENIZER_FILES, is_artefact, marked_format
 from hat.runtime.onnx_interface import ONNX_FORMAT
@@ -46,5 +46,5 @@ def model_folder(path: Path, model: str | None, kind: str = "models") -> Path:
     if not isinstance(models, dict) or not all(isinstance(v, str) for v in models.values()):
         raise UserError(f"{catalogue}: {kind}: expected names and folders")
     if not isinstance(name, str) or name not in models:
-        raise UserError(f"{path}: no model is called {name!r}; the models are {', '.join(models)}")
+        raise UserError(f"{path}: no model is called {shown(name)}; the models are {', '.join(models)}")
     return path / str(models[name])

@@ -13,7 +13,7 @@ import onnxruntime
 from onnxruntime import InferenceSession
 
 from hat.architecture import ModelConfig
-from hat.errors import UserError
+from hat.errors import UserError, shown
 from hat.files import read_json
 from hat.runtime.artefact import CONFIG, FORMAT, Artefact, ArtefactConfig
 from hat.runtime.engine import DecodeOptions, EngineSettings, Hypothesis
@@ -136,7 +136,7 @@ def _padded(rows: Sequence[Sequence[int]]) -> Integers:
 
 def _check_device(settings: EngineSettings) -> None:
     if settings.device != "cpu":
-        raise UserError(f"device: {settings.device!r}; the onnxruntime engine runs on cpu only")
+        raise UserError(f"device: {shown(settings.device)}; the onnxruntime engine runs on cpu only")
 
 
 def _session(model: bytes | str, settings: EngineSettings) -> InferenceSession:

@@ -6,12 +6,12 @@ from collections.abc import Callable
 from math import isfinite
 from pathlib import Path
 from types import TracebackType
-from typing import Any
 
 from hat.architecture import Architecture
 from hat.disk import Room, make_folder
 from hat.errors import HatError, UserError
 from hat.files import check_keys
+from hat.strict_json import parse_json
 
 
 class Memo:
@@ -70,8 +70,7 @@ def _read(path: Path) -> dict[Architecture, float]:
 
 def _parse(line: bytes, where: str) -> tuple[Architecture, float]:
     try:
-        value: Any = json.loads(line)
-    except ValueError as error:
+        row = check_keys(parse_json(line, where), ("architecture", "loss"), where)
+        return Architecture.from_dict(row["architecture"], where), float(row["loss"])
+    except (UserError, TypeError) as error:
         raise UserError(f"{where}: not a line of evaluated losses; delete the file") from error
-    row = check_keys(value, ("architecture", "loss"), where)
-    return Architecture.from_dict(row["architecture"], where), float(row["loss"])

@@ -8,7 +8,7 @@ from itertools import product
 from typing import Any
 
 from hat.architecture import Architecture, Decoder, DecoderLayer, Encoder, EncoderLayer
-from hat.errors import UserError
+from hat.errors import UserError, shown
 from hat.files import check_keys
 
 Genes = tuple[int, ...]
@@ -62,7 +62,7 @@ class DesignSpace:
         mapping = check_keys(value, known, where)
         for key in known:
             if not isinstance(mapping[key], list | tuple):
-                raise UserError(f"{where}.{key}: {mapping[key]!r} is not a list of choices")
+                raise UserError(f"{where}.{key}: {shown(mapping[key])} is not a list of choices")
         try:
             return cls(**{key: tuple(mapping[key]) for key in known})
         except UserError as error:
@@ -261,6 +261,8 @@ def _check_choices(name: str, choices: Any) -> None:
         raise UserError(f"{name}: no choices; at least one is needed")
     for choice in choices:
         if not isinstance(choice, int) or isinstance(choice, bool) or choice < 1:
-            raise UserError(f"{name}: {choice!r} in {list(choices)} is not a positive whole number")
+            raise UserError(
+                f"{name}: {shown(choice)} in {shown(list(choices))} is not a positive whole number"
+            )
     if len(set(choices)) < len(choices):
-        raise UserError(f"{name}: {list(choices)} holds a choice twice")
+        raise UserError(f"{name}: {shown(list(choices))} holds a choice twice")

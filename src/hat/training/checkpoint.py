@@ -29,7 +29,7 @@ def load_tensors(path: Path) -> tuple[dict[str, Tensor], Any]:
             return tensors, json.loads((file.metadata() or {}).get("hat", "null"))
     except FileNotFoundError as error:
         raise UserError(f"{path}: no such checkpoint") from error
-    except (SafetensorError, OSError, ValueError) as error:
+    except (SafetensorError, OSError, ValueError, RecursionError) as error:
         raise UserError(f"{path}: damaged checkpoint ({error}); delete it to repeat its work") from error
 
 

@@ -81,5 +81,5 @@ class Journal:
 def _belongs(line: str, update: int) -> bool:
     try:
         return bool(json.loads(line)["update"] <= update)
-    except (ValueError, KeyError):
+    except (ValueError, KeyError, TypeError, RecursionError):
         return False  # the line a kill tore

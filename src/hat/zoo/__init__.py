@@ -3,7 +3,7 @@ as data files."""
 
 from pathlib import Path
 
-from hat.errors import UserError
+from hat.errors import UserError, shown
 from hat.files import read_text, read_yaml
 from hat.space import DesignSpace
 from hat.zoo.models import published_models
@@ -40,5 +40,5 @@ def _names(folder: str) -> list[str]:
 def _find(folder: str, kind: str, name: str) -> Path:
     names = _names(folder)
     if name not in names:
-        raise UserError(f"there is no {kind} {name!r}; the built-in ones are {', '.join(names)}")
+        raise UserError(f"there is no {kind} {shown(name)}; the built-in ones are {', '.join(names)}")
     return _HERE / folder / f"{name}.yaml"

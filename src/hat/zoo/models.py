@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from hat.architecture import AnyArchitecture, architecture_from_dict, cost
-from hat.errors import UserError
+from hat.errors import UserError, shown
 from hat.files import read_json
 
 # "secondary": published, and read elsewhere than in the publication. "computed": here, by the
@@ -79,7 +79,7 @@ def model(name: str) -> ZooModel:
     for one in models():
         if one.name == name:
             return one
-    raise UserError(f"there is no model {name!r} in the zoo; `hat zoo list` shows them")
+    raise UserError(f"there is no model {shown(name)} in the zoo; `hat zoo list` shows them")
 
 
 def published_models() -> list[dict[str, Any]]:

@@ -1,0 +1,143 @@
+"""A Python module of HAT in a process of its own on this machine, that answers lines with lines."""
+
+import os
+import queue
+import signal
+import subprocess
+import sys
+from contextlib import suppress
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from threading import Thread
+from typing import IO
+
+from hat.errors import visible
+
+CHUNK = 1 << 16
+# Bytes of an answer at most, and of what the process complained that is kept: its end.
+LONGEST_LINE, TAIL = 1 << 20, 1 << 13
+# Seconds that a killed process and the readers of its pipes are waited for.
+END_SECONDS = 5.0
+
+
+def start_python(arguments: list[str], folder: str) -> subprocess.Popen[bytes]:
+    """Start this Python in the empty `folder`, with nothing of the current folder on its path.
+
+    Every child of HAT is started here. It leads a process group, so that what it starts ends with it.
+    """
+    return subprocess.Popen(
+        [sys.executable, "-P", *arguments],
+        bufsize=0,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        cwd=folder,
+        env=_environment(),
+        start_new_session=True,
+    )
+
+
+def _environment() -> dict[str, str]:
+    """This process's; neither `python -m` nor a relative PYTHONPATH finds modules in the child's folder."""
+    environment = os.environ | {"PYTHONSAFEPATH": "1"}
+    if "PYTHONPATH" in environment:
+        places = filter(None, environment["PYTHONPATH"].split(os.pathsep))
+        environment["PYTHONPATH"] = os.pathsep.join(str(Path(place).absolute()) for place in places)
+    return environment
+
+
+class Child:
+    """The process, its pipes, and threads that empty them whatever it writes."""
+
+    def __init__(self, *arguments: str) -> None:
+        self._folder = TemporaryDirectory(prefix="hat-", ignore_cleanup_errors=True)  # of mode 0700
+        self.process = start_python(list(arguments), self._folder.name)
+        assert self.process.stdout
+        assert self.process.stderr
+        self._lines: queue.Queue[bytes] = queue.Queue()
+        self._said = b""
+        self.ended = False
+        self._readers = [
+            Thread(target=self._read, args=(self.process.stdout,), daemon=True),
+            Thread(target=self._drain, args=(self.process.stderr,), daemon=True),
+        ]
+        for reader in self._readers:
+            reader.start()
+
+    def ask(self, line: bytes, seconds: float) -> bytes:
+        """The line that answers `line`; what there was of it where the process has ended.
+
+        A line that came before it was asked for is that answer too: the caller sees what it is worth. Raises
+        TimeoutError after `seconds`. A line longer than LONGEST_LINE comes without its end.
+        """
+        # Writing waits where the process does not read, as long as it likes.
+        Thread(target=self._write, args=(line,), daemon=True).start()
+        try:
+            return self._lines.get(timeout=seconds)
+        except queue.Empty:
+            raise TimeoutError from None
+
+    def end(self) -> int | None:
+        """Kill the process with all that it started, and wait for it; its exit code, None where it stays."""
+        self.ended = True
+        with suppress(OSError):
+            if self.process.poll() is None:
+                if hasattr(os, "killpg"):
+                    os.killpg(self.process.pid, signal.SIGKILL)
+                else:
+                    self.process.kill()
+        code = self._exit_code()
+        for reader in self._readers:
+            reader.join(END_SECONDS)
+        if not any(reader.is_alive() for reader in self._readers):
+            for stream in (self.process.stdin, self.process.stdout, self.process.stderr):
+                assert stream
+                stream.close()
+        self._folder.cleanup()
+        return code
+
+    def last_words(self) -> str:
+        """The last line that the process complained, or else its exit code; once its output has ended."""
+        code = self._exit_code()
+        self._readers[1].join(END_SECONDS)
+        return self.said() or f"exit code {code}"
+
+    def said(self) -> str:
+        """The last line that it complained so far; "" if none."""
+        lines = self._said.decode(errors="replace").split("\n")
+        return next((visible(line.strip()) for line in reversed(lines) if line.strip()), "")
+
+    def _exit_code(self) -> int | None:
+        with suppress(subprocess.TimeoutExpired):
+            return self.process.wait(END_SECONDS)
+        return None
+
+    def _write(self, line: bytes) -> None:
+        assert self.process.stdin
+        left = memoryview(line)
+        with suppress(OSError, ValueError):  # it has ended; its output tells
+            while left:
+                left = left[self.process.stdin.write(left) or 0 :]
+
+    def _read(self, stream: IO[bytes]) -> None:
+        """Put each line into the queue, at last what is left without a newline."""
+        rest = b""
+        while len(rest) <= LONGEST_LINE and (chunk := _received(stream)):
+            *lines, rest = (rest + chunk).split(b"\n")
+            for line in lines:
+                self._lines.put(line + b"\n")
+            if self._lines.qsize() > 1:  # more than was asked for: a flood must not fill the memory
+                break
+        self._lines.put(rest)
+
+    def _drain(self, stream: IO[bytes]) -> None:
+        while chunk := _received(stream):
+            self._said = (self._said + chunk)[-TAIL:]
+
+
+def _received(stream: IO[bytes]) -> bytes:
+    """What has come; b"" where nothing comes any more."""
+    try:
+        return stream.read(CHUNK)
+    except (OSError, ValueError):
+        return b""
