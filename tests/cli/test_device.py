@@ -93,6 +93,7 @@ def test_what_noise_means() -> None:
     noisy = judged([9.6, 10.4] * 10, protocol)
     assert noisy.noise == pytest.approx(0.08)
     assert (noisy.verdict, noisy.measurable) == ("noisy", True)
-    assert noisy.rounds == pytest.approx((1.82 * 0.08 / 0.02) ** 2, abs=0.5)
+    assert noisy.rounds == 128
+    assert judged([9.9, 10.1] * 10, protocol).rounds == 16
     wild = judged([8.0, 12.0] * 10, protocol)
     assert (wild.verdict, wild.measurable) == ("too noisy to measure", False)

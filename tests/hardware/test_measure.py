@@ -12,8 +12,10 @@ from hat.architecture import Architecture, ModelConfig
 from hat.errors import UserError
 from hat.hardware import InventedBench, Measurement, MeasurementStore, MeasureProtocol, Series, Timer, measure
 from hat.hardware.bench import Timing
+from hat.hardware.estimate import FEWEST_ROUNDS
 from hat.hardware.link import LinkLost
-from hat.hardware.measure import BUSY_ROUNDS, FEWEST_ROUNDS, FIRST_ROUNDS
+from hat.hardware.measure import BUSY_ROUNDS, FIRST_ROUNDS
+from hat.hardware.store import model_key
 from hat.progress import Progress, silent
 
 Models = list[ModelConfig]
@@ -178,7 +180,7 @@ def test_killed_and_resumed_gives_the_same(models: Models, tmp_path: Path, faili
 def test_models_that_are_done_survive_a_crash_in_their_block(models: Models, tmp_path: Path) -> None:
     def timer(architecture: Architecture, pair: tuple[int, int]) -> float:
         timer.calls += 1  # type: ignore[attr-defined]
-        if timer.calls == 180:  # type: ignore[attr-defined]
+        if timer.calls == 230:  # type: ignore[attr-defined]
             raise KeyboardInterrupt
         unsteady = architecture == models[1].architecture
         return law(architecture, pair) * (1.3 if unsteady and timer.calls % 3 else 1)  # type: ignore[attr-defined]
@@ -189,6 +191,31 @@ def test_models_that_are_done_survive_a_crash_in_their_block(models: Models, tmp
     clock = Clock()
     timed(models[:8], tmp_path, clock, replace(PROTOCOL, rounds=1000))
     assert clock.calls == 2 * (CALLS + 2 * FEWEST_ROUNDS)  # only the unsteady one again
+
+
+def test_a_measurement_that_ended_where_none_ends_now_is_made_again_and_says_so(
+    models: Models, tmp_path: Path
+) -> None:
+    """Such as after 6 rounds, as an older version's did as soon as they looked narrow."""
+    before = timed(models[:3], tmp_path, Clock())
+    connection = sqlite3.connect(tmp_path / "store.sqlite")
+    shorter = {name: f"json_remove({name}, '$[7]', '$[6]')" for name in ("pairs_ms", "reference_ms")}
+    changes = ", ".join(f"{name} = {value}" for name, value in shorter.items())
+    connection.execute(f"UPDATE measurement SET {changes} WHERE model = ?", (model_key(models[1]),))
+    connection.commit()
+    connection.close()
+    notes: list[str] = []
+    clock = Clock()
+    after = timed(models[:3], tmp_path, clock, progress=lambda done, total, note: notes.append(note))
+    assert after == before
+    assert clock.calls == 2 * (CALLS + 2 * FEWEST_ROUNDS)  # of one model
+    assert notes[0] == "1 were measured by an older rule for when to stop; measured again"
+
+
+def test_fewer_rounds_than_have_an_interval_are_made_up_to_those(models: Models, tmp_path: Path) -> None:
+    (found,) = timed(models[:1], tmp_path, Clock(lambda call: 1 + call % 3), replace(PROTOCOL, rounds=2))
+    assert found.runs == FEWEST_ROUNDS
+    assert 0 < found.low_ms < found.high_ms < float("inf")
 
 
 def test_a_lost_device_is_opened_again(models: Models, tmp_path: Path) -> None:

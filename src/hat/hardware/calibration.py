@@ -8,6 +8,7 @@ import numpy as np
 from hat.architecture import Architecture, Decoder, DecoderLayer, Encoder, EncoderLayer, ModelConfig
 from hat.hardware.bench import AgentBench
 from hat.hardware.devices import Device
+from hat.hardware.estimate import PAIRED_NOISE, QUARTILES, looks, typical_half_width
 from hat.hardware.measurement import NOISY
 from hat.hardware.protocol import MeasureProtocol
 from hat.progress import Progress, silent
@@ -24,15 +25,14 @@ MODEL = ModelConfig(
     source_vocab=4000,
     target_vocab=4000,
 )
-# Half a median's 95% interval: 1.96 × √(π/2) standard deviations of 1/1.35 interquartile range each,
-# over √rounds, for normal noise.
-IQRS = 1.82
+MOST_ROUNDS = 4096  # whoever needs more needs another machine
 
 
 @dataclass(frozen=True)
 class Calibration:
     """`noise`: the interquartile range of the times as a share of their median. `rounds`: about how many
-    times a model has to be timed until its latency is known within the protocol's interval."""
+    times a model has to be timed until its latency is known within the protocol's interval, if noise is
+    normal and all that happens."""
 
     times_ms: tuple[float, ...]
     median_ms: float
@@ -78,8 +78,15 @@ def judged(times_ms: list[float], protocol: MeasureProtocol) -> Calibration:
     """The figures of some timings and what they mean for measuring."""
     low, median, high = np.percentile(times_ms, [25, 50, 75]).tolist()
     noise = (high - low) / median
-    rounds = max(1, round((IQRS * noise / protocol.interval) ** 2))
+    rounds = _rounds(noise / QUARTILES, protocol)
     verdict = "steady" if rounds <= protocol.rounds else "noisy"
     if noise > NOISY:
         verdict = "too noisy to measure"
     return Calibration(tuple(times_ms), median, noise, rounds, verdict)
+
+
+def _rounds(deviation: float, protocol: MeasureProtocol) -> int:
+    """The first number of rounds after which a series of this noise typically ends."""
+    counts = sorted({*looks(protocol.rounds), *looks(MOST_ROUNDS)})
+    widths = ((count, PAIRED_NOISE * deviation * typical_half_width(count)) for count in counts)
+    return next((count for count, width in widths if width <= protocol.interval), MOST_ROUNDS)

@@ -1,4 +1,4 @@
-"""Measuring latency: interleaved randomised rounds, with a reference model that tells of drift."""
+"""Measuring latency: interleaved randomised rounds, in each of which a reference model tells of drift."""
 
 import random
 from collections.abc import Sequence
@@ -7,19 +7,17 @@ from dataclasses import dataclass, field
 from hat.architecture import ModelConfig
 from hat.hardware.answers import Timing
 from hat.hardware.bench import Bench
-from hat.hardware.estimate import half_width
+from hat.hardware.estimate import looks, relative_times, timed_enough
 from hat.hardware.link import LinkLost, NoAnswer
-from hat.hardware.measurement import DISTURBED, Measurement, corrected, summarise
+from hat.hardware.measurement import DISTURBED, Measurement, summarise
 from hat.hardware.protocol import MeasureProtocol
 from hat.hardware.store import MeasurementStore, Record, model_key
 from hat.progress import Progress, silent
 
 # Models timed together: enough to spread drift over many, little enough to hold in memory.
 BLOCK = 8
-# Fewer rounds than these have no 95% confidence interval of a median.
-FEWEST_ROUNDS = 6
 FIRST_ROUNDS = 3  # in which the encoder is timed alone as well
-BUSY_ROUNDS = 20  # are enough where most are disturbed
+BUSY_ROUNDS = 16  # are enough where most are disturbed
 TRIES = 3  # at a call that other work does not disturb
 ATTEMPTS = 5  # at a block whose device is lost each time
 
@@ -38,6 +36,14 @@ class Series:
         """Model → measurement, of what is measured already."""
         return self.store.series(self.name, self.device, self.protocol.digest(), model_key(self.reference))
 
+    def forget_older(self) -> int:
+        """Drop measurements that ended after a number of rounds at which none ends any more, so that their
+        intervals would not be what they claim; how many."""
+        ends = looks(self.protocol.rounds)
+        old = [one for one in self.records().values() if len(one.pairs_ms) not in ends]
+        self.store.remove(old)
+        return len(old)
+
 
 def measure(
     models: Sequence[ModelConfig], series: Series, bench: Bench, seed: int = 0, progress: Progress = silent
@@ -53,6 +59,8 @@ def measure(
         return []
     series.store.discard_damaged(series.name)
     environment = series.store.begin(series.device, bench.environment(), series.protocol)
+    if older := series.forget_older():
+        progress(0, len(models), f"{older} were measured by an older rule for when to stop; measured again")
     done = series.records()
     waiting = list({model_key(model): model for model in models if model_key(model) not in done}.values())
     for start in range(0, len(waiting), BLOCK):
@@ -129,12 +137,12 @@ class _Block:
         return _Subject(model, *self._bench.load(model, self._series.protocol))
 
     def run(self, progress: Progress, total: int) -> None:
-        protocol, batch = self._series.protocol, self._series.protocol.batch
-        for number in range(protocol.rounds):
+        batch, most = self._series.protocol.batch, looks(self._series.protocol.rounds)[-1]
+        for number in range(most):
             if not self._subjects:
                 break
             done = total - len(self._subjects)
-            progress(done + number / protocol.rounds, total, "models measured")
+            progress(done + number / most, total, "models measured")
             turns = [*self._subjects, self._reference, self._reference]
             twice: list[float] = []
             for subject in self._order.sample(turns, len(turns)):
@@ -149,13 +157,15 @@ class _Block:
                     first = self._time(subject.slot, first=True)
                     subject.first_ms.append([ms / batch for ms in first.pairs_ms])
             self._reference_ms.append(twice)
-            self._finish(number + 1 == protocol.rounds or self._hopeless(number + 1))
+            self._finish(self._hopeless(number + 1))
         self._bench.unload(self._reference.slot)
 
     def _hopeless(self, rounds: int) -> bool:
         """Whether other work disturbs so much that more rounds would only take time."""
+        if rounds < BUSY_ROUNDS or rounds not in looks(self._series.protocol.rounds):
+            return False
         disturbed = sum(subject.disturbed for subject in self._subjects)
-        return rounds >= BUSY_ROUNDS and disturbed > DISTURBED * rounds * len(self._subjects)
+        return disturbed > DISTURBED * rounds * len(self._subjects)
 
     def _time(self, slot: int, *, first: bool = False) -> Timing:
         """A call during which no other work took the core, if one of a few is such."""
@@ -165,20 +175,17 @@ class _Block:
                 break
         return timing
 
-    def _finish(self, last: bool) -> None:
-        """Write and unload the models that are measured well enough."""
+    def _finish(self, hopeless: bool) -> None:
+        """Write and unload the models that are measured well enough, or all."""
         for subject in list(self._subjects):
-            if last or self._settled(subject):
+            if hopeless or self._settled(subject):
                 self._series.store.append(self._record(subject), self._environment)
                 self._bench.unload(subject.slot)
                 self._subjects.remove(subject)
 
     def _settled(self, subject: _Subject) -> bool:
-        enough = len(subject.pairs_ms) >= FEWEST_ROUNDS
-        return (
-            enough
-            and half_width(corrected(subject.pairs_ms, self._reference_ms)) <= self._series.protocol.interval
-        )
+        times = relative_times(subject.pairs_ms, self._reference_ms)
+        return timed_enough(times, self._series.protocol.interval, self._series.protocol.rounds)
 
     def _record(self, subject: _Subject) -> Record:
         known = [joules for joules in subject.joules if joules is not None]

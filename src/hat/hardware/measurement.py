@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from hat.architecture import AnyArchitecture, ModelConfig
-from hat.hardware.estimate import Array, drift, median_interval
+from hat.hardware.estimate import Array, relative_times, series_interval
 from hat.hardware.protocol import MeasureProtocol
 from hat.hardware.store import Record, model_key
 
@@ -19,12 +19,14 @@ UNSURE, DISTURBED = 0.05, 0.5
 class Measurement:
     """The latency of one model, in milliseconds per sentence.
 
-    `latency_ms`: median over `runs` rounds after correction for drift, with its 95% confidence
-    interval and interquartile range; `raw_ms`: without correction. `pairs`, `pairs_ms`: the same median
-    for each (source, target) length. `encoder_ms`: encoder and first step; `step_ms`: each further
-    step. `reference_ms`: the reference model's median over the whole series, and `noise` the
-    interquartile range of its calls relative to that. `disturbed`: share of rounds in which other work
-    took the core. `memory_bytes`, `energy_j`: as in `Record`.
+    `latency_ms`: median over `runs` rounds of the time relative to the reference model's in the same round,
+    times `reference_ms`, with its 95% confidence interval and interquartile range. So `latency_ms` by
+    `reference_ms`, and the interval by it, is the ratio to the reference that these rounds showed.
+    `raw_ms`: the median as the clock said. `pairs`, `pairs_ms`: the latency for each (source, target)
+    length. `encoder_ms`: encoder and first step; `step_ms`: each further step. `reference_ms`: the
+    reference model's median over the whole series, and `noise` the interquartile range of its calls
+    relative to that. `disturbed`: share of rounds in which other work took the core. `memory_bytes`,
+    `energy_j`: as in `Record`.
     """
 
     architecture: AnyArchitecture
@@ -59,34 +61,23 @@ def summarise(
     return [_measurement(model, records[model_key(model)], protocol, level, noise) for model in models]
 
 
-def corrected(
-    pairs_ms: Sequence[Sequence[float]], reference_ms: Sequence[Sequence[float]], level: float | None = None
-) -> Array:
-    """Each round's mean over the pairs, with drift divided out: as if the reference had taken `level`
-    milliseconds (by default its median) in every round."""
-    times = np.asarray(pairs_ms, float).mean(axis=1)
-    off = drift(reference_ms)
-    found: Array = times * ((float(np.median(off)) if level is None else level) / off)
-    return found
-
-
 def _steadiness(records: Mapping[str, Record]) -> tuple[float, float]:
-    """The reference's median over the whole series, and the spread of its calls. Rounds count once
+    """The reference's median round over the whole series, and the spread of its calls. Rounds count once
     for each model that was timed in them, which is the same for all models of a block."""
-    calls = np.concatenate([np.ravel(record.reference_ms) for record in records.values()])
-    level = float(np.median(calls))
-    return level, _iqr(calls) / level
+    calls = np.concatenate([np.asarray(record.reference_ms, float) for record in records.values()])
+    level = float(np.median(calls.mean(axis=1)))
+    return level, _iqr(np.ravel(calls)) / level
 
 
 def _measurement(
     model: ModelConfig, record: Record, protocol: MeasureProtocol, level: float, noise: float
 ) -> Measurement:
-    times = corrected(record.pairs_ms, record.reference_ms, level)
-    scale = (level / drift(record.reference_ms))[:, None]
+    times = level * relative_times(record.pairs_ms, record.reference_ms)
+    scale = level / np.asarray(record.reference_ms, float).mean(axis=1, keepdims=True)
     pairs_ms = np.median(np.array(record.pairs_ms) * scale, axis=0)
     first_ms = np.median(np.array(record.first_ms) * scale[: len(record.first_ms)], axis=0)
     steps = np.array(protocol.target_lengths) - 1
-    low, high = median_interval(times)
+    low, high = series_interval(times)
     return Measurement(
         model.architecture,
         float(np.median(times)),

@@ -24,7 +24,8 @@ class MeasureProtocol:
     tokens is decoded for exactly T steps, beam search and output projection included. `batch`:
     sentences decoded together; `device`: "cpu" or "cuda". Each model is called untimed, at least
     `warmup` times, until its calls take about equally long, and then once a round, until the 95%
-    confidence interval of its latency is within ± `interval` of it, or for `rounds` rounds. Raises
+    confidence interval of its latency is within ± `interval` of it (which is looked at after 8, 16, 32, …
+    rounds), or for `rounds` rounds, of which 8 at least are timed: fewer have no such interval. Raises
     UserError.
     """
 

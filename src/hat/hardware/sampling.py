@@ -10,12 +10,13 @@ import random
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import chain, islice, repeat
+from math import pi
 
 import numpy as np
 
 from hat.architecture import Architecture, ModelConfig
 from hat.hardware.bench import Bench
-from hat.hardware.estimate import Array
+from hat.hardware.estimate import Array, standard_error
 from hat.hardware.features import features
 from hat.hardware.measure import BLOCK, Series, measure
 from hat.hardware.measurement import Measurement
@@ -27,8 +28,8 @@ POOL = 512  # candidates that a designed one is the best of
 RIDGE = 1e-3  # what is known of a feature's weight before anything is measured
 TRIES = 50  # draws of an architecture that was chosen before: tiny spaces run out
 FEWEST = 3 * BLOCK
-# A normal error's mean absolute value, per unit of half a 95% interval: what noise alone would leave.
-NOISE_SHARE = 0.8 / 1.96
+# A normal error's mean absolute value, in standard errors.
+MEAN_ERROR = (2 / pi) ** 0.5
 
 
 @dataclass(frozen=True)
@@ -95,8 +96,10 @@ def fit(found: Sequence[Sampled], seed: int) -> LatencyPredictor:
 def noise_floor(found: list[Sampled]) -> float:
     """Error in % that a perfect predictor would have, since the measurements themselves are unsure."""
     measurements = [one.measurement for one in found]
-    shares = [(one.high_ms - one.low_ms) / 2 / one.latency_ms for one in measurements]
-    return 100 * NOISE_SHARE * float(np.mean(shares))
+    errors = [
+        standard_error((one.high_ms - one.low_ms) / 2, one.runs) / one.latency_ms for one in measurements
+    ]
+    return 100 * MEAN_ERROR * float(np.mean(errors))
 
 
 def design(space: DesignSpace, seed: int) -> Iterator[tuple[Architecture, bool]]:

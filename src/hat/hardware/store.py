@@ -226,6 +226,12 @@ class MeasurementStore:
         ).fetchone()
         return self._record(row)
 
+    def remove(self, records: Sequence[Record]) -> None:
+        """Drop measurements, which are to be made again."""
+        where = "series = ? AND device = ? AND model = ? AND protocol = ? AND reference = ?"
+        with self._transaction() as connection:
+            connection.executemany(f"DELETE FROM measurement WHERE {where}", [one.key for one in records])
+
     def series(self, series: str, device: str, protocol: str, reference: str) -> dict[str, Record]:
         """Model → its measurement. Raises UserError for a damaged row, which `discard_damaged` removes."""
         with self._errors_explained(HatError, "cannot be read"):
