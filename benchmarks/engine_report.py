@@ -1,13 +1,22 @@
-"""What `engines.py` measured, compared with what is demanded of the engines: figures and Markdown."""
+"""What `engines.py` measured, compared with what is demanded of the engines: figures and Markdown.
+
+python benchmarks/engine_report.py FOLDER     # judges again the times that FOLDER/report.json holds
+"""
 
 import statistics
+import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from math import isfinite
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-RESAMPLES = 2000
+from hat.files import read_json, write_json, write_text
+from hat.hardware.estimate import median_interval
+from hat.hardware.verdict import Verdict, verdict
+
 NEAR = 1.1  # what still counts as the floor
 PEER = ("ctranslate2 int8 ×1", "ctranslate2 int8 ×2")
 FLOAT_PEER = ("ctranslate2 float32 ×1",)
@@ -72,11 +81,10 @@ REQUIREMENTS = (
 
 
 def paired_ratio(ours: Sequence[float], theirs: Sequence[float]) -> tuple[float, float, float]:
-    """Median of the ratios of paired times, and its 95% bootstrap interval."""
+    """Median of the ratios of paired times, and its 95% interval (of order statistics; unbounded for fewer
+    than six pairs)."""
     ratios = np.array(ours) / np.array(theirs)
-    drawn = np.random.default_rng(0).integers(0, len(ratios), (RESAMPLES, len(ratios)))
-    low, high = np.percentile(np.median(ratios[drawn], axis=1), [2.5, 97.5])
-    return float(np.median(ratios)), float(low), float(high)
+    return float(np.median(ratios)), *median_interval(ratios)
 
 
 def fastest(names: Sequence[str], times_ms: Mapping[str, Sequence[float]]) -> str | None:
@@ -86,7 +94,7 @@ def fastest(names: Sequence[str], times_ms: Mapping[str, Sequence[float]]) -> st
 
 
 def judge(requirement: Requirement, sections: Mapping[str, Any]) -> dict[str, Any]:
-    """Whether a requirement's must and aim are met: ratio, interval and verdicts, as JSON data."""
+    """Verdicts on a requirement's must and aim, with ratio and interval, as JSON data."""
     section = sections.get(requirement.section, {})
     times = section.get("times_ms", {})
     peer, aim = fastest(requirement.theirs, times), requirement.aim
@@ -98,14 +106,18 @@ def judge(requirement: Requirement, sections: Mapping[str, Any]) -> dict[str, An
     pair = (times[requirement.ours], times[peer])
     ratio, low, high = paired_ratio(*(reversed(pair) if requirement.speed else pair))
     verdicts = {
-        key: "–" if bound is None else "met" if _within(ratio, bound, requirement.speed) else "missed"
+        key: "–" if bound is None else _verdict((ratio, low, high), bound, requirement.speed)
         for key, bound in (("verdict", requirement.must), ("aim_verdict", aim))
     }
-    return found | {"aim": aim, "against": peer, "ratio": ratio, "low": low, "high": high, **verdicts}
+    # JSON has no infinity, which is where too few runs have no interval.
+    bounds = {name: end if isfinite(end) else None for name, end in (("low", low), ("high", high))}
+    return found | {"aim": aim, "against": peer, "ratio": ratio, **bounds, **verdicts}
 
 
-def _within(ratio: float, bound: float, speed: bool) -> bool:
-    return ratio >= bound if speed else ratio <= bound
+def _verdict(ratio: tuple[float, float, float], bound: float, speed: bool) -> Verdict:
+    """Met is what the whole interval says; of speeds it has to be above the bound."""
+    figure, low, high = ratio
+    return verdict(-figure, -low, -bound) if speed else verdict(figure, high, bound)
 
 
 def markdown(report: Mapping[str, Any]) -> str:
@@ -120,8 +132,8 @@ def markdown(report: Mapping[str, Any]) -> str:
         f"PyTorch {machine['torch']}. One thread reads {report['read_gb_per_s']:.1f} GB/s.",
         "",
         "Random weights, all contenders in turn on a new random source every run. Ratios are medians of "
-        "paired runs with their 95% bootstrap interval; the peer is the faster of CTranslate2's settings. "
-        f"The aim in float32 is {NEAR} times what it takes to read the weights.",
+        "paired runs with their 95% interval, and met is what all of it meets; the peer is the faster of "
+        f"CTranslate2's settings. The aim in float32 is {NEAR} times what it takes to read the weights.",
         "",
         "| | must | aim | ratio | 95% | must is | aim is |",
         "| --- | --- | --- | --- | --- | --- | --- |",
@@ -138,7 +150,11 @@ def _requirement_row(requirement: Requirement, sections: Mapping[str, Any]) -> s
     aim = "" if found["aim"] is None else f"{sign} {found['aim']:.2f}"
     measured = ("", "")
     if "ratio" in found:
-        measured = (f"{found['ratio']:.2f}", f"{found['low']:.2f}–{found['high']:.2f}")
+        known = found["low"] is not None
+        measured = (
+            f"{found['ratio']:.2f}",
+            f"{found['low']:.2f}–{found['high']:.2f}" if known else "unknown",
+        )
     cells = (requirement.name, f"{sign} {found['must']:.2f}", aim, *measured)
     return f"| {' | '.join((*cells, found['verdict'], found['aim_verdict']))} |"
 
@@ -169,3 +185,15 @@ def _section(name: str, section: Mapping[str, Any]) -> list[str]:
         names = [name for name, own in section["absent"].items() if own == reason]
         lines += ["", f"Not measured: {', '.join(names)} ({reason})."]
     return lines
+
+
+def save(report: dict[str, Any], folder: Path) -> None:
+    """Judge the times and write both files."""
+    report["requirements"] = [judge(requirement, report["sections"]) for requirement in REQUIREMENTS]
+    write_json(folder / "report.json", report)
+    write_text(folder / "report.md", markdown(report))
+
+
+if __name__ == "__main__":
+    for name in sys.argv[1:]:
+        save(read_json(Path(name) / "report.json"), Path(name))

@@ -28,11 +28,11 @@ import torch
 
 import ctranslate2_peer as peer
 from architectures import HAT, HEADS, HETEROGENEOUS, VANILLA
-from engine_report import REQUIREMENTS, judge, markdown
+from engine_report import markdown, save
 from hat.architecture import Architecture, ModelConfig, weight_shapes
 from hat.cli.progress import Terminal
 from hat.errors import UserError
-from hat.files import read_json, write_json, write_text
+from hat.files import read_json
 from hat.hardware import MeasureProtocol, environment
 from hat.hardware.side_by_side import Run, forced, time_in_turn
 from hat.model import static_decode
@@ -224,12 +224,6 @@ def _read_gb_per_s() -> float:
     return READ_BYTES / min(taken) / 1e9
 
 
-def _save(report: dict[str, Any], folder: Path) -> None:
-    report["requirements"] = [judge(requirement, report["sections"]) for requirement in REQUIREMENTS]
-    write_json(folder / "report.json", report)
-    write_text(folder / "report.md", markdown(report))
-
-
 def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
@@ -255,7 +249,7 @@ def main() -> None:
             SECTIONS[name], options.runs, report["read_gb_per_s"], show
         )
         report["sections"][name] = section | {"load_average": os.getloadavg()[0]}
-        _save(report, options.output)
+        save(report, options.output)
         gc.collect()
     print(markdown(report))
 

@@ -94,6 +94,7 @@ class Column(NamedTuple):
         return f"{self.engine} {self.precision if self.device == 'local' else self.device}"
 
 
+INTERVAL = 0.01  # of a latency, either way, unless the rounds are over before
 DEPLOYED = Column("local", "native", "int8", 60)
 COLUMNS = (
     DEPLOYED,
@@ -300,7 +301,7 @@ class Task:
     def column(self, column: Column, device: Device, store: MeasurementStore) -> dict[str, float]:
         """Model → milliseconds, of the models that the column's engine runs."""
         protocol = replace(
-            make_protocol(self.context, column.rounds, column.engine),
+            make_protocol(self.context, column.rounds, INTERVAL, column.engine),
             precision=column.precision,
             device=device.accelerator,
         )
@@ -430,7 +431,7 @@ def main() -> None:
         task = Task(options.work / name, *recipes, terminal)
         tasks[name] = {
             "models": task.rows(),
-            "protocol": make_protocol(task.context, DEPLOYED.rounds, DEPLOYED.engine).to_dict(),
+            "protocol": make_protocol(task.context, DEPLOYED.rounds, INTERVAL, DEPLOYED.engine).to_dict(),
             "search_hours": task.search_cost(),
         }
     report = {

@@ -81,26 +81,38 @@ def status(
 ) -> None:
     """Say what is done, what it cost, and what is next."""
     with training_extra("status"):
-        from hat.pipeline import open_run
+        from hat.pipeline import constraint_lines, open_run
         from hat.pipeline import status as run_status
         from hat.report import print_status
     recipe, root = open_run(target, None, overrides or ())
     found = run_status(recipe, root, verify=verify)
+    constraints = constraint_lines(recipe, root)
     if as_json:
-        typer.echo(json.dumps({"run": str(root), "steps": [asdict(step) for step in found]}, indent=1))
+        steps = [asdict(step) for step in found]
+        typer.echo(json.dumps({"run": str(root), "steps": steps, "constraints": constraints}, indent=1))
     else:
-        print_status(root, found)
+        print_status(root, found, constraints)
 
 
 def _add_stage(app: typer.Typer, stage: str, about: str) -> None:
     def command(target: Target, overrides: Overrides = None, run_dir: RunDir = None) -> None:
-        work(stage, target, run_dir, overrides, (stage,))
+        root = work(stage, target, run_dir, overrides, (stage,))
+        if stage == "search":
+            _tell_constraints(root)
 
     command.__doc__ = f"{about} Goes on where it was stopped."
     examples = [f"hat {stage} runs/demo"]
     if stage == "prepare":
         examples.append("hat prepare my.yaml --run-dir runs/mine")
     app.command(stage, epilog=_examples(*examples))(command)
+
+
+def _tell_constraints(root: Path) -> None:
+    """What the searches of a run found, and whether that is within their constraints."""
+    from hat import pipeline
+
+    for line in pipeline.constraint_lines(*pipeline.open_run(str(root))):
+        typer.echo(line)
 
 
 def _examples(*lines: str) -> str:

@@ -10,7 +10,7 @@ import random
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import chain, islice, repeat
-from math import pi
+from math import pi, sqrt
 
 import numpy as np
 
@@ -29,7 +29,7 @@ RIDGE = 1e-3  # what is known of a feature's weight before anything is measured
 TRIES = 50  # draws of an architecture that was chosen before: tiny spaces run out
 FEWEST = 3 * BLOCK
 # A normal error's mean absolute value, in standard errors.
-MEAN_ERROR = (2 / pi) ** 0.5
+MEAN_ERROR = sqrt(2 / pi)
 
 
 @dataclass(frozen=True)

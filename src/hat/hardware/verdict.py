@@ -1,21 +1,20 @@
-"""Whether a measurement shows that a latency constraint is met."""
+"""Whether a measurement shows that a limit is met."""
 
 from enum import StrEnum
 
-from hat.hardware.measurement import Measurement
-
 
 class Verdict(StrEnum):
-    """`MET`: the whole 95 % interval is within the limit. `NOT_MET`: the latency is above it. `NOT_SHOWN`:
-    the latency is within it, but the interval reaches above."""
+    """`MET`: the whole 95 % interval is within the limit. `NOT_MET`: the figure is above it. `NOT_SHOWN`: the
+    figure is within it, but its interval reaches above."""
 
     MET = "met"
     NOT_MET = "not met"
     NOT_SHOWN = "not shown"
 
 
-def verdict(measurement: Measurement, limit_ms: float) -> Verdict:
-    """What one measurement, which took no part in choosing its model, says of a limit."""
-    if measurement.high_ms <= limit_ms:
+def verdict(figure: float, high: float, limit: float) -> Verdict:
+    """The verdict on a figure, `high` being the upper end of its interval, that took no part in choosing what
+    was measured."""
+    if high <= limit:
         return Verdict.MET
-    return Verdict.NOT_MET if measurement.latency_ms > limit_ms else Verdict.NOT_SHOWN
+    return Verdict.NOT_MET if figure > limit else Verdict.NOT_SHOWN

@@ -1,5 +1,6 @@
 """A run: its recipe, its folder, its stages."""
 
+from hat.pipeline.constraints import constraint_lines
 from hat.pipeline.latency import (
     export_measurements,
     find_fitted,
@@ -17,6 +18,7 @@ __all__ = [
     "Recipe",
     "Reporter",
     "StepStatus",
+    "constraint_lines",
     "export_measurements",
     "find_fitted",
     "fit_summary",

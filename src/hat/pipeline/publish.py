@@ -1,7 +1,7 @@
 """What a finished run shows: models.json for the Translator, report.json and report.md."""
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import asdict
 from math import prod
 from pathlib import Path
@@ -9,10 +9,12 @@ from typing import Any
 
 from hat.architecture import EMBEDDING_NAMES, weight_shapes
 from hat.files import read_json, write_json, write_text
+from hat.hardware.verdict import Verdict
 from hat.lines import read_lines
 from hat.pipeline.context import Context
 from hat.pipeline.costs import StepCost
-from hat.pipeline.recipe import RESERVED_NAMES
+from hat.pipeline.judging import judgement
+from hat.pipeline.recipe import RESERVED_NAMES, Constraint
 from hat.pipeline.stages import evaluate
 from hat.pipeline.stages.train import ARTEFACT, TRAINING, FinalModel, final_models
 from hat.pipeline.suggestion import suggested_constraint
@@ -27,7 +29,8 @@ def publish(context: Context, costs: Mapping[str, StepCost]) -> None:
     models = list(final_models(context))
     measurements = evaluate.read_measurements(context)
     rows = [_row(context, model, measurements[model.twin or model.name]) for model in models]
-    default = _default(rows)
+    found = {one.name: measurements[one.twin or one.name] for one in models if one.kind == "found"}
+    default = _default(context, found)
     deployed = {model.name: evaluate.deployed_artefact(context, model) for model in models}
     trained = {model.name: context.outcome(model.step).folder / ARTEFACT for model in models}
     write_json(
@@ -60,7 +63,10 @@ def _row(context: Context, model: FinalModel, measurement: Mapping[str, Any]) ->
         "name": model.name,
         "kind": model.kind,
         "latency_ms": measurement["latency_ms"],
+        "latency_low_ms": measurement["low_ms"],
+        "latency_high_ms": measurement["high_ms"],
         "latency_iqr_ms": measurement["iqr_ms"],
+        "reference_ms": measurement["reference_ms"],
         "too_noisy": measurement["too_noisy"],
         "peak_memory_bytes": measurement["peak_memory_bytes"],
         "engine": measurement["engine"],
@@ -69,7 +75,7 @@ def _row(context: Context, model: FinalModel, measurement: Mapping[str, Any]) ->
         "artefact_bytes": sum(path.stat().st_size for path in files),
         **evaluate.read_scores(context, model),
         **_training(context, model),
-        **_search(model),
+        **_search(context, model, measurement),
         "architecture": model.architecture.to_dict(),
     }
 
@@ -82,27 +88,32 @@ def _training(context: Context, model: FinalModel) -> dict[str, Any]:
     return {"updates": summary["updates"], "validation_loss": summary["loss"]}
 
 
-def _search(model: FinalModel) -> dict[str, Any]:
+def _search(context: Context, model: FinalModel, measurement: Mapping[str, Any]) -> dict[str, Any]:
     if not model.found:
         return {"constraint": None}
     found = model.found
     rivals = found["random"]["best"]
+    constraint = Constraint.parse(found["constraint"]["text"])
     return {
-        "constraint": found["constraint"],
-        **{key: found[key] for key in ("predicted_ms", "measured_ms", "verified_ms", "verified")},
+        "constraint": judgement(context, constraint, measurement),
+        "predicted_of_limit": found["predicted_ms"] / found["constraint"]["milliseconds"],
         "inherited_loss": found["loss"],
         "random_search_loss": rivals[0]["loss"] if rivals else None,
         "evaluations": found["evolution"]["evaluations"],
     }
 
 
-def _default(rows: Sequence[Mapping[str, Any]]) -> str:
-    """The fastest found model that is verified within the first constraint; failing that, the
-    fastest found one."""
-    found = [row for row in rows if row["kind"] == "found"]
-    first = found[0]["constraint"]["milliseconds"]
-    good = [row for row in found if row["verified"] and row["constraint"]["milliseconds"] <= first]
-    return str(min(good or found, key=lambda row: float(row["latency_ms"]))["name"])
+def _default(context: Context, measurements: Mapping[str, Mapping[str, Any]]) -> str:
+    """The fastest found model that meets the first constraint; failing that, the fastest found one.
+
+    `measurements`: those of the found models, by name."""
+    first = Constraint.parse(context.recipe.search.constraints[0])
+    good = [
+        name
+        for name, measurement in measurements.items()
+        if judgement(context, first, measurement)["verdict"] is Verdict.MET
+    ]
+    return min(good or measurements, key=lambda name: float(measurements[name]["latency_ms"]))
 
 
 def _samples(context: Context, model: FinalModel) -> list[dict[str, str]]:

@@ -79,13 +79,17 @@ class Measure(Section):
     """Source and target lengths that are decoded, in tokens, as `[[10, 12], [30, 30]]`; `from-data`:
     those typical of the training text."""
     interval: float = Field(default=0.02, ge=0, lt=1)
-    """A model is timed until the 95% confidence interval of its latency is within ± this share of it."""
+    """A model is timed until the 95% confidence interval of its latency is within ± this share of it, which
+    is looked at after 8, 16, 32, … timings."""
     rounds: int = Field(default=60, gt=0)
-    """Timings of each at most, in interleaved rounds; their median counts."""
+    """Timings of each at most, in interleaved rounds, and 8 at least; their median counts."""
     warmup: int = Field(default=1, gt=0)
     """Untimed decodes of each before its timings."""
+    verify_interval: float = Field(default=0.01, ge=0, lt=1)
+    """As `interval`, where few models are compared: re-measuring, verification, the final table. A constraint
+    is met where the whole interval is within it, so that a narrow one wastes less of it."""
     verify_rounds: int = Field(default=100, gt=0)
-    """Rounds at most where few models are compared: re-measuring, verification, the final table."""
+    """Rounds at most where few models are compared."""
 
     @field_validator("samples")
     @classmethod

@@ -21,7 +21,7 @@ from hat.report.tables import (
 )
 
 # A pipe has no width; a table wrapped at 80 columns is hard to read and to cut.
-PIPE_WIDTH = 160
+PIPE_WIDTH = 200
 
 
 class Cost(Protocol):
@@ -63,8 +63,8 @@ def print_report(root: Path) -> None:
     _print_lines(console, "Next", next_lines(report))
 
 
-def print_status(root: Path, steps: Sequence[Status]) -> None:
-    """Print what is done, what it cost and what is next to standard output."""
+def print_status(root: Path, steps: Sequence[Status], constraints: Sequence[str] = ()) -> None:
+    """Print what is done, what it cost, how the constraints stand and what is next to standard output."""
     rows = tuple(
         (
             step.step,
@@ -77,7 +77,7 @@ def print_status(root: Path, steps: Sequence[Status]) -> None:
     )
     columns = ("step", "state", "wall time", "device hours", "why it runs again")
     console = _console()
-    _print_table(console, Table(str(root), columns, rows))
+    _print_table(console, Table(str(root), columns, rows, tuple(constraints)))
     waiting = [step for step in steps if step.state != "done"]
     if waiting:
         todo = f"next: {waiting[0].step}; `hat {waiting[0].stage} {root}` alone, or `hat run {root}`"

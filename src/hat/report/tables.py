@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from hat.errors import visible
+from hat.report.constraints import decimals, judgement_cell, judgement_sentence, milliseconds, of_limit
 
 Report = Mapping[str, Any]
 # What Markdown would take for its own inside a line.
@@ -49,7 +50,8 @@ def models_table(report: Report) -> Table:
     first = models[0]
     notes = [
         f"speed-up and compression (artefact bytes, embeddings included): against {slowest['name']}",
-        "latency: median ± interquartile range of a whole decode, all models timed in the same rounds",
+        "latency: median ± half its 95% interval, of a whole decode, all models timed in the same rounds and "
+        "relative to the largest SubTransformer",
         _conditions_note(report["environment"], report["protocol"]),
         *_engine_notes(models, report["protocol"]),
         f"BLEU: {first['bleu_signature']}",
@@ -167,7 +169,7 @@ def _model_row(model: Mapping[str, Any], slowest: Mapping[str, Any], default: st
     inherited = " (inherited weights)" if model["kind"] == "inherited" else ""
     return (
         model["name"] + ("*" if model["name"] == default else "") + inherited,
-        f"{_ms(model['latency_ms'])} ± {_ms(model['latency_iqr_ms'])}",
+        _latency(model),
         "–" if memory is None else f"{memory / 1e6:.0f}",
         f"{model['parameters_with_embeddings'] / 1e6:.2f}M",
         f"{model['parameters'] / 1e6:.2f}M",
@@ -180,31 +182,28 @@ def _model_row(model: Mapping[str, Any], slowest: Mapping[str, Any], default: st
     )
 
 
+def _latency(model: Mapping[str, Any]) -> str:
+    latency = model["latency_ms"]
+    half = (model["latency_high_ms"] - model["latency_low_ms"]) / 2
+    return f"{milliseconds(latency)} ± {half:.{decimals(latency)}f}"
+
+
 def _constraint(model: Mapping[str, Any]) -> str:
-    if not model["constraint"]:
-        return ""
-    met = {True: "met", False: "NOT MET", None: "predicted only"}[model["verified"]]
-    return f"{_limit(model['constraint'])} {met}"
-
-
-def _limit(constraint: Mapping[str, Any]) -> str:
-    text, milliseconds = constraint["text"], constraint["milliseconds"]
-    return f"{text} = {_ms(milliseconds)} ms" if text.endswith("%") else str(text)
+    return judgement_cell(model["constraint"]) if model["constraint"] else ""
 
 
 def _found_note(model: Mapping[str, Any]) -> str:
-    told = {
-        True: "verified by a fresh measurement",
-        False: "NO candidate met the constraint",
-        None: "predicted from published latencies, which nothing here could verify",
-    }[model["verified"]]
+    judgement = model["constraint"]
+    told = "in rounds that took no part in choosing it"
+    if judgement["verdict"] is None:
+        told = "predicted from published latencies, which nothing here could verify"
     rival = model["random_search_loss"]
     rival_told = "none within the constraint" if rival is None else f"{rival:.3f}"
     return (
-        f"{model['name']}: {told}: predicted {_ms(model['predicted_ms'])} ms, measured "
-        f"{_ms(model['measured_ms'])}, verified {_ms(model['verified_ms'])}; loss with inherited "
-        f"weights {model['inherited_loss']:.3f}, of random search with the same "
-        f"{model['evaluations']} evaluations {rival_told}"
+        f"{model['name']}: {judgement_sentence(judgement)}, {told}; predicted "
+        f"{of_limit(judgement, model['predicted_of_limit'])}; loss with inherited weights "
+        f"{model['inherited_loss']:.3f}, of random search with the same {model['evaluations']} evaluations "
+        f"{rival_told}"
     )
 
 
@@ -236,8 +235,3 @@ def clock(seconds: float) -> str:
     minutes, left = divmod(round(seconds), 60)
     hours, minutes = divmod(minutes, 60)
     return f"{hours}:{minutes:02}:{left:02}"
-
-
-def _ms(milliseconds: float) -> str:
-    """With as many decimals as tell latencies of that size apart."""
-    return f"{milliseconds:.{1 if milliseconds >= 10 else 2}f}"

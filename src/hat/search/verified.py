@@ -67,7 +67,8 @@ class Verifying:
 
     def verdict(self, measurement: Measurement) -> Verdict:
         """What a measurement says of the constraint, whose limit is that of the same series."""
-        return verdict(measurement, self.limit(measurement.reference_ms))
+        limit_ms = self.limit(measurement.reference_ms)
+        return verdict(measurement.latency_ms, measurement.high_ms, limit_ms)
 
     def share(self, measurement: Measurement) -> float:
         """The upper end of a measurement's interval as a share of the limit."""

@@ -18,9 +18,9 @@ from hat.pipeline.stages.measure import (
     STORE,
     VERIFYING,
     device_inputs,
-    make_protocol,
     measure_on_device,
     to_dict,
+    verifying_protocol,
 )
 from hat.pipeline.stages.train import ARTEFACT, FinalModel, final_models
 from hat.pipeline.stages.train_super import THREADS
@@ -135,14 +135,13 @@ def _measured(
     found = measure_on_device(
         context,
         [model.architecture for model in models],
-        context.recipe.measure.verify_rounds,
         folder,
         progress,
         elastic=[model.kind != "baseline" for model in models],
         seed=3,
         engine=engine,
     )
-    protocol = make_protocol(context, 1, engine)
+    protocol = verifying_protocol(context, engine)
     with context.open_bench() as bench:
         return {
             model.name: {
@@ -185,7 +184,7 @@ def read_conditions(context: Context) -> dict[str, Any]:
     folder = context.outcome(LATENCY_STEP).folder
     with closing(MeasurementStore(context.root / STORE)) as store:
         environment = store.environment(folder.relative_to(context.root).as_posix(), context.device.name)
-    protocol = make_protocol(context, context.recipe.measure.verify_rounds)
+    protocol = verifying_protocol(context)
     return {"environment": environment, "protocol": protocol.to_dict()}
 
 

@@ -21,8 +21,9 @@ NAME = "measure"
 LATENCIES = "latencies.json"
 PUBLISHED = "latencies.csv"
 STORE = "measurements.sqlite"
-# What of the recipe's section decides a measurement of few models.
-VERIFYING = {"lengths", "interval", "warmup", "verify_rounds"}
+# The fields of the measure section that only a measurement of few models depends on, and all that it does.
+VERIFYING_ONLY = {"verify_interval", "verify_rounds"}
+VERIFYING = {"lengths", "warmup", *VERIFYING_ONLY}
 
 
 def steps(context: Context) -> Iterator[Step]:
@@ -35,7 +36,7 @@ def steps(context: Context) -> Iterator[Step]:
     inputs = {
         "seed": context.recipe.seed,
         "space": context.space.to_dict(),
-        "measure": context.recipe.measure.model_dump(mode="json", exclude={"verify_rounds"}),
+        "measure": context.recipe.measure.model_dump(mode="json", exclude=VERIFYING_ONLY),
         **device_inputs(context),
     }
     yield Step(NAME, inputs, (LATENCIES,), partial(_run, context), VERSIONS[NAME])
@@ -50,7 +51,8 @@ def _copy(published: Path, folder: Path, progress: Progress) -> None:
 def _run(context: Context, folder: Path, progress: Progress) -> None:
     settings = context.recipe.measure
     automatic = settings.samples == "auto"
-    with open_series(context, folder, settings.rounds) as (series, bench):
+    protocol = make_protocol(context, settings.rounds, settings.interval)
+    with open_series(context, folder, protocol) as (series, bench):
         found = measure_until_predictable(
             context.space,
             context.model_config,
@@ -92,14 +94,11 @@ def largest_latency(context: Context) -> float:
 
 
 @contextmanager
-def open_series(
-    context: Context, folder: Path, rounds: int, engine: str | None = None
-) -> Iterator[tuple[Series, Bench]]:
+def open_series(context: Context, folder: Path, protocol: MeasureProtocol) -> Iterator[tuple[Series, Bench]]:
     """The device, and a step's series in the run's store, the largest SubTransformer being its
     reference."""
     name = folder.relative_to(context.root).as_posix()
     reference = context.model_config(context.space.largest())
-    protocol = make_protocol(context, rounds, engine)
     with closing(MeasurementStore(context.root / STORE)) as store, context.open_bench() as bench:
         yield Series(store, name, context.device.name, protocol, reference), bench
 
@@ -107,7 +106,6 @@ def open_series(
 def measure_on_device(
     context: Context,
     architectures: Sequence[AnyArchitecture],
-    rounds: int,
     folder: Path,
     progress: Progress,
     *,
@@ -115,7 +113,7 @@ def measure_on_device(
     seed: int = 0,
     engine: str | None = None,
 ) -> list[Measurement]:
-    """Measure with the run's protocol, in a series named after the folder.
+    """Measure few models as the recipe says for these, in a series named after the folder.
 
     `elastic`: whether they belong to the design space (all, or one flag each). `engine`: another than the
     device's.
@@ -125,7 +123,7 @@ def measure_on_device(
         context.model_config(architecture, elastic=flag)
         for architecture, flag in zip(architectures, flags, strict=True)
     ]
-    with open_series(context, folder, rounds, engine) as (series, bench):
+    with open_series(context, folder, verifying_protocol(context, engine)) as (series, bench):
         return measure(models, series, bench, context.recipe.seed + seed, progress)
 
 
@@ -164,7 +162,15 @@ def _from_dict(row: Any, where: str) -> Sampled:
 _KEYS = tuple(Measurement.__dataclass_fields__)
 
 
-def make_protocol(context: Context, rounds: int, engine: str | None = None) -> MeasureProtocol:
+def verifying_protocol(context: Context, engine: str | None = None) -> MeasureProtocol:
+    """How this run measures few models that are compared."""
+    settings = context.recipe.measure
+    return make_protocol(context, settings.verify_rounds, settings.verify_interval, engine)
+
+
+def make_protocol(
+    context: Context, rounds: int, interval: float, engine: str | None = None
+) -> MeasureProtocol:
     """How this run measures: on its device, at its lengths, in its engine unless another is named."""
     device, recipe = context.device, context.recipe
     sources, targets = zip(*lengths(context), strict=True)
@@ -179,5 +185,5 @@ def make_protocol(context: Context, rounds: int, engine: str | None = None) -> M
         device=device.accelerator,
         warmup=recipe.measure.warmup,
         rounds=rounds,
-        interval=recipe.measure.interval,
+        interval=interval,
     )

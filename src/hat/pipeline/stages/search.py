@@ -81,18 +81,18 @@ def _run(context: Context, constraint: Constraint, losses: str, folder: Path, pr
     memo = context.root / "losses" / losses
 
     def measure(architectures: Sequence[Architecture], series: str, progress: Progress) -> list[Measurement]:
-        rounds = recipe.measure.verify_rounds
-        return measure_on_device(context, architectures, rounds, folder / series, progress, seed=1)
+        return measure_on_device(context, architectures, folder / series, progress, seed=1)
 
     verifying = Verifying(measure, constraint.milliseconds, recipe.search.remeasure)
-    found = search_verified(problem, settings, verifying, recipe.seed, memo, between(progress, 0, 0.7))
-    last = replace(problem, constraint_ms=found.search.constraint_ms)
-    rival = random_search(last, found.search.evaluations, recipe.seed, memo, between(progress, 0.7, 1))
+    choice = search_verified(problem, settings, verifying, recipe.seed, memo, between(progress, 0, 0.7))
+    search = choice.chosen.search
+    last = replace(problem, constraint_ms=search.constraint_ms)
+    rival = random_search(last, search.evaluations, recipe.seed, memo, between(progress, 0.7, 1))
     result = {
         "constraint": {"text": constraint.text, "milliseconds": limit},
-        **_report(found, lambda one: one.latency_ms * limit / constraint.milliseconds(one.reference_ms)),
+        **_report(choice),
         # A prediction agrees with itself: that verifies nothing.
-        "verified": None if context.published_latencies else found.verified,
+        "verdict": None if context.published_latencies else choice.verdict,
         "random": rival.to_dict(),
     }
     write_json(folder / FOUND, result)
@@ -111,20 +111,18 @@ def _loss(context: Context) -> Callable[[Architecture], float]:
     return candidate_loss(network, batches, settings)
 
 
-def _report(choice: Choice, comparable: Callable[[Measurement], float]) -> dict[str, Any]:
-    """`comparable`: milliseconds as they would be if a relative constraint's reference were as fast as
-    when the limit was set."""
+def _report(choice: Choice) -> dict[str, Any]:
+    chosen = choice.chosen
     return {
-        "architecture": choice.candidate.architecture.to_dict(),
-        "loss": choice.candidate.loss,
-        "predicted_ms": choice.candidate.latency_ms,
-        "measured_ms": comparable(choice.measurement),
-        "verified_ms": comparable(choice.verification),
-        "verifications": choice.verifications,
+        "architecture": chosen.candidate.architecture.to_dict(),
+        "loss": chosen.candidate.loss,
+        "predicted_ms": chosen.candidate.latency_ms,
+        "chosen_by": to_dict(chosen.measurement),
+        "verification": to_dict(choice.verification),
         "measured": [
             {"loss": one.loss, "predicted_ms": one.latency_ms, **to_dict(found)}
-            for one, found in choice.measured
+            for one, found in chosen.measured
         ],
         "attempts": choice.attempts,
-        "evolution": choice.search.to_dict(),
+        "evolution": chosen.search.to_dict(),
     }

@@ -1,0 +1,24 @@
+"""Which constraints are met: one series of rounds decides for each model, and is what is shown."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from hat.hardware.verdict import verdict
+from hat.pipeline.context import Context
+from hat.pipeline.recipe import Constraint
+
+
+def judgement(context: Context, constraint: Constraint, measurement: Mapping[str, Any]) -> dict[str, Any]:
+    """What a measurement says of a constraint, as hat.report.constraints shows it: a relative one is judged
+    by the ratio to the largest SubTransformer in the same rounds."""
+    limit = constraint.milliseconds(measurement["reference_ms"])
+    latency, low, high = (measurement[name] for name in ("latency_ms", "low_ms", "high_ms"))
+    return {
+        "text": constraint.text,
+        "milliseconds": limit,
+        "latency_ms": latency,
+        "low_ms": low,
+        "high_ms": high,
+        # A prediction agrees with itself: that verifies nothing.
+        "verdict": None if context.published_latencies else verdict(latency, high, limit),
+    }

@@ -1,0 +1,62 @@
+"""A constraint beside the figure that decides it, in the constraint's own unit.
+
+A judgement is data: `text` of the constraint, `latency_ms` with its interval `low_ms` and `high_ms`, the
+constraint in `milliseconds` of the same series of rounds, and the `verdict` (None: predicted only).
+"""
+
+from collections.abc import Mapping
+from typing import Any
+
+Judgement = Mapping[str, Any]
+
+
+def judgement_cell(judgement: Judgement) -> str:
+    """`58.6 % of the largest, limit 60 %: met`."""
+    return f"{_figure(judgement)}, {_end(judgement)}"
+
+
+def judgement_sentence(judgement: Judgement) -> str:
+    """`58.6 % of the largest (57.9 to 59.3), limit 60 %: met`."""
+    low, high = (_number(judgement, judgement[name]) for name in ("low_ms", "high_ms"))
+    bounds = "" if judgement["verdict"] is None else f" ({low} to {high})"
+    return f"{_figure(judgement)}{bounds}, {_end(judgement)}"
+
+
+def of_limit(judgement: Judgement, share: float) -> str:
+    """A share of the limit, in the constraint's unit."""
+    return f"{_number(judgement, share * judgement['milliseconds'])} {_unit(judgement)}"
+
+
+def milliseconds(value: float) -> str:
+    """With as many decimals as tell latencies of that size apart."""
+    return f"{value:.{decimals(value)}f}"
+
+
+def decimals(value: float) -> int:
+    """Decimals that leave three digits that count, of milliseconds."""
+    return 1 if value >= 10 else 2 if value >= 1 else 3
+
+
+def _figure(judgement: Judgement) -> str:
+    of = " of the largest" if _relative(judgement) else ""
+    return f"{_number(judgement, judgement['latency_ms'])} {_unit(judgement)}{of}"
+
+
+def _end(judgement: Judgement) -> str:
+    unit = _unit(judgement)
+    verdict = judgement["verdict"] or "predicted only"
+    return f"limit {judgement['text'].removesuffix(unit)} {unit}: {verdict}"
+
+
+def _number(judgement: Judgement, value_ms: float) -> str:
+    if not _relative(judgement):
+        return milliseconds(value_ms)
+    return f"{value_ms / judgement['milliseconds'] * float(judgement['text'].removesuffix('%')):.1f}"
+
+
+def _unit(judgement: Judgement) -> str:
+    return "%" if _relative(judgement) else "ms"
+
+
+def _relative(judgement: Judgement) -> bool:
+    return bool(judgement["text"].endswith("%"))

@@ -1,0 +1,148 @@
+"""Choosing by measurements, then verifying once: how often a search says "met" of candidates that are within
+the limit, and of candidates that are not."""
+
+import random
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from hat.architecture import Architecture
+from hat.hardware import Measurement, MeasureProtocol
+from hat.hardware.estimate import looks, relative_times, series_interval, timed_enough
+from hat.hardware.verdict import Verdict, verdict
+from hat.progress import Progress
+from hat.search import Candidate, EvolutionSettings, SearchProblem, SearchResult, verified
+from hat.search.verified import VERIFICATION, Choice, Measure, Verifying, choose, search_verified
+from tests.search.test_search import SPACE, latency
+
+SEARCHES = 1000
+CANDIDATES = 25
+# As a recipe has them by default for few models.
+PROTOCOL = MeasureProtocol((10,), (12,), rounds=100, interval=0.01)
+SHARE = 0.6  # of the largest
+
+
+def measured(true_share: float, noise: float, rng: np.random.Generator) -> Measurement:
+    """What timing says of a model that takes so much of the limit, calls being noisy."""
+    reference = 10 * (1 + noise * rng.standard_normal((PROTOCOL.rounds, 2)))
+    own = 10 * SHARE * true_share * (1 + noise * rng.standard_normal((PROTOCOL.rounds, 1)))
+    for count in looks(PROTOCOL.rounds):
+        times = relative_times(own[:count].tolist(), reference[:count].tolist())
+        if timed_enough(times, PROTOCOL.interval, PROTOCOL.rounds):
+            break
+    level = float(np.median(reference.mean(axis=1)))
+    low, high = series_interval(times)
+    figures = (level * float(np.median(times)), level * low, level * high)
+    more = (0.0, count, 0.0, PROTOCOL.pairs, (1.0,), 1.0, 1.0, level, 0.0, 0.0, None, None)
+    return Measurement(SPACE.largest(), *figures, *more)
+
+
+class Invented:
+    """A device on which every candidate takes as much. It keeps the names of the series that it measures."""
+
+    def __init__(self, measurements: Sequence[Measurement], seed: int = 0) -> None:
+        """`measurements`: those that may come out."""
+        self.measurements, self.rng = measurements, random.Random(seed)
+        self.names: list[str] = []
+
+    def __call__(
+        self, architectures: Sequence[Architecture], name: str, progress: Progress
+    ) -> list[Measurement]:
+        assert name not in self.names
+        self.names.append(name)
+        return self.rng.choices(self.measurements, k=len(architectures))
+
+
+def device(true_share: float, noise: float, measurements: int) -> Invented:
+    rng = np.random.default_rng(0)
+    return Invented([measured(true_share, noise, rng) for _ in range(measurements)])
+
+
+def limit(reference_ms: float) -> float:
+    return SHARE * reference_ms
+
+
+@pytest.fixture(scope="module")
+def proposals() -> SearchResult:
+    architectures = list(SPACE.enumerate())[:CANDIDATES]
+    best = tuple(Candidate(one, float(number), 6.0) for number, one in enumerate(architectures))
+    return SearchResult("evolution", 6.0, 1.0, 100, best, ())
+
+
+def verdicts(
+    true_share: float, noise: float, proposals: SearchResult, monkeypatch: pytest.MonkeyPatch
+) -> list[Verdict]:
+    """Of searches that propose these candidates again and again."""
+    many = device(true_share, noise, 3 * SEARCHES).measurements
+    return [searched(Invented(many, seed), proposals, monkeypatch).verdict for seed in range(SEARCHES)]
+
+
+def searched(device: Invented, proposals: SearchResult, monkeypatch: pytest.MonkeyPatch) -> Choice:
+    monkeypatch.setattr(verified, "evolve", lambda *_: proposals)
+    problem = SearchProblem(SPACE, lambda _: 0.0, latency, 6.0)
+    return search_verified(problem, EvolutionSettings(), Verifying(device, limit, 5), 0, Path("unused"))
+
+
+@pytest.mark.parametrize("noise", [0.01, 0.03])
+@pytest.mark.parametrize("over", [0.005, 0.01, 0.02])
+def test_of_candidates_over_the_limit_hardly_a_search_says_met(
+    over: float, noise: float, proposals: SearchResult, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    found = verdicts(1 + over, noise, proposals, monkeypatch)
+    assert found.count(Verdict.MET) <= 0.05 * SEARCHES
+
+
+@pytest.mark.parametrize("noise", [0.01, 0.03, 0.05])
+def test_of_candidates_well_within_the_limit_nearly_every_search_says_met(
+    noise: float, proposals: SearchResult, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    found = verdicts(0.97, noise, proposals, monkeypatch)
+    assert found.count(Verdict.MET) >= 0.9 * SEARCHES
+
+
+def test_the_chosen_candidate_is_verified_once_and_that_is_the_result_whatever_it_says(
+    proposals: SearchResult, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fast = device(0.9, 0.01, 100)
+    choice = searched(fast, proposals, monkeypatch)
+    assert fast.names == ["attempt-0/measured-0", VERIFICATION]
+    assert choice.verdict is Verdict.MET
+    assert choice.chosen.candidate == proposals.best[0]
+    assert choice.verification != choice.chosen.measurement
+    slow = device(1.1, 0.01, 100)
+    choice = searched(slow, proposals, monkeypatch)
+    assert slow.names.count(VERIFICATION) == 1
+    assert slow.names[-1] == VERIFICATION
+    assert choice.attempts == 3
+    assert choice.verdict is Verdict.NOT_MET
+    assert choice.verification.latency_ms == pytest.approx(6.6, rel=0.02)
+
+
+def taking(shares: dict[Architecture, float], others: float) -> Measure:
+    """A steady device on which candidates take so much of the limit."""
+    rng = np.random.default_rng(0)
+    return lambda architectures, *_: [measured(shares.get(one, others), 0.005, rng) for one in architectures]
+
+
+def test_the_best_candidate_whose_whole_interval_is_within_is_chosen(proposals: SearchResult) -> None:
+    shares = {proposals.best[0].architecture: 1.005, proposals.best[1].architecture: 0.999}
+    chosen = choose(proposals, Verifying(taking(shares, 0.9), limit, 5), "attempt-0")
+    assert chosen.within
+    assert chosen.candidate == proposals.best[2]
+    assert len(chosen.measured) == 5
+
+
+def test_where_none_is_within_the_nearest_is_chosen(proposals: SearchResult) -> None:
+    measure = taking({proposals.best[7].architecture: 1.02}, 1.2)
+    chosen = choose(proposals, Verifying(measure, limit, 5), "attempt-0")
+    assert not chosen.within
+    assert chosen.candidate == proposals.best[7]
+    assert len(chosen.measured) == CANDIDATES
+
+
+def test_a_verdict_is_of_the_whole_interval() -> None:
+    assert verdict(9.0, 10.0, 10.0) is Verdict.MET
+    assert verdict(9.9, 10.1, 10.0) is Verdict.NOT_SHOWN
+    assert verdict(10.1, 10.2, 10.0) is Verdict.NOT_MET
