@@ -99,10 +99,10 @@ def bleu(statistics: Statistics) -> float:
 
 @pytest.mark.parametrize("sentences", [10, 20, 200])
 def test_a_difference_is_in_its_interval_in_95_of_100_texts(sentences: int) -> None:
-    """The difference on a text of 400,000 sentences, and 400 small ones to tell it from. A share of 95 % of
-    these comes out above 92 % in 199 of 200 simulations."""
+    """The difference on a text of 400,000 sentences, and 300 small ones to tell it from. A share of 95 % of
+    these comes out above 91.5 % in 199 of 200 simulations."""
     ours, theirs = invented(400_000, np.random.default_rng(1))
     truth = bleu(ours) - bleu(theirs)
     rng = np.random.default_rng(2)
-    found = [difference(*invented(sentences, rng), 500, seed) for seed in range(400)]
-    assert sum(one.low <= truth <= one.high for one in found) >= 0.92 * len(found)
+    found = [difference(*invented(sentences, rng), 300, seed) for seed in range(300)]
+    assert sum(one.low <= truth <= one.high for one in found) >= 0.915 * len(found)

@@ -42,13 +42,17 @@ class Grouped:
         return np.array_split(rng.permutation(self.judged), min(count, len(self.judged)))
 
     def held_out(self, folds: Sequence[Rows], fit: Fit) -> Array:
-        """Measured ÷ predicted of the mean of every group in `folds`, in their order; each group is
-        predicted by what is fitted to all that are not in its fold."""
+        """Predictions (N,) of the rows of every group in `folds`, by what is fitted to all that are not in
+        its fold; ones elsewhere."""
         predicted = np.ones(len(self.y))
         for fold in folds:
             out = np.isin(self.group, fold)
             predicted[out] = fit(self.x[~out], self.y[~out])(self.x[out])
-        return (self.means(self.y) / self.means(predicted))[np.concatenate(folds)]
+        return predicted
+
+    def ratios(self, predicted: Array, groups: Rows) -> Array:
+        """Measured ÷ predicted of the mean of each of some groups, in their order."""
+        return (self.means(self.y) / self.means(predicted))[groups]
 
 
 def group_rows(architectures: Inputs) -> Rows:
@@ -75,22 +79,27 @@ def errors(ratios: Array) -> Array:
 
 
 def choose(data: Grouped, folds: Sequence[Rows], seed: int) -> tuple[Settings, Array]:
-    """The settings of least held-out error, and their held-out measured ÷ predicted.
+    """The settings of least held-out error, and what they predict of rows held out (N,).
 
     A boosted residual has to win by more than the standard error of its gain: trees that do not
     help cost time and smoothness. The held-out error is that of the choice, which flatters it by
     next to nothing, as the choices are few and alike.
     """
+
+    def judged(predicted: Array, folds: Sequence[Rows]) -> Array:
+        return errors(data.ratios(predicted, np.concatenate(folds)))
+
     ridges = {strength: data.held_out(folds, regression(Settings(strength), seed)) for strength in STRENGTHS}
-    strength = min(STRENGTHS, key=lambda one: float(errors(ridges[one]).mean()))
+    strength = min(STRENGTHS, key=lambda one: float(judged(ridges[one], folds).mean()))
     plain = ridges[strength]
     if len(data.judged) < FEWEST_TO_BOOST:
         return Settings(strength), plain
     settings = Settings(strength, boosted=True)
-    boosted = np.empty(0)
-    for part in (folds[: len(folds) // 2], folds[len(folds) // 2 :]):
-        boosted = np.append(boosted, data.held_out(part, regression(settings, seed)))
-        gain = errors(plain[: len(boosted)]) - errors(boosted)
+    half = len(folds) // 2
+    boosted = np.ones(len(data.y))
+    for part, so_far in ((folds[:half], folds[:half]), (folds[half:], folds)):
+        boosted = boosted * data.held_out(part, regression(settings, seed))
+        gain = judged(plain, so_far) - judged(boosted, so_far)
         if gain.mean() < gain.std() / len(gain) ** 0.5:
             return Settings(strength), plain
     return settings, boosted

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
-from math import ceil, floor
+from math import ceil, exp, floor
 from sys import float_info
 from typing import Any
 
@@ -27,7 +27,7 @@ from hat.hardware.features import TYPICAL, Array, Inputs, Pairs, feature_set, pa
 from hat.hardware.regression import Regression, fit_regression
 
 FEWEST = 8
-RESAMPLES = 1000
+CONFIDENCE = 0.95
 # Twice the measurements should lower the error by this share to be worth their time.
 WORTHWHILE = 0.1
 
@@ -37,9 +37,9 @@ class FitReport:
     """How good a predictor is on architectures that it was not fitted on.
 
     `mape`: mean absolute error in % over `folds`-fold cross-validation; `mape_low` and `mape_high` its
-    95% bootstrap interval. `linear_mape`: that of ordinary linear regression on the paper's ten
-    features in the same folds. `half_mape`: the error when fitted to half of the architectures.
-    `samples`: the architectures that were judged.
+    95% interval (Student's, of its logarithm: errors are skewed, and may be few). `linear_mape`: that of
+    ordinary linear regression on the paper's ten features in the same folds. `half_mape`: the error when
+    fitted to half of the architectures. `samples`: the architectures that were judged.
     """
 
     samples: int
@@ -69,13 +69,15 @@ class LatencyPredictor:
 
     Monotone: more work never lowers a prediction. `pairs`: the (source, target) lengths that were
     measured; `ratios`: measured ÷ predicted of each judged architecture, held out, in the order in which
-    they were given.
+    they were given; `pair_ratios`: the same at each of the pairs (none where not all were measured at all
+    of them).
     """
 
     features: str
     pairs: tuple[tuple[int, int], ...]
     regression: Regression
     ratios: tuple[float, ...]
+    pair_ratios: tuple[tuple[float, ...], ...]
     report: FitReport
 
     @classmethod
@@ -111,24 +113,28 @@ class LatencyPredictor:
         data = Grouped(x, y, group, judged_groups(group, judged))
         rng = np.random.default_rng(seed)
         folds = data.folds(FOLDS if len(data.judged) <= MANY else FOLDS_OF_MANY, rng)
-        settings, ratios = choose(data, folds, seed)
-        half = data.held_out(data.folds(2, rng), regression(settings, seed))
+        settings, predicted = choose(data, folds, seed)
+        ratios = data.ratios(predicted, data.judged)
+        halves = data.folds(2, rng)
+        half = data.ratios(data.held_out(halves, regression(settings, seed)), np.concatenate(halves))
         first = np.unique(group, return_index=True)[1]
         paper = Grouped(paper_features(architectures)[first], data.means(y), group[first], data.judged)
-        linear = paper.held_out(folds, ordinary)
-        means = rng.choice(errors(ratios), (RESAMPLES, len(ratios))).mean(axis=1)
-        figures = (
-            errors(ratios).mean(),
-            *np.quantile(means, (0.025, 0.975)),
-            errors(linear).mean(),
-            errors(half).mean(),
+        linear = paper.ratios(paper.held_out(folds, ordinary), data.judged)
+        report = FitReport(
+            len(ratios),
+            len(folds),
+            float(errors(ratios).mean()),
+            *_error_interval(errors(ratios)),
+            float(errors(linear).mean()),
+            float(errors(half).mean()),
         )
         return cls(
             features,
             tuple(sorted(set(pairs or TYPICAL))),
             fit_regression(x, y, settings, seed),
-            tuple(ratios[np.argsort(np.concatenate(folds))].tolist()),
-            FitReport(len(data.judged), len(folds), *map(float, figures)),
+            tuple(ratios.tolist()),
+            _by_pair(data, y / predicted, pairs),
+            report,
         )
 
     def predict(self, architectures: Inputs, pairs: Pairs | None = None) -> Array:
@@ -146,18 +152,30 @@ class LatencyPredictor:
         architecture with the probability `coverage`, if it is drawn like the judged ones.
 
         Quantiles of measured ÷ predicted in cross-validation (the "CV" of Barber et al. 2021, without
-        their "+", which would keep every fold's model). Where the measurements are too few for this
-        coverage, the bounds are 0 and infinity.
+        their "+", which would keep every fold's model). Errors at single pairs of lengths are larger than
+        those of their mean, so that for other `pairs` than all that were measured each architecture counts
+        with its extremes over these, or over all where lengths are new. Where the measurements are too few
+        for this coverage, the bounds are 0 and infinity.
         """
         if not 0 < coverage < 1:
             raise UserError(f"coverage: {shown(coverage)} is not between 0 and 1")
-        ratios, count = sorted(self.ratios), len(self.ratios)
+        lowest, highest = self._extremes(pairs)
+        count = len(lowest)
         below = floor((count + 1) * (1 - coverage) / 2)
         above = ceil((count + 1) * (1 + coverage) / 2)
-        low = ratios[below - 1] if below else 0.0
-        high = ratios[above - 1] if above <= count else np.inf
+        low = sorted(lowest)[below - 1] if below else 0.0
+        high = sorted(highest)[above - 1] if above <= count else np.inf
         predicted = self.predict(architectures, pairs)
         return predicted * low, predicted * high
+
+    def _extremes(self, pairs: Pairs | None) -> tuple[Sequence[float], Sequence[float]]:
+        """The lowest and the highest measured ÷ predicted of each judged architecture at some pairs."""
+        asked = {(source, target) for source, target in pairs or self.pairs}
+        if asked == set(self.pairs) or not self.pair_ratios:
+            return self.ratios, self.ratios
+        columns = [self.pairs.index(pair) for pair in asked] if asked <= set(self.pairs) else slice(None)
+        table = np.array(self.pair_ratios)[:, columns]
+        return table.min(axis=1).tolist(), table.max(axis=1).tolist()
 
     def to_dict(self) -> dict[str, Any]:
         """JSON data, as `from_dict` reads it."""
@@ -170,31 +188,60 @@ class LatencyPredictor:
             "intercept": self.regression.intercept,
             "trees": trees.to_dict() if trees else None,
             "ratios": list(self.ratios),
+            "pair_ratios": [list(row) for row in self.pair_ratios],
             "report": asdict(self.report),
         }
 
     @classmethod
     def from_dict(cls, value: object, where: str = "predictor") -> "LatencyPredictor":
         """Read strictly. Raises UserError."""
-        known = ("features", "pairs", "weights", "intercept", "trees", "ratios", "report")
-        keys = check_keys(value, known, where)
+        known = ("features", "pairs", "weights", "intercept", "trees", "ratios", "report", "pair_ratios")
+        keys = {"pair_ratios": [], **check_keys(value, known, where, optional=("pair_ratios",))}
         names = feature_set(keys["features"]).names
         weights = check_keys(keys["weights"], names, f"{where}.weights")
         report = check_keys(keys["report"], [field.name for field in fields(FitReport)], f"{where}.report")
         _check_numbers({"intercept": keys["intercept"], **weights, **report}, where)
         _check_numbers(dict(enumerate(_list(keys["ratios"], f"{where}.ratios"))), f"{where}.ratios")
+        pairs = _pairs(keys["pairs"], f"{where}.pairs")
+        by_pair = _table(keys["pair_ratios"], len(keys["ratios"]), len(pairs), f"{where}.pair_ratios")
         trees = keys["trees"]
         return cls(
             keys["features"],
-            _pairs(keys["pairs"], f"{where}.pairs"),
+            pairs,
             Regression(
                 tuple(float(weights[name]) for name in names),
                 float(keys["intercept"]),
                 None if trees is None else Trees.from_dict(trees, len(names), f"{where}.trees"),
             ),
             tuple(map(float, keys["ratios"])),
+            by_pair,
             FitReport(**report),
         )
+
+
+def _error_interval(found: Array) -> tuple[float, float]:
+    """The 95% interval of the mean of positive errors (N,)."""
+    from scipy.special import stdtrit  # noqa: PLC0415  (only fitting needs it, not predicting)
+
+    mean, count = float(found.mean()), len(found)
+    if mean == 0:
+        return 0.0, 0.0
+    share = float(stdtrit(count - 1, (1 + CONFIDENCE) / 2) * found.std(ddof=1) / count**0.5 / mean)
+    return mean * exp(-share), mean * exp(share)
+
+
+def _by_pair(data: Grouped, ratios: Array, pairs: Pairs | None) -> tuple[tuple[float, ...], ...]:
+    """Measured ÷ predicted of each judged group at each pair; none where not each has all pairs once."""
+    rows_pairs = list(pairs) if pairs else [TYPICAL[0]] * len(ratios)
+    known = sorted(set(rows_pairs))
+    column = {pair: index for index, pair in enumerate(known)}
+    table: list[dict[int, float]] = [{} for _ in range(int(data.group.max()) + 1)]
+    for group, pair, ratio in zip(data.group, rows_pairs, ratios, strict=True):
+        table[group][column[pair]] = float(ratio)
+    rows = [table[group] for group in data.judged]
+    if any(len(row) < len(known) for row in rows):
+        return ()
+    return tuple(tuple(row[index] for index in range(len(known))) for row in rows)
 
 
 def _checked(latencies_ms: Sequence[float] | Array, architectures: int) -> Array:
@@ -214,6 +261,17 @@ def _check_numbers(numbers: Mapping[Any, Any], where: str) -> None:
         plain = isinstance(number, int | float) and not isinstance(number, bool)
         if not (plain and abs(number) <= float_info.max):  # false of NaN too
             raise UserError(f"{where}: {name}: {shown(number)} is not a number")
+
+
+def _table(value: object, rows: int, columns: int, where: str) -> tuple[tuple[float, ...], ...]:
+    """None, or so many rows of numbers."""
+    if not isinstance(value, list) or len(value) not in (0, rows):
+        raise UserError(f"{where}: expected {rows} rows, or none")
+    for number, row in enumerate(value):
+        if not isinstance(row, list) or len(row) != columns:
+            raise UserError(f"{where}: {number}: expected {columns} numbers")
+        _check_numbers(dict(enumerate(row)), f"{where}: {number}")
+    return tuple(tuple(map(float, row)) for row in value)
 
 
 def _list(value: object, where: str) -> list[Any]:
