@@ -10,7 +10,7 @@ import pytest
 import yaml
 
 from hat.architecture import Architecture, EvolvedArchitecture, cost
-from hat.cli import runs as cli_runs
+from hat.cli import main
 from hat.cli.export import export
 from hat.errors import UserError
 from hat.pipeline import constraint_lines, load_recipe, open_run, run, status
@@ -355,5 +355,7 @@ def test_the_series_that_decides_is_the_one_that_is_shown(
     (line,) = constraint_lines(recipe, root)
     assert line.startswith(f"hat-70pct: {share} (")
     assert line.endswith("limit 70 %: not met, by the rounds of all final models")
-    cli_runs.status(str(root))
-    assert line in capsys.readouterr().out
+    for command in ("search", "status"):
+        with pytest.raises(SystemExit):
+            main([command, str(root)])
+        assert line in capsys.readouterr().out
