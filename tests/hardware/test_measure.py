@@ -1,5 +1,6 @@
 """Measuring an invented device: drift, intervals, resumption, a lost device, other machines."""
 
+import random
 import sqlite3
 from collections.abc import Callable
 from dataclasses import replace
@@ -101,6 +102,22 @@ def test_drift_is_divided_out_and_reported(models: Models, tmp_path: Path) -> No
     assert max(abs(one.latency_ms / t - 1) for one, t in zip(found, true, strict=True)) < 0.03
     assert max(abs(one.raw_ms / t - 1) for one, t in zip(found, true, strict=True)) > 0.1
     assert found[0].noise > 0.1
+
+
+def test_latencies_of_a_noisy_machine_are_in_their_intervals(models: Models, tmp_path: Path) -> None:
+    """In milliseconds and relative to the reference, of 240 models that are timed until they are known or
+    the rounds are over; the stop rule alone is simulated in test_coverage.py."""
+    truth = [expected(model.architecture) for model in models[:8]]
+    relative, absolute = 0, 0
+    for seed in range(30):
+        rng = random.Random(seed)
+        noisy = Clock(speed=lambda call, rng=rng: rng.gauss(1, 0.03))
+        found = timed(models[:8], tmp_path / str(seed), noisy, replace(PROTOCOL, rounds=40))
+        for one, ms in zip(found, truth, strict=True):
+            absolute += one.low_ms <= ms <= one.high_ms
+            relative += one.low_ms <= ms / truth[0] * one.reference_ms <= one.high_ms
+        assert {one.runs for one in found} <= {8, 16, 32, 40}
+    assert min(relative, absolute) >= 0.94 * 240
 
 
 class Busy(InventedBench):
