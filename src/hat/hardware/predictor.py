@@ -23,11 +23,11 @@ from hat.hardware.cross_validation import (
     ordinary,
     regression,
 )
+from hat.hardware.estimate import LOOK_CONFIDENCE
 from hat.hardware.features import TYPICAL, Array, Inputs, Pairs, feature_set, paper_features
 from hat.hardware.regression import Regression, fit_regression
 
 FEWEST = 8
-CONFIDENCE = 0.95
 # Twice the measurements should lower the error by this share to be worth their time.
 WORTHWHILE = 0.1
 
@@ -220,13 +220,14 @@ class LatencyPredictor:
 
 
 def _error_interval(found: Array) -> tuple[float, float]:
-    """The 95% interval of the mean of positive errors (N,)."""
+    """The 95% interval of the mean of positive errors (N,). Like a latency's it is looked at again and
+    again, as measuring ends where the error is small enough."""
     from scipy.special import stdtrit  # noqa: PLC0415  (only fitting needs it, not predicting)
 
     mean, count = float(found.mean()), len(found)
     if mean == 0:
         return 0.0, 0.0
-    share = float(stdtrit(count - 1, (1 + CONFIDENCE) / 2) * found.std(ddof=1) / count**0.5 / mean)
+    share = float(stdtrit(count - 1, (1 + LOOK_CONFIDENCE) / 2) * found.std(ddof=1) / count**0.5 / mean)
     return mean * exp(-share), mean * exp(share)
 
 
