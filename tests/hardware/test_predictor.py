@@ -258,6 +258,8 @@ def test_json_round_trip(architectures: list[Architecture]) -> None:
         LatencyPredictor.from_dict(predictor.to_dict() | {"intercept": "much"})
     with pytest.raises(UserError, match="unknown key colour"):
         LatencyPredictor.from_dict(predictor.to_dict() | {"colour": 1})
+    older = {name: value for name, value in predictor.to_dict().items() if name != "pair_ratios"}
+    assert LatencyPredictor.from_dict(older) == replace(predictor, pair_ratios=())
 
 
 @pytest.mark.parametrize(
@@ -271,6 +273,9 @@ def test_json_round_trip(architectures: list[Architecture]) -> None:
         ({"pairs": [[30]]}, r"predictor.pairs: \[30\] is not a source and a target length"),
         ({"pairs": []}, "predictor.pairs: expected a list"),
         ({"ratios": [1, "x"]}, "predictor.ratios: 1: 'x' is not a number"),
+        ({"pair_ratios": [[1.0]]}, "predictor.pair_ratios: expected 60 rows, or none"),
+        ({"pair_ratios": [[1.0, 1.0]] * 60}, "predictor.pair_ratios: 0: expected 1 numbers"),
+        ({"pair_ratios": [["x"]] * 60}, "predictor.pair_ratios: 0: 0: 'x' is not a number"),
         (
             {"trees": {"feature": [[0] * 7], "threshold": [[0] * 7], "value": []}},
             "feature: expected 7 numbers",
