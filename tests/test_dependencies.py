@@ -10,7 +10,7 @@ SOURCE = Path(__file__).resolve().parents[1] / "src" / "hat"
 # What every room stands on; these import nothing above them.
 GROUND = {
     *("arguments", "characters", "disk", "errors", "files", "lines", "progress", "sentences"),
-    *("strict_json", "strict_yaml"),
+    *("strict_json", "strict_yaml", "threads"),
 }
 
 ALLOWED: dict[str, set[str]] = {

@@ -2,6 +2,8 @@
 
 from typing import TYPE_CHECKING
 
+from hat import threads as _threads
+
 if TYPE_CHECKING:
     from hat.errors import HatError, UserError
     from hat.runtime import Score, Translation, Translator
@@ -16,6 +18,9 @@ _HOMES = {
     "Translator": "hat.runtime",
     "UserError": "hat.errors",
 }
+
+# Here, since PyTorch and onnxruntime read it when they are loaded, whoever loads them.
+_threads.set_openmp_defaults()
 
 
 def __getattr__(name: str) -> object:

@@ -1,6 +1,5 @@
 """From parallel text to a folder that training reads: vocabulary, token stores, raw references."""
 
-import os
 import shutil
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -21,6 +20,7 @@ from hat.files import file_digest, write_json
 from hat.lines import line_writer
 from hat.progress import Progress, between, silent
 from hat.sentences import split_sentences
+from hat.threads import available_threads
 
 # By characters, not by lines: a corpus of paragraphs must not take more memory.
 CHUNK_CHARACTERS = 2_000_000
@@ -70,7 +70,7 @@ def prepare(
     """
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "report.json").unlink(missing_ok=True)
-    threads = threads or os.cpu_count() or 1
+    threads = threads or available_threads()
     for name in ("valid", "test"):
         _copy_text(folder, name, getattr(corpora, name))
 

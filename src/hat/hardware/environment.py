@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from hat import __version__
-from hat.runtime import available_threads
+from hat.threads import available_threads
 
 CPU = Path("/sys/devices/system/cpu")
 THERMAL = Path("/sys/class/thermal")

@@ -8,7 +8,6 @@ from hat.runtime.engine import (
     Engine,
     EngineSettings,
     Hypothesis,
-    available_threads,
     installed_engine,
     load_engine,
 )
@@ -17,6 +16,7 @@ from hat.runtime.precision import PRECISIONS
 from hat.runtime.tokenizer import Tokenizer, TokenizerConfig
 from hat.runtime.translation import Score, Translation
 from hat.runtime.translator import Translator
+from hat.threads import available_threads
 
 __all__ = [
     "ENGINES",

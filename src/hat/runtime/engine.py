@@ -1,7 +1,6 @@
 """What every engine promises: token ids in, hypotheses out."""
 
 import logging
-import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields
 from importlib import import_module
@@ -242,8 +241,3 @@ def reason_of(error: Exception) -> str:
     return str(error).split(" (")[0]
 
 
-def available_threads() -> int:
-    """How many processor threads this process may use."""
-    if hasattr(os, "sched_getaffinity"):  # Linux: what the container or taskset leaves to us
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1

@@ -17,7 +17,6 @@ from hat.runtime.engine import (
     DecodeOptions,
     Engine,
     EngineSettings,
-    available_threads,
     load_engine,
     load_onnx_export,
 )
@@ -28,6 +27,7 @@ from hat.runtime.long_input import TrainingLines
 from hat.runtime.read_ahead import ReadAhead
 from hat.runtime.tokenizer import EOS, Tokenizer
 from hat.runtime.translation import Decoded, Score, Translation
+from hat.threads import available_threads
 
 # Batches gathered before sorting by length: enough to fill them evenly, little enough to stream.
 WINDOW_BATCHES = 16

@@ -1,0 +1,130 @@
+"""Processor threads: how many this process may use, and how long those of OpenMP spin for each other."""
+
+import os
+import re
+from collections.abc import Iterator, Mapping
+from pathlib import Path, PurePosixPath
+
+# Which number of threads is the user's own choice. OpenBLAS, MKL and every OpenMP read the first.
+COUNTS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS")
+# By default a waiting thread spins for milliseconds (libgomp: 300,000 turns, LLVM's and Intel's: 200 ms):
+# beside another busy process, threads then spin on the cores that those they wait for need. For each
+# library: its variable, a value that lets threads sleep soon, and what of the user's own excludes it.
+WAITING = (
+    ("GOMP_SPINCOUNT", "1000", ("OMP_WAIT_POLICY", "GOMP_WAIT_POLICY")),  # turns: some 50 µs
+    ("KMP_BLOCKTIME", "1", ("OMP_WAIT_POLICY", "KMP_LIBRARY")),  # ms
+)
+
+
+def available_threads(root: Path = Path("/")) -> int:
+    """How many processor threads this process may use, at least 1: its cores, or the whole cores of its
+    CPU quota where that is less (of 1.5 cores 1: what exceeds a quota is stopped for the rest of the
+    period). `root`: where /proc and /sys/fs are.
+    """
+    return max(1, min([_cores(), *_quotas(root)]))
+
+
+def own_threads() -> int | None:
+    """How many threads the user's environment asks for; None where it leaves that open."""
+    return _OWN
+
+
+def openmp_defaults(environment: Mapping[str, str], root: Path = Path("/")) -> dict[str, str]:
+    """What to add to `environment` before an OpenMP library is loaded: nothing that is there already.
+
+    Threads that wait sleep soon, and under a CPU quota there are no more than that allows.
+    """
+    added = {
+        name: value
+        for name, value, excluding in WAITING
+        if not any(given in environment for given in (name, *excluding))
+    }
+    if not any(name in environment for name in COUNTS) and available_threads(root) < _cores():
+        added[COUNTS[0]] = str(available_threads(root))
+    return added
+
+
+def set_openmp_defaults() -> None:
+    """Add `openmp_defaults` to this process's environment, which its children inherit."""
+    os.environ |= openmp_defaults(os.environ)
+
+
+def _cores() -> int:
+    """Those that the container or taskset leaves to this process."""
+    if hasattr(os, "sched_getaffinity"):  # Linux
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+def _asked(environment: Mapping[str, str]) -> int | None:
+    for name in COUNTS:
+        # One number for each level of nested teams; only the first level is ours.
+        found = re.fullmatch(r"\s*0*([1-9]\d{0,5})\s*(,.*)?", environment.get(name, ""))
+        if found:
+            return int(found[1])
+    return None
+
+
+# Before a default of our own is added.
+_OWN = _asked(os.environ)
+
+
+def _quotas(root: Path) -> Iterator[int]:
+    """Whole cores of the quota of each control group that this process is in, outer ones included."""
+    groups = _groups(root)
+    for kind, within, mounted in _mounts(root):
+        if kind not in groups:
+            continue
+        group = PurePosixPath(groups[kind])
+        inside = group.relative_to(within) if group.is_relative_to(within) else PurePosixPath()
+        if ".." in inside.parts:  # of a group outside of this process's namespace
+            inside = PurePosixPath()
+        for one in (inside, *inside.parents):
+            limit, period = _quota(kind, root / mounted / one)
+            if limit > 0 and period > 0:
+                yield limit // period
+
+
+def _groups(root: Path) -> dict[str, str]:
+    """Kind of control groups, cgroup2 or cgroup → this process's group of the one that limits processors."""
+    found = {}
+    for line in _lines(root / "proc/self/cgroup"):
+        number, _, rest = line.partition(":")
+        controllers, _, group = rest.partition(":")
+        if number == "0" and not controllers:
+            found["cgroup2"] = group
+        elif "cpu" in controllers.split(","):
+            found["cgroup"] = group
+    return found
+
+
+def _mounts(root: Path) -> Iterator[tuple[str, str, str]]:
+    """Kind, group at the top, and folder (below `root`) of each mounted tree of control groups."""
+    for line in _lines(root / "proc/self/mountinfo"):
+        fields, _, system = line.partition(" - ")
+        parts, kind, options = fields.split(" "), system.split(" ")[0], system.split(" ")[-1].split(",")
+        if len(parts) > 4 and (kind == "cgroup2" or (kind == "cgroup" and "cpu" in options)):
+            yield kind, _unescaped(parts[3]), _unescaped(parts[4]).lstrip("/")
+
+
+def _unescaped(path: str) -> str:
+    """The kernel writes blanks as octal numbers."""
+    return re.sub(r"\\([0-7]{3})", lambda found: chr(int(found[1], 8)), path)
+
+
+def _quota(kind: str, folder: Path) -> tuple[int, int]:
+    """Microseconds of processor time in each period, and the period; zeros where there is no limit."""
+    if kind == "cgroup2":
+        values = " ".join(_lines(folder / "cpu.max")).split()
+    else:
+        values = [line for name in ("quota", "period") for line in _lines(folder / f"cpu.cfs_{name}_us")]
+    if len(values) != 2 or not all(re.fullmatch(r"\d{1,18}", value) for value in values):
+        return 0, 0  # "max", −1, or no such file
+    return int(values[0]), int(values[1])
+
+
+def _lines(path: Path) -> list[str]:
+    try:
+        return path.read_text(encoding="utf-8", errors="replace").splitlines()
+    except OSError:  # another system than Linux, or a file that this process may not read
+        return []
