@@ -1,9 +1,13 @@
 """Processor threads: how many this process may use, and how long those of OpenMP spin for each other."""
 
 import os
+import platform
 import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path, PurePosixPath
+from threading import Event, Thread
+
+from hat.errors import HatError
 
 # Which number of threads is the user's own choice. OpenBLAS, MKL and every OpenMP read the first.
 COUNTS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS")
@@ -27,6 +31,35 @@ def available_threads(root: Path = Path("/")) -> int:
 def own_threads() -> int | None:
     """How many threads the user's environment asks for; None where it leaves that open."""
     return _OWN
+
+
+def check_can_start(threads: int) -> None:
+    """Raises HatError where the system would not let this process run so many threads at once.
+
+    For libraries that end the process when they cannot start one.
+    """
+    finish, started = Event(), list[Thread]()
+    try:
+        for _ in range(threads - 1):
+            thread = Thread(target=finish.wait)
+            thread.start()
+            started.append(thread)
+    except (RuntimeError, MemoryError) as error:
+        raise HatError(
+            f"the system lets this process start {len(started) + 1} of {threads} threads; use fewer, or "
+            "allow it more memory or processes (ulimit -u, a container's pids limit)"
+        ) from error
+    finally:
+        finish.set()
+        for thread in started:
+            thread.join()
+
+
+def processor() -> str:
+    """What the system calls the processor."""
+    info = "\n".join(_lines(Path("/proc/cpuinfo")))
+    model = re.search(r"^(?:model name|Model)\s*:\s*(.*)$", info, re.MULTILINE)
+    return model[1].strip() if model else platform.processor() or platform.machine()
 
 
 def openmp_defaults(environment: Mapping[str, str], root: Path = Path("/")) -> dict[str, str]:

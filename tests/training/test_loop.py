@@ -85,6 +85,7 @@ def test_resume_ends_in_the_same_bytes(tmp_path: Path, kind: str, stop_at: int) 
         "log.jsonl",
         "model.safetensors",
         "tensorboard",
+        "threads.json",
         "training.json",
     ]
 

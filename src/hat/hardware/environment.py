@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from hat import __version__
-from hat.threads import available_threads
+from hat.threads import available_threads, processor
 
 CPU = Path("/sys/devices/system/cpu")
 THERMAL = Path("/sys/class/thermal")
@@ -29,9 +29,8 @@ def environment() -> dict[str, Any]:
     info = _read(Path("/proc/cpuinfo")) or ""
     found = re.search(r"^(?:flags|Features)\s*:(.*)$", info, re.MULTILINE)
     flags = found.group(1).split() if found else []
-    model = re.search(r"^(?:model name|Model)\s*:\s*(.*)$", info, re.MULTILINE)
     return {
-        "cpu": model.group(1).strip() if model else platform.processor() or platform.machine(),
+        "cpu": processor(),
         "machine": platform.machine(),
         "flags": [flag for flag in FLAGS if flag in flags],
         "cores": os.cpu_count(),

@@ -3,6 +3,7 @@
 import time
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
+from functools import cache
 from math import isfinite, log, sqrt
 from pathlib import Path
 from typing import Any
@@ -25,10 +26,11 @@ from hat.training.checkpoint import (
 from hat.training.device import autocast, training_device
 from hat.training.distillation import Distillation
 from hat.training.journal import Journal, Position
-from hat.training.loss import batch_loss, tensors, validation_loss
+from hat.training.loss import Network, batch_loss, tensors, validation_loss
 from hat.training.schedule import learning_rate
 from hat.training.settings import TrainingSettings
 from hat.training.stopping import Stopped, stop_requests
+from hat.training.threads import Trial, use_threads
 from hat.training.trainees import Trainee
 
 CHECKPOINT, MODEL, SUMMARY = "checkpoint.safetensors", "model.safetensors", "training.json"
@@ -62,13 +64,16 @@ def train(
 
     `lessons`: a teacher's labels of both texts, to learn from and to be judged by as well. Goes on from
     folder/checkpoint.safetensors if there is one, and ends in the same bytes as an undisturbed
-    training on the same machine and thread count; not on a GPU, which adds up in no fixed order.
+    training on the same machine and thread count, which is recorded in folder/threads.json; not on a
+    GPU, which adds up in no fixed order.
     Raises HatError when the loss diverges, Stopped after SIGTERM or SIGINT, UserError for a damaged
     checkpoint or damaged labels.
     """
     if (folder / SUMMARY).exists():
         return _finished(trainee, folder)
     trainee.module.to(training_device())
+    taught, judged = lessons or (None, None)
+    use_threads(folder, settings.threads, _trial(trainee, train_store, settings, seed, taught))
     optimizer = optim.AdamW(
         trainee.module.parameters(),
         betas=(0.9, 0.98),
@@ -79,7 +84,6 @@ def train(
     position = Position()
     if (folder / CHECKPOINT).exists():
         position = Position(**load_checkpoint(folder / CHECKPOINT, trainee.module, optimizer))
-    taught, judged = lessons or (None, None)
     valid = [collate(valid_store, rows) for rows in sequential_batches(valid_store, settings.batch_tokens)]
     judge = _Judge(valid, settings, judged)
     with stop_requests() as stop, Journal(folder, position) as journal:
@@ -116,13 +120,7 @@ def _update(
     loss_sum, count = 0.0, 0
     for _ in range(settings.accumulate):
         batch = next(batches)
-        source, target_in, target_out = tensors(batch)
-        for network in networks:
-            with autocast(settings):
-                logits = network(source, target_in)
-            loss = batch_loss(logits, target_out, batch, settings.label_smoothing, distillation)
-            loss.backward()  # type: ignore[no-untyped-call]
-            loss_sum += float(loss.detach())
+        loss_sum += _add_gradients(networks, batch, settings, distillation)
         count += batch.target_tokens
     norm = apply_gradients(trainee.module, optimizer, count, settings, position.update)
     mean = loss_sum / count / len(networks)
@@ -134,6 +132,40 @@ def _update(
     position.update += 1
     position.tokens += count
     journal.update(position, mean, norm, count, time.perf_counter() - started, optimizer)
+
+
+def _add_gradients(
+    networks: list[Network], batch: Batch, settings: TrainingSettings, distillation: Distillation | None
+) -> float:
+    """Add up the gradients of the networks' losses of a batch; returns the sum of these losses."""
+    loss_sum = 0.0
+    source, target_in, target_out = tensors(batch)
+    for network in networks:
+        with autocast(settings):
+            logits = network(source, target_in)
+        loss = batch_loss(logits, target_out, batch, settings.label_smoothing, distillation)
+        loss.backward()  # type: ignore[no-untyped-call]
+        loss_sum += float(loss.detach())
+    return loss_sum
+
+
+def _trial(
+    trainee: Trainee,
+    store: TokenStore,
+    settings: TrainingSettings,
+    seed: int,
+    distillation: Distillation | None,
+) -> Trial:
+    """The work of an update but for its last step, which would change the weights."""
+    batches = cache(lambda: epoch_batches(store, settings.batch_tokens, seed, 0))
+
+    def trial(update: int) -> None:
+        trainee.module.train()
+        batch = collate(store, batches()[update % len(batches())])
+        _add_gradients(trainee.networks(update), batch, settings, distillation)
+        trainee.module.zero_grad()
+
+    return trial
 
 
 def apply_gradients(

@@ -1,8 +1,18 @@
 """How one model is trained: everything but the data and the network."""
 
-from typing import Literal
+from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
+
+from hat.errors import shown
+
+MOST_THREADS = 1024
+
+
+def _check_threads(value: object) -> object:
+    if value == "auto" or (type(value) is int and 1 <= value <= MOST_THREADS):
+        return value
+    raise ValueError(f"{shown(value)} is neither auto nor a whole number from 1 to {MOST_THREADS}")
 
 
 class TrainingSettings(BaseModel):
@@ -34,6 +44,11 @@ class TrainingSettings(BaseModel):
     )
     precision: Literal["auto", "fp32", "bf16"] = Field(
         "auto", description="Of products. auto: bf16 where the processor multiplies it in hardware."
+    )
+    threads: Annotated[int | Literal["auto"], BeforeValidator(_check_threads)] = Field(
+        "auto",
+        description="Of the processor. auto: as a short measurement of this network says. Decides only the "
+        "order in which sums are rounded.",
     )
     validate_every: int = Field(500, gt=0, description="Updates between validations; each leaves a snapshot.")
     patience: int = Field(0, ge=0, description="Stop after this many validations without gain; 0: never.")

@@ -2,6 +2,7 @@
 
 import shutil
 from collections.abc import Iterator, Sequence
+from functools import cache
 from itertools import chain
 from pathlib import Path
 
@@ -17,6 +18,7 @@ from hat.progress import Progress, silent
 from hat.runtime import DecodeOptions, Engine
 from hat.training.device import training_device
 from hat.training.loss import tensors
+from hat.training.threads import Trial
 
 # What is worked on at once. The batches decide which sums are rounded together, so they are fixed.
 BATCH_TOKENS = 4096
@@ -59,6 +61,18 @@ def write_soft_labels(
             progress(sum(sizes[: number + 1]), sum(sizes), "target tokens labelled")
         writer.finish()
     return SoftLabels.open(folder, text)
+
+
+def label_trial(teacher: TranslationModel, text: TokenStore) -> Trial:
+    """The work of `write_soft_labels` with one batch of `text`, by number."""
+    batches = cache(lambda: sequential_batches(text, BATCH_TOKENS))
+
+    @torch.inference_mode()
+    def trial(number: int) -> None:
+        source, target_in, _ = tensors(collate(text, batches()[number % len(batches())]))
+        teacher.eval().to(training_device())(source, target_in)
+
+    return trial
 
 
 def write_translations(

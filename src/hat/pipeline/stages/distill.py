@@ -21,6 +21,8 @@ from hat.progress import Progress
 from hat.runtime import Artefact, EngineSettings, load_engine
 from hat.runtime.artefact import CONFIG, WEIGHTS
 from hat.training import write_soft_labels, write_translations
+from hat.training.teacher import label_trial
+from hat.training.threads import use_threads
 
 # A float32 teacher translates at int8: some three times faster, at a cost of 0.2 BLEU at most
 # (benchmarks/deployed_quality.py).
@@ -106,7 +108,9 @@ def _tokens_step(context: Context, teacher: _Teacher, section: Distillation) -> 
     def run(folder: Path, progress: Progress) -> None:
         seed_and_threads(context.recipe.seed)
         network = TorchEngine(teacher.load(context), EngineSettings(THREADS)).model
-        for name, text in zip(LABELS, lesson_texts(context), strict=True):
+        texts = lesson_texts(context)
+        use_threads(folder, context.recipe.sub_training.threads, label_trial(network, texts[0]))
+        for name, text in zip(LABELS, texts, strict=True):
             write_soft_labels(network, text, folder / name, section.top_k, section.temperature, progress)
 
     results = {"teacher": teacher.digest, "prepared text": prepared.digest_of(*STORES, "tokenizer")}

@@ -27,6 +27,8 @@ from hat.progress import Progress, between
 from hat.search import EvolutionSettings, SearchProblem, random_search
 from hat.search.evaluate import candidate_loss
 from hat.search.verified import Choice, Verifying, search_verified
+from hat.training import UniformSampling
+from hat.training.threads import use_threads
 
 FOUND = "found.json"
 EVOLUTION = frozenset(EvolutionSettings.__dataclass_fields__)
@@ -76,9 +78,9 @@ def _run(context: Context, constraint: Constraint, losses: str, folder: Path, pr
     settings = EvolutionSettings(**recipe.search.model_dump(include=set(EVOLUTION)))
     seed_and_threads(recipe.seed)
     limit = constraint.milliseconds(largest_latency(context))
-    problem = SearchProblem(context.space, _loss(context), context.predictor().predict, limit)
     # Searches under all constraints share the losses they know: none is computed twice.
     memo = context.root / "losses" / losses
+    problem = SearchProblem(context.space, _loss(context, memo), context.predictor().predict, limit)
 
     def measure(architectures: Sequence[Architecture], series: str, progress: Progress) -> list[Measurement]:
         return measure_on_device(context, architectures, folder / series, progress, seed=1)
@@ -98,8 +100,9 @@ def _run(context: Context, constraint: Constraint, losses: str, folder: Path, pr
     write_json(folder / FOUND, result)
 
 
-def _loss(context: Context) -> Callable[[Architecture], float]:
-    """Validation loss with inherited weights, on the first sentences of the validation text."""
+def _loss(context: Context, memo: Path) -> Callable[[Architecture], float]:
+    """Validation loss with inherited weights, on the first sentences of the validation text. `memo`: the
+    folder of the losses that are known, which also knows with how many threads they were computed."""
     recipe = context.recipe
     settings = recipe.super_training
     network = load_super(context, settings)
@@ -107,7 +110,9 @@ def _loss(context: Context) -> Callable[[Architecture], float]:
     wanted = recipe.search.validation_sentences
     groups = [rows[rows < wanted] for rows in sequential_batches(store, settings.batch_tokens)]
     batches = [collate(store, rows) for rows in groups if len(rows)]
-
+    sampling = UniformSampling(context.space, recipe.seed)
+    briefly = candidate_loss(network, batches[:1], settings)
+    use_threads(memo, settings.threads, lambda number: briefly(sampling.architectures(number)[0]))
     return candidate_loss(network, batches, settings)
 
 

@@ -12,12 +12,12 @@ from hat.pipeline.versions import VERSIONS
 from hat.progress import Progress
 from hat.training import SuperTrainee, TrainingSettings, UniformSampling, train
 from hat.training.checkpoint import load_tensors, load_weights
+from hat.training.threads import start_threads
 
 NAME = "train-super"
 WEIGHTS = "model.safetensors"
 OUTPUTS = (WEIGHTS, "training.json")
-# As the process started: all cores, unless OMP_NUM_THREADS says otherwise.
-THREADS = torch.get_num_threads()
+THREADS = start_threads()
 
 
 def steps(context: Context) -> Iterator[Step]:
@@ -44,15 +44,16 @@ def steps(context: Context) -> Iterator[Step]:
 
 
 def training_inputs(settings: TrainingSettings) -> dict[str, object]:
-    """What of the settings decides the result: not how often a checkpoint is written."""
-    return settings.model_dump(mode="json", exclude={"checkpoint_every"})
+    """What of the settings decides the result: not how often a checkpoint is written, nor the threads,
+    which a resumed training may change."""
+    return settings.model_dump(mode="json", exclude={"checkpoint_every", "threads"})
 
 
 def seed_and_threads(seed: int) -> None:
     """Make what follows the same whatever this process did before.
 
-    Initial weights come from the seed; the thread count, which engines change, decides the order
-    of sums.
+    Initial weights come from the seed; the thread count, which engines and trainings change, decides the
+    order of sums.
     """
     torch.manual_seed(seed)
     torch.set_num_threads(THREADS)

@@ -1,0 +1,191 @@
+"""Threads of a training: chosen by a measurement that changes nothing, recorded, the same when resumed."""
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import torch
+from pydantic import ValidationError
+
+from hat.errors import HatError, UserError
+from hat.pipeline.stages.train_super import training_inputs
+from hat.training import Trainee, train
+from hat.training import threads as module
+from hat.training.threads import RECORD, chosen, measure, use_threads
+from tests.training.test_loop import RESULTS, sub, supernet
+from tests.training.tiny import settings, stores
+
+CORES = 8
+
+
+class Clock:
+    """A machine with an invented clock: a trial takes as long as `seconds` says of the threads in use."""
+
+    def __init__(self, seconds: dict[int, float]) -> None:
+        self.now, self.seconds = 0.0, seconds
+        self.trials: list[int] = []
+        self.threads = 1
+
+    def trial(self, number: int) -> None:
+        self.trials.append(self.threads)
+        self.now += self.seconds[self.threads]
+
+    def use(self, count: int) -> None:
+        self.threads = count
+
+
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
+    """Eight cores, nothing said by the user; PyTorch's own number of threads stays as it is."""
+    clock = Clock({1: 0.040, 2: 0.025, 4: 0.020, 8: 0.030})
+    monkeypatch.setattr(module, "perf_counter", lambda: clock.now)
+    monkeypatch.setattr(module, "_set", clock.use)
+    monkeypatch.setattr(module, "available_threads", lambda: CORES)
+    monkeypatch.setattr(module, "own_threads", lambda: None)
+    return clock
+
+
+@pytest.fixture
+def torch_threads() -> Iterator[None]:
+    before = torch.get_num_threads()
+    yield
+    torch.set_num_threads(before)
+
+
+def test_the_fastest_number_of_threads_is_used(clock: Clock, tmp_path: Path) -> None:
+    assert use_threads(tmp_path, "auto", clock.trial) == clock.threads == 4
+    record = json.loads((tmp_path / RECORD).read_text())
+    assert record["threads"] == 4
+    assert record["milliseconds"] == {"8": 30, "4": 20, "2": 25}
+
+
+def test_fewer_threads_are_as_good_within_the_noise() -> None:
+    assert chosen({8: 1.0, 4: 1.04, 2: 1.2}) == 4
+    assert chosen({2: 1.0, 1: 1.06}) == 2
+
+
+def test_threads_are_measured_in_turn_and_the_hopeless_given_up(clock: Clock) -> None:
+    clock.seconds = {1: 1.0, 2: 0.05, 4: 0.021, 8: 0.020}
+    assert measure([8, 4, 2, 1], clock.trial).keys() == {8, 4}
+    assert 1 not in clock.trials
+    assert clock.trials[6:10] == [8, 4, 8, 4]
+
+
+def test_a_large_network_is_not_measured_for_long(clock: Clock) -> None:
+    clock.seconds = {1: 100.0, 2: 60.0, 4: 30.0, 8: 20.0}
+    assert chosen(measure([8, 4, 2, 1], clock.trial)) == 8
+    assert clock.trials == [8, 8, 4, 4, 2, 2, 8, 4]
+
+
+def test_a_core_of_its_own_needs_no_measurement(
+    clock: Clock, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "available_threads", lambda: 1)
+    assert use_threads(tmp_path, "auto", clock.trial) == 1
+    assert clock.trials == []
+
+
+def test_the_record_decides_when_resumed(clock: Clock, tmp_path: Path) -> None:
+    use_threads(tmp_path, "auto", clock.trial)
+    measured = list(clock.trials)
+    clock.seconds = {1: 0.001, 2: 1.0, 4: 1.0, 8: 1.0}  # the machine is busy now
+    assert use_threads(tmp_path, "auto", clock.trial) == 4
+    assert clock.trials == measured
+
+
+@pytest.mark.parametrize("elsewhere", ["processor", "cores"])
+def test_another_machine_measures_anew(
+    clock: Clock, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, elsewhere: str
+) -> None:
+    use_threads(tmp_path, "auto", clock.trial)
+    if elsewhere == "processor":
+        monkeypatch.setattr(module, "processor", lambda: "Z80")
+        clock.seconds[8] = 0.001
+    else:
+        monkeypatch.setattr(module, "available_threads", lambda: 2)
+    expected = 8 if elsewhere == "processor" else 2
+    assert use_threads(tmp_path, "auto", clock.trial) == expected
+    assert json.loads((tmp_path / RECORD).read_text())["threads"] == expected
+
+
+def test_what_the_user_says_wins(clock: Clock, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    use_threads(tmp_path, "auto", clock.trial)
+    measured = list(clock.trials)
+    monkeypatch.setattr(module, "own_threads", lambda: 3)
+    assert use_threads(tmp_path, "auto", clock.trial) == 3
+    assert use_threads(tmp_path, 7, clock.trial) == 7
+    assert clock.trials == measured
+    monkeypatch.setattr(module, "own_threads", lambda: None)
+    assert use_threads(tmp_path, "auto", clock.trial) == 7, "as it was gone on with"
+
+
+@pytest.mark.parametrize("content", ['{"threads": 0, "processor": "", "milliseconds": {}}', "[]", "{"])
+def test_a_damaged_record_is_named(clock: Clock, tmp_path: Path, content: str) -> None:
+    (tmp_path / RECORD).write_text(content)
+    with pytest.raises(UserError, match=RECORD):
+        use_threads(tmp_path, "auto", clock.trial)
+
+
+@pytest.mark.parametrize("make", [sub, supernet])
+def test_a_measurement_changes_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, torch_threads: None, make: type[Trainee]
+) -> None:
+    """The same bytes as without one, also where it has to be made again after a kill."""
+    text, valid = stores(tmp_path)
+    train(make(), text, valid, settings(threads=1), tmp_path / "said")
+    monkeypatch.setattr(module, "own_threads", lambda: None)
+    monkeypatch.setattr(module, "available_threads", lambda: 2)
+    monkeypatch.setattr(module, "chosen", lambda times: 1 if len(times) > 1 else 2)
+    monkeypatch.setattr(module, "HOPELESS", 1e9)
+
+    def die(done: float, total: float, note: str) -> None:
+        if done == 6:
+            (tmp_path / "measured" / RECORD).unlink()
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        train(make(), text, valid, settings(), tmp_path / "measured", progress=die)
+    train(make(), text, valid, settings(), tmp_path / "measured")
+    assert json.loads((tmp_path / "measured" / RECORD).read_text())["milliseconds"].keys() == {"1", "2"}
+    for name in RESULTS:
+        assert (tmp_path / "said" / name).read_bytes() == (tmp_path / "measured" / name).read_bytes()
+
+
+def test_a_training_uses_its_threads(tmp_path: Path, torch_threads: None) -> None:
+    text, valid = stores(tmp_path)
+    seen = set()
+
+    def look(done: float, total: float, note: str) -> None:
+        seen.add(torch.get_num_threads())
+
+    train(sub(), text, valid, settings(threads=2, updates=3), tmp_path / "run", progress=look)
+    assert seen == {2}
+
+
+def test_threads_that_the_system_refuses_are_an_error(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """OpenMP would end the process."""
+
+    class NoThread:
+        def __init__(self, target: object) -> None:
+            pass
+
+        def start(self) -> None:
+            raise RuntimeError("can't start new thread")
+
+    monkeypatch.setattr("hat.threads.Thread", NoThread)
+    with pytest.raises(HatError, match="this process start 1 of 5 threads"):
+        use_threads(tmp_path, 5, lambda number: None)
+    assert not (tmp_path / RECORD).exists()
+
+
+@pytest.mark.parametrize("value", [0, -1, 1025, 1.5, True, "two", None])
+def test_other_numbers_of_threads_are_refused(value: object) -> None:
+    with pytest.raises(ValidationError, match="neither auto nor a whole number from 1 to 1024"):
+        settings(threads=value)
+
+
+def test_a_finished_training_stands_whatever_the_threads() -> None:
+    assert training_inputs(settings(threads=3)) == training_inputs(settings())
