@@ -18,6 +18,8 @@ constexpr size_t kMostSlots = 1 << 20;
 // From so many rows a thread on, products are bound by computing, not by reading weights: threads then do
 // better with sentences of their own than with a share of every product and a barrier after it.
 constexpr size_t kRowsToSpread = 32;
+// More parts than threads, so that a thread whose processor is busy with another process gets fewer of them.
+constexpr size_t kPartsPerThread = 4;
 
 // A sentence that is being decoded.
 struct Live {
@@ -41,7 +43,7 @@ bool better(const Candidate& a, const Candidate& b) {
 
 class Decoder::State {
  public:
-  State(std::shared_ptr<const Model> model, int threads) : network(std::move(model), threads) {}
+  State(std::shared_ptr<const Model> model, int threads, bool spin) : network(std::move(model), threads, spin) {}
 
   std::vector<std::vector<Hypothesis>> translate(const std::vector<Sentence>& sources, const Options& options) {
     begin(sources, options.beam, 2 * options.beam);
@@ -146,7 +148,7 @@ class Decoder::State {
       if (ending)
         add(network.wanted_logit(row + i), kEos);
       else
-        network.candidates(row + i, add);
+        for (const Word& word : network.candidates(row + i)) add(word.logit, word.id);
     }
     const size_t wanted = std::min(candidates_.size(), static_cast<size_t>(2 * beam_));
     std::partial_sort(candidates_.begin(), candidates_.begin() + static_cast<ptrdiff_t>(wanted), candidates_.end(),
@@ -232,8 +234,8 @@ std::vector<Sentence> pick(const std::vector<Sentence>& sentences, const std::ve
 
 }  // namespace
 
-Decoder::Decoder(std::shared_ptr<const Model> model, int threads)
-    : model_(std::move(model)), team_(std::make_unique<State>(model_, threads)), singles_(threads) {}
+Decoder::Decoder(std::shared_ptr<const Model> model, int threads, bool spin)
+    : model_(std::move(model)), team_(std::make_unique<State>(model_, threads, spin)), singles_(threads) {}
 
 Decoder::~Decoder() = default;
 
@@ -243,16 +245,22 @@ std::vector<Result> Decoder::spread(size_t sentences, size_t rows, const Work& w
   std::vector<size_t> all(sentences);
   std::iota(all.begin(), all.end(), size_t{0});
   if (threads == 1 || rows < kRowsToSpread * threads) return work(*team_, all);
+  Team& team = team_->network.team();
+  team.check_process();
   std::vector<Result> results(sentences);
   std::vector<std::exception_ptr> failures(threads);
   for (std::unique_ptr<State>& single : singles_)
-    if (!single) single = std::make_unique<State>(model_, 1);
-  team_->network.team().run([&](int member) {
+    if (!single) single = std::make_unique<State>(model_, 1, false);
+  const size_t parts = std::min({sentences, rows / kRowsToSpread, kPartsPerThread * threads});
+  const auto decode = [&](int member, size_t part) {
+    std::vector<size_t> own;  // every k-th: sorted by length, the parts come out alike
+    for (size_t i = part; i < sentences; i += parts) own.push_back(i);
+    std::vector<Result> found = work(*singles_[member], own);
+    for (size_t i = 0; i < own.size(); ++i) results[own[i]] = std::move(found[i]);
+  };
+  team.share(static_cast<int>(parts), 1, [&](int member, int begin, int end) {
     try {
-      std::vector<size_t> own;  // every so-manieth: sorted by length, they come out alike
-      for (size_t i = member; i < sentences; i += threads) own.push_back(i);
-      std::vector<Result> found = work(*singles_[member], own);
-      for (size_t i = 0; i < own.size(); ++i) results[own[i]] = std::move(found[i]);
+      for (int part = begin; part < end; ++part) decode(member, part);
     } catch (...) {
       failures[member] = std::current_exception();
     }

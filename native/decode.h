@@ -22,7 +22,9 @@ struct Hypothesis {
 
 class Decoder {
  public:
-  Decoder(std::shared_ptr<const Model> model, int threads);
+  // `spin`: whether each thread may have a processor of its own, and wait actively for a moment. Throws
+  // std::runtime_error where the system does not let this process start so many threads.
+  Decoder(std::shared_ptr<const Model> model, int threads, bool spin = true);
   ~Decoder();
 
   // The `nbest` best hypotheses of each source, best first, as hat.model.beam_search finds them. May be

@@ -60,7 +60,7 @@ struct LogitRow {
   float wanted_logit;   // logit of `wanted`, where that is ≥ 0
   int32_t wanted;
   int32_t forbidden[2]; // ids that may not be candidates, or −1
-  int capacity, count;  // candidates: the `capacity` highest logits, highest first
+  int capacity, count;  // candidates: the `capacity` highest logits, highest first; of equal ones the lower ids
   float* values;
   int32_t* ids;
 };

@@ -401,14 +401,33 @@ static void attend(const float* query, const float* const* rows, int keys, int h
 
 // ---- the vocabulary ----
 
+// Of equal logits the lower id is better, so that the candidates do not depend on the order of looking.
+static inline bool is_worse(float value, int32_t id, float than, int32_t than_id) {
+  return value < than || (value == than && id > than_id);
+}
+
 static void insert(LogitRow& row, float value, int32_t id) {
   int at = row.count < row.capacity ? row.count++ : row.capacity - 1;
-  for (; at > 0 && row.values[at - 1] < value; --at) {
+  for (; at > 0 && is_worse(row.values[at - 1], row.ids[at - 1], value, id); --at) {
     row.values[at] = row.values[at - 1];
     row.ids[at] = row.ids[at - 1];
   }
   row.values[at] = value;
   row.ids[at] = id;
+}
+
+// Puts those of a row's logits among the candidates that belong there; never what is no number.
+static void choose(LogitRow& row, const float* logits, int size, int first) {
+  const int last = row.capacity - 1;
+  float bar = row.count > last ? row.values[last] : -__builtin_inff();
+  for (int i = 0; i < size; ++i) {
+    if (!(logits[i] >= bar)) continue;
+    const int id = first + i;
+    if (id == row.forbidden[0] || id == row.forbidden[1]) continue;
+    if (row.count > last && !is_worse(bar, row.ids[last], logits[i], id)) continue;
+    insert(row, logits[i], id);
+    if (row.count > last) bar = row.values[last];
+  }
 }
 
 // Takes one row's logits of a chunk: candidates first, since the sum overwrites them.
@@ -420,11 +439,8 @@ static void look(LogitRow& row, float* logits, int size, int chunk) {
   for (int i = 0; i < whole; i += kWidth) highest = larger(load(logits + i), highest);
   float peak = largest(highest);
   for (int i = whole; i < size; ++i) peak = larger(logits[i], peak);
-  if (row.capacity && (row.count < row.capacity || peak > row.values[row.count - 1]))
-    for (int i = 0; i < size; ++i)
-      if ((row.count < row.capacity || logits[i] > row.values[row.count - 1]) && first + i != row.forbidden[0] &&
-          first + i != row.forbidden[1])
-        insert(row, logits[i], first + i);
+  if (row.capacity && (row.count < row.capacity || peak >= row.values[row.count - 1]))
+    choose(row, logits, size, first);
   row.chunk_max[chunk] = peak;
   row.chunk_sum[chunk] = exponentials(logits, size, peak);
 }

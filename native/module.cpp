@@ -79,8 +79,10 @@ void check_finite(const std::string& name, const void* data, Element element, si
 
 class Engine {
  public:
-  // `weights`: a mapping from names to arrays, asked for one at a time.
-  Engine(const nb::dict& config, const nb::object& weights, int threads, const std::string& instruction_set)
+  // `weights`: a mapping from names to arrays, asked for one at a time. `processors`: how many this process may
+  // use.
+  Engine(const nb::dict& config, const nb::object& weights, int threads, int processors,
+         const std::string& instruction_set)
       : kernels_(choose_kernels(instruction_set)) {
     if (threads < 1 || threads > 1024) throw std::invalid_argument("threads must be between 1 and 1024");
     Array held;  // keeps the tensor asked for last alive, or the copy of one that is not contiguous
@@ -92,7 +94,7 @@ class Engine {
       return held.data();
     };
     model_ = std::make_shared<Model>(config_of(config), kernels_, source);
-    decoder_ = std::make_unique<Decoder>(model_, threads);
+    decoder_ = std::make_unique<Decoder>(model_, threads, threads <= processors);
   }
 
   nb::list translate(const std::vector<Sentence>& sources, int beam, double length_penalty, int nbest, int min_length,
@@ -149,8 +151,8 @@ NB_MODULE(_native, m) {
   m.def("choose", [](const std::string& name) { return std::string(choose_kernels(name).name); },
         "The instruction set that `name` (or \"auto\") stands for. Raises ValueError naming the choices.");
   nb::class_<Engine>(m, "Engine")
-      .def(nb::init<const nb::dict&, const nb::object&, int, const std::string&>(), nb::arg("config"),
-           nb::arg("weights"), nb::arg("threads"), nb::arg("instruction_set"))
+      .def(nb::init<const nb::dict&, const nb::object&, int, int, const std::string&>(), nb::arg("config"),
+           nb::arg("weights"), nb::arg("threads"), nb::arg("processors"), nb::arg("instruction_set"))
       .def("translate", &Engine::translate, nb::arg("sources"), nb::arg("beam"), nb::arg("length_penalty"),
            nb::arg("nbest"), nb::arg("min_length"), nb::arg("max_length_factor"), nb::arg("max_length_offset"))
       .def("score", &Engine::score, nb::arg("sources"), nb::arg("targets"))

@@ -10,19 +10,25 @@ namespace {
 constexpr float kNever = -std::numeric_limits<float>::infinity();
 // Source tokens encoded together: enough rows for the products, little enough to stay in the cache.
 constexpr int kGroupTokens = 512;
+// What is read in less time than another thread is told, some 0.3 µs: weights of a product, floats of rows.
+constexpr size_t kBytesToShare = 8192;
+constexpr int kFloatsToShare = 1024;
 
-Range share(int count, int member, int members) {
-  return {static_cast<int>(static_cast<int64_t>(count) * member / members),
-          static_cast<int>(static_cast<int64_t>(count) * (member + 1) / members)};
+// The least that is worth sharing: blocks of outputs, and rows of so many floats that are looked at a few times.
+int least_blocks(const Matrix& weights) {
+  const size_t each = weights.stored_groups * kGroupBytes * kBlock;
+  return std::max(1, static_cast<int>(kBytesToShare / each));
 }
+
+int least_rows(int floats) { return std::max(1, kFloatsToShare / floats); }
 
 }  // namespace
 
-Network::Network(std::shared_ptr<const Model> model, int threads)
+Network::Network(std::shared_ptr<const Model> model, int threads, bool spin)
     : model_(std::move(model)),
       c_(model_->config),
       k_(model_->kernels),
-      team_(threads),
+      team_(threads, spin),
       source_positions_(c_.encoder_super_dim, c_.encoder_dim),
       target_positions_(c_.decoder_super_dim, c_.decoder_dim) {}
 
@@ -145,27 +151,40 @@ float Network::wanted_logit(int row) const {
   return logit;
 }
 
-// ---- what all members do together; multiply and each_row end with a barrier ----
+// Of each member's best the best of all, whoever looked at which part of the vocabulary.
+const std::vector<Word>& Network::candidates(int row) {
+  words_.clear();
+  for (int member = 0; member < team_.size(); ++member) {
+    const LogitRow& logits = logit_rows_[static_cast<size_t>(member) * slots_ + row];
+    for (int i = 0; i < logits.count; ++i) words_.push_back({logits.values[i], logits.ids[i]});
+  }
+  if (team_.size() == 1) return words_;
+  std::sort(words_.begin(), words_.end(),
+            [](const Word& a, const Word& b) { return a.logit != b.logit ? a.logit > b.logit : a.id < b.id; });
+  words_.resize(std::min(words_.size(), static_cast<size_t>(logit_rows_[row].capacity)));
+  return words_;
+}
 
-void Network::multiply(const Matrix& weights, int rows, bool relu, int member) {
-  const Range blocks = share(blocks_of(weights), member, team_.size());
-  k_.multiply(weights, operand(), 0, rows, blocks.begin, blocks.end, relu, y_ + blocks.begin * kBlock, y_stride_);
-  team_.barrier();
+// ---- what all members do together ----
+
+void Network::multiply(const Matrix& weights, int rows, bool relu) {
+  team_.share(blocks_of(weights), least_blocks(weights), [&](int, int begin, int end) {
+    k_.multiply(weights, operand(), 0, rows, begin, end, relu, y_ + begin * kBlock, y_stride_);
+  });
 }
 
 template <class Work>
-void Network::each_row(int rows, int member, const Work& work) {
-  const Range own = share(rows, member, team_.size());
-  for (int row = own.begin; row < own.end; ++row) work(row);
-  team_.barrier();
+void Network::each_row(int rows, int least, const Work& work) {
+  team_.share(rows, least, [&](int member, int begin, int end) {
+    for (int row = begin; row < end; ++row) work(row, members_[member]);
+  });
 }
 
-void Network::feed_forward(const Matrix& fc1, const Matrix& fc2, const Norm& own, const Norm& next, int rows,
-                           int member) {
-  multiply(fc1, rows, true, member);
-  each_row(rows, member, [&](int row) { prepare(y(row), fc1.outputs, row); });
-  multiply(fc2, rows, false, member);
-  each_row(rows, member, [&](int row) { residual(row, own, next, fc2.outputs); });
+void Network::feed_forward(const Matrix& fc1, const Matrix& fc2, const Norm& own, const Norm& next, int rows) {
+  multiply(fc1, rows, true);
+  each_row(rows, least_rows(fc1.outputs), [&](int row, Member&) { prepare(y(row), fc1.outputs, row); });
+  multiply(fc2, rows, false);
+  each_row(rows, least_rows(fc2.outputs), [&](int row, Member&) { residual(row, own, next, fc2.outputs); });
 }
 
 // ---- what one member does with one row; all leave the row prepared for the next product, which reads x or,
@@ -203,13 +222,9 @@ void Network::residual(int row, const Norm& own, const Norm& next, int dim) cons
 
 // ---- encoder ----
 
-void Network::encode(int member) {
-  for (const Range& group : groups_) encode(group, member);
-}
-
-void Network::encode(const Range& group, int member) {
-  const int first = offsets_[group.begin], rows = offsets_[group.end] - first;
-  each_row(rows, member, [&](int row) {
+void Network::encode(const Range& group) {
+  const int first = offsets_[group.begin], rows = offsets_[group.end] - first, light = least_rows(c_.encoder_dim);
+  each_row(rows, light, [&](int row, Member&) {
     const Place place = locate(group, first + row);
     enter(model_->source_embedding, (*sources_)[place.sentence][place.token],
           source_positions_.row(kPad + 1 + place.token), model_->encoder[0].attention_norm, c_.encoder_dim, row);
@@ -217,38 +232,40 @@ void Network::encode(const Range& group, int member) {
   const int layers = static_cast<int>(model_->encoder.size());
   for (int index = 0; index < layers; ++index) {
     const EncoderLayer& layer = model_->encoder[index];
-    multiply(layer.qkv, rows, false, member);
-    each_row(rows, member, [&](int row) {
+    multiply(layer.qkv, rows, false);
+    each_row(rows, 1, [&](int row, Member& own) {
       const int sentence = locate(group, first + row).sentence, length = sentence_length(sentence);
-      Member& own = members_[member];
       for (int i = 0; i < length; ++i) own.rows[i] = y(offsets_[sentence] - first + i) + c_.qkv_dim;
       attend(own, y(row), length, layer.shape.heads, row);
     });
-    multiply(layer.out, rows, false, member);
-    each_row(rows, member, [&](int row) { residual(row, layer.attention_norm, layer.ffn_norm, c_.encoder_dim); });
-    feed_forward(layer.fc1, layer.fc2, layer.ffn_norm, model_->encoder_norm, rows, member);
-    remember(group, layers - 1 - index, member);
+    multiply(layer.out, rows, false);
+    each_row(rows, light, [&](int row, Member&) {
+      residual(row, layer.attention_norm, layer.ffn_norm, c_.encoder_dim);
+    });
+    feed_forward(layer.fc1, layer.fc2, layer.ffn_norm, model_->encoder_norm, rows);
+    remember(group, layers - 1 - index);
     if (c_.pre_norm && index + 1 < layers)
-      each_row(rows, member,
-               [&](int row) { ready(row, model_->encoder[index + 1].attention_norm, c_.encoder_dim); });
+      each_row(rows, light, [&](int row, Member&) {
+        ready(row, model_->encoder[index + 1].attention_norm, c_.encoder_dim);
+      });
   }
 }
 
 // Keys and values of every decoder layer that attends to the encoder layer just finished, the
 // `from_last`-th from the last; they lie in time after those of the later layers.
-void Network::remember(const Range& group, int from_last, int member) {
+void Network::remember(const Range& group, int from_last) {
   for (size_t i = 0; i < model_->decoder.size(); ++i) {
     const DecoderLayer& layer = model_->decoder[i];
     if (from_last >= layer.shape.attended) continue;
-    const Range blocks = share(blocks_of(layer.cross_kv), member, team_.size());
-    for (int sentence = group.begin; sentence < group.end; ++sentence) {
-      const int length = sentence_length(sentence);
-      float* place = memory_row(static_cast<int>(i), sentence, from_last * length);
-      k_.multiply(layer.cross_kv, operand(), offsets_[sentence] - offsets_[group.begin], length, blocks.begin,
-                  blocks.end, false, place + blocks.begin * kBlock, memory_stride_);
-    }
+    team_.share(blocks_of(layer.cross_kv), least_blocks(layer.cross_kv), [&](int, int begin, int end) {
+      for (int sentence = group.begin; sentence < group.end; ++sentence) {
+        const int length = sentence_length(sentence);
+        float* place = memory_row(static_cast<int>(i), sentence, from_last * length);
+        k_.multiply(layer.cross_kv, operand(), offsets_[sentence] - offsets_[group.begin], length, begin, end, false,
+                    place + begin * kBlock, memory_stride_);
+      }
+    });
   }
-  team_.barrier();
 }
 
 float* Network::memory_row(int layer, int sentence, int key) const {
@@ -265,25 +282,24 @@ Network::Place Network::locate(const Range& group, int token) const {
 
 // ---- decoder ----
 
-void Network::decode(int step, int member) {
+void Network::decode(int step) {
   const int rows = static_cast<int>(rows_.size());
-  each_row(rows, member, [&](int row) {
+  each_row(rows, least_rows(c_.decoder_dim), [&](int row, Member&) {
     enter(model_->target_embedding, rows_[row].word, target_positions_.row(kPad + 1 + step),
           model_->decoder[0].attention_norm, c_.decoder_dim, row);
   });
-  for (size_t index = 0; index < model_->decoder.size(); ++index) decode_layer(static_cast<int>(index), step, member);
-  const Range chunks = share(chunks_, member, team_.size());
-  k_.project(model_->output, operand(), &logit_rows_[static_cast<size_t>(member) * slots_], rows, chunks.begin,
-             chunks.end, members_[member].scratch.get());
-  team_.barrier();
+  for (size_t index = 0; index < model_->decoder.size(); ++index) decode_layer(static_cast<int>(index), step);
+  team_.share(chunks_, 1, [&](int member, int begin, int end) {
+    k_.project(model_->output, operand(), &logit_rows_[static_cast<size_t>(member) * slots_], rows, begin, end,
+               members_[member].scratch.get());
+  });
 }
 
-void Network::decode_layer(int index, int step, int member) {
+void Network::decode_layer(int index, int step) {
   const DecoderLayer& layer = model_->decoder[index];
-  const int rows = static_cast<int>(rows_.size());
-  Member& own = members_[member];
-  multiply(layer.qkv, rows, false, member);
-  each_row(rows, member, [&](int row) {
+  const int rows = static_cast<int>(rows_.size()), light = least_rows(c_.decoder_dim);
+  multiply(layer.qkv, rows, false);
+  each_row(rows, 1, [&](int row, Member& own) {
     const int slot = rows_[row].slot;
     float* here = cache_.at(index, step, slot);
     std::copy_n(y(row) + c_.qkv_dim, 2 * c_.qkv_dim, here);
@@ -291,20 +307,22 @@ void Network::decode_layer(int index, int step, int member) {
     own.rows[step] = here;
     attend(own, y(row), step + 1, layer.shape.self_heads, row);
   });
-  multiply(layer.out, rows, false, member);
-  each_row(rows, member, [&](int row) { residual(row, layer.attention_norm, layer.cross_norm, c_.decoder_dim); });
-  multiply(layer.cross_q, rows, false, member);
-  each_row(rows, member, [&](int row) {
+  multiply(layer.out, rows, false);
+  each_row(rows, light, [&](int row, Member&) {
+    residual(row, layer.attention_norm, layer.cross_norm, c_.decoder_dim);
+  });
+  multiply(layer.cross_q, rows, false);
+  each_row(rows, 1, [&](int row, Member& own) {
     const int sentence = rows_[row].sentence, keys = sentence_length(sentence) * layer.shape.attended;
     const float* first = memory_row(index, sentence, 0);
     for (int i = 0; i < keys; ++i) own.rows[i] = first + i * memory_stride_;
     attend(own, y(row), keys, layer.shape.cross_heads, row);
   });
-  multiply(layer.cross_out, rows, false, member);
-  each_row(rows, member, [&](int row) { residual(row, layer.cross_norm, layer.ffn_norm, c_.decoder_dim); });
+  multiply(layer.cross_out, rows, false);
+  each_row(rows, light, [&](int row, Member&) { residual(row, layer.cross_norm, layer.ffn_norm, c_.decoder_dim); });
   const bool last = index + 1 == static_cast<int>(model_->decoder.size());
   const Norm& next = last ? model_->decoder_norm : model_->decoder[index + 1].attention_norm;
-  feed_forward(layer.fc1, layer.fc2, layer.ffn_norm, next, rows, member);
+  feed_forward(layer.fc1, layer.fc2, layer.ffn_norm, next, rows);
 }
 
 }  // namespace hat

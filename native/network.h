@@ -1,6 +1,5 @@
 // One model's forward passes on a team of threads: the encoder, and decoder steps over rows of hypotheses.
 #pragma once
-#include <exception>
 #include <memory>
 #include <vector>
 
@@ -30,9 +29,16 @@ struct Question {
   int forbidden[2] = {-1, -1};
 };
 
+// A word that may come next.
+struct Word {
+  float logit;
+  int id;
+};
+
 class Network {
  public:
-  Network(std::shared_ptr<const Model> model, int threads);
+  // `spin`: as for Team.
+  Network(std::shared_ptr<const Model> model, int threads, bool spin);
 
   Team& team() { return team_; }
   size_t bytes() const;
@@ -41,50 +47,28 @@ class Network {
   // 0 … slots − 1, of whose next words at most `capacity` candidates are asked for.
   void begin(const std::vector<Sentence>& sources, int slots, int capacity);
 
-  // Encodes; then, as long as `plan(step)` gives rows, decodes a step and lets `take(step)` see the
-  // logits. Both are called on one member of the team while the others wait; what they throw ends the run.
+  // Encodes; then, as long as `plan(step)` gives rows, decodes a step and lets `take(step)` see the logits.
   template <class Plan, class Take>
   void run(const Plan& plan, const Take& take) {
-    std::exception_ptr failure;
-    bool going = true;
-    const auto alone = [&](const auto& work) {
-      try {
-        work();
-      } catch (...) {
-        failure = std::current_exception();
-        going = false;
-      }
-    };
-    team_.run([&](int member) {
-      encode(member);
-      for (int step = 0;; ++step) {
-        if (member == 0 && going) alone([&] {
-            rows_.clear();
-            plan(step);
-            going = !rows_.empty();
-            if (going) make_room(step);
-          });
-        team_.barrier();
-        if (!going) break;
-        decode(step, member);
-        if (member == 0) alone([&] { take(step); });
-      }
-    });
-    if (failure) std::rethrow_exception(failure);
+    team_.check_process();
+    for (const Range& group : groups_) encode(group);
+    for (int step = 0;; ++step) {
+      rows_.clear();
+      plan(step);
+      if (rows_.empty()) return;
+      make_room(step);
+      decode(step);
+      take(step);
+    }
   }
 
   // For `plan`: the next row, and what is asked of it.
   void add_row(const Row& row, const Question& question);
-  // For `take`: log Σ e^logit, the wanted id's logit, and each candidate (logit, id) of a row.
+  // For `take`: log Σ e^logit, the wanted id's logit, and the best candidates of a row, as many as were asked
+  // for, best first; the next call overwrites them.
   float log_sum(int row) const;
   float wanted_logit(int row) const;
-  template <class Each>
-  void candidates(int row, const Each& each) const {
-    for (int member = 0; member < team_.size(); ++member) {
-      const LogitRow& logits = logit_rows_[static_cast<size_t>(member) * slots_ + row];
-      for (int i = 0; i < logits.count; ++i) each(logits.values[i], logits.ids[i]);
-    }
-  }
+  const std::vector<Word>& candidates(int row);
 
   // Per slot: the slots in which its hypothesis's earlier positions were cached. Instead of moving the
   // cache, a hypothesis that branches takes over its parent's entry and adds the parent.
@@ -104,16 +88,16 @@ class Network {
   void make_buffers(int longest);
   void make_room(int step);
 
-  void encode(int member);
-  void encode(const Range& group, int member);
-  void remember(const Range& group, int from_last, int member);
-  void decode(int step, int member);
-  void decode_layer(int index, int step, int member);
+  void encode(const Range& group);
+  void remember(const Range& group, int from_last);
+  void decode(int step);
+  void decode_layer(int index, int step);
 
-  void multiply(const Matrix& weights, int rows, bool relu, int member);
+  void multiply(const Matrix& weights, int rows, bool relu);
+  // `least`: rows that are worth sharing.
   template <class Work>
-  void each_row(int rows, int member, const Work& work);
-  void feed_forward(const Matrix& fc1, const Matrix& fc2, const Norm& own, const Norm& next, int rows, int member);
+  void each_row(int rows, int least, const Work& work);
+  void feed_forward(const Matrix& fc1, const Matrix& fc2, const Norm& own, const Norm& next, int rows);
   void enter(const Matrix& embedding, int id, const float* position, const Norm& next, int dim, int row) const;
   void attend(Member& own, const float* query, int keys, int heads, int row) const;
   void ready(int row, const Norm& next, int dim) const;
@@ -151,6 +135,7 @@ class Network {
   std::vector<LogitRow> logit_rows_;  // per member, per row
   Buffer<float> chunk_max_, chunk_sum_, candidate_values_;
   Buffer<int32_t> candidate_ids_;
+  std::vector<Word> words_;
 };
 
 }  // namespace hat

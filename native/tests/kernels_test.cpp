@@ -303,3 +303,20 @@ TEST(vocabulary) {
       }
   });
 }
+
+TEST(of_equal_logits_the_lower_ids_are_candidates) {
+  for_each_set([](const Kernels& kernels) {
+    constexpr int kWords = 3 * kChunk, kInputs = 8, kCapacity = 5;
+    const Packed weights(kernels, Precision::float32, kWords, kInputs, false);
+    const Rows prepared(kernels, Precision::float32, std::vector<float>(kInputs), 1, kInputs);  // all logits are 0
+    std::vector<float> chunk_max(3), chunk_sum(3), values(kCapacity), scratch(8 * kChunk);
+    std::vector<int32_t> ids(kCapacity);
+    for (const std::vector<int>& order : {std::vector{0, 1, 2}, {2, 1, 0}, {1, 0, 2}}) {
+      LogitRow row{chunk_max.data(), chunk_sum.data(), 0.0f, -1, {0, 3}, kCapacity, 0, values.data(), ids.data()};
+      for (const int chunk : order)
+        kernels.project(weights.matrix, prepared.operand, &row, 1, chunk, chunk + 1, scratch.data());
+      CHECK(row.count == kCapacity);
+      CHECK((ids == std::vector<int32_t>{1, 2, 4, 5, 6}));
+    }
+  });
+}

@@ -3,7 +3,12 @@ from typing import Any
 
 class Engine:
     def __init__(
-        self, config: dict[str, Any], weights: Mapping[str, Any], threads: int, instruction_set: str
+        self,
+        config: dict[str, Any],
+        weights: Mapping[str, Any],
+        threads: int,
+        processors: int,
+        instruction_set: str,
     ) -> None: ...
     def translate(
         self,

@@ -5,13 +5,14 @@ from collections.abc import Sequence
 from typing import Any
 
 from hat.architecture import ModelConfig
-from hat.errors import UserError
+from hat.errors import HatError, UserError
 from hat.runtime import _native
 from hat.runtime.artefact import Artefact
 from hat.runtime.code_books import TABLE_BITS
 from hat.runtime.engine import DecodeOptions, EngineSettings, Hypothesis
 from hat.runtime.int8_view import Int8View, TableView
 from hat.runtime.precision import KMEANS_BITS, Weights, is_kmeans
+from hat.threads import available_threads
 
 # Forces an instruction set where the settings leave it open ("auto").
 VARIABLE = "HAT_NATIVE_ISA"
@@ -27,7 +28,7 @@ class NativeEngine:
 
     def __init__(self, artefact: Artefact, settings: EngineSettings) -> None:
         """Raises UserError for a device or an instruction set this machine lacks, or for weights
-        that are not finite."""
+        that are not finite, HatError where the system refuses so many threads."""
         if settings.device != "cpu":
             raise UserError(
                 f"device: {settings.device}: the native engine runs on the cpu only; use engine torch"
@@ -36,9 +37,11 @@ class NativeEngine:
         try:
             precisions, weights = _as_multiplied(artefact, chosen)
             config = _native_config(artefact.config.model) | precisions
-            self._engine = _native.Engine(config, weights, settings.threads, chosen)
+            self._engine = _native.Engine(config, weights, settings.threads, available_threads(), chosen)
         except ValueError as error:
             raise UserError(str(error)) from error
+        except RuntimeError as error:
+            raise HatError(str(error)) from error
 
     @property
     def instruction_set(self) -> str:
