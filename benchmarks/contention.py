@@ -1,0 +1,257 @@
+"""How much of its speed HAT keeps beside other busy processes: training, evaluating candidates, translating.
+
+Every contender is a process of its own; they work in turn, each once while the machine is idle and once
+beside as many spinning processes as half of the cores, in every round. What is measured is saved in
+benchmarks/results/contention-DATE/{report.md,report.json}. The machine has to be quiet otherwise.
+
+    python benchmarks/contention.py [--rounds 7] [--seconds 1.5] [--output FOLDER]
+"""
+
+import argparse
+import json
+import os
+import statistics
+import subprocess
+import sys
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from datetime import date
+from pathlib import Path
+from typing import Any
+
+from engine_report import paired_ratio
+from hat.cli.progress import Terminal
+from hat.files import write_json, write_text
+from hat.hardware import environment
+from hat.threads import COUNTS, available_threads
+
+WORKER = Path(__file__).with_name("contention_worker.py")
+STATES = ("idle", "busy")
+ENGINES = ("native", "onnxruntime")
+SHARE = 0.6  # of the idle speed that is kept beside other processes
+COST = 0.97  # of the speed with long spinning that short spinning keeps on an idle machine
+# The libraries' own defaults.
+LONG_SPINNING = {"GOMP_SPINCOUNT": "300000", "KMP_BLOCKTIME": "200"}
+SETTLE_SECONDS = 0.2  # until the scheduler has spread processes that begin or end
+
+
+@dataclass(frozen=True)
+class Contender:
+    """One way to work. `kind`, `threads`: as contention_worker.py takes them. `before`: as it was before
+    threads were measured and slept soon."""
+
+    name: str
+    kind: str
+    threads: str
+    before: bool = False
+
+
+@dataclass(frozen=True)
+class Target:
+    """Tokens per second of `ours`, (contender, state), over those of `theirs`; at least `least`."""
+
+    name: str
+    ours: tuple[str, str]
+    theirs: tuple[str, str]
+    least: float
+
+
+def contenders(most: int) -> list[Contender]:
+    """`most`: threads that this process may use."""
+    return [
+        Contender("training", "training", "measured"),
+        Contender("training, begun idle", "training", "idle"),
+        Contender("training, all cores", "training", "all"),
+        Contender("training, before", "training", "all", before=True),
+        Contender("evaluation", "evaluation", "measured"),
+        Contender("evaluation, before", "evaluation", "all", before=True),
+        *(
+            Contender(f"{engine} ×{threads}", engine, str(threads))
+            for engine in ENGINES
+            for threads in sorted({1, most})
+        ),
+    ]
+
+
+def targets(most: int) -> list[Target]:
+    """What is demanded."""
+    kept = [
+        "training",
+        "training, begun idle",
+        "evaluation",
+        *(f"{engine} ×{most}" for engine in ("native", "onnxruntime")),
+    ]
+    return [
+        *(Target(f"{name}: busy, of idle", (name, "busy"), (name, "idle"), SHARE) for name in kept),
+        *(
+            Target(
+                f"{engine}, busy: {most} threads, of one",
+                (f"{engine} ×{most}", "busy"),
+                (f"{engine} ×1", "busy"),
+                1.0,
+            )
+            for engine in ENGINES
+            if most > 1
+        ),
+        Target(
+            "training on all cores, idle: short spinning, of long",
+            ("training, all cores", "idle"),
+            ("training, before", "idle"),
+            COST,
+        ),
+    ]
+
+
+def judge(target: Target, rates: Mapping[str, Mapping[str, Sequence[float]]]) -> dict[str, Any]:
+    """The median of the ratios of paired rounds, its 95% interval, and whether the target is met."""
+    (ours, ours_state), (theirs, theirs_state) = target.ours, target.theirs
+    ratio, low, high = paired_ratio(rates[ours][ours_state], rates[theirs][theirs_state])
+    verdict = "met" if ratio >= target.least else "missed"
+    return {
+        "name": target.name,
+        "least": target.least,
+        "ratio": ratio,
+        "low": low,
+        "high": high,
+        "verdict": verdict,
+    }
+
+
+def markdown(report: Mapping[str, Any]) -> str:
+    """The report as people read it."""
+    machine, rates = report["environment"], report["tokens_per_second"]
+    lines = [
+        f"# Beside other processes, {report['date']}",
+        "",
+        f"{machine['cpu']} ({', '.join(machine['flags'])}), {machine['cores_allowed']} cores, load "
+        f"{machine['load_average']:.1f} at the start. PyTorch {machine['torch']}, onnxruntime "
+        f"{machine['onnxruntime']}. Busy: beside {report['busy_processes']} process(es) that never wait.",
+        "",
+        "Ratios are medians of paired rounds with their 95% bootstrap interval. Training: batches of 64 × 16 "
+        "tokens, the demo's SuperTransformer, its threads measured when it begins, idle or busy; what is "
+        "begun idle keeps those threads when the machine becomes busy. Translation: 6 + 1 layers of width "
+        "512, int8, batch 1, beam 5, 30 tokens.",
+        "",
+        "| target | at least | ratio | 95% | is |",
+        "| --- | --- | --- | --- | --- |",
+    ]
+    for found in report["targets"]:
+        interval = f"{found['low']:.2f}–{found['high']:.2f}"
+        lines.append(
+            f"| {found['name']} | {found['least']:.2f} | {found['ratio']:.2f} | {interval} | "
+            f"{found['verdict']} |"
+        )
+    lines += [
+        "",
+        "| target tokens/s | threads idle | threads busy | idle | busy | busy of idle |",
+        "| --- | --- | --- | --- | --- | --- |",
+    ]
+    for name, own in rates.items():
+        idle, busy = (statistics.median(own[state]) for state in STATES)
+        threads = report["threads"][name]
+        lines.append(
+            f"| {name} | {threads['idle']} | {threads['busy']} | {idle:,.0f} | {busy:,.0f} | "
+            f"{paired_ratio(own['busy'], own['idle'])[0]:.2f} |"
+        )
+    return "\n".join(lines) + "\n"
+
+
+class Worker:
+    """A contender's process."""
+
+    def __init__(self, contender: Contender) -> None:
+        plain = {name: value for name, value in os.environ.items() if name not in COUNTS}
+        self._process = subprocess.Popen(
+            [sys.executable, str(WORKER), contender.kind, contender.threads],
+            env=plain | (LONG_SPINNING if contender.before else {}),
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+
+    def work(self, state: str, seconds: float) -> dict[str, Any]:
+        """What the worker answers."""
+        assert self._process.stdin
+        assert self._process.stdout
+        self._process.stdin.write(json.dumps({"state": state, "seconds": seconds}) + "\n")
+        self._process.stdin.flush()
+        answer: dict[str, Any] = json.loads(self._process.stdout.readline())
+        return answer
+
+    def close(self) -> None:
+        """End the process."""
+        self._process.kill()
+        self._process.wait()
+
+
+@contextmanager
+def spinning(count: int) -> Iterator[None]:
+    """Processes that never wait."""
+    others = [subprocess.Popen([sys.executable, "-c", "while True: pass"]) for _ in range(count)]
+    try:
+        yield
+    finally:
+        for other in others:
+            other.kill()
+            other.wait()
+
+
+def measure(
+    chosen: Sequence[Contender], busy_processes: int, rounds: int, seconds: float, show: Terminal
+) -> tuple[dict[str, dict[str, list[float]]], dict[str, dict[str, int]]]:
+    """Target tokens per second and threads of each contender and state, round by round, after a first
+    round that is not counted."""
+    rates: dict[str, dict[str, list[float]]] = {one.name: {state: [] for state in STATES} for one in chosen}
+    threads: dict[str, dict[str, int]] = {one.name: {} for one in chosen}
+    with ExitStack() as stack:
+        workers = {}
+        for one in chosen:
+            workers[one.name] = Worker(one)
+            stack.callback(workers[one.name].close)
+        progress = stack.enter_context(show.working("rounds"))
+        total = (rounds + 1) * len(chosen)
+        for turn in range(rounds + 1):
+            for place, (name, worker) in enumerate(workers.items()):
+                progress(turn * len(chosen) + place, total, name)
+                for state in STATES:
+                    with spinning(busy_processes if state == "busy" else 0):
+                        time.sleep(SETTLE_SECONDS)
+                        found = worker.work(state, seconds if turn else 0.1)
+                    threads[name][state] = found["threads"]
+                    if turn:
+                        rates[name][state].append(found["tokens"] / found["seconds"])
+    return rates, threads
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--rounds", type=int, default=7)
+    parser.add_argument("--seconds", type=float, default=1.5, help="of work in each round and state")
+    default = Path(__file__).parent / "results" / f"contention-{date.today()}"
+    parser.add_argument("--output", type=Path, default=default)
+    options = parser.parse_args()
+    most = available_threads()
+    busy_processes = max(1, most // 2)
+    machine = environment()
+    rates, threads = measure(contenders(most), busy_processes, options.rounds, options.seconds, Terminal())
+    report = {
+        "date": str(date.today()),
+        "environment": machine,
+        "busy_processes": busy_processes,
+        "rounds": options.rounds,
+        "seconds": options.seconds,
+        "threads": threads,
+        "tokens_per_second": rates,
+        "targets": [judge(target, rates) for target in targets(most)],
+    }
+    write_json(options.output / "report.json", report)
+    write_text(options.output / "report.md", markdown(report))
+    print(markdown(report))
+
+
+if __name__ == "__main__":
+    main()
