@@ -9,6 +9,8 @@ from threading import Event, Thread
 
 from hat.errors import HatError
 
+# More than any machine has: a mistyped number must not exhaust this one.
+MOST_THREADS = 1024
 # Which number of threads is the user's own choice. OpenBLAS, MKL and every OpenMP read the first.
 COUNTS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS")
 # By default a waiting thread spins for milliseconds (libgomp: 300,000 turns, LLVM's and Intel's: 200 ms):

@@ -14,6 +14,7 @@ from hat.model.transformer import Transformer
 from hat.model.translation_model import EOS, PAD
 from hat.runtime.artefact import Artefact
 from hat.runtime.engine import DecodeOptions, EngineSettings, Hypothesis
+from hat.threads import check_can_start
 
 
 class TorchEngine:
@@ -77,6 +78,7 @@ class TorchEngine:
 
     def _set_threads(self) -> None:
         if torch.get_num_threads() != self._threads:
+            check_can_start(self._threads)  # where OpenMP cannot start a thread, it ends the process
             torch.set_num_threads(self._threads)  # a setting of the process: PyTorch knows no other
 
 

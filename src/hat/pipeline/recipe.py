@@ -13,7 +13,8 @@ from hat.pipeline.recipe_data import Data, Section, check_name
 from hat.pipeline.recipe_distillation import Distillation
 from hat.pipeline.recipe_paths import RecipePath
 from hat.runtime import PRECISIONS
-from hat.runtime.engine import MOST_THREADS, check_engine
+from hat.runtime.engine import check_engine
+from hat.threads import MOST_THREADS
 from hat.training.settings import TrainingSettings
 
 # The ends of the design space, evaluated with inherited weights beside the final models.

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 from hat.architecture import FAMILY_NAMES, AnyArchitecture, Architecture
 from hat.arguments import finite_number, whole_number
 from hat.errors import UserError, shown
+from hat.threads import MOST_THREADS, available_threads
 
 if TYPE_CHECKING:
     from hat.runtime.artefact import Artefact, ArtefactConfig
@@ -37,8 +38,6 @@ LIMITS = {
     "max_length_factor": (0, 1 << 16),
     "max_length_offset": (-1 << 16, 1 << 16),
 }
-# More than any machine has: a mistyped number must not exhaust this one.
-MOST_THREADS = 1024
 # A warning reaches standard error in one line, where the program has not said otherwise.
 log = logging.getLogger("hat")
 
@@ -239,5 +238,3 @@ def _absence(engine: str, error: ImportError) -> str:
 def reason_of(error: Exception) -> str:
     """Why a module does not load, without the path that Python adds."""
     return str(error).split(" (")[0]
-
-

@@ -22,6 +22,11 @@ from hat.runtime.huge_pages import huge_pages
 from hat.runtime.locate import ONNX_FILES
 from hat.runtime.onnx_interface import ONNX_FORMAT, Ports, caches, decoder_ports, encoder_ports
 from hat.runtime.tokenizer import EOS, PAD
+from hat.threads import check_can_start
+
+# Threads that wait sleep, and work is shared out in small blocks: beside another busy process two threads are
+# then as fast as one at least.
+YIELDING = {"session.intra_op.allow_spinning": "0", "session.dynamic_block_base": "4"}
 
 
 class OnnxEngine:
@@ -31,7 +36,8 @@ class OnnxEngine:
     name = "onnxruntime"
 
     def __init__(self, artefact: Artefact, settings: EngineSettings) -> None:
-        """Raises UserError for another device than the CPU, ModuleNotFoundError without `onnx`."""
+        """Raises UserError for another device than the CPU, HatError where the system refuses so many
+        threads, ModuleNotFoundError without `onnx`."""
         from hat.runtime.onnx_graph import decoder_model, encoder_model  # noqa: PLC0415 (exports run without)
 
         _check_device(settings)
@@ -140,9 +146,12 @@ def _check_device(settings: EngineSettings) -> None:
 
 
 def _session(model: bytes | str, settings: EngineSettings) -> InferenceSession:
+    check_can_start(settings.threads)  # onnxruntime waits for ever for one that cannot
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = settings.threads
     options.inter_op_num_threads = 1
+    for name, value in YIELDING.items():
+        options.add_session_config_entry(name, value)
     options.log_severity_level = 3  # what goes wrong is raised; warnings are about graphs not ours to change
     with huge_pages():
         return InferenceSession(model, options, providers=["CPUExecutionProvider"])

@@ -5,8 +5,7 @@ from typing import Annotated, Literal
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
 from hat.errors import shown
-
-MOST_THREADS = 1024
+from hat.threads import MOST_THREADS
 
 
 def _check_threads(value: object) -> object:
