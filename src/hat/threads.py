@@ -42,19 +42,25 @@ def check_can_start(threads: int) -> None:
     """
     finish, started = Event(), list[Thread]()
     try:
-        for _ in range(threads - 1):
+        for number in range(1, threads):
             thread = Thread(target=finish.wait)
-            thread.start()
+            start(thread, f"{number} of {threads} threads; use fewer, or")
             started.append(thread)
-    except (RuntimeError, MemoryError) as error:
-        raise HatError(
-            f"the system lets this process start {len(started) + 1} of {threads} threads; use fewer, or "
-            "allow it more memory or processes (ulimit -u, a container's pids limit)"
-        ) from error
     finally:
         finish.set()
         for thread in started:
             thread.join()
+
+
+def start(thread: Thread, so_many: str = "no more threads;") -> None:
+    """Start a thread. Raises HatError that says how many the system allows where it refuses."""
+    try:
+        thread.start()
+    except (RuntimeError, MemoryError) as error:
+        raise HatError(
+            f"the system lets this process start {so_many} allow it more memory or processes (ulimit -u, a "
+            "container's pids limit)"
+        ) from error
 
 
 def processor() -> str:

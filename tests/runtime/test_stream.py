@@ -128,3 +128,12 @@ def test_closing_the_translator_ends_its_streams(speaking: Translator) -> None:
     speaking.close()
     with pytest.raises(UserError, match="the translator is closed"):
         list(itertools.islice(stream, 100))
+
+
+def test_a_refused_thread_is_an_error(speaking: Translator, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(thread: threading.Thread) -> None:
+        raise RuntimeError("can't start new thread")
+
+    monkeypatch.setattr(threading.Thread, "start", refuse)
+    with pytest.raises(HatError, match="the system lets this process start no more threads"):
+        next(speaking.translate_stream(LINES))

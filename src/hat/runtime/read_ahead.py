@@ -3,6 +3,8 @@
 from collections.abc import Iterable
 from threading import Condition, Thread
 
+from hat.threads import start
+
 # Seconds to wait for more after the first line: a file fills its window in less, so that windows do
 # not depend on how threads are scheduled, and who types does not notice.
 LINGER = 0.01
@@ -13,7 +15,7 @@ class ReadAhead:
     """Reads lines in a thread of its own; at most `limit` of them are read and not yet done with.
 
     The thread ends with the lines, with an error of theirs, or after `stop` as soon as the iterable
-    gives its next line (which is dropped).
+    gives its next line (which is dropped). Raises HatError where the system refuses the thread.
     """
 
     def __init__(self, lines: Iterable[str], limit: int) -> None:
@@ -24,7 +26,7 @@ class ReadAhead:
         self._error: BaseException | None = None
         self._changed = Condition()
         # A daemon: one that waits for a line that never comes must not keep the process alive.
-        Thread(target=self._read, args=(lines,), name="hat-read-ahead", daemon=True).start()
+        start(Thread(target=self._read, args=(lines,), name="hat-read-ahead", daemon=True))
 
     def take(self) -> list[str]:
         """The lines that are there, at least one; none at the end.

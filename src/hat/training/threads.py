@@ -17,7 +17,7 @@ from hat.threads import available_threads, check_can_start, own_threads, process
 from hat.training.device import training_device
 
 RECORD = "threads.json"
-KEYS = ("threads", "processor", "milliseconds")
+KEYS = ("threads", "processor", "measured")
 # Fewer threads are as good within so much of the least time: they leave other processes more room.
 NEAR = 1.05
 # Numbers of threads this far from the least time are given up after their first trial.
@@ -45,16 +45,10 @@ def use_threads(folder: Path, asked: Threads, trial: Trial) -> int:
     if own is None and training_device().type != "cpu":
         own = start_threads()
     recorded = _recorded(folder / RECORD)
-    times: dict[int, float] = {}
-    threads = own or recorded
-    if threads is None:
-        times = measure(_counts(available_threads()), trial)
-        threads = chosen(times)
+    threads = own or recorded or chosen(measure(_counts(available_threads()), trial))
     _set(threads)
     if threads != recorded:
-        milliseconds = {str(count): round(1000 * seconds, 3) for count, seconds in times.items()}
-        record = {"threads": threads, "processor": processor(), "milliseconds": milliseconds}
-        write_json(folder / RECORD, record)
+        write_json(folder / RECORD, {"threads": threads, "processor": processor(), "measured": own is None})
     return threads
 
 
