@@ -1,7 +1,6 @@
 """Processor threads: how many this process may use, and how long those of OpenMP spin for each other."""
 
 import os
-import platform
 import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path, PurePosixPath
@@ -67,7 +66,11 @@ def processor() -> str:
     """What the system calls the processor."""
     info = "\n".join(_lines(Path("/proc/cpuinfo")))
     model = re.search(r"^(?:model name|Model)\s*:\s*(.*)$", info, re.MULTILINE)
-    return model[1].strip() if model else platform.processor() or platform.machine()
+    if model:
+        return model[1].strip()
+    import platform  # noqa: PLC0415  (`import hat` has to be quick)
+
+    return platform.processor() or platform.machine()
 
 
 def openmp_defaults(environment: Mapping[str, str], root: Path = Path("/")) -> dict[str, str]:
