@@ -31,6 +31,9 @@ constexpr int group_of(Precision precision) {
 // Whether activations are rounded to int8.
 constexpr bool in_int8(Precision precision) { return precision == Precision::int8 || precision == Precision::table; }
 
+// The most inputs of a product in int8: 127 · 127 · so many is the largest sum that 32 bits hold.
+constexpr int kMostInt8Inputs = 0x7fffffff / (127 * 127);
+
 // Weights (outputs × inputs) as [block of outputs][group of inputs][kBlock][group], zero beyond the
 // last output and input. `stored_groups` may exceed what `inputs` needs: a shared embedding is as
 // wide as the wider side. int8: weight = data · scales[output], and where the kernels want unsigned
@@ -50,7 +53,7 @@ struct Operand {
   std::byte* data;
   size_t stride;   // bytes from row to row
   float* scales;   // int8: row ≈ data · scale
-  int32_t* sums;   // int8: 128 × sum of the row's data, which unsigned weights add to each product
+  int32_t* sums;   // int8: 128 × sum of the row's data, modulo 2^32, which unsigned weights add to each product
 };
 
 // One row of logits, seen while it is computed and never stored.
@@ -69,7 +72,8 @@ struct Kernels {
   const char* name;
   bool unsigned_weights;
   bool looks_up;  // whether it multiplies at Precision::table
-  // Row `row` of `operand` from `inputs` floats; zeroes the padding of the last group.
+  // Row `row` of `operand` from `inputs` floats; zeroes the padding of the last group. A row in which any is not
+  // finite gives products that are not, in all kernels.
   void (*prepare)(Precision precision, const float* x, int inputs, int row, const Operand& operand);
   // y[i] = relu?(bias + weights · operand row (row0 + i)) for the outputs of blocks [block0, block1), the
   // first of which goes to y[i][0]; y has `stride` floats a row and takes whole blocks.

@@ -17,6 +17,7 @@ constexpr int kMaxRows = HAT_ROWS;
 
 typedef float Floats __attribute__((vector_size(4 * kWidth)));
 typedef int32_t Ints __attribute__((vector_size(4 * kWidth)));
+typedef uint32_t Words __attribute__((vector_size(4 * kWidth)));
 typedef float FloatsAt __attribute__((vector_size(4 * kWidth), aligned(4), may_alias));
 typedef int32_t IntsAt __attribute__((vector_size(4 * kWidth), aligned(4), may_alias));
 typedef int8_t Bytes __attribute__((vector_size(kWidth)));
@@ -27,7 +28,8 @@ static inline void store(float* p, Floats x) { *reinterpret_cast<FloatsAt*>(p) =
 static inline Ints load_ints(const void* p) { return *reinterpret_cast<const IntsAt*>(p); }
 static inline Floats all(float x) { return Floats{} + x; }
 static inline Ints all_ints(int32_t x) { return Ints{} + x; }
-// b where a is NaN: a running maximum that is b passes over what a damaged model makes of a row.
+// b where either is NaN: a running maximum that is b passes over it, a value that is b keeps it. What a damaged
+// model makes of a row must not become finite again: the row is to have no score.
 static inline Floats larger(Floats a, Floats b) { return a > b ? a : b; }
 static inline Floats to_floats(Ints x) { return __builtin_convertvector(x, Floats); }
 static inline float larger(float a, float b) { return a > b ? a : b; }
@@ -60,10 +62,10 @@ static inline float largest(Floats x) {
   return parts[0];
 }
 
-// e^x to 2e-7 relative for x ≤ 0, the only sign that is asked for: a polynomial on [−ln2/2, ln2/2] and
+// e^x to 2e-7 relative for x ≤ 0, the only sign that is asked for, NaN for NaN: a polynomial on [−ln2/2, ln2/2] and
 // the exponent put into the float's bits.
 static inline Floats exponential(Floats x) {
-  x = larger(x, all(-87.0f));
+  x = larger(all(-87.0f), x);
   const Floats shifted = x * 1.44269504f + 12582912.0f;  // 1.5·2^23: rounds to a whole number
   Ints bits;
   std::memcpy(&bits, &shifted, sizeof bits);
@@ -87,13 +89,18 @@ static inline Floats exponential(Floats x) {
 static void prepare_int8(const float* x, int inputs, int row, const Operand& operand) {
   int8_t* out = reinterpret_cast<int8_t*>(operand.data + row * operand.stride);
   const int whole = inputs / kWidth * kWidth;
-  Floats highest = all(0.0f);
+  Floats highest = all(0.0f), zeros = all(0.0f);
   for (int i = 0; i < whole; i += kWidth) {
     const Floats v = load(x + i);
     highest = larger(larger(v, -v), highest);
+    zeros += v * 0.0f;
   }
-  float peak = largest(highest);
-  for (int i = whole; i < inputs; ++i) peak = larger(__builtin_fabsf(x[i]), peak);
+  float peak = largest(highest), zero = sum(zeros);
+  for (int i = whole; i < inputs; ++i) {
+    peak = larger(__builtin_fabsf(x[i]), peak);
+    zero += x[i] * 0.0f;
+  }
+  peak += zero;  // NaN where an input is not finite, which int8 cannot say: the scale does
   const float inverse = peak > 0 ? 127.0f / peak : 0.0f;
   Ints total = all_ints(0);
   for (int i = 0; i < whole; i += kWidth) {
@@ -115,7 +122,7 @@ static void prepare_int8(const float* x, int inputs, int row, const Operand& ope
   }
   for (int i = inputs; i % 8; ++i) out[i] = 0;  // 8: the group of Precision::table
   operand.scales[row] = peak / 127.0f;
-  operand.sums[row] = 128 * sum_of_row;
+  operand.sums[row] = static_cast<int32_t>(128 * static_cast<uint32_t>(sum_of_row));
 }
 
 static inline uint16_t to_bfloat16(float x) {
@@ -141,7 +148,7 @@ static void prepare(Precision precision, const float* x, int inputs, int row, co
 
 // ---- products: R rows with kVectors vectors of outputs of one block, from `weights` on ----
 
-static inline void put(Floats x, bool relu, float* y) { store(y, relu ? larger(x, all(0.0f)) : x); }
+static inline void put(Floats x, bool relu, float* y) { store(y, relu ? larger(all(0.0f), x) : x); }
 
 static inline Floats bias_of(const Matrix& weights, int output, int vector) {
   return weights.bias ? load(weights.bias + output + vector * kWidth) : all(0.0f);
@@ -221,7 +228,10 @@ static inline void finish_int8(const Ints (&totals)[R][kVectors], const Matrix& 
   for (int v = 0; v < kVectors; ++v) {
     const Floats scale = load(weights.scales + output + v * kWidth), bias = bias_of(weights, output, v);
     for (int r = 0; r < R; ++r) {
-      const Ints exact = HAT_UNSIGNED ? totals[r][v] - operand.sums[row + r] : totals[r][v];
+      // Modulo 2^32, as unsigned weights' totals and sums are: the difference is less (kMostInt8Inputs).
+      const Words signed_total = HAT_UNSIGNED ? (Words)totals[r][v] - static_cast<uint32_t>(operand.sums[row + r])
+                                              : (Words)totals[r][v];
+      const Ints exact = (Ints)signed_total;
       // In one expression, so that it is fused for every R and a row's result never depends on its company.
       put(to_floats(exact) * (scale * operand.scales[row + r]) + bias, relu, y + r * stride + v * kWidth);
     }
@@ -383,7 +393,7 @@ static void attend(const float* query, const float* const* rows, int keys, int h
   const size_t values = static_cast<size_t>(heads) * head_dim;
   for (int head = 0; head < heads; ++head) {
     const size_t first = static_cast<size_t>(head) * head_dim;
-    float highest = -3.4e38f;
+    float highest = -__builtin_inff();
     for (int k = 0; k < keys; ++k) {
       scratch[k] = scale * dot(query + first, rows[k] + first, head_dim);
       highest = larger(scratch[k], highest);

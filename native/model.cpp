@@ -196,6 +196,15 @@ void check_range(const char* what, int value, int least, int most) {
                                 std::to_string(least) + " and " + std::to_string(most));
 }
 
+// Inputs of a product at `precision`.
+void check_width(const char* what, int width, Precision precision) {
+  check_range(what, width, 1, kLargestDim);
+  if (in_int8(precision) && width > kMostInt8Inputs)
+    throw std::invalid_argument(std::string(what) + ": " + std::to_string(width) + " is more than " +
+                                std::to_string(kMostInt8Inputs) +
+                                ", from where on sums of int8 products overflow; use float32 or bfloat16");
+}
+
 void check_heads(const char* what, int heads, int qkv_dim) {
   check_range(what, heads, 1, qkv_dim);
   if (qkv_dim % heads) throw std::invalid_argument(std::string(what) + " do not divide qkv_dim");
@@ -206,9 +215,9 @@ void check_heads(const char* what, int heads, int qkv_dim) {
 void Config::check() const {
   if (precision != embedding_precision && !(in_int8(precision) && in_int8(embedding_precision)))
     throw std::invalid_argument("embeddings are multiplied by rows of another precision");
-  check_range("qkv_dim", qkv_dim, 1, kLargestDim);
-  check_range("encoder embed_dim", encoder_dim, 1, kLargestDim);
-  check_range("decoder embed_dim", decoder_dim, 1, kLargestDim);
+  check_width("qkv_dim", qkv_dim, precision);
+  check_width("encoder embed_dim", encoder_dim, precision);
+  check_width("decoder embed_dim", decoder_dim, precision);
   check_range("encoder_super_dim", encoder_super_dim, encoder_dim, kLargestDim);
   check_range("decoder_super_dim", decoder_super_dim, decoder_dim, kLargestDim);
   check_range("source_vocab", source_vocab, 4, kLargestVocab);
@@ -218,11 +227,11 @@ void Config::check() const {
   check_range("encoder layers", static_cast<int>(encoder.size()), 1, 1000);
   check_range("decoder layers", static_cast<int>(decoder.size()), 1, 1000);
   for (const EncoderShape& layer : encoder) {
-    check_range("encoder ffn_dim", layer.ffn_dim, 1, kLargestDim);
+    check_width("encoder ffn_dim", layer.ffn_dim, precision);
     check_heads("encoder heads", layer.heads, qkv_dim);
   }
   for (const DecoderShape& layer : decoder) {
-    check_range("decoder ffn_dim", layer.ffn_dim, 1, kLargestDim);
+    check_width("decoder ffn_dim", layer.ffn_dim, precision);
     check_heads("decoder self_heads", layer.self_heads, qkv_dim);
     check_heads("decoder cross_heads", layer.cross_heads, qkv_dim);
     check_range("encoder_layers_attended", layer.attended, 1, static_cast<int>(encoder.size()));

@@ -74,7 +74,7 @@ void check_finite(const std::string& name, const void* data, Element element, si
     for (size_t i = 0; i < count; ++i) finite &= std::isfinite(static_cast<const float*>(data)[i]);
   if (element == Element::bfloat16)
     for (size_t i = 0; i < count; ++i) finite &= (static_cast<const uint16_t*>(data)[i] & 0x7f80) != 0x7f80;
-  if (!finite) throw std::invalid_argument("tensor " + name + " holds a number that is not finite");
+  if (!finite) throw std::invalid_argument("tensor " + name + " holds values that are not finite");
 }
 
 class Engine {
@@ -122,7 +122,11 @@ class Engine {
 
   std::string instruction_set() const { return kernels_.name; }
   size_t packed_bytes() const { return model_->packed_bytes; }
-  size_t workspace_bytes() const { return decoder_->workspace_bytes(); }
+  // Waits for a translation that another thread is in, which needs Python to go on.
+  size_t workspace_bytes() const {
+    const nb::gil_scoped_release release;
+    return decoder_->workspace_bytes();
+  }
 
  private:
   const Kernels& kernels_;

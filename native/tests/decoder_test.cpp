@@ -171,3 +171,31 @@ TEST(what_cannot_be_is_refused) {
   bad.encoder[1].heads = 5;
   CHECK_THROWS(std::invalid_argument, bad.check());
 }
+
+TEST(widths_whose_int8_sums_overflow_are_refused_in_int8_only) {
+  for (const Precision precision : {Precision::float32, Precision::bfloat16, Precision::int8, Precision::table}) {
+    const Config good = config_of(precision, true);
+    const auto accepted = [&](const auto& widen) {
+      Config config = good;
+      widen(config);
+      try {
+        config.check();
+      } catch (const std::invalid_argument&) {
+        return false;
+      }
+      return true;
+    };
+    for (const int width : {kMostInt8Inputs, kMostInt8Inputs + 1}) {
+      const bool fits = !in_int8(precision) || width <= kMostInt8Inputs;
+      CHECK(accepted([&](Config& c) { c.encoder[1].ffn_dim = width; }) == fits);
+      CHECK(accepted([&](Config& c) { c.decoder[0].ffn_dim = width; }) == fits);
+      CHECK(accepted([&](Config& c) { c.encoder_dim = c.encoder_super_dim = width; }) == fits);
+      CHECK(accepted([&](Config& c) { c.decoder_dim = c.decoder_super_dim = width; }) == fits);
+      CHECK(accepted([&](Config& c) {
+              c.qkv_dim = width;
+              for (EncoderShape& layer : c.encoder) layer.heads = 1;
+              for (DecoderShape& layer : c.decoder) layer.self_heads = layer.cross_heads = 1;
+            }) == fits);
+    }
+  }
+}

@@ -213,6 +213,80 @@ TEST(rows_of_zeros_and_of_large_numbers) {
   });
 }
 
+// 127 · 127 in every place: the largest sum that there can be, and the least.
+TEST(sums_of_the_most_inputs_are_exact) {
+  for_each_set([](const Kernels& kernels) {
+    for (const Precision precision : precisions_of(kernels)) {
+      if (!in_int8(precision)) continue;
+      Packed weights(kernels, precision, 32, kMostInt8Inputs, false);
+      const std::byte most = std::byte(127) ^ std::byte(kernels.unsigned_weights ? 0x80 : 0);
+      std::fill(weights.tables.begin(), weights.tables.end(), most);
+      if (precision == Precision::int8) std::fill(weights.data.begin(), weights.data.end(), most);
+      for (const float sign : {1.0f, -1.0f}) {
+        const std::vector<float> x(kMostInt8Inputs, sign);
+        const Rows prepared(kernels, precision, x, 1, kMostInt8Inputs);
+        std::vector<float> y(32);
+        kernels.multiply(weights.matrix, prepared.operand, 0, 1, 0, 1, false, y.data(), 32);
+        for (int output = 0; output < 32; ++output) {
+          const double exact = double(sign) * 127 * kMostInt8Inputs * double(weights.scales[output]);
+          CHECK_NEAR(y[output], exact, 1e-6 * std::fabs(exact));
+        }
+      }
+    }
+  });
+}
+
+TEST(a_number_that_is_not_finite_spoils_its_row_and_no_other) {
+  for_each_set([](const Kernels& kernels) {
+    for (const Precision precision : precisions_of(kernels))
+      for (const int inputs : {1, 20, 45})
+        for (const float bad : {NAN, -NAN, INFINITY, -INFINITY})
+          for (const int place : {0, inputs - 1}) {
+            Packed weights(kernels, precision, 32, inputs);
+            std::vector<float> x = random_floats(3 * inputs), y(3 * 32), scratch(8 * kChunk);
+            x[inputs + place] = bad;
+            const Rows prepared(kernels, precision, x, 3, inputs);
+            kernels.multiply(weights.matrix, prepared.operand, 0, 3, 0, 1, std::isnan(bad), y.data(), 32);
+            for (int i = 0; i < 3 * 32; ++i) CHECK(std::isfinite(y[i]) == (i / 32 != 1));
+            float chunk_max[3], chunk_sum[3], value[3];
+            int32_t id[3];
+            std::vector<LogitRow> seen;
+            for (int row = 0; row < 3; ++row)
+              seen.push_back({&chunk_max[row], &chunk_sum[row], 0.0f, 0, {-1, -1}, 1, 0, &value[row], &id[row]});
+            kernels.project(weights.matrix, prepared.operand, seen.data(), 3, 0, 1, scratch.data());
+            for (int row = 0; row < 3; ++row) CHECK(std::isfinite(chunk_max[row] + std::log(chunk_sum[row])) == (row != 1));
+          }
+  });
+}
+
+TEST(attention_to_what_is_not_finite_is_not) {
+  for_each_set([](const Kernels& kernels) {
+    for (const int head_dim : {3, 16})
+      for (const float bad : {NAN, INFINITY, 1e38f})
+        for (const bool in_query : {false, true}) {
+          std::vector<float> query(head_dim, 1e3f), scratch(2), out(head_dim);
+          std::vector<float> first(2 * head_dim, 1.0f), second(2 * head_dim, 1.0f);
+          (in_query ? query : second)[head_dim - 1] = bad;
+          if (bad == 1e38f) (in_query ? second : query)[head_dim - 1] = bad;
+          const float* rows[] = {first.data(), second.data()};
+          kernels.attend(query.data(), rows, 2, 1, head_dim, scratch.data(), out.data());
+          for (const float value : out) CHECK(!std::isfinite(value));
+        }
+  });
+}
+
+TEST(the_norm_of_what_is_not_finite_is_not) {
+  for_each_set([](const Kernels& kernels) {
+    for (const int size : {3, 37})
+      for (const float bad : {NAN, INFINITY}) {
+        std::vector<float> x = random_floats(size), ones(size, 1.0f), out(size);
+        x[size - 1] = bad;
+        kernels.add_norm(x.data(), nullptr, ones.data(), ones.data(), size, out.data());
+        for (const float value : out) CHECK(std::isnan(value));
+      }
+  });
+}
+
 TEST(norm) {
   for_each_set([](const Kernels& kernels) {
     for (const int size : {1, 3, 16, 37, 640}) {

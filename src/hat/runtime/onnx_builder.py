@@ -16,11 +16,14 @@ from onnx import GraphProto, ModelProto, NodeProto, TensorProto, ValueInfoProto,
 
 from hat import __version__
 from hat.architecture import weight_shapes
+from hat.errors import UserError
 from hat.runtime.artefact import Artefact
 from hat.runtime.int8_view import Int8View
 from hat.runtime.onnx_interface import Port, Ports, onnx_precision
 from hat.runtime.precision import SCALE, Array, Weights, is_kmeans, unpack
 
+# 255 · 127 · so many is the largest sum that 32 bits hold: onnxruntime's activations go from 0 to 255.
+MOST_INT8_INPUTS = (2**31 - 1) // (255 * 127)
 OPSET = 17  # the first with LayerNormalization
 IR_VERSION = 8  # what opset 17 came with: older runtimes refuse later ones
 CONTRIB = "com.microsoft"
@@ -40,6 +43,7 @@ class GraphBuilder:
         self._weights: Weights = Int8View(artefact) if is_kmeans(precision) else artefact.weights
         self._shapes = weight_shapes(artefact.config.model)
         self._nodes: list[NodeProto] = []
+        self._spoil = ""  # (N, 1): 0, or NaN where something that was watched is not finite
         self._constants: dict[str, TensorProto] = {}
 
     def op(self, kind: str, *inputs: str, name: str = "", domain: str = "", **attributes: Any) -> str:
@@ -64,10 +68,13 @@ class GraphBuilder:
         """A constant int64 vector."""
         return self.constant(f"integers{list(values)}", np.array(values, np.int64))
 
-    def linear(self, x: str, name: str, factors: NDArray[np.float32] | None = None) -> str:
+    def linear(
+        self, x: str, name: str, factors: NDArray[np.float32] | None = None, inner: bool = False
+    ) -> str:
         """x (N, I) times a layer's weight, plus bias: (N, O); stacked projections lie side by side.
 
-        `factors` (O): what each output is multiplied by.
+        `factors` (O): what each output is multiplied by. `inner`: x is made within a branch; anything
+        else that is not finite stays in the residual stream (see `spoiled`).
         """
         weight, bias = f"{name}.weight", self._stored(f"{name}.bias").ravel()
         matrix = self._stored(weight)
@@ -76,6 +83,9 @@ class GraphBuilder:
         bias_name = self.constant(f"{name}.bias", bias * by)
         if not self.int8:
             return self.op("Gemm", x, self.constant(weight, matrix * by[:, None]), bias_name, transB=1)
+        _check_width(weight, matrix.shape[1])
+        if inner:
+            self.watch(x, matrix.shape[1])
         return self.op(
             "DynamicQuantizeMatMul",
             x,
@@ -108,10 +118,24 @@ class GraphBuilder:
         table = self._table(matrix, dim)
         if not self.int8:
             return self.op("Gemm", x, table, transB=1)
+        _check_width(matrix, dim)
+        self.watch(x, dim)
         # onnxruntime transposes the constant once, when it loads the graph.
         columns = self.op("Transpose", table, perm=[1, 0])
         scales = self.constant(f"{matrix}.scale", self._stored(matrix + SCALE))
         return self.op("DynamicQuantizeMatMul", x, columns, scales, domain=CONTRIB)
+
+    def watch(self, x: str, width: int) -> None:
+        """Have `spoiled` look at x (N, width), the input of an int8 product; float32 ones hide nothing."""
+        if self.int8:
+            zeros = self.constant(f"zeros.{width}", np.zeros((width, 1), np.float32))
+            self._spoil = self.op("Gemm", x, zeros, self._spoil)
+
+    def spoiled(self, *values: str) -> list[str]:
+        """Each of `values` (N, …), with NaN in the rows in which what was watched since the last call is
+        not finite. Quantizing hides that, and what overflowed would be translated."""
+        spoil, self._spoil = self._spoil, ""
+        return [self.op("Add", value, spoil) for value in values] if spoil else list(values)
 
     def model(self, name: str, ports: Ports) -> ModelProto:
         """The finished model."""
@@ -146,6 +170,14 @@ class GraphBuilder:
 
     def _table(self, matrix: str, dim: int) -> str:
         return self.constant(matrix, self._stored(matrix)[:, :dim])
+
+
+def _check_width(weight: str, inputs: int) -> None:
+    if inputs > MOST_INT8_INPUTS:
+        raise UserError(
+            f"{weight}: {inputs} inputs are more than {MOST_INT8_INPUTS}, from where on sums of "
+            "onnxruntime's int8 products overflow; use float32 or bfloat16"
+        )
 
 
 def _value_info(port: Port) -> ValueInfoProto:

@@ -52,6 +52,7 @@ class _Encoder(_Evolved, EncoderSide):
         real = self.op("Cast", self.op("Reshape", self.real, self.integers(-1, 1)), to=TensorProto.FLOAT)
         for index in range(own.encoder_cells):
             x = self._cell(x, f"encoder.{index}", real)
+        [x] = self.spoiled(x)
         encoded = self.layer_norm(x, "encoder_norm")
         for index in range(own.decoder_cells):
             for kind, attention in (("first", "first_cross_attention"), ("cross", "cross_attention")):
@@ -69,7 +70,7 @@ class _Encoder(_Evolved, EncoderSide):
         n = self.layer_norm(x, f"{name}.self_attention_norm")
         x = self.residual(x, self.self_attention(n, f"{name}.self_attention", self.architecture.heads))
         hidden = self.op("Relu", self.linear(self.layer_norm(x, f"{name}.ffn_norm"), f"{name}.fc1"))
-        return self.residual(x, self.linear(hidden, f"{name}.fc2"))
+        return self.residual(x, self.linear(hidden, f"{name}.fc2", inner=True))
 
     def _branches(self, x: str, name: str, real: str) -> str:
         d = self.architecture.embed_dim
@@ -80,7 +81,9 @@ class _Encoder(_Evolved, EncoderSide):
         near = self.op("Relu", self.linear(around, f"{name}.near"))
         n = self.add_to_first(wide, near, 4 * d - d // 2)
         n = self.op("Mul", self.layer_norm(n, f"{name}.merge_norm"), real)
-        merged = self.linear(self._depthwise(n, f"{name}.merge", 4 * d), f"{name}.merge.pointwise")
+        merged = self.linear(
+            self._depthwise(n, f"{name}.merge", 4 * d), f"{name}.merge.pointwise", inner=True
+        )
         return self.widened(merged, d - d // 2)
 
     def _shifted(self, x: str, dim: int, positions: int) -> list[str]:
@@ -132,7 +135,8 @@ class _Decoder(_Evolved, DecoderSide):
         x = self.residual(x, self.cross_attention(n, f"{name}.cross_attention", own.heads, memory, 1))
         hidden = self.linear(self.layer_norm(x, f"{name}.ffn_norm"), f"{name}.fc1")
         hidden = self.op("Mul", hidden, self.op("Sigmoid", hidden))
-        return self.residual(x, self.linear(self.layer_norm(hidden, f"{name}.hidden_norm"), f"{name}.fc2"))
+        hidden = self.layer_norm(hidden, f"{name}.hidden_norm")
+        return self.residual(x, self.linear(hidden, f"{name}.fc2", inner=True))
 
     def _branches(self, x: str, index: int) -> str:
         name, d = f"decoder.{index}", self.architecture.embed_dim
@@ -157,4 +161,4 @@ class _Decoder(_Evolved, DecoderSide):
             f"{name}.depthwise", np.ascontiguousarray(self.floats(f"{name}.depthwise.weight").T)
         )
         y = self.op("ReduceSum", self.op("Mul", seen, taps), self.integers(1), keepdims=0)
-        return self.linear(y, f"{name}.pointwise")
+        return self.linear(y, f"{name}.pointwise", inner=True)

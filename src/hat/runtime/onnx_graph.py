@@ -40,6 +40,7 @@ class _Encoder(EncoderSide):
             x = _add(self, x, f"{name}.self_attention_norm", attend)
             x = _feed_forward(self, x, name)
             layers.append(x)
+        [layers[-1]] = self.spoiled(layers[-1])
         if self.config.norm == "pre":
             attended = max(layer.encoder_layers_attended for layer in architecture.decoder.layers)
             layers[-attended:] = [self.layer_norm(x, "encoder_norm") for x in layers[-attended:]]
@@ -83,7 +84,7 @@ class _Decoder(DecoderSide):
 
 def _feed_forward(side: Side, x: str, name: str) -> str:
     def branch(z: str) -> str:
-        return side.linear(side.op("Relu", side.linear(z, f"{name}.fc1")), f"{name}.fc2")
+        return side.linear(side.op("Relu", side.linear(z, f"{name}.fc1")), f"{name}.fc2", inner=True)
 
     return _add(side, x, f"{name}.ffn_norm", branch)
 

@@ -100,11 +100,11 @@ class EncoderSide(Side):
         q, k, v = self.ops("Split", split, self.integers(heads, heads, heads), names=names, axis=1)
         y = self.attend(q, self.op("Transpose", k, perm=[0, 1, 3, 2]), v, self._bias)
         y = self.op("Reshape", self.op("Transpose", y, perm=[0, 2, 1, 3]), self.integers(-1, self.qkv))
-        return self.linear(y, f"{name}.out")
+        return self.linear(y, f"{name}.out", inner=True)
 
     def memory(self, encoded: str, name: str, heads: int, outputs: tuple[str, str]) -> None:
         """Keys and values of the attention `name` to what is encoded (N, D), as graph outputs."""
-        kv = self.linear(encoded, f"{name}.kv")
+        [kv] = self.spoiled(self.linear(encoded, f"{name}.kv", inner=True))
         sentences = self.op("Slice", self._size, self.integers(0), self.integers(1))
         shape = self.op("Concat", sentences, self.integers(-1, 2 * heads, self.qkv // heads), axis=0)
         split = self.op("Transpose", self.op("Reshape", kv, shape), perm=[0, 2, 1, 3])
@@ -138,7 +138,7 @@ class DecoderSide(Side):
         q, k, v = self.ops("Split", split, self.integers(heads, heads, heads), names=names, axis=1)
         keys, values = (self.followed(cache, new, 2) for cache, new in zip(caches, (k, v), strict=True))
         y = self.attend(q, self.op("Transpose", keys, perm=[0, 1, 3, 2]), values, None)
-        return self.linear(self.op("Reshape", y, self.integers(-1, self.qkv)), f"{name}.out")
+        return self.linear(self.op("Reshape", y, self.integers(-1, self.qkv)), f"{name}.out", inner=True)
 
     def cross_attention(self, x: str, name: str, heads: int, memory: tuple[str, str], attended: int) -> str:
         """Attention of x (R, D) to the last `attended` encoder layers: (R, D). The K hypotheses of a
@@ -151,7 +151,7 @@ class DecoderSide(Side):
             bias = self.op("Concat", *[bias] * attended, axis=3)
         y = self.attend(q, *memory, bias)
         y = self.op("Reshape", self.op("Transpose", y, perm=[0, 2, 1, 3]), self.integers(-1, self.qkv))
-        return self.linear(y, f"{name}.out")
+        return self.linear(y, f"{name}.out", inner=True)
 
     def best(self, x: str) -> None:
         """The best words after x (R, D), as graph outputs.
@@ -159,13 +159,15 @@ class DecoderSide(Side):
         LogSoftmax and not ReduceLogSumExp, which onnxruntime computes ten times slower."""
         logits = self.project(x, self.embedding("output"), self.config.architecture.decoder_dim)
         log_probs = self.op("LogSoftmax", logits, axis=-1)
-        self.op("GatherElements", log_probs, "wanted", name="wanted_log_probs", axis=1)
+        wanted = self.op("GatherElements", log_probs, "wanted", axis=1)
         if self.config.target_vocab % TOP_GROUP:
-            self.ops("TopK", log_probs, "candidates", names=["log_probs", "words"])
+            best, _ = self.ops("TopK", log_probs, "candidates", names=["best", "words"])
         else:
-            self._best_of_groups(log_probs)
+            best = self._best_of_groups(log_probs)
+        for value, name in zip(self.spoiled(best, wanted), ("log_probs", "wanted_log_probs"), strict=True):
+            self.op("Identity", value, name=name)
 
-    def _best_of_groups(self, log_probs: str) -> None:
+    def _best_of_groups(self, log_probs: str) -> str:
         """The C best of all words lie in the C groups with the best maxima; onnxruntime finds them in
         half the time of a TopK over the whole vocabulary. Group g has the words g, g + G, g + 2G, …"""
         groups = self.config.target_vocab // TOP_GROUP
@@ -177,8 +179,9 @@ class DecoderSide(Side):
         entries = self.op("Add", self.op("Unsqueeze", chosen, self.integers(1)), firsts)
         entries = self.op("Reshape", entries, self.integers(0, -1))
         values = self.op("GatherElements", log_probs, entries, axis=1)
-        _, places = self.ops("TopK", values, "candidates", names=["log_probs", "places"])
+        best, places = self.ops("TopK", values, "candidates", names=["best", "places"])
         self.op("GatherElements", entries, places, axis=1, name="words")
+        return best
 
 
 def _sinusoids(dim: int, super_dim: int) -> tuple[NDArray[np.float64], NDArray[np.float64]]:

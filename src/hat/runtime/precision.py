@@ -37,6 +37,8 @@ DTYPES: dict[str, np.dtype[Any]] = {
     "I8": np.dtype("i1"),
     "U8": np.dtype("u1"),
 }
+# 127 times it is still finite.
+LARGEST_SCALE = np.nextafter(np.finfo(np.float32).max / np.float32(127), np.float32(0))
 MATRIX_TYPES = {"float32": "F32", "bfloat16": "BF16", "int8": "I8"}
 
 Array = NDArray[Any]
@@ -134,6 +136,7 @@ def quantize_rows(weight: NDArray[np.float32]) -> tuple[NDArray[np.int8], NDArra
     """
     scales = np.maximum(weight.max(-1), -weight.min(-1)) / np.float32(127)
     scales[scales == 0] = 1
+    np.minimum(scales, LARGEST_SCALE, out=scales)
     values = weight / scales[..., None]
     np.rint(values, out=values)
     # A subnormal scale is coarse enough to leave the range.
@@ -161,7 +164,8 @@ def from_bfloat16(bits: NDArray[np.uint16]) -> NDArray[np.float32]:
 
 
 def check_values(name: str, array: Array, where: str) -> None:
-    """Raises UserError for what no weight may be: not finite, a scale that is not positive, or -128."""
+    """Raises UserError for what no weight may be: not finite, a scale that is not positive or makes
+    weights that are not finite, or -128."""
     if array.dtype == DTYPES["BF16"]:
         finite = bool((array & 0x7FFF).max() < 0x7F80)
         least = 1
@@ -175,3 +179,5 @@ def check_values(name: str, array: Array, where: str) -> None:
         raise UserError(f"{where}: tensor {name} holds {least}; int8 weights go from -127 to 127")
     if name.endswith(SCALE) and least <= 0:
         raise UserError(f"{where}: tensor {name} holds {least:g}; scales are positive")
+    if name.endswith(SCALE) and (most := array.max()) > LARGEST_SCALE:
+        raise UserError(f"{where}: tensor {name} holds {most:g}, which makes weights that are not finite")

@@ -1,5 +1,6 @@
 """Text to text: the face of the runtime."""
 
+import math
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
@@ -187,7 +188,7 @@ class Translator:
         """How probable the model finds each (source, target) pair.
 
         Raises UserError, naming the pair, for what is none and for one that is too long: nothing is
-        split here.
+        split here; and where the model's weights are so large that the score is not finite.
         """
         self._gate.check()
         batch, pairs = checked_size(batch), text_pairs(pairs)
@@ -198,6 +199,8 @@ class Translator:
             with self._gate.entered():
                 scored = self.engine.score([sources[i] for i in chosen], [targets[i] for i in chosen])
             for index, token_scores in zip(chosen, scored, strict=True):
+                if not all(map(math.isfinite, token_scores)):
+                    raise UserError(f"pair {index + 1}: no finite score: the model is damaged")
                 pieces = self._tokenizer.target_pieces(targets[index])
                 normalised = sum(token_scores) / len(pieces) ** self.config.decode.length_penalty
                 found[index] = Score(tuple(pieces), token_scores, normalised)
