@@ -4,6 +4,8 @@
 #include <nanobind/stl/string.h>
 #include <nanobind/stl/vector.h>
 
+#include <unistd.h>
+
 #include <cmath>
 #include <stdexcept>
 
@@ -96,6 +98,11 @@ class Engine {
     model_ = std::make_shared<Model>(config_of(config), kernels_, source);
     decoder_ = std::make_unique<Decoder>(model_, threads, threads <= processors);
   }
+  Engine(const Engine&) = delete;
+  // The threads stay behind where a process forks: they cannot be joined there, nor locks be waited for.
+  ~Engine() {
+    if (process_ != getpid()) static_cast<void>(decoder_.release());
+  }
 
   nb::list translate(const std::vector<Sentence>& sources, int beam, double length_penalty, int nbest, int min_length,
                      double max_length_factor, int max_length_offset) {
@@ -132,6 +139,7 @@ class Engine {
   const Kernels& kernels_;
   std::shared_ptr<const Model> model_;
   std::unique_ptr<Decoder> decoder_;
+  const pid_t process_ = getpid();
 };
 
 nb::list describe() {
@@ -151,6 +159,7 @@ nb::list describe() {
 
 NB_MODULE(_native, m) {
   m.doc() = "The native engine: packed weights, kernels per instruction set, beam search.";
+  nb::set_leak_warnings(false);  // an engine that a daemon's thread holds lives as long as the process
   m.def("instruction_sets", &describe, "All of this architecture, best first: name, built, supported.");
   m.def("choose", [](const std::string& name) { return std::string(choose_kernels(name).name); },
         "The instruction set that `name` (or \"auto\") stands for. Raises ValueError naming the choices.");

@@ -5,7 +5,6 @@ to each other.
 """
 
 import gc
-import os
 import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
@@ -191,26 +190,6 @@ def test_bad_tokens_and_weights_are_refused() -> None:
     broken["decoder.0.fc1.weight"][0, 0] = np.nan
     with pytest.raises(UserError, match=r"decoder\.0\.fc1\.weight holds values that are not finite"):
         native(replace(artefact, weights=broken))
-
-
-def test_a_forked_process_is_told_instead_of_hanging() -> None:
-    artefact = random_artefact(1)
-    engine = native(artefact, 2)
-    batch = sources(artefact, 1)
-    engine.translate(batch, DecodeOptions(beam=1, max_length_offset=3))
-    reader, writer = os.pipe()
-    child = os.fork()
-    if child == 0:
-        try:
-            engine.translate(batch, DecodeOptions(beam=1, max_length_offset=3))
-        except RuntimeError as error:
-            os.write(writer, str(error).encode())
-        finally:
-            os._exit(0)
-    os.waitpid(child, 0)
-    os.close(writer)
-    with os.fdopen(reader) as stream:
-        assert "forked" in stream.read()
 
 
 MEMORY = """

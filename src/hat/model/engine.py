@@ -13,7 +13,8 @@ from hat.model.static_decode import StaticDecoder
 from hat.model.transformer import Transformer
 from hat.model.translation_model import EOS, PAD
 from hat.runtime.artefact import Artefact
-from hat.runtime.engine import DecodeOptions, EngineSettings, Hypothesis
+from hat.runtime.engine import DecodeOptions, EngineSettings, Hypothesis, log
+from hat.runtime.origin import Origin, forked_after_torch
 from hat.threads import check_can_start
 
 
@@ -41,11 +42,14 @@ class TorchEngine:
         self._decoder: Decodes = self.model
         if settings.device != "cpu" and isinstance(self.model, Transformer):
             self._decoder = StaticDecoder(self.model, capture=True)
-        self._threads = settings.threads
+        self._threads = _threads_here(settings.threads)
+        self._origin = Origin("the torch engine", self.model, self._decoder)
         self._lock = Lock()  # decoders keep buffers between calls
 
     def translate(self, sources: Sequence[Sequence[int]], options: DecodeOptions) -> list[list[Hypothesis]]:
-        """The best hypotheses of each source (token ids that end in </s>), best first."""
+        """The best hypotheses of each source (token ids that end in </s>), best first. Raises UserError
+        in a process forked after loading."""
+        self._origin.check()
         if not sources:
             return []
         with self._lock:
@@ -56,7 +60,9 @@ class TorchEngine:
     def score(
         self, sources: Sequence[Sequence[int]], targets: Sequence[Sequence[int]]
     ) -> list[tuple[float, ...]]:
-        """The log-probability of every target token (ids end in </s> on both sides), pair by pair."""
+        """The log-probability of every target token (ids end in </s> on both sides), pair by pair. Raises
+        UserError in a process forked after loading."""
+        self._origin.check()
         if not sources:
             return []
         target = _padded(targets, before=False).to(self.device)
@@ -70,8 +76,8 @@ class TorchEngine:
         return [tuple(row[: len(own)]) for row, own in rows]
 
     def close(self) -> None:
-        """Let the weights go."""
-        del self.model, self._decoder
+        """Let the weights go; without effect in a process forked after loading."""
+        del self.model, self._decoder, self._origin
 
     def _sources(self, sources: Sequence[Sequence[int]]) -> Tensor:
         return _padded(sources, before=True).to(self.device)
@@ -80,6 +86,19 @@ class TorchEngine:
         if torch.get_num_threads() != self._threads:
             check_can_start(self._threads)  # where OpenMP cannot start a thread, it ends the process
             torch.set_num_threads(self._threads)  # a setting of the process: PyTorch knows no other
+
+
+def _threads_here(threads: int) -> int:
+    """`threads`, or one where this process was forked from one with PyTorch loaded: more would wait for
+    threads that are the parent's."""
+    if threads == 1 or not forked_after_torch():
+        return threads
+    log.warning(
+        "hat: warning: the torch engine computes with 1 thread: this process was forked from one that had "
+        "loaded PyTorch; start it by spawn to have %d",
+        threads,
+    )
+    return 1
 
 
 def _half_precision() -> torch.dtype:

@@ -5,6 +5,7 @@ from contextlib import contextmanager
 from threading import Condition
 
 from hat.errors import UserError
+from hat.runtime.origin import Origin
 
 
 class Gate:
@@ -12,19 +13,21 @@ class Gate:
 
     def __init__(self, what: str) -> None:
         """`what` is guarded, for example "the translator"."""
-        self._what = what
+        self._what, self._origin = what, Origin(what)
         self._inside = 0
         self._closed = False
         self._changed = Condition()
 
     def check(self) -> None:
-        """Raises UserError where the gate is closed."""
+        """Raises UserError where the gate is closed, or was made before this process was forked."""
+        self._origin.check()
         if self._closed:
             raise UserError(f"{self._what} is closed and cannot be used any more")
 
     @contextmanager
     def entered(self) -> Iterator[None]:
-        """Around a use. Raises UserError where the gate is closed."""
+        """Around a use. Raises UserError as `check`."""
+        self._origin.check()  # before the lock, which a thread of the parent's may have held
         with self._changed:
             self.check()
             self._inside += 1
@@ -36,7 +39,10 @@ class Gate:
                 self._changed.notify_all()
 
     def close(self) -> bool:
-        """Let nobody in any more and wait until all are out. False where it was closed before."""
+        """Let nobody in any more and wait until all are out. False where there is nothing to close: it was
+        closed before, or in a forked process."""
+        if not self._origin.is_here:
+            return False
         with self._changed:
             first, self._closed = not self._closed, True
             self._changed.wait_for(lambda: not self._inside)

@@ -11,6 +11,7 @@ from hat.runtime.artefact import Artefact
 from hat.runtime.code_books import TABLE_BITS
 from hat.runtime.engine import DecodeOptions, EngineSettings, Hypothesis
 from hat.runtime.int8_view import Int8View, TableView
+from hat.runtime.origin import Origin
 from hat.runtime.precision import KMEANS_BITS, Weights, is_kmeans
 from hat.threads import available_threads
 
@@ -42,6 +43,7 @@ class NativeEngine:
             raise UserError(str(error)) from error
         except RuntimeError as error:
             raise HatError(str(error)) from error
+        self._origin = Origin("the native engine")
 
     @property
     def instruction_set(self) -> str:
@@ -50,11 +52,15 @@ class NativeEngine:
 
     @property
     def memory_bytes(self) -> tuple[int, int]:
-        """Bytes of packed weights, and of the activations and caches kept between calls."""
+        """Bytes of packed weights, and of the activations and caches kept between calls. Waits for a call
+        that is under way. Raises UserError in a process forked after loading."""
+        self._origin.check()
         return self._engine.packed_bytes, self._engine.workspace_bytes
 
     def translate(self, sources: Sequence[Sequence[int]], options: DecodeOptions) -> list[list[Hypothesis]]:
-        """The best hypotheses of each source (token ids that end in </s>), best first."""
+        """The best hypotheses of each source (token ids that end in </s>), best first. Raises UserError
+        for ids outside the vocabulary, and in a process forked after loading."""
+        self._origin.check()
         try:
             found = self._engine.translate(
                 [list(source) for source in sources],
@@ -72,7 +78,8 @@ class NativeEngine:
     def score(
         self, sources: Sequence[Sequence[int]], targets: Sequence[Sequence[int]]
     ) -> list[tuple[float, ...]]:
-        """The log-probability of every target token, given its source."""
+        """The log-probability of every target token, given its source. Raises UserError as `translate`."""
+        self._origin.check()
         try:
             found = self._engine.score([list(source) for source in sources], [list(one) for one in targets])
         except ValueError as error:
@@ -80,8 +87,8 @@ class NativeEngine:
         return [tuple(scores) for scores in found]
 
     def close(self) -> None:
-        """Let the weights and threads go."""
-        del self._engine
+        """Let the weights and threads go; without effect in a process forked after loading."""
+        del self._engine, self._origin
 
 
 def _chosen(settings: EngineSettings) -> str:

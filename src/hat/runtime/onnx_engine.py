@@ -21,6 +21,7 @@ from hat.runtime.host_beam import Array, Floats, Integers, beam_search
 from hat.runtime.huge_pages import huge_pages
 from hat.runtime.locate import ONNX_FILES
 from hat.runtime.onnx_interface import ONNX_FORMAT, Ports, caches, decoder_ports, encoder_ports
+from hat.runtime.origin import Origin
 from hat.runtime.tokenizer import EOS, PAD
 from hat.threads import check_can_start
 
@@ -49,10 +50,13 @@ class OnnxEngine:
 
     def _start(self, config: ModelConfig, encoder: InferenceSession, decoder: InferenceSession) -> None:
         self._config, self._encoder, self._decoder = config, encoder, decoder
+        self._origin = Origin("the onnxruntime engine", encoder, decoder)
         self._lock = Lock()  # two calls at once would take twice the threads that were asked for
 
     def translate(self, sources: Sequence[Sequence[int]], options: DecodeOptions) -> list[list[Hypothesis]]:
-        """The best hypotheses of each source (token ids that end in </s>), best first."""
+        """The best hypotheses of each source (token ids that end in </s>), best first. Raises UserError
+        in a process forked after loading."""
+        self._origin.check()
         if not sources:
             return []
         with self._lock:
@@ -62,7 +66,9 @@ class OnnxEngine:
     def score(
         self, sources: Sequence[Sequence[int]], targets: Sequence[Sequence[int]]
     ) -> list[tuple[float, ...]]:
-        """The log-probability of every target token (ids end in </s> on both sides), pair by pair."""
+        """The log-probability of every target token (ids end in </s> on both sides), pair by pair. Raises
+        UserError in a process forked after loading."""
+        self._origin.check()
         if not sources:
             return []
         rows, wanted = np.arange(len(sources)), _padded(targets)
@@ -77,8 +83,8 @@ class OnnxEngine:
         return [tuple(row[: len(target)].tolist()) for row, target in zip(scores, targets, strict=True)]
 
     def close(self) -> None:
-        """Give back the sessions' memory."""
-        del self._encoder, self._decoder
+        """Give back the sessions' memory; without effect in a process forked after loading."""
+        del self._encoder, self._decoder, self._origin
 
 
 def load_folder(folder: Path, settings: EngineSettings) -> tuple[ArtefactConfig, OnnxEngine]:

@@ -3,6 +3,7 @@
 from collections.abc import Iterable
 from threading import Condition, Thread
 
+from hat.runtime.origin import Origin
 from hat.threads import start
 
 # Seconds to wait for more after the first line: a file fills its window in less, so that windows do
@@ -20,6 +21,7 @@ class ReadAhead:
 
     def __init__(self, lines: Iterable[str], limit: int) -> None:
         self._limit = limit
+        self._origin = Origin("the stream of translations")
         self._lines: list[str] = []
         self._held = 0
         self._ended = self._stopped = False
@@ -31,8 +33,10 @@ class ReadAhead:
     def take(self) -> list[str]:
         """The lines that are there, at least one; none at the end.
 
-        Raises what the iterable raised, after the lines before it are taken.
+        Raises what the iterable raised, after the lines before it are taken; UserError in a forked process,
+        which lacks the thread.
         """
+        self._origin.check()
         with self._changed:
             self._changed.wait_for(lambda: self._lines or self._ended)
             self._changed.wait_for(lambda: len(self._lines) >= self._limit or self._ended, LINGER)
@@ -42,13 +46,16 @@ class ReadAhead:
             return taken
 
     def done(self) -> None:
-        """One line that was taken is done with: there is room for another."""
+        """One line that was taken is done with: there is room for another. Raises UserError as `take`."""
+        self._origin.check()
         with self._changed:
             self._held -= 1
             self._changed.notify_all()
 
     def stop(self) -> None:
         """Read no more."""
+        if not self._origin.is_here:
+            return
         with self._changed:
             self._stopped = True
             self._changed.notify_all()
