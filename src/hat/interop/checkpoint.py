@@ -3,19 +3,22 @@
 A checkpoint is a pickle, and a pickle may call any function it names. This reader resolves only
 the names that the published trainer writes, to inert stand-ins, and refuses every other by name.
 It reads both of PyTorch's containers: the zip of version 1.6 and later, whose checksums it verifies
-(`torch.load` returns damaged weights without a word), and the older stream of pickles.
+(`torch.load` returns damaged weights without a word), and the older stream of pickles. A file of n
+bytes becomes a few times n bytes of memory, however often it names the same part of itself.
 """
 
+import os
 import pickle
+import reprlib
 import struct
 import zipfile
-from collections import OrderedDict
-from collections.abc import Callable, Mapping
+from collections import Counter
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from io import SEEK_CUR, BytesIO
 from math import prod
 from pathlib import Path
-from typing import IO, BinaryIO, NamedTuple, Protocol, TypeVar
+from typing import IO, BinaryIO, ClassVar, NamedTuple, Protocol, TypeVar
 
 import torch
 from torch import Tensor
@@ -25,6 +28,10 @@ from hat.errors import UserError
 ZIP_START = b"PK\x03\x04"
 STREAM_MAGIC = 0x1950A86A20F9469CFC6C
 STREAM_PROTOCOL = 1001
+# How often the bytes of a storage may be named: embeddings of source and target and the output can be one.
+MOST_SHARED = 3
+# Values of the settings, those in lists and mappings included: published ones have some 150.
+MOST_SETTINGS = 100_000
 
 # What damaged bytes make a pickle or a zip reader raise.
 DAMAGE = (
@@ -78,7 +85,22 @@ def _read(path: Path, assemble: "Callable[[_Container], Content]") -> "Content":
 
 
 class _Inert:
-    """Stands in for a published object: keeps its attributes, does nothing."""
+    """Stands in for a published object: keeps its attributes as they come, uncopied, and does nothing."""
+
+    attributes: object = None
+
+    def __setstate__(self, attributes: object) -> None:
+        self.attributes = attributes
+
+
+class _Items(dict[object, object]):
+    """Stands in for an OrderedDict: takes its items one by one, never those of another again."""
+
+    def __init__(self) -> None:
+        super().__init__()
+
+    def __setstate__(self, attributes: object) -> None:
+        """A state dict's versions are not needed."""
 
 
 class _Storage(NamedTuple):
@@ -88,8 +110,13 @@ class _Storage(NamedTuple):
     key: str
     numel: int
 
+    @property
+    def size(self) -> int:
+        """In bytes."""
+        return self.numel * self.dtype.itemsize
+
     def check(self, count: int, what: str) -> None:
-        if count != self.numel * self.dtype.itemsize:
+        if count != self.size:
             raise ValueError(f"{what}: {count} bytes for {self.numel} numbers of {self.dtype}")
 
 
@@ -103,13 +130,17 @@ class _TensorRecord(NamedTuple):
 
 
 def _record_tensor(
-    storage: _Storage, offset: int, shape: tuple[int, ...], strides: tuple[int, ...], *_: object
+    storage: object, offset: object, shape: object, strides: object, *_: object
 ) -> _TensorRecord:
-    return _TensorRecord(storage, offset, shape, strides)
+    match storage, offset, shape, strides:
+        case _Storage(), int(), tuple(), tuple():
+            if all(type(number) is int for number in (*shape, *strides)):
+                return _TensorRecord(storage, offset, shape, strides)
+    raise ValueError("a tensor without a storage, offset, shape and strides")
 
 
 KNOWN: dict[str, object] = {
-    "collections.OrderedDict": OrderedDict,
+    "collections.OrderedDict": _Items,
     "argparse.Namespace": _Inert,
     "fairseq.meters.AverageMeter": _Inert,
     "fairseq.meters.StopwatchMeter": _Inert,
@@ -130,6 +161,11 @@ KNOWN: dict[str, object] = {
 class _Unpickler(pickle._Unpickler):
     """Builds plain data, and nothing by a name outside KNOWN. Lists the storages it meets."""
 
+    # Nor does it reserve what a bytearray, which no checkpoint has, claims to be long.
+    dispatch: ClassVar = {
+        op: load for op, load in pickle._Unpickler.dispatch.items() if op != pickle.BYTEARRAY8[0]
+    }
+
     def __init__(self, stream: IO[bytes]) -> None:
         super().__init__(stream)
         self.storages: dict[str, _Storage] = {}
@@ -146,13 +182,14 @@ class _Unpickler(pickle._Unpickler):
             case ("storage", torch.dtype() as dtype, str(key), str(), int(numel), *view):
                 if not any(view):
                     return self.storages.setdefault(key, _Storage(dtype, key, numel))
-        raise ValueError(f"unknown storage {pid!r:.80}")
+        raise ValueError(f"unknown storage {reprlib.repr(pid)}")
 
 
 class _Container(Protocol):
     """A checkpoint file: one pickled object, and the storages it refers to."""
 
     content: object
+    size: int  # of the file, in bytes
 
     def read(self, storage: _Storage) -> bytes: ...
 
@@ -161,6 +198,7 @@ class _Zip:
     """The zip container: NAME/data.pkl, and one uncompressed entry NAME/data/KEY per storage."""
 
     def __init__(self, stream: BinaryIO) -> None:
+        self.size = os.fstat(stream.fileno()).st_size
         self.archive = zipfile.ZipFile(stream)
         pickles = [name for name in self.archive.namelist() if name.endswith("/data.pkl")]
         if len(pickles) != 1:
@@ -182,7 +220,7 @@ class _Stream:
     """The older container: pickled header, object and keys, then per storage its count and data."""
 
     def __init__(self, stream: BinaryIO) -> None:
-        self.stream = stream
+        self.stream, self.size = stream, os.fstat(stream.fileno()).st_size
         header = (_Unpickler(stream).load(), _Unpickler(stream).load())
         if header != (STREAM_MAGIC, STREAM_PROTOCOL):
             raise ValueError("no PyTorch header")
@@ -200,29 +238,68 @@ class _Stream:
 
     def read(self, storage: _Storage) -> bytes:
         self.stream.seek(self.offsets[storage.key])
-        return self.stream.read(storage.numel * storage.dtype.itemsize)
+        return self.stream.read(storage.size)
 
 
 def _assemble(container: _Container) -> ReferenceCheckpoint:
     match container.content:
         case {"args": _Inert() as args, "model": Mapping() as records}:
-            return ReferenceCheckpoint(dict(vars(args)), _tensors(records, container))
+            return ReferenceCheckpoint(_settings(args.attributes), _tensors(records, container))
     raise ValueError("no entries args and model")
+
+
+def _settings(attributes: object) -> dict[str, object]:
+    """The trainer's settings. Raises ValueError for what repeats itself so often that a message that
+    quotes it would not end."""
+    if not isinstance(attributes, Mapping):
+        raise ValueError("no settings")
+    pending: list[object] = [attributes]
+    count = 0
+    while pending:
+        value = pending.pop()
+        inner = value.values() if isinstance(value, Mapping) else value
+        if isinstance(inner, Collection) and not isinstance(inner, str | bytes):
+            count += len(inner)
+            if count > MOST_SETTINGS:
+                raise ValueError(f"more than {MOST_SETTINGS} settings")
+            pending += inner
+        elif isinstance(inner, int) and inner.bit_length() > 64:
+            raise ValueError("a setting of more than 64 bits")
+    return {str(name): value for name, value in attributes.items()}
 
 
 def _tensors(records: object, container: _Container) -> dict[str, Tensor]:
     if not isinstance(records, Mapping):
         raise ValueError("no named tensors")
-    return {str(name): _tensor(str(name), record, container) for name, record in records.items()}
+    _check_sizes(records, container.size)
+    storages: dict[str, Tensor] = {}
+    return {str(name): _tensor(str(name), record, container, storages) for name, record in records.items()}
 
 
-def _tensor(name: str, record: object, container: _Container) -> Tensor:
-    if not isinstance(record, _TensorRecord):
-        raise ValueError(f"entry {name} is not a tensor")
+def _check_sizes(records: Mapping[object, object], file_size: int) -> None:
+    """Raises UserError where the tensors are more than the file can hold."""
+    named: Counter[_Storage] = Counter()
+    for name, record in records.items():
+        if not isinstance(record, _TensorRecord):
+            raise ValueError(f"entry {name} is not a tensor")
+        storage, count = record.storage, prod(record.shape)
+        if not 0 < count <= storage.numel:
+            raise ValueError(f"{name}: shape {record.shape}, but {storage.numel} numbers stored")
+        named[storage] += count * storage.dtype.itemsize
+        if named[storage] > MOST_SHARED * storage.size:
+            raise UserError(
+                f"refused: tensor {name} and others name a storage of {storage.size} bytes more than "
+                f"{MOST_SHARED} times over, which no published checkpoint does"
+            )
+    if (total := sum(storage.size for storage in named)) > file_size:
+        raise UserError(f"refused: tensors of {total} bytes in a file of {file_size}")
+
+
+def _tensor(name: str, record: _TensorRecord, container: _Container, storages: dict[str, Tensor]) -> Tensor:
+    """A view of its storage, which is read once, or a copy where it does not lie there in order."""
     storage = record.storage
-    data = bytearray(container.read(storage))
-    storage.check(len(data), name)
-    if not 0 < prod(record.shape) <= storage.numel:
-        raise ValueError(f"{name}: shape {record.shape}, but {storage.numel} numbers stored")
-    flat = torch.frombuffer(data, dtype=storage.dtype)
-    return flat.as_strided(record.shape, record.strides, record.offset).contiguous()
+    if storage.key not in storages:
+        data = bytearray(container.read(storage))
+        storage.check(len(data), name)
+        storages[storage.key] = torch.frombuffer(data, dtype=storage.dtype)
+    return storages[storage.key].as_strided(record.shape, record.strides, record.offset).contiguous()
