@@ -6,7 +6,8 @@ from pathlib import Path
 import pytest
 import yaml
 
-from hat.architecture import ModelConfig, artefact_bytes, cost
+from hat.architecture import Architecture, ModelConfig, artefact_bytes, cost
+from hat.interop import architecture_to_reference
 from hat.zoo import published_models
 from tests.cli.conftest import ARCHITECTURE, Hat
 
@@ -62,3 +63,12 @@ def test_bad_options(hat: Hat, file: Path) -> None:
     assert "the choices are float32" in hat("cost", file, "--precision", "float7").err
     assert hat("cost", file, "--vocab", 0).code == 2
     assert hat("cost").code == 2
+
+
+def test_the_architectures_of_the_published_codes_logs_cost_the_same(hat: Hat, tmp_path: Path) -> None:
+    architecture = Architecture.from_dict(published_models()[0]["architecture"])
+    own, logged = tmp_path / "own.yaml", tmp_path / "search.log"
+    own.write_text(yaml.safe_dump(architecture.to_dict()))
+    fields = architecture_to_reference(architecture)
+    logged.write_text(f"| Iteration 0, Lowest loss: 4.2\n| Config for lowest loss model: {fields}\n")
+    assert hat("cost", logged, "--json").out == hat("cost", own, "--json").out

@@ -70,7 +70,9 @@ def test_subtransformer_training_of_iwslt(tmp_path: Path) -> None:
     settings = {**IWSLT_TRAINING, **MODEL, **subtransformer(architecture)}
     found = read_published_yaml(write(tmp_path, settings))
     assert found.architecture == architecture
-    assert found.sections["data"] == {"source_language": "de", "target_language": "en"}
+    # Nothing is tied where the file does not say so.
+    languages = {"source_language": "de", "target_language": "en"}
+    assert found.sections["data"] == {**languages, "vocabulary": {"joint": False}}
     training = TrainingSettings(**found.sections["sub_training"])
     assert (training.schedule, training.learning_rate, training.warmup) == ("inverse-sqrt", 5e-4, 4000)
     assert (training.clip_norm, training.weight_decay, training.accumulate) == (25, 1e-4, 1)

@@ -106,6 +106,12 @@ def test_unexpected_shapes_and_names_are_refused(
     [
         ({"encoder_normalize_before": True}, "encoder_normalize_before = True; only False"),
         ({"activation_fn": "gelu"}, "activation_fn = 'gelu'; only 'relu'"),
+        ({"adaptive_input": True}, "adaptive_input = True; only False"),
+        (
+            {"arch": "transformersuper_wmt_en_de_moe"},
+            "arch: 'transformersuper_wmt_en_de_moe'; the",
+        ),
+        ({"encoder_n_experts": [2, 1]}, r"encoder_n_experts: \[2, 1\]: a mixture of experts"),
         ({"dropout": None}, "setting dropout is None"),
         ({"encoder_attention_heads": 3}, "3 heads do not divide qkv_dim 8"),
     ],
@@ -113,3 +119,8 @@ def test_unexpected_shapes_and_names_are_refused(
 def test_settings_ours_cannot_follow_are_refused(save: Save, args: dict[str, Any], message: str) -> None:
     with pytest.raises(UserError, match=message):
         load_reference_checkpoint(save(args=published_args(**args)))
+
+
+def test_no_experts_are_as_good_as_none(save: Save) -> None:
+    args = published_args(encoder_n_experts=None, moe_freq=0, arch="transformersuper_iwslt_de_en")
+    assert load_reference_checkpoint(save(args=args)).config.source_vocab == VOCAB

@@ -4,9 +4,10 @@ from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any, TypeVar
 
+from hat.architecture.published import read_record
 from hat.arguments import plain_numbers
 from hat.errors import UserError, shown
-from hat.files import check_keys, digest, naming_lines, read_yaml
+from hat.files import check_keys, digest, naming_lines
 
 
 @dataclass(frozen=True)
@@ -137,7 +138,8 @@ class Architecture:
 
     @classmethod
     def load(cls, path: Path) -> "Architecture":
-        """Read a YAML or JSON file; a record that holds `architecture` (as the zoo's do) is accepted too."""
+        """Read a YAML or JSON file; a record that holds `architecture` (as the zoo's do) is accepted too, and
+        what the published code writes (`hat.architecture.published.read_record`). Raises UserError."""
         record = read_record(path)
         with naming_lines(path):
             return cls.from_dict(record, f"{path}: architecture")
@@ -145,12 +147,6 @@ class Architecture:
     def short_hash(self) -> str:
         """Twelve hexadecimal digits that name this architecture."""
         return digest(self.to_dict())[:12]
-
-
-def read_record(path: Path) -> object:
-    """What stands for an architecture in a YAML or JSON file: its content, or its `architecture`."""
-    value: object = read_yaml(path)
-    return value["architecture"] if isinstance(value, dict) and "architecture" in value else value
 
 
 def _check_positive(value: object, where: str) -> None:

@@ -2,8 +2,9 @@
 
 from pathlib import Path
 
-from hat.architecture.architecture import Architecture, read_record
+from hat.architecture.architecture import Architecture
 from hat.architecture.evolved import FAMILY, EvolvedArchitecture
+from hat.architecture.published import read_record
 from hat.errors import UserError, shown
 from hat.files import naming_lines
 
@@ -27,7 +28,7 @@ def architecture_from_dict(value: object, where: str = "architecture") -> AnyArc
 
 
 def load_architecture(path: Path) -> AnyArchitecture:
-    """Read an architecture of any family from a YAML or JSON file, as `Architecture.load` does."""
+    """Read an architecture of any family from a file, as `Architecture.load` does."""
     record = read_record(path)
     with naming_lines(path):
         return architecture_from_dict(record, f"{path}: architecture")

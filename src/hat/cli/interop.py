@@ -89,7 +89,10 @@ def import_config(
         typer.Option(min=1, help="GPUs its training is meant for; else as in the file, or published."),
     ] = None,
     qkv_dim: Annotated[
-        int | None, typer.Option(min=1, help="Width of queries, keys and values if not in the file; 512.")
+        int | None,
+        typer.Option(
+            min=1, help="Width of queries, keys and values if not in the file; else the embeddings' or 512."
+        ),
     ] = None,
 ) -> None:
     """Read an architecture, design space, latency data set, search or training of the published code.

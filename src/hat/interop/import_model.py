@@ -7,11 +7,11 @@ from tempfile import TemporaryDirectory
 
 from hat import __version__
 from hat.architecture import Architecture
+from hat.architecture.published import read_content
 from hat.disk import Room
 from hat.errors import UserError
-from hat.files import file_digest, read_yaml
+from hat.files import file_digest
 from hat.interop.checkpoint import ReferenceCheckpoint, read_checkpoint
-from hat.interop.configuration import architecture_from_reference
 from hat.interop.published_yaml import published_architecture, read_published_yaml
 from hat.interop.supertransformer import supertransformer
 from hat.model import SuperTransformer, Transformer
@@ -80,13 +80,11 @@ def read_architecture(path: Path, qkv_dim: int) -> Architecture:
 
     `qkv_dim`: where the file leaves it out. Raises UserError naming file and key.
     """
-    value = read_yaml(path)
+    value = read_content(path)
     if not isinstance(value, dict):
         raise UserError(f"{path}: expected a mapping that describes an architecture")
-    if "qkv_dim" in value or "architecture" in value:
+    if ("qkv_dim" in value and "encoder" in value) or "architecture" in value:
         return Architecture.load(path)
-    if "encoder" in value:
-        return architecture_from_reference(value, qkv_dim, str(path))
     found = read_published_yaml(path, qkv_dim=qkv_dim).architecture
     if found is None:
         raise UserError(f"{path}: describes no SubTransformer (no keys that end in -subtransformer)")

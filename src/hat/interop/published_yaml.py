@@ -1,41 +1,43 @@
-"""The published code's YAML files: architectures, spaces, latency data, searches, trainings."""
+"""The published code's YAML files: architectures, spaces, latency data, searches, trainings.
 
-from collections.abc import Callable, Mapping, Sequence
+A setting that a file leaves out has the original's default (`published_options`); what the original has
+and HAT cannot express is refused by name.
+"""
+
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
-from math import isfinite
 from pathlib import Path
 from typing import Any
 
 from hat.architecture import Architecture
-from hat.errors import UserError, shown
-from hat.files import read_yaml
-from hat.interop.configuration import ATTENDED, DECODER_LISTS, ENCODER_LISTS, architecture_from_reference
+from hat.architecture.published import (
+    ATTENDED,
+    NOT_OF_SUB,
+    OF_SUB,
+    QKV_DIM,
+    SUB,
+    is_nested,
+    nested,
+    read_content,
+    schema_of,
+)
+from hat.errors import UserError, named, shown
+from hat.interop.published_options import (
+    ALIASES,
+    ARCHITECTURES,
+    DEFAULTS,
+    FIXED,
+    FIXED_TRAINING,
+    IGNORED,
+    PLAIN,
+    SCHEDULES,
+    check_architecture_name,
+    check_fixed,
+)
 
-# What the published spaces all have, and SubTransformer files leave to another file.
-QKV_DIM = 512
 # Where a file does not say: the published trainings of WMT ran on eight, those of IWSLT on one.
 GPUS, IWSLT_GPUS = 8, 1
-SUB, ALL = "_subtransformer", "_all_subtransformer"
-
-# Settings that change what is learnt and that are not ours to choose.
-FIXED: dict[str, object] = {
-    "optimizer": "adam",
-    "criterion": "label_smoothed_cross_entropy",
-    "adam_betas": "(0.9, 0.98)",
-    "activation_fn": "relu",
-    "encoder_normalize_before": False,
-    "decoder_normalize_before": False,
-    "encoder_learned_pos": False,
-    "decoder_learned_pos": False,
-    "no_token_positional_embeddings": False,
-    "vocab_original_scaling": False,
-}
-OF_SUB = {
-    f"{side}_{what}"
-    for side, lists in (("encoder", ENCODER_LISTS), ("decoder", DECODER_LISTS))
-    for what in (f"embed_dim{SUB}", f"layer_num{SUB}", *(f"{name[8:]}{ALL}" for name in lists))
-}
 CHOICES = {
     "encoder_embed_choice": "encoder_embed_dim",
     "decoder_embed_choice": "decoder_embed_dim",
@@ -65,7 +67,6 @@ NUMBERS = {
         "max_update": "updates",
         "max_tokens": "batch_tokens",
         "warmup_updates": "warmup",
-        "warmup_init_lr": "floor_learning_rate",
         "label_smoothing": "label_smoothing",
         "clip_norm": "clip_norm",
         "weight_decay": "weight_decay",
@@ -107,15 +108,19 @@ class PublishedFile:
 
 
 def read_published_yaml(path: Path, gpus: int | None = None, qkv_dim: int | None = None) -> PublishedFile:
-    """Read one of the published code's YAML files, whichever it is.
+    """Read one of the published code's YAML files, whichever it is, or an architecture of its logs.
 
     `gpus`: how many its training is meant for (their batches are added up); by default what the
-    file says, else as published for its task. `qkv_dim`: where the file leaves it out; by default
-    QKV_DIM. Raises UserError naming the file and the key.
+    file says, else as published for its task. `qkv_dim`: where the file leaves it out; by default the
+    width of its SuperTransformer's embeddings, else QKV_DIM. Raises UserError naming the file and the key.
     """
-    settings = _Settings(str(path), read_yaml(path))
-    settings.setdefault("qkv_dim", qkv_dim or QKV_DIM)
+    content = read_content(path)
+    if is_nested(content):
+        schema = schema_of(content, qkv_dim or QKV_DIM, str(path))
+        return PublishedFile(Architecture.from_dict(schema, f"{path}: architecture"), {}, {})
+    settings = _Settings(str(path), content)
     try:
+        _set_qkv_dim(settings, qkv_dim)
         return _convert(settings, gpus)
     except UserError as error:
         raise UserError(f"{path}: {error}") from error
@@ -124,29 +129,29 @@ def read_published_yaml(path: Path, gpus: int | None = None, qkv_dim: int | None
 def published_architecture(settings: Mapping[str, object], qkv_dim: int = QKV_DIM) -> Architecture | None:
     """The SubTransformer that settings describe (of a YAML file, or a checkpoint's `args`), or None.
 
-    `qkv_dim`: where the settings leave it out. Raises UserError naming the key.
+    `qkv_dim`: where the settings leave it out. Raises UserError naming the key, for one that describes
+    more than a SubTransformer has too.
     """
+    unknown = [key for key in settings if key.endswith(SUB) and key not in OF_SUB | NOT_OF_SUB]
+    if unknown:
+        raise UserError(f"unknown key {_dashed(unknown)}: no part of a SubTransformer as published")
     given = {key: value for key, value in settings.items() if key in OF_SUB and value is not None}
     if not given:
         return None
-    own = settings.get("qkv_dim") or qkv_dim
-    sides = {
-        "encoder": _side(given, "encoder", ENCODER_LISTS),
-        "decoder": _side(given, "decoder", DECODER_LISTS),
-    }
-    return architecture_from_reference(sides, int(_number("qkv_dim", own)), "SubTransformer")
+    where = "SubTransformer"
+    own = int(_number("qkv_dim", settings.get("qkv_dim") or qkv_dim))
+    return Architecture.from_dict(schema_of(nested(given), own, where), where)
 
 
-def _side(given: Mapping[str, object], side: str, lists: Sequence[str]) -> dict[str, object]:
-    fields: dict[str, object] = {}
-    for name in (f"{side}_embed_dim", *lists):
-        key = f"{name}{ALL if name in lists else SUB}"
-        if key not in given:
-            raise UserError(f"missing key {key.replace('_', '-')}")
-        fields[name] = given[key]
-    first = fields[lists[0]]
-    depth = given.get(f"{side}_layer_num{SUB}", len(first) if isinstance(first, list) else None)
-    return {**fields, f"{side}_layer_num": depth}
+def _set_qkv_dim(settings: dict[str, object], told: int | None) -> None:
+    """As wide as the embeddings where nobody says: the original's default. A file without a whole
+    SuperTransformer leaves the width to another."""
+    if settings.get("qkv_dim") is not None:
+        return
+    dims = {settings.get(f"{side}_embed_dim") for side in ("encoder", "decoder")} - {None}
+    if told is None and len(dims) > 1:
+        raise UserError("missing key qkv-dim, and the two sides' embeddings have different widths")
+    settings["qkv_dim"] = told or (dims.pop() if dims else QKV_DIM)
 
 
 class _Settings(dict[str, object]):
@@ -155,44 +160,83 @@ class _Settings(dict[str, object]):
     def __init__(self, where: str, value: object) -> None:
         if not isinstance(value, dict) or not value:
             raise UserError(f"{where}: expected a mapping of the published code's settings")
-        super().__init__({str(key).replace("-", "_"): entry for key, entry in value.items()})
+        super().__init__()
+        for key, entry in value.items():
+            name = str(key).replace("-", "_")
+            name = ALIASES.get(name, name)
+            if name in self:
+                raise UserError(f"{where}: {named(key)}: says again what another key says")
+            self[name] = entry
 
-    def take(self, key: str, read: Callable[[str, object], Any]) -> Any:
-        """The setting, checked by `read`, or None where it is absent."""
+    def take(self, key: str, read: Callable[[str, object], Any], default: Any = None) -> Any:
+        """The setting, checked by `read`, or `default` where it is absent."""
         value = self.pop(key, None)
-        return None if value is None else read(key, value)
+        return default if value is None else read(key, value)
+
+    def has(self, *keys: str) -> bool:
+        """Whether any of them is given."""
+        return any(self.get(key) is not None for key in keys)
 
 
 def _convert(settings: _Settings, gpus: int | None) -> PublishedFile:
-    for key, only in FIXED.items():
-        value = settings.pop(key, only)
-        if str(value) != str(only):
-            raise UserError(f"{key.replace('_', '-')}: {shown(value)}; only {only!r} is supported")
+    for key, fixed in FIXED.items():
+        check_fixed(key, settings.pop(key, None), fixed)
+    if settings.has("arch"):
+        check_architecture_name(settings["arch"])
     architecture = published_architecture(settings)
     of_sub = bool(settings.take("train_subtransformer", _flag)) or architecture is not None
-    sections = {
-        "data": _data(settings),
+    trains = settings.has("max_update")
+    sections: dict[str, Any] = {
+        "data": _data(settings, trains or settings.has("arch")),
         "space": _space(settings),
-        "sub_training" if of_sub else "super_training": _training(settings, gpus),
-        **{name: _numbers(settings, name) for name in ("measure", "search", "evaluate")},
+        "sub_training" if of_sub else "super_training": _training(settings, gpus) if trains else {},
+        "measure": _numbers(settings, "measure", settings.has("latcpu", "latgpu")),
+        "search": _search(settings),
+        "evaluate": _numbers(settings, "evaluate"),
         "predictor": _predictor(settings),
     }
-    if (limit := settings.take("latency_constraint", _number)) is not None:
-        sections["search"]["constraints"] = [f"{limit:g}ms"]
     left = {key: value for key, value in settings.items() if key not in OF_SUB | {"qkv_dim"}}
     filled = {name: section for name, section in sections.items() if section}
     if not filled and architecture is None:
         known = "…-subtransformer, …-choice, max-update, evo-iter, lat-dataset-size, feature-norm"
         raise UserError(f"none of its keys is one of the published code's that is known here ({known})")
+    _check_left(left, trains)
     return PublishedFile(architecture, filled, left)
 
 
-def _data(settings: _Settings) -> dict[str, Any]:
+def _check_left(left: Mapping[str, object], trains: bool) -> None:
+    """Raises UserError for what cannot be left out without importing something else."""
+    if not trains and any(left.get(key) is not None for key in ("lr_scheduler", "max_epoch", "max_lr")):
+        raise UserError("missing key max-update: a training here ends after so many updates")
+    harmless = IGNORED | LARGEST.keys()
+    if not trains:
+        harmless |= {*DEFAULTS["training"], *FIXED_TRAINING, *NUMBERS["training"]}
+    if unknown := [key for key in left if key not in harmless]:
+        raise UserError(
+            f"unknown key {_dashed(unknown)}: no option of the published code that can be expressed here; "
+            "take it out if it changes nothing"
+        )
+
+
+def _dashed(keys: list[str]) -> str:
+    return named(", ".join(key.replace("_", "-") for key in keys))
+
+
+def _data(settings: _Settings, of_network: bool) -> dict[str, Any]:
+    """`of_network`: whether the file is about a network, whose embeddings are one or are not."""
     section: dict[str, Any] = {}
     for key, name in (("source_lang", "source_language"), ("target_lang", "target_language")):
         if (value := settings.take(key, _text)) is not None:
             section[name] = value
-    if (shared := settings.take("share_all_embeddings", _flag)) is not None:
+    shared = settings.take("share_all_embeddings", _flag)
+    if shared is None and of_network:
+        shared = DEFAULTS["training"]["share_all_embeddings"]
+    if settings.take("share_decoder_input_output_embed", _flag) and not shared:
+        raise UserError(
+            "share-decoder-input-output-embed: True; here either all embeddings are one "
+            "(share-all-embeddings) or none is another's"
+        )
+    if shared is not None:
         section["vocabulary"] = {"joint": shared}
     return section
 
@@ -200,8 +244,14 @@ def _data(settings: _Settings) -> dict[str, Any]:
 def _space(settings: _Settings) -> dict[str, Any]:
     choices = {key: settings.take(key, _whole_numbers) for key in CHOICES if key in settings}
     for key, choice in LARGEST.items():
-        if choice not in choices or max(choices[choice]) == settings.get(key):
-            settings.pop(key, None)
+        if choice not in choices or not settings.has(key):
+            continue
+        value, largest = settings.take(key, _number), max(choices[choice])
+        if value != largest:
+            raise UserError(
+                f"{key.replace('_', '-')}: {shown(value)}, but the largest {choice.replace('_', '-')} is "
+                f"{largest}: here a SuperTransformer is as large as its largest choices"
+            )
     if not choices:
         return {}
     missing = [key.replace("_", "-") for key in CHOICES if key not in choices]
@@ -216,38 +266,98 @@ def _space(settings: _Settings) -> dict[str, Any]:
 
 
 def _training(settings: _Settings, gpus: int | None) -> dict[str, Any]:
-    if "max_update" not in settings:
-        settings.pop("max_tokens", None)  # of a measurement or a search: no training
-        return {}
-    section = _numbers(settings, "training")
-    section.setdefault("clip_norm", 25)  # the published code's default
-    schedule = settings.take("lr_scheduler", _text) or "fixed"
-    peak = {"cosine": "max_lr", "inverse_sqrt": "lr"}.get(schedule)
-    if peak is None:
-        raise UserError(f"lr-scheduler: {shown(schedule)}; the choices are cosine, inverse_sqrt")
+    arch = settings.get("arch") or PLAIN
+    criterion = settings.get("criterion")
+    for key, fixed in FIXED_TRAINING.items():
+        check_fixed(key, settings.pop(key, None), fixed)
+    if criterion != "label_smoothed_cross_entropy" and settings.has("label_smoothing"):
+        raise UserError("label-smoothing: no option of the criterion cross_entropy")
+    schedule = settings.take("lr_scheduler", _text, "fixed")
+    if schedule not in SCHEDULES:
+        raise UserError(f"lr-scheduler: {shown(schedule)}; the choices are {', '.join(SCHEDULES)}")
+    defaults = {**DEFAULTS["training"], **SCHEDULES[schedule], **ARCHITECTURES[str(arch)]}
+    section = {
+        ours: settings.take(theirs, _number, defaults.get(theirs))
+        for theirs, ours in NUMBERS["training"].items()
+    }
+    if section["batch_tokens"] is None:
+        del section["batch_tokens"]  # the original has no default: it wants to be told
     section["schedule"] = schedule.replace("_", "-")
-    section["learning_rate"] = settings.take(peak, _number)
-    if section["learning_rate"] is None:
-        raise UserError(f"missing key {peak.replace('_', '-')}")
-    if settings.get("lr") is not None and _number("lr", settings["lr"]) == section.get("floor_learning_rate"):
-        del settings["lr"]  # where the cosine ends
-    published = IWSLT_GPUS if "iwslt" in str(settings.get("arch")) else GPUS
-    devices = settings.take("distributed_world_size", _number) or published
-    section["accumulate"] = int((settings.take("update_freq", _number) or 1) * (gpus or devices))
-    if settings.take("fp16", _flag) is False:
-        section["precision"] = "fp32"
+    section |= _learning_rates(settings, schedule, section["warmup"])
+    section["accumulate"] = _accumulated(settings, gpus, IWSLT_GPUS if "iwslt" in str(arch) else GPUS)
+    if (precision := _precision(settings)) != "auto":
+        section["precision"] = precision
+    return section
+
+
+def _learning_rates(settings: _Settings, schedule: str, warmup: float) -> dict[str, float]:
+    """Peak and floor. The cosine ends at `lr`, and the warm-up starts there unless told otherwise, the
+    inverse square root's at 0."""
+    start = settings.take("warmup_init_lr", _number, -1)
+    lr = settings.take("lr", _number, DEFAULTS["training"]["lr"])
+    if schedule == "inverse_sqrt":
+        if not warmup:
+            raise UserError("warmup-updates: 0; inverse_sqrt needs a warm-up")
+        return {"learning_rate": lr, "floor_learning_rate": max(start, 0)}
+    peak = settings.take("max_lr", _number)
+    if peak is None:
+        raise UserError("missing key max-lr")
+    if peak <= lr:
+        raise UserError(f"max-lr: {peak:g} is not more than lr, {lr:g}, where the cosine ends")
+    if warmup and start >= 0 and start != lr:
+        raise UserError(
+            f"warmup-init-lr: {start:g}, but lr is {lr:g}: here the warm-up starts where the cosine ends"
+        )
+    return {"learning_rate": peak, "floor_learning_rate": lr}
+
+
+def _accumulated(settings: _Settings, gpus: int | None, published: int) -> int:
+    devices = settings.take("distributed_world_size", _number, published)
+    batches = settings.take("update_freq", _number, DEFAULTS["training"]["update_freq"]) * (gpus or devices)
+    if batches < 1 or batches != int(batches):
+        raise UserError(f"update-freq: {batches:g} batches of all GPUs are not a positive whole number")
+    return int(batches)
+
+
+def _precision(settings: _Settings) -> str:
+    asked = {
+        kind: settings.take(kind, _flag, DEFAULTS["training"][kind])
+        for kind in ("fp16", "memory_efficient_fp16", "bf16", "memory_efficient_bf16")
+    }
+    half, brain = (asked[kind] or asked[f"memory_efficient_{kind}"] for kind in ("fp16", "bf16"))
+    if half and brain:
+        raise UserError("fp16 and bf16: both are True; only one can be")
+    return "bf16" if brain else "auto" if half else "fp32"
+
+
+def _search(settings: _Settings) -> dict[str, Any]:
+    section = _numbers(settings, "search")
+    if (limit := settings.take("latency_constraint", _number)) is not None:
+        section["constraints"] = [f"{limit:g}ms"]
     return section
 
 
 def _predictor(settings: _Settings) -> dict[str, Any]:
-    norm = settings.take("feature_norm", _whole_numbers)
-    section = _numbers(settings, "predictor")
+    """The predictor's training, or of a search the norms alone."""
+    trained = settings.has(*(DEFAULTS["predictor"].keys() - {"lat_norm"}))
+    norm, scale = settings.take("feature_norm", _whole_numbers), settings.take("lat_norm", _number)
+    section = _numbers(settings, "predictor", trained)
+    if not trained:
+        section = {}
+    if scale is not None:
+        section["latency_norm"] = scale
     return {**section, "feature_norm": norm} if norm else section
 
 
-def _numbers(settings: _Settings, section: str) -> dict[str, Any]:
-    found = {ours: settings.take(theirs, _number) for theirs, ours in NUMBERS[section].items()}
-    return {key: value for key, value in found.items() if value is not None}
+def _numbers(settings: _Settings, section: str, asked: bool = False) -> dict[str, Any]:
+    """A section of which any setting is given, or that is `asked` for otherwise; the others have the
+    original's defaults."""
+    if not asked and not settings.has(*NUMBERS[section]):
+        return {}
+    return {
+        ours: settings.take(theirs, _number, DEFAULTS[section][theirs])
+        for theirs, ours in NUMBERS[section].items()
+    }
 
 
 def _number(key: str, value: object) -> float:
@@ -257,7 +367,7 @@ def _number(key: str, value: object) -> float:
     if isinstance(value, str):
         with suppress(ValueError):
             value = float(value)
-    if isinstance(value, bool) or not isinstance(value, int | float) or not isfinite(value):
+    if isinstance(value, bool) or not isinstance(value, int | float):
         raise UserError(f"{key.replace('_', '-')}: {shown(value)} is not a number")
     return value
 

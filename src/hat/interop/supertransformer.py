@@ -20,6 +20,7 @@ from hat.architecture import (
 )
 from hat.errors import UserError, shown
 from hat.interop.checkpoint import ReferenceCheckpoint, read_checkpoint
+from hat.interop.published_options import FIXED_NETWORK, check_architecture_name
 from hat.model import Dropout, SuperTransformer
 
 # Our part of a layer -> theirs. Stacked projections list one published tensor per slice.
@@ -41,17 +42,6 @@ EMBEDDINGS = dict(zip(EMBEDDING_NAMES, (SOURCE, SOURCE, TARGET, OUTPUT), strict=
 
 # Bookkeeping of the published code (REFERENCE item 11).
 IGNORED = re.compile(r"(en|de)coder\.(version|embed_positions\._float_tensor)")
-
-# Settings of the published code that change the network and that ours does not have.
-FIXED_ARGS = {
-    "encoder_normalize_before": False,
-    "decoder_normalize_before": False,
-    "encoder_learned_pos": False,
-    "decoder_learned_pos": False,
-    "no_token_positional_embeddings": False,
-    "vocab_original_scaling": False,
-    "activation_fn": "relu",
-}
 
 
 def load_reference_checkpoint(path: Path | str) -> SuperTransformer:
@@ -94,9 +84,15 @@ def reference_names(name: str) -> tuple[str, ...]:
 
 
 def _check_args(args: Mapping[str, object]) -> None:
-    for name, value in FIXED_ARGS.items():
-        if args.get(name, value) != value:
-            raise UserError(f"trained with {name} = {shown(args[name])}; only {value!r} is supported")
+    """Raises UserError for settings of another network than ours."""
+    if args.get("arch") is not None:
+        check_architecture_name(args["arch"])
+    for name, fixed in FIXED_NETWORK.items():
+        if not fixed.allows(args.get(name)):
+            raise UserError(f"trained with {name} = {shown(args[name])}; only {fixed.choices()} is supported")
+    for name, value in args.items():
+        if ("expert" in name or "moe" in name.split("_")) and value:
+            raise UserError(f"{name}: {shown(value)}: a mixture of experts is another network")
 
 
 def _number(args: Mapping[str, object], name: str) -> float:

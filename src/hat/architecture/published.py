@@ -1,0 +1,155 @@
+"""Architectures as the published HAT code writes them: in its logs, its samplers and its YAML files."""
+
+import ast
+import re
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from hat.errors import UserError, shown
+from hat.files import check_keys, read_text, read_yaml
+
+# What the published networks all have, and the files of SubTransformers leave to another file.
+QKV_DIM = 512
+ENCODER_LISTS = ("encoder_ffn_embed_dim", "encoder_self_attention_heads")
+DECODER_LISTS = (
+    "decoder_ffn_embed_dim",
+    "decoder_self_attention_heads",
+    "decoder_ende_attention_heads",
+    "decoder_arbitrary_ende_attn",
+)
+LISTS = {"encoder": ENCODER_LISTS, "decoder": DECODER_LISTS}
+# Published code for arbitrary attention → how many of the last encoder layers it means.
+ATTENDED = {-1: 1, 1: 2, 2: 3}
+SUB, ALL = "_subtransformer", "_all_subtransformer"
+# The settings of a YAML file, or of a checkpoint, that describe a SubTransformer.
+OF_SUB = {
+    f"{side}_{what}"
+    for side, lists in LISTS.items()
+    for what in (f"embed_dim{SUB}", f"layer_num{SUB}", *(f"{name[8:]}{ALL}" for name in lists))
+}
+# Settings of that ending that describe none.
+NOT_OF_SUB = {"train_subtransformer", "validate_subtransformer"}
+# Where a dictionary begins in a line of a log, and how long one may be: six layers a side take 500
+# characters.
+LOGGED = re.compile(r"\{ *'(?:en|de)coder' *:")
+LONGEST_LOGGED = 100_000
+
+
+def read_record(path: Path, qkv_dim: int = QKV_DIM) -> object:
+    """What stands for an architecture in a file, in our schema: the file's content or its `architecture`
+    (YAML or JSON), or what the published code means by one.
+
+    Of the published forms, a file may have the dictionary that logs print (of several the last), alone
+    or in its line, or the `…-subtransformer` settings. `qkv_dim`: theirs, where it is left out. Raises
+    UserError naming file and key.
+    """
+    value = read_content(path)
+    if not isinstance(value, dict):
+        return value
+    if "architecture" in value:
+        return value["architecture"]
+    if is_nested(value):
+        return schema_of(value, qkv_dim, str(path))
+    settings = {str(key).replace("-", "_"): entry for key, entry in value.items()}
+    if not any(key in OF_SUB for key in settings):
+        return value
+    own = check_keys(settings, (*sorted(OF_SUB), "qkv_dim"), str(path), optional=(*OF_SUB, "qkv_dim"))
+    try:
+        return schema_of(nested(own), own.get("qkv_dim", qkv_dim), "SubTransformer")
+    except UserError as error:
+        raise UserError(f"{path}: {error}") from error
+
+
+def read_content(path: Path) -> object:
+    """What a YAML or JSON file holds, or the last architecture in a log. Raises UserError."""
+    for line in reversed(read_text(path).split("\n")):
+        if (start := LOGGED.search(line)) and (end := line.rfind("}")) > start.start():
+            return _literal(line[start.start() : end + 1], str(path))
+    content: object = read_yaml(path)
+    return content
+
+
+def _literal(text: str, where: str) -> object:
+    try:
+        if len(text) > LONGEST_LOGGED:
+            raise ValueError("too long")
+        return ast.literal_eval(text)
+    except (ValueError, SyntaxError, RecursionError, MemoryError) as error:
+        raise UserError(f"{where}: not an architecture: {shown(text)}") from error
+
+
+def is_nested(value: object) -> bool:
+    """Whether it is a dictionary of two sides with the published fields, as logs print it."""
+    if not isinstance(value, Mapping):
+        return False
+    sides = [value.get(side) for side in LISTS]
+    names = [str(name) for side in sides if isinstance(side, Mapping) for name in side]
+    return any(name.startswith(("encoder_", "decoder_")) for name in names)
+
+
+def nested(settings: Mapping[str, object]) -> dict[str, dict[str, object]]:
+    """The dictionary of two sides that settings describe. Raises UserError naming the key that is missing."""
+    sides = {}
+    for side, lists in LISTS.items():
+        fields: dict[str, object] = {}
+        for name in (f"{side}_embed_dim", *lists):
+            key = f"{name}{ALL if name in lists else SUB}"
+            if settings.get(key) is None:
+                raise UserError(f"missing key {key.replace('_', '-')}")
+            fields[name] = settings[key]
+        depth, first = settings.get(f"{side}_layer_num{SUB}"), fields[lists[0]]
+        if depth is None and isinstance(first, list):
+            depth = len(first)
+        sides[side] = {**fields, f"{side}_layer_num": depth}
+    return sides
+
+
+def schema_of(configuration: object, qkv_dim: object, where: str = "configuration") -> dict[str, Any]:
+    """{"encoder": …, "decoder": …} of the published fields in our schema, whose numbers are still to be
+    checked.
+
+    Its lists may be longer than the layer count: what exceeds it belongs to no layer. A decoder layer
+    that attends to more layers than the encoder has attends to all (REFERENCE item 13). Raises UserError
+    naming the field.
+    """
+    sides = check_keys(configuration, tuple(LISTS), where)
+    encoder_dim, encoder = _side(sides["encoder"], "encoder", where)
+    decoder_dim, decoder = _side(sides["decoder"], "decoder", where)
+    layers = []
+    for ffn_dim, self_heads, cross_heads, code in decoder:
+        if type(code) is not int or code not in ATTENDED:
+            choices = ", ".join(map(str, ATTENDED))
+            field = f"{where}.decoder.decoder_arbitrary_ende_attn"
+            raise UserError(f"{field}: {shown(code)}; the choices are {choices}")
+        attended = min(ATTENDED[code], len(encoder))
+        layers.append(
+            {
+                "ffn_dim": ffn_dim,
+                "self_heads": self_heads,
+                "cross_heads": cross_heads,
+                "encoder_layers_attended": attended,
+            }
+        )
+    return {
+        "qkv_dim": qkv_dim,
+        "encoder": {
+            "embed_dim": encoder_dim,
+            "layers": [{"ffn_dim": ffn_dim, "heads": heads} for ffn_dim, heads in encoder],
+        },
+        "decoder": {"embed_dim": decoder_dim, "layers": layers},
+    }
+
+
+def _side(value: object, side: str, where: str) -> tuple[Any, list[tuple[Any, ...]]]:
+    """Width of a side, and per layer the values that the lists give it."""
+    lists, width, depth = LISTS[side], f"{side}_embed_dim", f"{side}_layer_num"
+    fields = check_keys(value, (width, depth, *lists), f"{where}.{side}")
+    count = fields[depth]
+    if not isinstance(count, int) or isinstance(count, bool) or count < 1:
+        raise UserError(f"{where}.{side}.{depth}: {shown(count)} is not a positive whole number")
+    for name in lists:
+        if not isinstance(fields[name], list | tuple) or len(fields[name]) < count:
+            raise UserError(f"{where}.{side}.{name}: expected a list of {count} values or more")
+    columns: list[Sequence[Any]] = [fields[name][:count] for name in lists]
+    return fields[width], list(zip(*columns, strict=True))

@@ -1,0 +1,198 @@
+"""The published code's options as far as the importers know them: the original's defaults, and what
+of each can be expressed here.
+
+From the argument parsers of the published code (fairseq 0.8 and HAT's own additions): `fairseq/options.py`,
+`fairseq/models/transformer_super.py`, the criterion, Adam, the two schedules, `evo_search.py`,
+`latency_dataset.py` and `latency_predictor.py`.
+"""
+
+from typing import NamedTuple
+
+from hat.errors import UserError, shown
+
+# Other names of an option.
+ALIASES = {
+    "learning_rate": "lr",
+    "wd": "weight_decay",
+    "mu": "max_update",
+    "me": "max_epoch",
+    "batch_size": "max_sentences",
+    "relu_dropout": "activation_dropout",
+    "local_rank": "device_id",
+}
+# What `arch` sets where the file does not. Others, pre-norm ones or of other code, are not known here.
+ARCHITECTURES: dict[str, dict[str, float]] = {
+    "transformersuper": {"dropout": 0.1, "attention_dropout": 0.0},
+    "transformersuper_iwslt_de_en": {"dropout": 0.1, "attention_dropout": 0.0},
+    "transformersuper_wmt_en_de": {"dropout": 0.1, "attention_dropout": 0.0},
+    "transformersuper_wmt_en_fr": {"dropout": 0.1, "attention_dropout": 0.0},
+    "transformersuper_vaswani_wmt_en_de_big": {"dropout": 0.3, "attention_dropout": 0.0},
+    "transformersuper_vaswani_wmt_en_fr_big": {"dropout": 0.1, "attention_dropout": 0.0},
+    "transformersuper_wmt_en_de_big": {"dropout": 0.3, "attention_dropout": 0.1},
+}
+PLAIN = "transformersuper"
+SCHEDULES: dict[str, dict[str, float]] = {
+    "cosine": {"warmup_updates": 0},
+    "inverse_sqrt": {"warmup_updates": 4000},
+}
+# Options that are read: section → name → the original's default. `arch` and the schedule have their own.
+DEFAULTS: dict[str, dict[str, float | bool]] = {
+    "training": {
+        "lr": 0.25,
+        "label_smoothing": 0.0,
+        "clip_norm": 25.0,
+        "weight_decay": 0.0,
+        "update_freq": 1,
+        "fp16": False,
+        "memory_efficient_fp16": False,
+        "bf16": False,  # of later fairseq, as the next
+        "memory_efficient_bf16": False,
+        "share_all_embeddings": False,
+    },
+    "measure": {"lat_dataset_size": 200, "latiter": 300},
+    "search": {
+        "population_size": 125,
+        "parent_size": 25,
+        "mutation_size": 50,
+        "mutation_prob": 0.3,
+        "crossover_size": 50,
+        "evo_iter": 30,
+    },
+    "evaluate": {"beam": 5, "lenpen": 1.0},
+    "predictor": {
+        "feature_dim": 10,
+        "hidden_dim": 400,
+        "hidden_layer_num": 3,
+        "lat_norm": 200,
+        "train_steps": 5000,
+        "bsz": 128,
+    },
+}
+
+
+class Fixed(NamedTuple):
+    """An option that is not ours to choose: the original's default, and the values that mean what is
+    done here."""
+
+    default: object
+    supported: tuple[object, ...]
+
+    def allows(self, value: object) -> bool:
+        """Whether `value` (None: left out) is supported."""
+        found = self.default if value is None else value
+        return _plain(found) in map(_plain, self.supported)
+
+    def choices(self) -> str:
+        """What is supported, for a message."""
+        return " or ".join(repr(one) for one in self.supported)
+
+
+def _only(default: object) -> Fixed:
+    return Fixed(default, (default,))
+
+
+# Of the network.
+FIXED_NETWORK: dict[str, Fixed] = {
+    "activation_fn": _only("relu"),
+    "encoder_normalize_before": _only(False),
+    "decoder_normalize_before": _only(False),
+    "no_decoder_final_norm": Fixed(False, (False, True)),  # post-norm networks have none
+    "encoder_learned_pos": _only(False),
+    "decoder_learned_pos": _only(False),
+    "no_token_positional_embeddings": _only(False),
+    "vocab_original_scaling": _only(False),
+    "adaptive_input": _only(False),
+    "adaptive_softmax_cutoff": _only(None),
+}
+# Of all files: of the network, its beginning, and decoding.
+FIXED: dict[str, Fixed] = {
+    **FIXED_NETWORK,
+    "task": _only("translation"),
+    "activation_dropout": _only(0.0),
+    "adaptive_softmax_dropout": _only(0.0),
+    "encoder_embed_path": _only(None),
+    "decoder_embed_path": _only(None),
+    "left_pad_source": _only(True),
+    "left_pad_target": _only(False),
+    "max_len_a": _only(0.0),
+    "max_len_b": _only(200),
+    "min_len": _only(1.0),
+    "match_source_len": _only(False),
+    "unnormalized": _only(False),
+    "unkpen": _only(0.0),
+    "replace_unk": _only(None),
+    "prefix_size": _only(0),
+    "no_repeat_ngram_size": _only(0),
+    "sampling": _only(False),
+    "sampling_topk": _only(-1),
+    "sampling_topp": _only(-1.0),
+    "temperature": _only(1.0),
+    "diverse_beam_groups": _only(-1),
+    "score_reference": _only(False),
+}
+# Of a training.
+FIXED_TRAINING: dict[str, Fixed] = {
+    "optimizer": Fixed("nag", ("adam",)),
+    "adam_betas": Fixed("(0.9, 0.999)", ("(0.9, 0.98)",)),
+    "adam_eps": _only(1e-8),
+    "criterion": Fixed("cross_entropy", ("label_smoothed_cross_entropy", "cross_entropy")),
+    "max_epoch": _only(0),
+    "max_sentences": _only(None),
+    "sentence_avg": _only(False),
+    "use_bmuf": _only(False),
+    "curriculum": _only(0),
+    "train_subset": _only("train"),
+    "upsample_primary": _only(1),
+    "t_mult": _only(1.0),
+    "lr_period_updates": _only(-1.0),
+}
+# Of what a training or a translation gives they change nothing: logs, places, processes, what is kept.
+IGNORED = {
+    *("arch", "seed", "cpu", "pdb", "configs", "sub_configs", "evo_configs", "data", "dataset_path"),
+    *("no_progress_bar", "log_interval", "log_format", "tensorboard_logdir", "tbmf_wrapper", "quiet"),
+    *("fp16_init_scale", "fp16_scale_window", "fp16_scale_tolerance", "min_loss_scale"),
+    *("threshold_loss_scale", "num_workers", "skip_invalid_size_inputs_valid_test", "dataset_impl"),
+    *("required_batch_size_multiple", "lazy_load", "raw_text", "max_tokens_valid", "max_sentences_valid"),
+    *("max_source_positions", "max_target_positions", "valid_subset", "validate_interval"),
+    *("disable_validation", "gen_subset", "num_shards", "shard_id", "distributed_rank"),
+    *("distributed_backend", "distributed_init_method", "distributed_port", "distributed_no_spawn"),
+    *("device_id", "ddp_backend", "bucket_cap_mb", "fix_batches_to_gpus", "find_unused_parameters"),
+    *("min_lr", "lr_shrink", "save_dir", "restore_file", "reset_dataloader", "reset_lr_scheduler"),
+    *("reset_meters", "reset_optimizer", "optimizer_overrides", "save_interval", "save_interval_updates"),
+    *("keep_interval_updates", "keep_last_epochs", "no_save", "no_epoch_checkpoints"),
+    *("no_last_checkpoints", "no_save_optimizer_state", "best_checkpoint_metric"),
+    *("maximize_best_checkpoint_metric", "path", "remove_bpe", "results_path", "nbest", "sacrebleu"),
+    *("no_early_stop", "no_beamable_mm", "print_alignment", "profile_latency", "profile_flops", "get_attn"),
+    *("diverse_beam_strength", "lat_dataset_path", "latgpu", "latcpu", "latsilent", "ckpt_path"),
+    *("write_config_path", "valid_cnt_max", "validate_subtransformer", "train_subtransformer"),
+}
+
+
+def check_architecture_name(value: object) -> str:
+    """The value of `arch`. Raises UserError where it is none of ARCHITECTURES: another network."""
+    if not isinstance(value, str) or value not in ARCHITECTURES:
+        raise UserError(f"arch: {shown(value)}; the ones known here are {', '.join(ARCHITECTURES)}")
+    return value
+
+
+def check_fixed(name: str, value: object, fixed: Fixed) -> None:
+    """Raises UserError where `value` (None: left out) is not supported."""
+    if not fixed.allows(value):
+        left_out = f"left out, so {shown(fixed.default)}, the original's default"
+        told = left_out if value is None else shown(value)
+        raise UserError(f"{name.replace('_', '-')}: {told}; only {fixed.choices()} is supported")
+
+
+def _plain(value: object) -> str:
+    """Equal for what the published parsers read as equal: 0 and "0.0", [0.9, 0.98] and "(0.9,0.98)"."""
+    if isinstance(value, list | tuple):
+        return ",".join(map(_plain, value))
+    if isinstance(value, bool) or value is None:
+        return str(value)
+    text = str(value).strip("()[] ")
+    if "," in text:
+        return ",".join(map(_plain, text.split(",")))
+    try:
+        return repr(float(text))
+    except ValueError:
+        return text
