@@ -10,6 +10,7 @@ import sentencepiece
 from hat.characters import cleaned, known_joiners
 from hat.errors import UserError, shown
 from hat.files import check_keys
+from hat.runtime.sentencepiece_file import LONGEST_PIECE, LONGEST_REPLACEMENT, longest_replacement
 
 BOS, PAD, EOS, UNK = 0, 1, 2, 3
 SPACE = "▁"  # SentencePiece's mark of a word's beginning
@@ -190,8 +191,9 @@ def _load(path: Path) -> sentencepiece.SentencePieceProcessor:
         # An empty file parses as an empty model, which only fails when it is used.
         loaded = bool(content) and model.LoadFromSerializedProto(content)
         if loaded:  # fails for pieces that are not UTF-8: nothing else looks before they are needed
-            model.id_to_piece(list(range(model.vocab_size())))
-    except (RuntimeError, OSError, UnicodeDecodeError):
+            pieces = model.id_to_piece(list(range(model.vocab_size())))
+            _check_sizes(max(map(len, pieces), default=0), longest_replacement(content), path)
+    except (RuntimeError, OSError, ValueError):  # ValueError: of texts that are not UTF-8 too
         loaded = False
     if not loaded:
         raise UserError(f"{path}: not a SentencePiece model, or a damaged one")
@@ -201,3 +203,12 @@ def _load(path: Path) -> sentencepiece.SentencePieceProcessor:
             f"{path}: <s>, <pad>, </s>, <unk> have the ids {found}; expected {(BOS, PAD, EOS, UNK)}"
         )
     return model
+
+
+def _check_sizes(piece: int, replacement: int, path: Path) -> None:
+    """Raises UserError where one id or character becomes so much text that a line of it would not fit."""
+    if piece > LONGEST_PIECE or replacement > LONGEST_REPLACEMENT:
+        raise UserError(
+            f"{path}: a damaged SentencePiece model: it has a piece of {piece} characters, or makes "
+            f"{replacement} bytes of one character; the most are {LONGEST_PIECE} and {LONGEST_REPLACEMENT}"
+        )
