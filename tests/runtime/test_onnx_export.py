@@ -8,12 +8,17 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import onnx
 import pytest
 
+from hat.architecture import EvolvedArchitecture, ModelConfig
 from hat.errors import UserError
 from hat.export.onnx import export_onnx
 from hat.runtime import Artefact, DecodeOptions, EngineSettings
 from hat.runtime.onnx_engine import OnnxEngine, load_folder
+from hat.runtime.onnx_file import OPERATORS
+from hat.runtime.onnx_graph import decoder_model, encoder_model
+from tests.runtime.random_models import random_artefact
 
 ONE = EngineSettings()
 SOURCES = [[7, 9, 30, 2], [12, 2], [5, 6, 8, 40, 41, 2]]
@@ -143,3 +148,56 @@ def test_a_failed_export_leaves_what_was_there(artefact: Artefact, tmp_path: Pat
         with pytest.raises(UserError, match="exists and is not an ONNX export"):
             export_onnx(artefact, place)
     assert (tmp_path / "thesis").read_text() == "years of work"
+
+
+def _with_node(model: onnx.ModelProto, name: str, **attributes: Any) -> None:
+    model.graph.node.append(onnx.helper.make_node(name, ["source"], ["more"], **attributes))
+
+
+def _with_external_data(model: onnx.ModelProto) -> None:
+    tensor = model.graph.initializer[0]
+    tensor.data_location = onnx.TensorProto.EXTERNAL
+    tensor.external_data.add(key="location", value="config.json")
+
+
+def _with_function(model: onnx.ModelProto) -> None:
+    function = onnx.helper.make_function("own", "Add", ["a"], ["b"], [], [onnx.helper.make_opsetid("", 17)])
+    model.functions.append(function)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (
+            lambda model: _with_node(model, "ConstantOfShape"),
+            "has the operator ConstantOfShape, which no",
+        ),
+        (lambda model: _with_node(model, "Tile"), "has the operator Tile"),
+        (lambda model: _with_node(model, "Loop", body=onnx.GraphProto()), "has the operator Loop"),
+        (_with_external_data, "keeps a tensor in another file, which no export"),
+        (_with_function, "has functions, which no export"),
+    ],
+)
+def test_a_graph_that_could_take_any_memory_is_not_loaded(
+    artefact: Artefact, tmp_path: Path, change: Callable[[onnx.ModelProto], None], message: str
+) -> None:
+    export_onnx(artefact, tmp_path / "model")
+    path = tmp_path / "model" / "encoder.onnx"
+    model = onnx.load(path, load_external_data=False)
+    change(model)
+    path.write_bytes(model.SerializeToString())
+    with pytest.raises(UserError, match=rf"encoder\.onnx: {message}"):
+        load_folder(tmp_path / "model", ONE)
+
+
+def test_the_operators_that_are_loaded_are_those_that_are_written() -> None:
+    models = [random_artefact(seed).config.model for seed in (1, 2)]  # both norms, both ways to the best
+    models.append(ModelConfig(EvolvedArchitecture(16, 4, 1, 1), 50, 50))
+    written = {
+        node.op_type
+        for model in models
+        for precision in ("float32", "int8")
+        for graph in (encoder_model, decoder_model)
+        for node in graph(Artefact.random(model, 1, precision)).graph.node
+    }
+    assert written == OPERATORS

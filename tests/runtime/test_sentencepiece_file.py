@@ -33,9 +33,7 @@ def test_a_rule_that_makes_much_of_a_character_is_refused(tmp_path: Path, model:
         (size,) = struct.unpack("<I", rules[:4])
         return rules[: 4 + size] + b"x" * 10_000 + rules[4 + size :]
 
-    with pytest.raises(
-        UserError, match=r"joint\.model: a damaged .* 100\d\d bytes of one"
-    ):
+    with pytest.raises(UserError, match=r"joint\.model: a damaged .* 100\d\d bytes of one"):
         load(tmp_path, _within(model, (3, 2), longer))
 
 

@@ -20,6 +20,7 @@ from hat.runtime.engine import DecodeOptions, EngineSettings, Hypothesis
 from hat.runtime.host_beam import Array, Floats, Integers, beam_search
 from hat.runtime.huge_pages import huge_pages
 from hat.runtime.locate import ONNX_FILES
+from hat.runtime.onnx_file import check_onnx_file
 from hat.runtime.onnx_interface import ONNX_FORMAT, Ports, caches, decoder_ports, encoder_ports
 from hat.runtime.origin import Origin
 from hat.runtime.tokenizer import EOS, PAD
@@ -164,6 +165,7 @@ def _session(model: bytes | str, settings: EngineSettings) -> InferenceSession:
 
 
 def _load_session(path: Path, ports: Ports, settings: EngineSettings) -> InferenceSession:
+    check_onnx_file(path)
     try:
         session = _session(str(path), settings)
     except Exception as error:  # onnxruntime's exceptions share no narrower base

@@ -6,7 +6,8 @@ what text stands for an unknown id.
 """
 
 import struct
-from collections.abc import Iterator
+
+from hat.runtime.protocol_buffer import fields_of
 
 # In bytes. NFKC's longest is 33; pieces have 16 characters unless someone asks for more.
 LONGEST_REPLACEMENT = 256
@@ -23,11 +24,11 @@ def longest_replacement(model: bytes) -> int:
     Raises ValueError where it is no model.
     """
     longest = 0
-    for number, message in _fields(model):
+    for number, message in fields_of(memoryview(model)):
         if number in (UNKNOWN[0], *(normaliser[0] for normaliser in NORMALISERS)):
-            for inner, content in _fields(message):
+            for inner, content in fields_of(message):
                 if (number, inner) in NORMALISERS:
-                    longest = max(longest, _longest_text(content))
+                    longest = max(longest, _longest_text(bytes(content)))
                 elif (number, inner) == UNKNOWN:
                     longest = max(longest, len(content))
     return longest
@@ -39,35 +40,3 @@ def _longest_text(rules: bytes) -> int:
         return 0
     (size,) = struct.unpack_from("<I", rules)
     return max(map(len, rules[4 + size :].split(b"\0")))
-
-
-def _fields(message: bytes) -> Iterator[tuple[int, bytes]]:
-    """Number and content of the fields of a message that have a length."""
-    at = 0
-    try:
-        while at < len(message):
-            tag, at = _varint(message, at)
-            kind = tag & 7
-            if kind == 2:
-                size, at = _varint(message, at)
-                yield tag >> 3, message[at : at + size]
-                at += size
-            elif kind == 0:
-                _, at = _varint(message, at)
-            elif kind in (1, 5):
-                at += 8 if kind == 1 else 4
-            else:
-                raise ValueError("no protocol buffer")
-    except IndexError as error:
-        raise ValueError("no protocol buffer") from error
-
-
-def _varint(message: bytes, at: int) -> tuple[int, int]:
-    """A number, and where what follows it begins."""
-    value = message[at] & 127
-    shift = 0
-    while message[at] > 127:
-        at += 1
-        shift += 7
-        value |= (message[at] & 127) << shift
-    return value, at + 1

@@ -1,0 +1,53 @@
+"""What may be in an ONNX file before onnxruntime loads it.
+
+A graph is a program, which runs in part while it is loaded: a few bytes can ask for any memory or time,
+or for the content of other files. HAT's exports need few operators, no functions and no other files.
+"""
+
+import mmap
+from pathlib import Path
+
+from hat.errors import UserError, named
+from hat.runtime.protocol_buffer import fields_of
+
+# Of the standard domain, and of onnxruntime's own.
+OPERATORS = {
+    *("Add", "Cast", "Concat", "CumSum", "Equal", "Gather", "GatherElements", "Gemm", "Identity"),
+    *("LayerNormalization", "LogSoftmax", "MatMul", "Min", "Mul", "Not", "Pad", "ReduceMax", "ReduceSum"),
+    *("Relu", "Reshape", "Shape", "Sigmoid", "Sin", "Slice", "Softmax", "Split", "Sub", "TopK"),
+    *("Transpose", "Unsqueeze", "DynamicQuantizeMatMul"),
+}
+# Numbers of fields: of a model, of its graph, of a node and of a tensor.
+GRAPH, FUNCTIONS = 7, 25
+NODE, TENSOR = 1, 5
+OPERATOR = 4
+EXTERNAL = 13
+
+
+def check_onnx_file(path: Path) -> None:
+    """Raises UserError for a file that is no model, or that has what no export of HAT has."""
+    try:
+        with path.open("rb") as stream:
+            content = mmap.mmap(stream.fileno(), 0, access=mmap.ACCESS_READ)
+        found = _foreign(memoryview(content))
+    except (ValueError, OSError) as error:  # ValueError: of an empty file too
+        raise UserError(f"{path}: onnxruntime cannot load it ({named(error)})") from error
+    if found:
+        raise UserError(f"{path}: {named(found)}, which no export of HAT has")
+
+
+def _foreign(model: memoryview) -> str | None:
+    """What the model has that no export has, or None."""
+    for number, content in fields_of(model):
+        if number == FUNCTIONS:
+            return "has functions"
+        if number != GRAPH:
+            continue
+        for part, inner in fields_of(content):
+            if part == NODE:
+                for field, text in fields_of(inner):
+                    if field == OPERATOR and (name := bytes(text).decode(errors="replace")) not in OPERATORS:
+                        return f"has the operator {name}"
+            if part == TENSOR and any(field == EXTERNAL for field, _ in fields_of(inner)):
+                return "keeps a tensor in another file"
+    return None

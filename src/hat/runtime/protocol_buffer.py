@@ -1,0 +1,39 @@
+"""Reading of protocol buffers as far as needed to look at a file before a library does."""
+
+from collections.abc import Iterator
+
+
+def fields_of(message: memoryview) -> Iterator[tuple[int, memoryview]]:
+    """Number and content of the fields of a message that have a length: texts, bytes and messages.
+
+    Raises ValueError where it is no message.
+    """
+    at = 0
+    try:
+        while at < len(message):
+            tag, at = _varint(message, at)
+            tag &= 0xFFFFFFFF  # of a longer one, libraries look at no more
+            kind = tag & 7
+            if kind == 2:
+                size, at = _varint(message, at)
+                yield tag >> 3, message[at : at + size]
+                at += size
+            elif kind == 0:
+                _, at = _varint(message, at)
+            elif kind in (1, 5):
+                at += 8 if kind == 1 else 4
+            else:
+                raise ValueError("no protocol buffer")
+    except IndexError as error:
+        raise ValueError("no protocol buffer") from error
+
+
+def _varint(message: memoryview, at: int) -> tuple[int, int]:
+    """A number, and where what follows it begins."""
+    value = message[at] & 127
+    shift = 0
+    while message[at] > 127:
+        at += 1
+        shift += 7
+        value |= (message[at] & 127) << shift
+    return value, at + 1
