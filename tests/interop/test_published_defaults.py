@@ -189,6 +189,11 @@ def test_an_option_goes_by_its_other_names_too(tmp_path: Path, alias: str) -> No
     assert read(tmp_path, {**LEAST, alias: 0.01}) == read(tmp_path, {**LEAST, name: 0.01})
 
 
+def test_a_search_on_fewer_validation_sentences(tmp_path: Path) -> None:
+    search = read(tmp_path, {"evo-iter": 30, "valid-cnt-max": 3000}).sections["search"]
+    assert search["validation_sentences"] == 3000
+
+
 def test_queries_are_as_wide_as_the_embeddings_where_nobody_says(tmp_path: Path) -> None:
     whole = {**MODEL, **CHOICES}
     del whole["qkv-dim"]

@@ -164,7 +164,7 @@ IGNORED = {
     *("maximize_best_checkpoint_metric", "path", "remove_bpe", "results_path", "nbest", "sacrebleu"),
     *("no_early_stop", "no_beamable_mm", "print_alignment", "profile_latency", "profile_flops", "get_attn"),
     *("diverse_beam_strength", "lat_dataset_path", "latgpu", "latcpu", "latsilent", "ckpt_path"),
-    *("write_config_path", "valid_cnt_max", "validate_subtransformer", "train_subtransformer"),
+    *("write_config_path", "validate_subtransformer", "train_subtransformer"),
 }
 
 

@@ -81,6 +81,7 @@ NUMBERS = {
         "mutation_prob": "mutation_probability",
         "crossover_size": "crossovers",
         "evo_iter": "iterations",
+        "valid_cnt_max": "validation_sentences",
     },
     "evaluate": {"beam": "beam", "lenpen": "length_penalty"},
     "predictor": {
@@ -354,10 +355,12 @@ def _numbers(settings: _Settings, section: str, asked: bool = False) -> dict[str
     original's defaults."""
     if not asked and not settings.has(*NUMBERS[section]):
         return {}
-    return {
-        ours: settings.take(theirs, _number, DEFAULTS[section][theirs])
+    defaults = DEFAULTS[section]
+    found = {
+        ours: settings.take(theirs, _number, defaults.get(theirs))
         for theirs, ours in NUMBERS[section].items()
     }
+    return {key: value for key, value in found.items() if value is not None}
 
 
 def _number(key: str, value: object) -> float:
