@@ -11,9 +11,10 @@ namespace hat {
 namespace {
 
 constexpr float kNever = -std::numeric_limits<float>::infinity();
-// Longest sentence, widest beam and most hypotheses at once that are taken seriously: they bound memory.
+// Longest sentence, widest beam, most hypotheses at once and most candidates of theirs (eight bytes each, for
+// every thread) that are taken seriously: they bound memory.
 constexpr int kLongest = 1 << 16, kWidest = 1 << 12;
-constexpr size_t kMostSlots = 1 << 20;
+constexpr size_t kMostSlots = 1 << 20, kMostCandidates = 1 << 27;
 
 // From so many rows a thread on, products are bound by computing, not by reading weights: threads then do
 // better with sentences of their own than with a share of every product and a barrier after it.
@@ -275,7 +276,7 @@ std::vector<std::vector<Hypothesis>> Decoder::translate(const std::vector<Senten
     throw std::invalid_argument("beam and nbest must be at least 1, nbest at most the beam, the beam at most " +
                                 std::to_string(kWidest));
   const size_t rows = sources.size() * static_cast<size_t>(options.beam);
-  if (rows > kMostSlots)
+  if (rows > kMostSlots || rows * 2 * static_cast<size_t>(options.beam) > kMostCandidates)
     throw std::invalid_argument(std::to_string(sources.size()) + " sentences with a beam of " +
                                 std::to_string(options.beam) + " are too many at once; use a smaller batch");
   if (options.max_length_offset < 1 || !(options.max_length_factor >= 0))

@@ -153,6 +153,7 @@ TEST(what_cannot_be_is_refused) {
   CHECK_THROWS(std::invalid_argument, decoder.translate({{-1, 2}}, Options{}));
   CHECK_THROWS(std::invalid_argument, decoder.translate({{}}, Options{}));
   CHECK_THROWS(std::invalid_argument, decoder.score({{5, 2}}, {{300}}));
+  CHECK_THROWS(std::invalid_argument, decoder.translate(std::vector<Sentence>(5, {5, 2}), Options{.beam = 1 << 12}));
   CHECK_THROWS(std::invalid_argument, choose_kernels("abacus"));
   for (int Config::*member : {&Config::qkv_dim, &Config::encoder_dim, &Config::decoder_dim, &Config::target_vocab}) {
     for (const int value : {0, -1, 1 << 30}) {
