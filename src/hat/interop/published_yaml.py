@@ -4,8 +4,7 @@ A setting that a file leaves out has the original's default (`published_options`
 and HAT cannot express is refused by name.
 """
 
-from collections.abc import Callable, Mapping
-from contextlib import suppress
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -24,20 +23,17 @@ from hat.architecture.published import (
 )
 from hat.errors import UserError, named, shown
 from hat.interop.published_options import (
-    ALIASES,
-    ARCHITECTURES,
     DEFAULTS,
     FIXED,
     FIXED_TRAINING,
     IGNORED,
-    PLAIN,
-    SCHEDULES,
     check_architecture_name,
     check_fixed,
 )
+from hat.interop.published_settings import Settings, flag, number, text, whole_numbers
+from hat.interop.published_training import NUMBERS as TRAINING_NUMBERS
+from hat.interop.published_training import training_section
 
-# Where a file does not say: the published trainings of WMT ran on eight, those of IWSLT on one.
-GPUS, IWSLT_GPUS = 8, 1
 CHOICES = {
     "encoder_embed_choice": "encoder_embed_dim",
     "decoder_embed_choice": "decoder_embed_dim",
@@ -63,16 +59,6 @@ LARGEST = {
 }
 # Section → their key → our key.
 NUMBERS = {
-    "training": {
-        "max_update": "updates",
-        "max_tokens": "batch_tokens",
-        "warmup_updates": "warmup",
-        "label_smoothing": "label_smoothing",
-        "clip_norm": "clip_norm",
-        "weight_decay": "weight_decay",
-        "dropout": "dropout",
-        "attention_dropout": "attention_dropout",
-    },
     "measure": {"lat_dataset_size": "samples", "latiter": "rounds"},
     "search": {
         "population_size": "population",
@@ -119,7 +105,7 @@ def read_published_yaml(path: Path, gpus: int | None = None, qkv_dim: int | None
     if is_nested(content):
         schema = schema_of(content, qkv_dim or QKV_DIM, str(path))
         return PublishedFile(Architecture.from_dict(schema, f"{path}: architecture"), {}, {})
-    settings = _Settings(str(path), content)
+    settings = Settings(str(path), content)
     try:
         _set_qkv_dim(settings, qkv_dim)
         return _convert(settings, gpus)
@@ -140,7 +126,7 @@ def published_architecture(settings: Mapping[str, object], qkv_dim: int = QKV_DI
     if not given:
         return None
     where = "SubTransformer"
-    own = int(_number("qkv_dim", settings.get("qkv_dim") or qkv_dim))
+    own = int(number("qkv_dim", settings.get("qkv_dim") or qkv_dim))
     return Architecture.from_dict(schema_of(nested(given), own, where), where)
 
 
@@ -155,42 +141,18 @@ def _set_qkv_dim(settings: dict[str, object], told: int | None) -> None:
     settings["qkv_dim"] = told or (dims.pop() if dims else QKV_DIM)
 
 
-class _Settings(dict[str, object]):
-    """A file's settings by their names in Python; what is read is taken out."""
-
-    def __init__(self, where: str, value: object) -> None:
-        if not isinstance(value, dict) or not value:
-            raise UserError(f"{where}: expected a mapping of the published code's settings")
-        super().__init__()
-        for key, entry in value.items():
-            name = str(key).replace("-", "_")
-            name = ALIASES.get(name, name)
-            if name in self:
-                raise UserError(f"{where}: {named(key)}: says again what another key says")
-            self[name] = entry
-
-    def take(self, key: str, read: Callable[[str, object], Any], default: Any = None) -> Any:
-        """The setting, checked by `read`, or `default` where it is absent."""
-        value = self.pop(key, None)
-        return default if value is None else read(key, value)
-
-    def has(self, *keys: str) -> bool:
-        """Whether any of them is given."""
-        return any(self.get(key) is not None for key in keys)
-
-
-def _convert(settings: _Settings, gpus: int | None) -> PublishedFile:
+def _convert(settings: Settings, gpus: int | None) -> PublishedFile:
     for key, fixed in FIXED.items():
         check_fixed(key, settings.pop(key, None), fixed)
     if settings.has("arch"):
         check_architecture_name(settings["arch"])
     architecture = published_architecture(settings)
-    of_sub = bool(settings.take("train_subtransformer", _flag)) or architecture is not None
+    of_sub = bool(settings.take("train_subtransformer", flag)) or architecture is not None
     trains = settings.has("max_update")
     sections: dict[str, Any] = {
         "data": _data(settings, trains or settings.has("arch")),
         "space": _space(settings),
-        "sub_training" if of_sub else "super_training": _training(settings, gpus) if trains else {},
+        "sub_training" if of_sub else "super_training": training_section(settings, gpus) if trains else {},
         "measure": _numbers(settings, "measure", settings.has("latcpu", "latgpu")),
         "search": _search(settings),
         "evaluate": _numbers(settings, "evaluate"),
@@ -211,7 +173,7 @@ def _check_left(left: Mapping[str, object], trains: bool) -> None:
         raise UserError("missing key max-update: a training here ends after so many updates")
     harmless = IGNORED | LARGEST.keys()
     if not trains:
-        harmless |= {*DEFAULTS["training"], *FIXED_TRAINING, *NUMBERS["training"]}
+        harmless |= {*DEFAULTS["training"], *FIXED_TRAINING, *TRAINING_NUMBERS}
     if unknown := [key for key in left if key not in harmless]:
         raise UserError(
             f"unknown key {_dashed(unknown)}: no option of the published code that can be expressed here; "
@@ -223,16 +185,16 @@ def _dashed(keys: list[str]) -> str:
     return named(", ".join(key.replace("_", "-") for key in keys))
 
 
-def _data(settings: _Settings, of_network: bool) -> dict[str, Any]:
+def _data(settings: Settings, of_network: bool) -> dict[str, Any]:
     """`of_network`: whether the file is about a network, whose embeddings are one or are not."""
     section: dict[str, Any] = {}
     for key, name in (("source_lang", "source_language"), ("target_lang", "target_language")):
-        if (value := settings.take(key, _text)) is not None:
+        if (value := settings.take(key, text)) is not None:
             section[name] = value
-    shared = settings.take("share_all_embeddings", _flag)
+    shared = settings.take("share_all_embeddings", flag)
     if shared is None and of_network:
         shared = DEFAULTS["training"]["share_all_embeddings"]
-    if settings.take("share_decoder_input_output_embed", _flag) and not shared:
+    if settings.take("share_decoder_input_output_embed", flag) and not shared:
         raise UserError(
             "share-decoder-input-output-embed: True; here either all embeddings are one "
             "(share-all-embeddings) or none is another's"
@@ -242,12 +204,12 @@ def _data(settings: _Settings, of_network: bool) -> dict[str, Any]:
     return section
 
 
-def _space(settings: _Settings) -> dict[str, Any]:
-    choices = {key: settings.take(key, _whole_numbers) for key in CHOICES if key in settings}
+def _space(settings: Settings) -> dict[str, Any]:
+    choices = {key: settings.take(key, whole_numbers) for key in CHOICES if key in settings}
     for key, choice in LARGEST.items():
         if choice not in choices or not settings.has(key):
             continue
-        value, largest = settings.take(key, _number), max(choices[choice])
+        value, largest = settings.take(key, number), max(choices[choice])
         if value != largest:
             raise UserError(
                 f"{key.replace('_', '-')}: {shown(value)}, but the largest {choice.replace('_', '-')} is "
@@ -263,85 +225,20 @@ def _space(settings: _Settings) -> dict[str, Any]:
         if code not in ATTENDED:
             raise UserError(f"decoder-arbitrary-ende-attn-choice: {code}; the choices are -1, 1, 2")
     space["encoder_layers_attended"] = [ATTENDED[code] for code in space["encoder_layers_attended"]]
-    return {**space, "qkv_dim": settings.take("qkv_dim", _whole_numbers)}
+    return {**space, "qkv_dim": settings.take("qkv_dim", whole_numbers)}
 
 
-def _training(settings: _Settings, gpus: int | None) -> dict[str, Any]:
-    arch = settings.get("arch") or PLAIN
-    criterion = settings.get("criterion")
-    for key, fixed in FIXED_TRAINING.items():
-        check_fixed(key, settings.pop(key, None), fixed)
-    if criterion != "label_smoothed_cross_entropy" and settings.has("label_smoothing"):
-        raise UserError("label-smoothing: no option of the criterion cross_entropy")
-    schedule = settings.take("lr_scheduler", _text, "fixed")
-    if schedule not in SCHEDULES:
-        raise UserError(f"lr-scheduler: {shown(schedule)}; the choices are {', '.join(SCHEDULES)}")
-    defaults = {**DEFAULTS["training"], **SCHEDULES[schedule], **ARCHITECTURES[str(arch)]}
-    section = {
-        ours: settings.take(theirs, _number, defaults.get(theirs))
-        for theirs, ours in NUMBERS["training"].items()
-    }
-    if section["batch_tokens"] is None:
-        del section["batch_tokens"]  # the original has no default: it wants to be told
-    section["schedule"] = schedule.replace("_", "-")
-    section |= _learning_rates(settings, schedule, section["warmup"])
-    section["accumulate"] = _accumulated(settings, gpus, IWSLT_GPUS if "iwslt" in str(arch) else GPUS)
-    if (precision := _precision(settings)) != "auto":
-        section["precision"] = precision
-    return section
-
-
-def _learning_rates(settings: _Settings, schedule: str, warmup: float) -> dict[str, float]:
-    """Peak and floor. The cosine ends at `lr`, and the warm-up starts there unless told otherwise, the
-    inverse square root's at 0."""
-    start = settings.take("warmup_init_lr", _number, -1)
-    lr = settings.take("lr", _number, DEFAULTS["training"]["lr"])
-    if schedule == "inverse_sqrt":
-        if not warmup:
-            raise UserError("warmup-updates: 0; inverse_sqrt needs a warm-up")
-        return {"learning_rate": lr, "floor_learning_rate": max(start, 0)}
-    peak = settings.take("max_lr", _number)
-    if peak is None:
-        raise UserError("missing key max-lr")
-    if peak <= lr:
-        raise UserError(f"max-lr: {peak:g} is not more than lr, {lr:g}, where the cosine ends")
-    if warmup and start >= 0 and start != lr:
-        raise UserError(
-            f"warmup-init-lr: {start:g}, but lr is {lr:g}: here the warm-up starts where the cosine ends"
-        )
-    return {"learning_rate": peak, "floor_learning_rate": lr}
-
-
-def _accumulated(settings: _Settings, gpus: int | None, published: int) -> int:
-    devices = settings.take("distributed_world_size", _number, published)
-    batches = settings.take("update_freq", _number, DEFAULTS["training"]["update_freq"]) * (gpus or devices)
-    if batches < 1 or batches != int(batches):
-        raise UserError(f"update-freq: {batches:g} batches of all GPUs are not a positive whole number")
-    return int(batches)
-
-
-def _precision(settings: _Settings) -> str:
-    asked = {
-        kind: settings.take(kind, _flag, DEFAULTS["training"][kind])
-        for kind in ("fp16", "memory_efficient_fp16", "bf16", "memory_efficient_bf16")
-    }
-    half, brain = (asked[kind] or asked[f"memory_efficient_{kind}"] for kind in ("fp16", "bf16"))
-    if half and brain:
-        raise UserError("fp16 and bf16: both are True; only one can be")
-    return "bf16" if brain else "auto" if half else "fp32"
-
-
-def _search(settings: _Settings) -> dict[str, Any]:
+def _search(settings: Settings) -> dict[str, Any]:
     section = _numbers(settings, "search")
-    if (limit := settings.take("latency_constraint", _number)) is not None:
+    if (limit := settings.take("latency_constraint", number)) is not None:
         section["constraints"] = [f"{limit:g}ms"]
     return section
 
 
-def _predictor(settings: _Settings) -> dict[str, Any]:
+def _predictor(settings: Settings) -> dict[str, Any]:
     """The predictor's training, or of a search the norms alone."""
     trained = settings.has(*(DEFAULTS["predictor"].keys() - {"lat_norm"}))
-    norm, scale = settings.take("feature_norm", _whole_numbers), settings.take("lat_norm", _number)
+    norm, scale = settings.take("feature_norm", whole_numbers), settings.take("lat_norm", number)
     section = _numbers(settings, "predictor", trained)
     if not trained:
         section = {}
@@ -350,46 +247,13 @@ def _predictor(settings: _Settings) -> dict[str, Any]:
     return {**section, "feature_norm": norm} if norm else section
 
 
-def _numbers(settings: _Settings, section: str, asked: bool = False) -> dict[str, Any]:
+def _numbers(settings: Settings, section: str, asked: bool = False) -> dict[str, Any]:
     """A section of which any setting is given, or that is `asked` for otherwise; the others have the
     original's defaults."""
     if not asked and not settings.has(*NUMBERS[section]):
         return {}
     defaults = DEFAULTS[section]
     found = {
-        ours: settings.take(theirs, _number, defaults.get(theirs))
-        for theirs, ours in NUMBERS[section].items()
+        ours: settings.take(theirs, number, defaults.get(theirs)) for theirs, ours in NUMBERS[section].items()
     }
     return {key: value for key, value in found.items() if value is not None}
-
-
-def _number(key: str, value: object) -> float:
-    """A number; YAML reads 1e-7 as text, and lists of one are what the command line makes of options."""
-    if isinstance(value, list) and len(value) == 1:
-        value = value[0]
-    if isinstance(value, str):
-        with suppress(ValueError):
-            value = float(value)
-    if isinstance(value, bool) or not isinstance(value, int | float):
-        raise UserError(f"{key.replace('_', '-')}: {shown(value)} is not a number")
-    return value
-
-
-def _whole_numbers(key: str, value: object) -> list[int]:
-    values = value if isinstance(value, list) else [value]
-    numbers = [one for one in values if isinstance(one, int) and not isinstance(one, bool)]
-    if not values or len(numbers) < len(values):
-        raise UserError(f"{key.replace('_', '-')}: {shown(value)} is not a list of whole numbers")
-    return numbers
-
-
-def _flag(key: str, value: object) -> bool:
-    if not isinstance(value, bool):
-        raise UserError(f"{key.replace('_', '-')}: {shown(value)} is not true or false")
-    return value
-
-
-def _text(key: str, value: object) -> str:
-    if not isinstance(value, str):
-        raise UserError(f"{key.replace('_', '-')}: {shown(value)} is not a word")
-    return value

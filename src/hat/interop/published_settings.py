@@ -1,0 +1,67 @@
+"""The settings of one of the published code's YAML files, and how each is read."""
+
+from collections.abc import Callable
+from contextlib import suppress
+from typing import Any
+
+from hat.errors import UserError, named, shown
+from hat.interop.published_options import ALIASES
+
+
+class Settings(dict[str, object]):
+    """A file's settings by their names in Python; what is read is taken out."""
+
+    def __init__(self, where: str, value: object) -> None:
+        if not isinstance(value, dict) or not value:
+            raise UserError(f"{where}: expected a mapping of the published code's settings")
+        super().__init__()
+        for key, entry in value.items():
+            name = str(key).replace("-", "_")
+            name = ALIASES.get(name, name)
+            if name in self:
+                raise UserError(f"{where}: {named(key)}: says again what another key says")
+            self[name] = entry
+
+    def take(self, key: str, read: Callable[[str, object], Any], default: Any = None) -> Any:
+        """The setting, checked by `read`, or `default` where it is absent."""
+        value = self.pop(key, None)
+        return default if value is None else read(key, value)
+
+    def has(self, *keys: str) -> bool:
+        """Whether any of them is given."""
+        return any(self.get(key) is not None for key in keys)
+
+
+def number(key: str, value: object) -> float:
+    """A number; YAML reads 1e-7 as text, and lists of one are what the command line makes of options."""
+    if isinstance(value, list) and len(value) == 1:
+        value = value[0]
+    if isinstance(value, str):
+        with suppress(ValueError):
+            value = float(value)
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        raise UserError(f"{key.replace('_', '-')}: {shown(value)} is not a number")
+    return value
+
+
+def whole_numbers(key: str, value: object) -> list[int]:
+    """A list of whole numbers, or one that stands for a list. Raises UserError."""
+    values = value if isinstance(value, list) else [value]
+    numbers = [one for one in values if isinstance(one, int) and not isinstance(one, bool)]
+    if not values or len(numbers) < len(values):
+        raise UserError(f"{key.replace('_', '-')}: {shown(value)} is not a list of whole numbers")
+    return numbers
+
+
+def flag(key: str, value: object) -> bool:
+    """True or False. Raises UserError."""
+    if not isinstance(value, bool):
+        raise UserError(f"{key.replace('_', '-')}: {shown(value)} is not true or false")
+    return value
+
+
+def text(key: str, value: object) -> str:
+    """A word. Raises UserError."""
+    if not isinstance(value, str):
+        raise UserError(f"{key.replace('_', '-')}: {shown(value)} is not a word")
+    return value
