@@ -19,7 +19,8 @@ from hat.interop.published_options import (
     Fixed,
 )
 from hat.training import TrainingSettings
-from tests.interop.published_settings import CHOICES, IWSLT_TRAINING, MODEL, WMT_TRAINING
+from hat.zoo import space
+from tests.interop.published_settings import CHOICES, IWSLT_TRAINING, MODEL, WMT_TRAINING, subtransformer
 
 # The least that the published trainer takes for a training that HAT can express.
 LEAST = {
@@ -157,6 +158,9 @@ def _assert_only_the_supported(tmp_path: Path, name: str, fixed: Fixed) -> None:
         ({**WMT_TRAINING, "quant-noise-pq": 0.1, "layernorm-embedding": True}, "unknown key layernorm"),
         ({**WMT_TRAINING, "warmup-init-lr": 1e-5}, "warmup-init-lr: 1e-05, but lr is 1e-07"),
         ({**WMT_TRAINING, "lr": [0.1, 0.2]}, r"lr: \[0\.1, 0\.2\] is not a number"),
+        ({**WMT_TRAINING, "update-freq": float("nan")}, "update-freq: nan is not a number"),
+        ({**WMT_TRAINING, "lr": ".inf"}, "lr: '.inf' is not a number"),
+        ({**subtransformer(space("wmt-space0").largest()), "qkv-dim": 12.5}, r"qkv-dim: 12\.5 is not a list"),
         ({**WMT_TRAINING, "update-freq": 0.3}, "update-freq: .*not a positive whole number"),
         ({**WMT_TRAINING, "fp16": True, "bf16": True}, "fp16 and bf16: both"),
         ({**WMT_TRAINING, "batch-size": 64}, "max-sentences: 64; only None"),

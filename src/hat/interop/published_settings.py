@@ -1,5 +1,6 @@
 """The settings of one of the published code's YAML files, and how each is read."""
 
+import math
 from collections.abc import Callable
 from contextlib import suppress
 from typing import Any
@@ -39,7 +40,7 @@ def number(key: str, value: object) -> float:
     if isinstance(value, str):
         with suppress(ValueError):
             value = float(value)
-    if isinstance(value, bool) or not isinstance(value, int | float):
+    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
         raise UserError(f"{key.replace('_', '-')}: {shown(value)} is not a number")
     return value
 

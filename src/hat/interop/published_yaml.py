@@ -126,8 +126,8 @@ def published_architecture(settings: Mapping[str, object], qkv_dim: int = QKV_DI
     if not given:
         return None
     where = "SubTransformer"
-    own = int(number("qkv_dim", settings.get("qkv_dim") or qkv_dim))
-    return Architecture.from_dict(schema_of(nested(given), own, where), where)
+    own = whole_numbers("qkv_dim", settings.get("qkv_dim") or qkv_dim)
+    return Architecture.from_dict(schema_of(nested(given), own[0], where), where)
 
 
 def _set_qkv_dim(settings: dict[str, object], told: int | None) -> None:
