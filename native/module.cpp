@@ -76,7 +76,7 @@ void check_finite(const std::string& name, const void* data, Element element, si
     for (size_t i = 0; i < count; ++i) finite &= std::isfinite(static_cast<const float*>(data)[i]);
   if (element == Element::bfloat16)
     for (size_t i = 0; i < count; ++i) finite &= (static_cast<const uint16_t*>(data)[i] & 0x7f80) != 0x7f80;
-  if (!finite) throw std::invalid_argument("tensor " + name + " holds values that are not finite");
+  if (!finite) throw std::invalid_argument("tensor " + name + " holds a number that is not finite");
 }
 
 class Engine {

@@ -188,7 +188,7 @@ def test_bad_tokens_and_weights_are_refused() -> None:
     assert engine.translate([], DecodeOptions()) == []
     broken = {name: np.array(weight) for name, weight in artefact.weights.items()}
     broken["decoder.0.fc1.weight"][0, 0] = np.nan
-    with pytest.raises(UserError, match=r"decoder\.0\.fc1\.weight holds values that are not finite"):
+    with pytest.raises(UserError, match=r"decoder\.0\.fc1\.weight holds a number that is not finite"):
         native(replace(artefact, weights=broken))
 
 

@@ -97,9 +97,7 @@ def test_the_graphs_are_valid_and_say_what_they_are(seed: int, precision: str) -
 def test_every_product_of_an_int8_model_is_int8() -> None:
     artefact = random_artefact(1, "int8")
     for model in (encoder_model(artefact), decoder_model(artefact)):
-        # Float products are with columns of zeros alone, which find what is not finite.
-        float_weights = {node.input[1] for node in model.graph.node if node.op_type == "Gemm"}
-        assert all(name.startswith("zeros.") for name in float_weights)
+        assert "Gemm" not in {node.op_type for node in model.graph.node}
         constants = {tensor.name for tensor in model.graph.initializer}
         for node in model.graph.node:
             if node.op_type == "MatMul":  # attention, between activations

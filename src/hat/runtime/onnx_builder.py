@@ -43,7 +43,7 @@ class GraphBuilder:
         self._weights: Weights = Int8View(artefact) if is_kmeans(precision) else artefact.weights
         self._shapes = weight_shapes(artefact.config.model)
         self._nodes: list[NodeProto] = []
-        self._spoil = ""  # (N, 1): 0, or NaN where something that was watched is not finite
+        self._watched: list[str] = []  # (N, 1) each: sums of rows that `spoiled` looks at
         self._constants: dict[str, TensorProto] = {}
 
     def op(self, kind: str, *inputs: str, name: str = "", domain: str = "", **attributes: Any) -> str:
@@ -85,7 +85,7 @@ class GraphBuilder:
             return self.op("Gemm", x, self.constant(weight, matrix * by[:, None]), bias_name, transB=1)
         _check_width(weight, matrix.shape[1])
         if inner:
-            self.watch(x, matrix.shape[1])
+            self.watch(x)
         return self.op(
             "DynamicQuantizeMatMul",
             x,
@@ -119,23 +119,25 @@ class GraphBuilder:
         if not self.int8:
             return self.op("Gemm", x, table, transB=1)
         _check_width(matrix, dim)
-        self.watch(x, dim)
+        self.watch(x)
         # onnxruntime transposes the constant once, when it loads the graph.
         columns = self.op("Transpose", table, perm=[1, 0])
         scales = self.constant(f"{matrix}.scale", self._stored(matrix + SCALE))
         return self.op("DynamicQuantizeMatMul", x, columns, scales, domain=CONTRIB)
 
-    def watch(self, x: str, width: int) -> None:
-        """Have `spoiled` look at x (N, width), the input of an int8 product; float32 ones hide nothing."""
+    def watch(self, x: str) -> None:
+        """Have `spoiled` look at x (N, I), the input of an int8 product; float32 ones hide nothing."""
         if self.int8:
-            zeros = self.constant(f"zeros.{width}", np.zeros((width, 1), np.float32))
-            self._spoil = self.op("Gemm", x, zeros, self._spoil)
+            self._watched.append(self.op("ReduceSum", x, self.integers(1)))
 
     def spoiled(self, *values: str) -> list[str]:
         """Each of `values` (N, …), with NaN in the rows in which what was watched since the last call is
         not finite. Quantizing hides that, and what overflowed would be translated."""
-        spoil, self._spoil = self._spoil, ""
-        return [self.op("Add", value, spoil) for value in values] if spoil else list(values)
+        sums, self._watched = self._watched, []
+        if not sums:
+            return list(values)
+        spoil = self.op("Mul", self.op("Sum", *sums), self.constant("zero", np.float32(0)))
+        return [self.op("Add", value, spoil) for value in values]
 
     def model(self, name: str, ports: Ports) -> ModelProto:
         """The finished model."""

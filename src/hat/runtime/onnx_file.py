@@ -14,7 +14,7 @@ from hat.runtime.protocol_buffer import fields_of
 OPERATORS = {
     *("Add", "Cast", "Concat", "CumSum", "Equal", "Gather", "GatherElements", "Gemm", "Identity"),
     *("LayerNormalization", "LogSoftmax", "MatMul", "Min", "Mul", "Not", "Pad", "ReduceMax", "ReduceSum"),
-    *("Relu", "Reshape", "Shape", "Sigmoid", "Sin", "Slice", "Softmax", "Split", "Sub", "TopK"),
+    *("Relu", "Reshape", "Shape", "Sigmoid", "Sin", "Slice", "Softmax", "Split", "Sub", "Sum", "TopK"),
     *("Transpose", "Unsqueeze", "DynamicQuantizeMatMul"),
 }
 # Numbers of fields: of a model, of its graph, of a node and of a tensor.

@@ -14,6 +14,11 @@ from hat.errors import UserError
 _forked_after_torch = False
 
 
+class ForkedError(UserError, RuntimeError):
+    """A use of what was made before this process was forked. A RuntimeError too, as Python's own are that
+    tell of forks and threads."""
+
+
 class Origin:
     """Remembers the process that made something, for example "the translator", with its resources.
 
@@ -31,9 +36,9 @@ class Origin:
         return os.getpid() == self._process
 
     def check(self) -> None:
-        """Raises UserError in another process. To be called before any lock is taken."""
+        """Raises ForkedError, a UserError, in another process. To be called before any lock is taken."""
         if not self.is_here:
-            raise UserError(
+            raise ForkedError(
                 f"{self._what} was loaded before this process was forked, and its threads and locks "
                 "stayed in the parent process: load the model in the child process"
             )
