@@ -1,5 +1,6 @@
 """A fresh environment with the plain install: no torch, and an exported model translates."""
 
+import json
 import os
 import subprocess
 import venv
@@ -7,9 +8,14 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+import yaml
 
 from hat.architecture import Architecture, Decoder, DecoderLayer, Encoder, EncoderLayer, ModelConfig
+from hat.pipeline import load_recipe
+from hat.pipeline import run as run_stages
+from hat.pipeline.recipe_file import design_space
 from hat.runtime import Artefact, TokenizerConfig, Translator
+from tests.pipeline.tiny import TINY, flops_timer
 from tests.runtime.tiny_tokenizer import LINES, VOCAB, train_tokenizer
 
 pytest.importorskip("hat.runtime._native", reason="the native engine is not built")
@@ -71,3 +77,15 @@ def test_translates_without_torch(installed: Path, model: Path) -> None:
         expected = [str(one) for one in translator.translate(LINES, max_length=20)]
     assert found.splitlines() == expected
     assert all(expected)
+
+
+@pytest.mark.slow
+def test_a_run_is_looked_at_and_asked_without_torch(installed: Path, tmp_path: Path) -> None:
+    (tmp_path / "tiny.yaml").write_text(yaml.safe_dump(TINY), encoding="utf-8")
+    recipe, root = load_recipe(str(tmp_path / "tiny.yaml")), tmp_path / "run"
+    run_stages(recipe, root, stages=("prepare", "measure", "fit"), timer=flops_timer)
+    steps = json.loads(run(installed / "hat", "status", root, "--json"))["steps"]
+    assert {step["step"]: step["state"] for step in steps}["fit"] == "done"
+    (tmp_path / "arch.json").write_text(json.dumps(design_space(recipe).largest().to_dict()))
+    told = run(installed / "hat", "predict", tmp_path / "arch.json", "--run", root, "--json")
+    assert json.loads(told)["device"] == "local"

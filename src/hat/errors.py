@@ -4,6 +4,7 @@ A message may quote text from outside: a file, a device, the command line. `visi
 such text safe to print, and the exceptions apply the same rule to their whole message.
 """
 
+import shlex
 import unicodedata
 
 # Of one message: characters of a line, and lines.
@@ -62,6 +63,11 @@ def named(text: object) -> str:
     printable; cut where it is long."""
     plain = str(text)
     return _cut(plain if plain.isprintable() else repr(plain), 200)
+
+
+def command(*words: object) -> str:
+    """A command line to suggest, quoted so that every shell takes it as it stands, zsh too."""
+    return shlex.join(str(word) for word in words)
 
 
 def _visible(character: str) -> str:

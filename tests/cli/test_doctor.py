@@ -2,6 +2,7 @@
 
 import json
 import sys
+from importlib import import_module
 
 import pytest
 
@@ -97,7 +98,8 @@ def test_training_packages(hat: Hat, monkeypatch: pytest.MonkeyPatch) -> None:
     training = json.loads(hat("doctor", "--json").out)["training"]
     assert training["installed"] is True
     assert set(training["packages"]) >= {"torch", "sacrebleu"}
-    monkeypatch.setattr("hat.cli.doctor.installed_version", {"torch": "2"}.get)
+    module = import_module("hat.hardware.environment")
+    monkeypatch.setattr(module, "installed_version", {"torch": "2"}.get)
     missing = line(hat("doctor").out, "training")
     assert missing.startswith("missing ")
     assert "sacrebleu" in missing.partition(";")[0]

@@ -55,7 +55,7 @@ def test_errors_are_one_line_each(
     def fail(*arguments: object) -> None:
         raise error
 
-    monkeypatch.setattr("hat.cli.recipes.recipe_text", fail)
+    monkeypatch.setattr("hat.zoo.recipe_text", fail)
     result = hat("recipe", "demo")
     assert result.code == code
     assert message in result.err
@@ -82,42 +82,6 @@ def test_recipes(hat: Hat) -> None:
     assert [line.split()[0] for line in listed] == recipe_names()
     assert "the built-in ones are demo" in hat("recipe", "none").err
     assert "hat run --list" in hat("run").err
-
-
-def test_plain_install(tmp_path: Path) -> None:
-    """Without the [train] extra, light commands work and the others name the extra."""
-    blocked = "torch", "sacrebleu", "sklearn", "scipy", "tensorboard", "psutil"
-    script = (
-        "import sys\nfrom importlib.machinery import PathFinder\n"
-        "find = PathFinder.find_spec\n"
-        "def blocking(name, *rest):\n"
-        f"    return None if name in {blocked!r} else find(name, *rest)\n"
-        "PathFinder.find_spec = blocking\n"
-        "from hat.cli import main\nmain(sys.argv[1:])\n"
-    )
-
-    def hat(*arguments: str) -> subprocess.CompletedProcess[str]:
-        command = [sys.executable, "-c", script, *arguments]
-        return subprocess.run(command, capture_output=True, text=True, check=False, cwd=tmp_path)
-
-    (tmp_path / "a.yaml").write_text(
-        "qkv_dim: 8\nencoder: {embed_dim: 8, layers: [{ffn_dim: 8, heads: 2}]}\n"
-        "decoder: {embed_dim: 8, layers: [{ffn_dim: 8, self_heads: 2, cross_heads: 2}]}\n"
-    )
-    assert hat("cost", "a.yaml").returncode == 0
-    assert hat("recipe", "demo").returncode == 0
-    for command in ("run", "status"):
-        result = hat(command, "demo")
-        assert result.returncode == 2
-        assert result.stderr.startswith(f"hat: error: `hat {command}` needs ")
-        assert "pip install 'hardware-aware-transformers[train]'" in result.stderr
-        assert len(result.stderr.splitlines()) == 1
-
-
-def test_help_stays_light() -> None:
-    script = "import sys, hat.cli; print(sorted({'torch', 'sacrebleu'} & set(sys.modules)))"
-    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
-    assert done.stdout == "[]\n"
 
 
 def test_command_tree_is_exported() -> None:

@@ -2,6 +2,7 @@
 
 import json
 import os
+import shlex
 import signal
 import subprocess
 import sys
@@ -11,6 +12,8 @@ from pathlib import Path
 import pytest
 import yaml
 
+from hat.data.builtin import write_builtin
+from hat.pipeline import open_run
 from tests.cli.conftest import Hat
 from tests.pipeline.tiny import TINY
 from tests.small_disk import resize, small_disk
@@ -47,10 +50,40 @@ def test_stage_after_stage(hat: Hat, recipe: Path, tmp_path: Path) -> None:
     assert "prepare: done already" in result.err
 
 
-def test_default_run_folder(hat: Hat, recipe: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("file", ["my.yaml", "my own recipe.v2.yaml", "größer.yaml"])
+def test_a_run_is_named_after_the_recipes_file(
+    hat: Hat, recipe: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, file: str
+) -> None:
+    """Whatever `name` the recipe has, which stays the title of its reports."""
     monkeypatch.chdir(tmp_path)
-    assert hat("prepare", recipe).code == 0
-    assert (tmp_path / "runs" / "tiny" / "run.json").is_file()
+    content = {key: value for key, value in yaml.safe_load(recipe.read_text()).items() if key != "name"}
+    root = Path("runs", Path(file).stem)
+    for named in ({"name": "demo"}, {}):
+        Path(file).write_text(yaml.safe_dump({**content, **named}), encoding="utf-8")
+        assert hat("prepare", file).code == 0
+        assert [path.name for path in Path("runs").iterdir()] == [root.name]
+        saved = yaml.safe_load((root / "recipe.yaml").read_text(encoding="utf-8"))
+        assert saved["name"] == named.get("name", root.name)
+    assert f"next: train-super; `hat train-super {shlex.quote(str(root))}`" in hat("status", root).out
+    for target in (root, root / "recipe.yaml"):
+        assert "prepare: done already" in hat("prepare", target).err
+    assert [path.name for path in Path("runs").iterdir()] == [root.name]
+
+
+def test_the_demos_recipe_takes_files_as_its_comments_say(
+    hat: Hat, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    write_builtin(tmp_path, 1500, 40, 20, 1)
+    text = hat("recipe", "demo").out
+    Path("my.yaml").write_text(text.replace("corpus: builtin ", "corpus: files ").replace("2400", "500"))
+    assert hat("prepare", "my.yaml").code == 0
+    (tokens,) = Path("runs/my").glob("steps/prepare/*/test.target.txt")
+    assert tokens.read_text(encoding="utf-8") == Path("test.de").read_text(encoding="utf-8")
+
+
+def test_a_run_of_a_built_in_recipe_is_named_after_it() -> None:
+    assert open_run("demo")[1] == Path("runs/demo")
 
 
 def test_a_run_on_a_full_disk_is_one_line_and_goes_on_when_there_is_room(

@@ -15,6 +15,7 @@ from hat.errors import UserError
 from hat.hardware.features import paper_features
 from hat.hardware.published import COLUMNS
 from hat.pipeline import load_recipe, open_run, run
+from hat.pipeline.prediction import find_fitted, predict_latency
 from hat.pipeline.recipe_file import design_space
 from hat.pipeline.runner import Quiet
 from tests.pipeline.tiny import TINY, flops_timer
@@ -98,6 +99,9 @@ def test_several_devices_at_once(root: Path) -> None:
     assert (root / "recipe.yaml").read_text() == before
     for name, recipe in recipes.items():
         assert pipeline.fit_summary(recipe, root)["device"] == name
+        fitted = find_fitted(root, name)
+        assert fitted.device == name
+        assert fitted.folder == Path(pipeline.fit_summary(recipe, root)["predictions"]).parent
     exported = root.parent / "out.csv"
     assert pipeline.export_measurements(root, exported) == 16
     devices = [row["device"] for row in read(exported)]
@@ -122,22 +126,25 @@ def test_a_prediction_with_its_interval(root: Path) -> None:
     recipe, _ = open_run(str(root), None, ["measure.samples=40"])
     run(recipe, root, stages=("measure", "fit"), timer=flops_timer)
     one: Architecture = design_space(recipe).largest()
-    found = pipeline.predict_latency(recipe, root, one, [(30, 30)], 0.8)
+    fitted = find_fitted(root, None)
+    assert (fitted.run, fitted.device) == (root, "local")
+    found = predict_latency(fitted, one, [(30, 30)], 0.8)
     low, high = found["interval_ms"]
     assert low <= found["latency_ms"] <= high
     assert found["latency_ms"] == pytest.approx(flops_timer(one, (30, 30)), rel=0.15)
-    assert pipeline.find_fitted(root, [])[1] == root
+    with pytest.raises(UserError, match=r"no predictor is fitted for pi; run `hat fit .*` first"):
+        find_fitted(root, "pi")
 
 
 def test_the_newest_fitted_run_is_found(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(root.parent)
     with pytest.raises(UserError, match="no run in runs/ has a fitted predictor"):
-        pipeline.find_fitted(None, [])
+        find_fitted(None, None)
     recipe, _ = open_run(str(root))
     run(recipe, root, stages=("measure", "fit"), timer=flops_timer)
     (root.parent / "runs").mkdir()
     root.rename(root.parent / "runs" / "one")
-    assert pipeline.find_fitted(None, [])[1] == Path("runs/one")
+    assert find_fitted(None, None).run == Path("runs/one")
 
 
 def test_exported_measurements_serve_another_copy_of_the_run(root: Path, tmp_path: Path) -> None:

@@ -1,7 +1,7 @@
 """The command tree. A command imports the rooms it needs when it runs, so `hat --help` is instant
 and the plain install's commands work without the [train] extra."""
 
-from typing import Annotated
+from typing import Annotated, Any, ClassVar
 
 import typer
 
@@ -12,6 +12,7 @@ from hat.cli import (
     device,
     doctor,
     export,
+    init,
     interop,
     measure,
     recipes,
@@ -19,16 +20,42 @@ from hat.cli import (
     translate,
     zoo,
 )
+from hat.cli.groups import Group
+
+
+class Commands(Group):
+    """All commands."""
+
+    sections: ClassVar = {
+        "From text to a model": ("init", "recipe", "run", "status"),
+        "Stages of a run, each alone": runs.ALL,
+        "A finished model": ("translate", "export", "bench-engines"),
+        "Devices": ("doctor", "device", "predict"),
+        "Architectures": ("cost", "zoo"),
+        "Files of the published code": ("import-checkpoint", "import-config"),
+    }
+
+    def get_params(self, ctx: Any) -> Any:
+        """The options, of which typer's own default to False in place of None. That is no bool, and typer
+        would import pydantic to make one of it, which takes as long as all the rest of a help."""
+        params = super().get_params(ctx)
+        for one in params:
+            if one.name in ("help", "install_completion", "show_completion"):
+                one.default = False
+        return params
+
 
 app = typer.Typer(
     name="hat",
+    cls=Commands,
     no_args_is_help=True,
     pretty_exceptions_enable=False,
-    rich_markup_mode="markdown",
-    context_settings={"help_option_names": ["-h", "--help"]},
+    # Plain text: it needs no fifth of a second for rich, and means </s> and [train] as they stand.
+    rich_markup_mode=None,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
     help="Finds, trains and runs the fastest translation Transformer that is still good enough "
     "on your device.",
-    epilog="Start with: `hat run demo`",
+    epilog="Start with `hat run demo`, or with your own text: `hat init`",
 )
 
 
@@ -51,11 +78,13 @@ def options(
 
 
 for commands in (
+    init,
     runs,
     measure,
     recipes,
     translate,
     export,
+    init,
     bench_engines,
     interop,
     cost,

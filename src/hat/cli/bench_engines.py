@@ -4,20 +4,21 @@ import json
 import re
 from collections.abc import Collection
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
-from rich.console import Console
-from rich.table import Table
 
-from hat.architecture import ModelConfig, load_architecture
+from hat.cli.choices import ENGINES, PRECISIONS, PROCESSORS, artefacts, listed
 from hat.cli.progress import Terminal
 from hat.errors import UserError, named, shown
-from hat.hardware import MeasureProtocol
-from hat.hardware.side_by_side import EngineTime, time_engines
-from hat.runtime import ENGINES, PRECISIONS, Artefact
-from hat.runtime.engine import DEVICES
-from hat.runtime.locate import is_onnx_export, model_folder
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+    from hat.hardware.side_by_side import EngineTime
+    from hat.runtime import Artefact
+
+# ruff: noqa: PLC0415 (the rooms are imported when the command runs: help needs none of them)
 
 # Of random weights: what is deployed unless something speaks against it.
 DEFAULT_PRECISION = "int8"
@@ -40,18 +41,24 @@ def bench_engines(
     source: Annotated[
         Path,
         typer.Argument(
-            metavar="MODEL|ARCH.yaml", help="An artefact, a run, or an architecture (random weights)."
+            metavar="MODEL|ARCH.yaml",
+            help="An artefact, a run, or an architecture (random weights).",
+            autocompletion=artefacts,
         ),
     ],
     engines: Annotated[
-        str | None, typer.Option(help=f"Some of {','.join(ENGINES)}; by default all that can run.")
+        str | None,
+        typer.Option(
+            help=f"Some of {','.join(ENGINES)}; by default all that can run.", autocompletion=listed(ENGINES)
+        ),
     ] = None,
     threads: Annotated[str, typer.Option(help="Numbers of threads, for example 1,2.")] = "1",
     precision: Annotated[
         str | None,
         typer.Option(
             help=f"{', '.join(PRECISIONS)}; by default as the model is stored, {DEFAULT_PRECISION} for an "
-            "architecture. PyTorch expands the weights and computes in float32, on a GPU in 16 bits."
+            "architecture. PyTorch expands the weights and computes in float32, on a GPU in 16 bits.",
+            autocompletion=listed(PRECISIONS),
         ),
     ] = None,
     source_length: Annotated[int, typer.Option(min=1, help="Source tokens, </s> included.")] = 30,
@@ -62,16 +69,26 @@ def bench_engines(
         int, typer.Option(min=5, help="Vocabulary of an architecture's random weights, shared.")
     ] = 32768,
     runs: Annotated[int, typer.Option(min=1, help="Timed runs of each engine.")] = 10,
-    device: Annotated[str, typer.Option(help=f"{' or '.join(DEVICES)} (cuda: engine torch).")] = "cpu",
+    device: Annotated[
+        str,
+        typer.Option(
+            help=f"{' or '.join(PROCESSORS)} (cuda: engine torch).", autocompletion=listed(PROCESSORS)
+        ),
+    ] = "cpu",
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
     """Time the engines in turn, each run on a new random source, decoding whole translations.
 
     Tokens per second are target tokens of the best hypothesis.
     """
+    from rich.console import Console
+
+    from hat.hardware import MeasureProtocol
+    from hat.hardware.side_by_side import time_engines
+
     names = _choices(engines, ENGINES, "--engines") if engines else list(ENGINES)
     counts = _thread_counts(threads)
-    _check_choice(device, DEVICES, "--device")
+    _check_choice(device, PROCESSORS, "--device")
     if precision is not None:
         _check_choice(precision, PRECISIONS, "--precision")
     artefact = _model(source, precision, vocab)
@@ -87,7 +104,11 @@ def bench_engines(
         Console(highlight=False).print(_table(times))
 
 
-def _model(source: Path, precision: str | None, vocab: int) -> Artefact:
+def _model(source: Path, precision: str | None, vocab: int) -> "Artefact":
+    from hat.architecture import ModelConfig, load_architecture
+    from hat.runtime import Artefact
+    from hat.runtime.locate import is_onnx_export, model_folder
+
     if source.is_file():
         model = ModelConfig(load_architecture(source), vocab, vocab)
         return Artefact.random(model, 0, precision or DEFAULT_PRECISION)
@@ -98,7 +119,9 @@ def _model(source: Path, precision: str | None, vocab: int) -> Artefact:
     return artefact if precision is None else artefact.at_precision(precision)
 
 
-def _table(times: list[EngineTime]) -> Table:
+def _table(times: "list[EngineTime]") -> "Table":
+    from rich.table import Table
+
     first = times[0]
     table = Table(
         title=f"{first.precision} on {first.device}, source {first.source_length}, {first.steps} steps, "

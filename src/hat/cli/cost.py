@@ -3,14 +3,17 @@
 import json
 from math import prod
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from hat.architecture import AnyArchitecture, ModelConfig, artefact_bytes, load_architecture, weight_shapes
-from hat.architecture import cost as architecture_cost
-from hat.architecture.cost import PRECISION_BITS
+from hat.cli.choices import COUNTED_PRECISIONS, listed
 from hat.errors import UserError
+
+if TYPE_CHECKING:
+    from hat.architecture import AnyArchitecture, ModelConfig
+
+# ruff: noqa: PLC0415 (the rooms are imported when the command runs: help needs none of them)
 
 EXAMPLES = """
 Examples:
@@ -35,14 +38,20 @@ def cost(
         bool, typer.Option("--tied/--untied", help="One embedding matrix for all uses, or three.")
     ] = True,
     precision: Annotated[
-        str, typer.Option(help=f"Precision of the weights: {', '.join(PRECISION_BITS)}.")
+        str,
+        typer.Option(
+            help=f"Precision of the weights: {', '.join(COUNTED_PRECISIONS)}.",
+            autocompletion=listed(COUNTED_PRECISIONS),
+        ),
     ] = "float32",
     length: Annotated[int, typer.Option(min=1, help="Tokens per sentence, for the FLOPs.")] = 30,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
     """Print what an architecture costs: parameters, FLOPs (published rules) and bytes."""
-    if precision not in PRECISION_BITS:
-        raise UserError(f"--precision {precision}: the choices are {', '.join(PRECISION_BITS)}")
+    from hat.architecture import load_architecture
+
+    if precision not in COUNTED_PRECISIONS:
+        raise UserError(f"--precision {precision}: the choices are {', '.join(COUNTED_PRECISIONS)}")
     figures = _figures(load_architecture(file), vocab, tied, precision, length)
     if as_json:
         typer.echo(json.dumps(figures, indent=1))
@@ -51,8 +60,11 @@ def cost(
 
 
 def _figures(
-    architecture: AnyArchitecture, vocab: int | None, tied: bool, precision: str, length: int
+    architecture: "AnyArchitecture", vocab: int | None, tied: bool, precision: str, length: int
 ) -> dict[str, Any]:
+    from hat.architecture import ModelConfig, artefact_bytes
+    from hat.architecture import cost as architecture_cost
+
     config = ModelConfig(architecture, vocab or 1, vocab or 1, "shared" if tied else "separate")
     counted = architecture_cost(architecture, length)
     without, whole = artefact_bytes(config, precision)
@@ -69,7 +81,9 @@ def _figures(
     }
 
 
-def _count(config: ModelConfig) -> int:
+def _count(config: "ModelConfig") -> int:
+    from hat.architecture import weight_shapes
+
     return sum(prod(shape) for shape in weight_shapes(config).values())
 
 

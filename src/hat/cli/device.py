@@ -2,19 +2,21 @@
 
 import json
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-from rich.console import Console
-from rich.table import Table
-from rich.text import Text
 
+from hat.cli.choices import devices as device_names
 from hat.cli.extra import optional_extra
+from hat.cli.groups import Group
 from hat.cli.progress import Terminal
 from hat.errors import visible
-from hat.hardware.bench import open_bench
-from hat.hardware.calibration import Calibration, calibrate, calibration_protocol
-from hat.hardware.devices import Device, device_named, known_devices
+
+if TYPE_CHECKING:
+    from hat.hardware.calibration import Calibration
+    from hat.hardware.devices import Device
+
+# ruff: noqa: PLC0415 (the rooms are imported when the command runs: help needs none of them)
 
 LIST_EXAMPLES = """
 Examples:
@@ -39,7 +41,7 @@ Examples:
 """
 
 commands = typer.Typer(
-    no_args_is_help=True, help="What can be measured on: this machine, its GPUs, devices over SSH."
+    cls=Group, no_args_is_help=True, help="Devices to measure on: this machine, its GPUs, others over SSH."
 )
 Devices = Annotated[
     Path | None,
@@ -48,7 +50,9 @@ Devices = Annotated[
         help="Where devices are declared; by default ./devices.yaml or ~/.config/hat/devices.yaml.",
     ),
 ]
-Name = Annotated[str, typer.Argument(metavar="NAME", help="One of `hat device list`.")]
+Name = Annotated[
+    str, typer.Argument(metavar="NAME", help="One of `hat device list`.", autocompletion=device_names)
+]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
 
@@ -60,6 +64,12 @@ def add_to(app: typer.Typer) -> None:
 @commands.command("list", epilog=LIST_EXAMPLES)
 def list_devices(devices: Devices = None, as_json: AsJson = False) -> None:
     """List the known devices: this machine's processor and GPUs, and those of the file."""
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    from hat.hardware.devices import known_devices
+
     known = known_devices(devices)
     if as_json:
         typer.echo(json.dumps([device.to_dict() for device in known.values()], indent=1))
@@ -74,6 +84,8 @@ def list_devices(devices: Devices = None, as_json: AsJson = False) -> None:
 @commands.command("show", epilog=SHOW_EXAMPLES)
 def show(name: Name, devices: Devices = None, as_json: AsJson = False) -> None:
     """Show everything that is declared of a device; nothing is asked of it."""
+    from hat.hardware.devices import device_named
+
     device = device_named(name, devices)
     if as_json:
         typer.echo(json.dumps(device.to_dict(), indent=1))
@@ -89,6 +101,10 @@ def check(name: Name, devices: Devices = None, as_json: AsJson = False) -> None:
     the device is ready, 1 where it cannot be reached or is too noisy to measure, 2 where what is
     declared of it is wrong.
     """
+    from hat.hardware.bench import open_bench
+    from hat.hardware.calibration import calibrate, calibration_protocol
+    from hat.hardware.devices import device_named
+
     device = device_named(name, devices)
     terminal = Terminal()
     with terminal.working(f"check {name}") as progress:
@@ -105,27 +121,27 @@ def check(name: Name, devices: Devices = None, as_json: AsJson = False) -> None:
         raise typer.Exit(1)
 
 
-def _installed(device: Device, terminal: Terminal) -> str | None:
+def _installed(device: "Device", terminal: Terminal) -> str | None:
     """What became of the device's wheel; None where none is declared."""
     if device.address is None or device.wheel is None:
         return None
     with optional_extra("device check", "ssh"):
-        from hat.hardware.remote_install import install  # noqa: PLC0415
-        from hat.hardware.ssh_connection import Connection  # noqa: PLC0415
+        from hat.hardware.remote_install import install
+        from hat.hardware.ssh_connection import Connection
     with Connection(device) as connection:
         terminal.say(f"connected to {device.address}; the wheel is looked at, and installed if it is new")
         return "installed now" if install(connection) else "there already"
 
 
-def _where(device: Device) -> str:
+def _where(device: "Device") -> str:
     return str(device.address or device.about or "this machine")
 
 
-def _cores(device: Device) -> str:
+def _cores(device: "Device") -> str:
     return ",".join(map(str, device.cores)) or "any"
 
 
-def _declared(device: Device) -> list[tuple[str, Any]]:
+def _declared(device: "Device") -> list[tuple[str, Any]]:
     lines = [
         ("device", device.name),
         ("where", _where(device)),
@@ -145,8 +161,10 @@ def _declared(device: Device) -> list[tuple[str, Any]]:
 
 
 def _report(
-    device: Device, wheel: str | None, environment: dict[str, Any], found: Calibration
+    device: "Device", wheel: str | None, environment: dict[str, Any], found: "Calibration"
 ) -> list[tuple[str, Any]]:
+    from hat.hardware.calibration import calibration_protocol
+
     flags = " ".join(environment["flags"]) or "no vector extension that HAT knows of"
     machine = f"{environment['system']} {environment['machine']}"
     load, memory = environment["load_average"], environment["memory_bytes"]

@@ -5,22 +5,21 @@ import os
 import re
 import sys
 from importlib import import_module
-from importlib.metadata import PackageNotFoundError, requires
 from typing import Annotated, Any
 
 import typer
 
 from hat import __version__
 from hat.errors import visible_lines
-from hat.hardware.environment import environment, installed_version
-from hat.runtime.engine import ENGINES, INSTALL, reason_of
 
 DISTRIBUTION = "hardware-aware-transformers"
-# What to do about an engine that is absent.
-REMEDIES = INSTALL | {
-    "native": "this install has no compiled module; install HAT again where a C++ compiler works "
+# ruff: noqa: PLC0415 (the rooms are imported when the command runs: help needs none of them)
+
+# What to do where the native engine is absent.
+NO_MODULE = (
+    "this install has no compiled module; install HAT again where a C++ compiler works "
     "(pip install -v shows the compiler's messages)"
-}
+)
 EXAMPLES = """
 Examples:
 
@@ -49,6 +48,9 @@ def doctor(as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] 
 
 
 def _findings() -> dict[str, Any]:
+    from hat.hardware.environment import environment
+    from hat.runtime.engine import ENGINES
+
     return {
         "machine": environment(),
         "instruction_set": _instruction_set(),
@@ -75,10 +77,13 @@ def _instruction_set() -> dict[str, Any] | None:
 
 def _engine(name: str) -> dict[str, Any]:
     """Whether an engine works, its library's version, and otherwise the reason and what to do."""
+    from hat.runtime.engine import ENGINES, INSTALL, reason_of
+
     try:
         import_module(ENGINES[name][0])
     except (ImportError, OSError) as error:  # OSError: a shared library that does not load
-        return {"works": False, "version": None, "reason": f"{reason_of(error)}: {REMEDIES[name]}"}
+        remedy = NO_MODULE if name == "native" else INSTALL[name]
+        return {"works": False, "version": None, "reason": f"{reason_of(error)}: {remedy}"}
     if name != "native":
         return {"works": True, "version": str(import_module(name).__version__), "reason": None}
     kernels = _instruction_set()
@@ -88,6 +93,10 @@ def _engine(name: str) -> dict[str, Any]:
 
 def _training() -> dict[str, Any]:
     """Whether the [train] extra is installed, with the versions found (None: missing)."""
+    from importlib.metadata import PackageNotFoundError, requires
+
+    from hat.hardware.environment import installed_version
+
     try:
         wanted = [line for line in requires(DISTRIBUTION) or [] if re.search(r"extra == .train.", line)]
     except PackageNotFoundError:  # run from a source tree that is not installed

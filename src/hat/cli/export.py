@@ -1,20 +1,28 @@
 """`hat export`: a finished model in the form and precision that the device runs."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from hat.cli.choices import (
+    EMBEDDING_FORMS,
+    FORMATS,
+    INITIALIZATIONS,
+    PRECISIONS,
+    artefacts,
+    listed,
+    models,
+)
 from hat.cli.extra import optional_extra, training_extra
 from hat.cli.progress import Terminal
-from hat.compression import Sizes
 from hat.errors import UserError, visible_lines
-from hat.export.deploy import FORMATS, deploy
-from hat.runtime import PRECISIONS, Artefact, CodeBooks, is_artefact
-from hat.runtime.code_books import EMBEDDING_FORMS
-from hat.runtime.kmeans import INITIALIZATIONS
-from hat.runtime.locate import MODEL, is_onnx_export, model_folder
-from hat.runtime.precision import is_kmeans, usual_books
+
+if TYPE_CHECKING:
+    from hat.compression import Sizes
+    from hat.runtime import Artefact, CodeBooks
+
+# ruff: noqa: PLC0415 (the rooms are imported when the command runs: help needs none of them)
 
 EXAMPLES = """
 Examples:
@@ -35,7 +43,12 @@ def add_to(app: typer.Typer) -> None:
 
 
 def export(
-    source: Annotated[Path, typer.Argument(metavar="RUN|ARTEFACT", help="A run folder, or one artefact.")],
+    source: Annotated[
+        Path,
+        typer.Argument(
+            metavar="RUN|ARTEFACT", help="A run folder, or one artefact.", autocompletion=artefacts
+        ),
+    ],
     out: Annotated[
         Path, typer.Option(metavar="DIR", help="Where to write; a model there is replaced, nothing else is.")
     ],
@@ -43,11 +56,18 @@ def export(
         str | None,
         typer.Option(
             help=f"{', '.join(PRECISIONS)} (kmeans: so many bits a weight, into code books); by default "
-            "as the model is stored."
+            "as the model is stored.",
+            autocompletion=listed(PRECISIONS),
         ),
     ] = None,
-    model: Annotated[str | None, typer.Option(help="One of the run's models instead of the default.")] = None,
-    form: Annotated[str, typer.Option("--format", help=f"{' or '.join(FORMATS)}.")] = "artefact",
+    model: Annotated[
+        str | None,
+        typer.Option(help="One of the run's models instead of the default.", autocompletion=models),
+    ] = None,
+    form: Annotated[
+        str,
+        typer.Option("--format", help=f"{' or '.join(FORMATS)}.", autocompletion=listed(FORMATS)),
+    ] = "artefact",
     rows: Annotated[
         int | None,
         typer.Option(
@@ -57,10 +77,18 @@ def export(
         ),
     ] = None,
     embeddings: Annotated[
-        str, typer.Option(help=f"kmeans: how embeddings are stored: {', '.join(EMBEDDING_FORMS)}.")
+        str,
+        typer.Option(
+            help=f"kmeans: how embeddings are stored: {', '.join(EMBEDDING_FORMS)}.",
+            autocompletion=listed(EMBEDDING_FORMS),
+        ),
     ] = "kmeans",
     initialization: Annotated[
-        str, typer.Option(help=f"kmeans: where the centroids start: {', '.join(INITIALIZATIONS)}.")
+        str,
+        typer.Option(
+            help=f"kmeans: where the centroids start: {', '.join(INITIALIZATIONS)}.",
+            autocompletion=listed(INITIALIZATIONS),
+        ),
     ] = "linear",
     updates: Annotated[
         int, typer.Option("--fine-tune", min=0, help="kmeans: updates that train the code books of a RUN.")
@@ -68,8 +96,13 @@ def export(
 ) -> None:
     """Write a model for a device: weights, tokenizer and configuration in one folder.
 
-    Two sizes are told: that of the files, and as the paper counts.
+    Prints two sizes: that of the files, and as the paper counts.
     """
+    from hat.export.deploy import deploy
+    from hat.runtime import Artefact, CodeBooks
+    from hat.runtime.locate import MODEL, is_onnx_export, model_folder
+    from hat.runtime.precision import usual_books
+
     folder = model_folder(source, model, "trained")
     if is_onnx_export(folder):
         raise UserError(f"{folder}: an ONNX export; only an artefact or a run can be exported")
@@ -92,8 +125,11 @@ def export(
     typer.echo(visible_lines(_summary(out, artefact.config.precision, deployed)))
 
 
-def _check_kmeans(precision: str, books: CodeBooks | None, updates: int, source: Path) -> None:
+def _check_kmeans(precision: str, books: "CodeBooks | None", updates: int, source: Path) -> None:
     """Raises UserError for options that would do nothing."""
+    from hat.runtime import is_artefact
+    from hat.runtime.precision import is_kmeans
+
     if not is_kmeans(precision) and (books or updates):
         raise UserError(
             "--code-book-rows, --embeddings, --initialization and --fine-tune are for --precision "
@@ -103,14 +139,14 @@ def _check_kmeans(precision: str, books: CodeBooks | None, updates: int, source:
         raise UserError(f"--fine-tune {updates}: {source} is a single model; a run has the text to train on")
 
 
-def _fine_tuned(run: Path, artefact: Artefact, updates: int) -> Artefact:
+def _fine_tuned(run: Path, artefact: "Artefact", updates: int) -> "Artefact":
     with training_extra("export --fine-tune"):
-        from hat.pipeline.fine_tune import fine_tune  # noqa: PLC0415 (needs the [train] extra)
+        from hat.pipeline.fine_tune import fine_tune
     with Terminal().working("fine-tune") as progress:
         return fine_tune(run, artefact, updates, progress)
 
 
-def _summary(out: Path, precision: str, deployed: Sizes) -> str:
+def _summary(out: Path, precision: str, deployed: "Sizes") -> str:
     width = max(len(name) for name in deployed.files)
     lines = [f"  {name:{width}}  {size:>13,} bytes" for name, size in deployed.files.items()]
     share = deployed.total / deployed.float32_bytes

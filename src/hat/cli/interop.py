@@ -4,11 +4,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-import yaml
 
 from hat.cli.extra import training_extra
 from hat.errors import UserError, shown, visible
-from hat.files import write_sealed_yaml
 
 if TYPE_CHECKING:
     from hat.interop import PublishedFile
@@ -99,6 +97,10 @@ def import_config(
 
     A SubTransformer becomes an architecture file; everything else becomes sections of a recipe.
     """
+    import yaml
+
+    from hat.files import write_sealed_yaml
+
     with training_extra("import-config"):
         from hat.interop import read_published_yaml
     found = read_published_yaml(file, gpus, qkv_dim)

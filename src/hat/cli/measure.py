@@ -7,10 +7,13 @@ from typing import Annotated, Any
 
 import typer
 
+from hat.cli.choices import ENGINES, PRECISIONS, listed, runs
+from hat.cli.choices import devices as device_names
 from hat.cli.extra import training_extra
 from hat.cli.progress import Terminal
 from hat.cli.runs import Overrides, RunDir, Target, stoppable, work
 from hat.errors import UserError, shown, visible_lines
+from hat.errors import command as command_line
 
 # ruff: noqa: PLC0415 (the pipeline is imported when a command runs: it needs the [train] extra)
 
@@ -43,7 +46,12 @@ Examples:
 """
 DeviceOption = Annotated[
     list[str] | None,
-    typer.Option("--device", metavar="NAME", help="One of `hat device list`; may be repeated."),
+    typer.Option(
+        "--device",
+        metavar="NAME",
+        help="One of `hat device list`; may be repeated.",
+        autocompletion=device_names,
+    ),
 ]
 DevicesFile = Annotated[
     Path | None, typer.Option("--devices", metavar="FILE", help="YAML file that declares the devices.")
@@ -71,8 +79,13 @@ def measure(
         str | None,
         typer.Option(metavar="from-data|N|S:T,…", help="Source and target lengths that are decoded."),
     ] = None,
-    engine: Annotated[str | None, typer.Option(help="Engine on the device.")] = None,
-    precision: Annotated[str | None, typer.Option(help="Precision of the weights there.")] = None,
+    engine: Annotated[
+        str | None, typer.Option(help="Engine on the device.", autocompletion=listed(ENGINES, "auto"))
+    ] = None,
+    precision: Annotated[
+        str | None,
+        typer.Option(help="Precision of the weights there.", autocompletion=listed(PRECISIONS)),
+    ] = None,
     threads: Annotated[int | None, typer.Option(min=1, help="Threads of one translation.")] = None,
     beam: Annotated[int | None, typer.Option(min=1, help="Beam width.")] = None,
     batch: Annotated[int | None, typer.Option(min=1, help="Sentences decoded together.")] = None,
@@ -109,13 +122,13 @@ def measure(
     }
     chosen = [*(overrides or ()), *(f"{key}={value}" for key, value in settings.items() if value is not None)]
     with training_extra("measure"):
-        from hat import pipeline
+        from hat.pipeline import export_measurements, import_measurements, measure_summary, open_run
     if export_file is not None:
-        count = pipeline.export_measurements(Path(target), export_file)
+        count = export_measurements(Path(target), export_file)
         Terminal().say(f"{count} measurements written to {export_file}")
         return
     if import_file is not None:
-        imported = pipeline.import_measurements(Path(target), import_file)
+        imported = import_measurements(Path(target), import_file)
         if imported:
             Terminal().say(f"{import_file}: {imported}")
         else:
@@ -128,7 +141,7 @@ def measure(
     else:
         chosen += [setting for name in device or () for setting in _of_device(name, None)]
         root = work("measure", target, run_dir, chosen, ("measure",))
-        typer.echo(visible_lines(pipeline.measure_summary(*pipeline.open_run(str(root)))))
+        typer.echo(visible_lines(measure_summary(*open_run(str(root)))))
 
 
 def fit(
@@ -140,7 +153,7 @@ def fit(
 ) -> None:
     """Fit the latency predictor to the measurements, and say how good it is."""
     with training_extra("fit"):
-        from hat import pipeline
+        from hat.pipeline import fit_summary, open_run
     names = device or [""]
     for name in names:
         chosen = _of_device(name, devices) + list(overrides or ())
@@ -148,54 +161,60 @@ def fit(
             _several("fit", target, None, chosen, [name])
         else:
             work("fit", target, None, chosen, ("fit",))
-        recipe, root = pipeline.open_run(target, None, chosen)
-        found = pipeline.fit_summary(recipe, root)
+        recipe, root = open_run(target, None, chosen)
+        found = fit_summary(recipe, root)
         typer.echo(json.dumps(found, indent=1) if as_json else visible_lines(_fit_text(found)))
 
 
 def predict(
     architecture: Annotated[Path, typer.Argument(metavar="ARCH.yaml", help="Architecture file.")],
     device: Annotated[
-        str | None, typer.Option(metavar="NAME", help="The device; that of the run by default.")
+        str | None,
+        typer.Option(
+            metavar="NAME", help="The device; that of the run by default.", autocompletion=device_names
+        ),
     ] = None,
     run: Annotated[
         Path | None,
-        typer.Option(metavar="DIR", help="A run whose predictor is fitted; the newest in runs/ by default."),
+        typer.Option(
+            metavar="DIR",
+            help="A run whose predictor is fitted; the newest in runs/ by default.",
+            autocompletion=runs,
+        ),
     ] = None,
     lengths: Annotated[
         str | None, typer.Option(metavar="N|S:T,…", help="Lengths; those measured by default.")
     ] = None,
     coverage: Annotated[float, typer.Option(help="Probability that the interval holds.")] = 0.9,
-    devices: DevicesFile = None,
     as_json: AsJson = False,
 ) -> None:
     """Predict the latency of an architecture on a device, with an interval."""
     from hat.architecture import Architecture
+    from hat.pipeline.prediction import find_fitted, predict_latency
 
-    with training_extra("predict"):
-        from hat import pipeline
     pairs = None if lengths is None else _lengths(lengths)
     if isinstance(pairs, str):
         raise UserError("--lengths from-data: give numbers, or leave it out for the lengths measured")
     one = Architecture.load(architecture)
-    recipe, root = pipeline.find_fitted(run, _of_device(device or "", devices))
-    found = pipeline.predict_latency(recipe, root, one, pairs, coverage)
+    found = predict_latency(find_fitted(run, device), one, pairs, coverage)
     typer.echo(json.dumps(found, indent=1) if as_json else visible_lines(_prediction_text(found)))
 
 
 def _several(command: str, target: str, run_dir: Path | None, chosen: list[str], names: list[str]) -> None:
-    from hat import pipeline
+    from hat.pipeline import measure_summary, open_run, run_on_devices
 
     recipes = {}
     for name in names:
-        recipe, root = pipeline.open_run(target, run_dir, [*chosen, *_of_device(name, None)])
+        recipe, root = open_run(target, run_dir, [*chosen, *_of_device(name, None)])
         recipes[name] = recipe
     terminal = Terminal()
     with stoppable(terminal):
-        pipeline.run_on_devices(recipes, root, (command,), terminal)
+        run_on_devices(recipes, root, (command,), terminal)
     for recipe in recipes.values() if command == "measure" else ():
-        typer.echo(visible_lines(pipeline.measure_summary(recipe, root)))
-    terminal.say(f"`hat run {root} --set device.name={names[0]}` goes on with that device")
+        typer.echo(visible_lines(measure_summary(recipe, root)))
+    terminal.say(
+        f"`{command_line('hat', 'run', root, '--set', f'device.name={names[0]}')}` goes on with that device"
+    )
 
 
 def _of_device(name: str, file: Path | None) -> list[str]:

@@ -5,14 +5,16 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from threading import Lock
-from typing import TextIO
-
-from rich.console import Console
-from rich.progress import BarColumn, TaskProgressColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
-from rich.progress import Progress as Bars
+from typing import TYPE_CHECKING, TextIO
 
 from hat.errors import readable, visible
 from hat.progress import Progress
+
+if TYPE_CHECKING:
+    from rich.console import Console
+    from rich.progress import Progress as Bars
+
+# ruff: noqa: PLC0415 (rich takes a tenth of a second to import, which help does not need)
 
 LINE_EVERY_SECONDS = 10.0
 
@@ -22,7 +24,6 @@ class Terminal:
 
     def __init__(self, stream: TextIO | None = None) -> None:
         self._stream = stream or sys.stderr
-        self._console = Console(file=self._stream, highlight=False)
         # Steps of several devices are under way at once, in one block of bars.
         self._bars: Bars | None = None
         self._working = 0
@@ -36,18 +37,21 @@ class Terminal:
     def working(self, name: str) -> Iterator[Progress]:
         """Show a step's progress and say at its end how long it took."""
         started = time.monotonic()
-        if self._console.is_terminal:
-            with self._shared_bars() as bars:
+        from rich.console import Console
+
+        console = Console(file=self._stream, highlight=False)
+        if console.is_terminal:
+            with self._shared_bars(console) as bars:
                 yield _Bar(bars, name)
         else:
             yield _Lines(self, name, started)
         self.say(f"{name}: done in {duration(time.monotonic() - started)}")
 
     @contextmanager
-    def _shared_bars(self) -> Iterator[Bars]:
+    def _shared_bars(self, console: "Console") -> Iterator["Bars"]:
         with self._lock:
             if self._bars is None:
-                self._bars = _bars(self._console)
+                self._bars = _bars(console)
                 self._bars.start()
             self._working += 1
             bars = self._bars
@@ -62,7 +66,7 @@ class Terminal:
 
 
 class _Bar:
-    def __init__(self, bars: Bars, name: str) -> None:
+    def __init__(self, bars: "Bars", name: str) -> None:
         self._bars = bars
         self._task = bars.add_task(visible(name), total=None, note="")
 
@@ -93,7 +97,16 @@ class _Lines:
         self._terminal.say(f"{self._name}: {share}{eta}  {note}".rstrip())
 
 
-def _bars(console: Console) -> Bars:
+def _bars(console: "Console") -> "Bars":
+    from rich.progress import (
+        BarColumn,
+        TaskProgressColumn,
+        TextColumn,
+        TimeElapsedColumn,
+        TimeRemainingColumn,
+    )
+    from rich.progress import Progress as Bars
+
     return Bars(
         TextColumn("{task.description}", markup=False),
         BarColumn(bar_width=None),

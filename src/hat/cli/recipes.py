@@ -4,8 +4,9 @@ from typing import Annotated
 
 import typer
 
-from hat.lines import split_lines
-from hat.zoo import recipe_names, recipe_text
+from hat.cli.choices import recipes as recipe_choices
+
+# ruff: noqa: PLC0415 (the rooms are imported when the command runs: help needs none of them)
 
 EXAMPLES = """
 Examples:
@@ -22,14 +23,22 @@ def add_to(app: typer.Typer) -> None:
 
 
 def recipe(
-    name: Annotated[str, typer.Argument(help="A built-in recipe; `hat run --list` shows them.")],
+    name: Annotated[
+        str,
+        typer.Argument(help="A built-in recipe; `hat run --list` shows them.", autocompletion=recipe_choices),
+    ],
 ) -> None:
     """Print a built-in recipe with its comments, to save and edit."""
+    from hat.zoo import recipe_text
+
     typer.echo(recipe_text(name), nl=False)
 
 
 def list_recipes() -> None:
     """Print the built-in recipes, each with the first line of its comment."""
+    from hat.lines import split_lines
+    from hat.zoo import recipe_names, recipe_text
+
     width = max(map(len, recipe_names()))
     for name in recipe_names():
         about = split_lines(recipe_text(name))[0].lstrip("# ")

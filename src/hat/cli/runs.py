@@ -5,16 +5,23 @@ import signal
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict
+from importlib.util import find_spec
 from pathlib import Path
 from types import FrameType
-from typing import Annotated, NoReturn
+from typing import TYPE_CHECKING, Annotated, NoReturn
 
 import typer
 
+from hat.cli.choices import runs as run_folders
+from hat.cli.choices import targets
 from hat.cli.extra import training_extra
 from hat.cli.progress import Terminal
 from hat.cli.recipes import list_recipes
 from hat.errors import UserError
+from hat.errors import command as shell
+
+if TYPE_CHECKING:
+    from hat.pipeline.last_status import SavedStatus
 
 # ruff: noqa: PLC0415 (the pipeline is imported when a command runs: it needs the [train] extra)
 
@@ -27,6 +34,11 @@ STAGES = {
     "evaluate": "Score, time and compare the final models.",
 }
 
+# Where a run is looked at without the libraries that could tell.
+OUTDATED = (
+    "this is how the last command left it; its recipe, its text or HAT has changed since, and what that "
+    "changes only an installation with the [train] extra can tell"
+)
 ALL = ("prepare", "train-super", "measure", "fit", "search", "distill", "train", "evaluate")
 
 RUN_EXAMPLES = """
@@ -34,17 +46,25 @@ Examples:
 
     hat run demo
 
-    hat run my.yaml --set search.constraints=[50%,30%] --run-dir runs/fast
+    hat run my.yaml --set 'search.constraints=[50%,30%]' --run-dir runs/fast
 
     hat run runs/fast
 """
 
-Target = Annotated[str, typer.Argument(metavar="RECIPE|DIR", help="A recipe file or name, or a run folder.")]
+Target = Annotated[
+    str,
+    typer.Argument(
+        metavar="RECIPE|DIR", help="A recipe file or name, or a run folder.", autocompletion=targets
+    ),
+]
 Overrides = Annotated[
     list[str] | None,
     typer.Option("--set", metavar="KEY=VALUE", help="Override a recipe key; may be repeated."),
 ]
-RunDir = Annotated[Path | None, typer.Option("--run-dir", help="The run folder; runs/NAME by default.")]
+RunDir = Annotated[
+    Path | None,
+    typer.Option("--run-dir", help="The run folder; by default runs/NAME, after the recipe's file."),
+]
 
 
 def add_to(app: typer.Typer) -> None:
@@ -58,7 +78,9 @@ def add_to(app: typer.Typer) -> None:
 def run(
     target: Annotated[
         str | None,
-        typer.Argument(metavar="RECIPE|DIR", help="A recipe file or name, or a run folder."),
+        typer.Argument(
+            metavar="RECIPE|DIR", help="A recipe file or name, or a run folder.", autocompletion=targets
+        ),
     ] = None,
     overrides: Overrides = None,
     run_dir: RunDir = None,
@@ -74,24 +96,41 @@ def run(
 
 
 def status(
-    target: Annotated[str, typer.Argument(metavar="DIR", help="A run folder.")],
+    target: Annotated[str, typer.Argument(metavar="DIR", help="A run folder.", autocompletion=run_folders)],
     overrides: Overrides = None,
     verify: Annotated[bool, typer.Option("--verify", help="Compare every result with its digest.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
     """Say what is done, what it cost, and what is next."""
+    root, found = _status(target, overrides or [], verify)
+    if not found.current:
+        Terminal().say(f"{root}: {OUTDATED}")
+    if as_json:
+        typer.echo(json.dumps({"run": str(root), **asdict(found)}, indent=1))
+    else:
+        from hat.report import print_status
+
+        print_status(root, found.steps, found.constraints)
+
+
+def _status(target: str, overrides: list[str], verify: bool) -> "tuple[Path, SavedStatus]":
+    """A run's folder and how it stands: what the last command saved if nothing has changed since, else found
+    out, for which HAT needs the [train] extra."""
+    from hat.pipeline.folder import is_run, open_folder
+    from hat.pipeline.last_status import SavedStatus, saved_status
+
+    root, saved = Path(target), None
+    if is_run(root) and not overrides:
+        open_folder(root)
+        saved = saved_status(root, verify=verify)
+    if saved is not None and (saved.current or find_spec("torch") is None):
+        return root, saved
     with training_extra("status"):
         from hat.pipeline import constraint_lines, open_run
         from hat.pipeline import status as run_status
-        from hat.report import print_status
-    recipe, root = open_run(target, None, overrides or ())
-    found = run_status(recipe, root, verify=verify)
-    constraints = constraint_lines(recipe, root)
-    if as_json:
-        steps = [asdict(step) for step in found]
-        typer.echo(json.dumps({"run": str(root), "steps": steps, "constraints": constraints}, indent=1))
-    else:
-        print_status(root, found, constraints)
+    recipe, root = open_run(target, None, overrides)
+    steps = tuple(run_status(recipe, root, verify=verify))
+    return root, SavedStatus(recipe.device.name, steps, tuple(constraint_lines(recipe, root)), True)
 
 
 def _add_stage(app: typer.Typer, stage: str, about: str) -> None:
@@ -128,19 +167,21 @@ def work(
 ) -> Path:
     """Do some stages of a run, told on the terminal; the run's folder."""
     with training_extra(command):
-        from hat import pipeline, report
-    recipe, root = pipeline.open_run(target, run_dir, overrides or ())
+        from hat.pipeline import open_run
+        from hat.pipeline import run as run_stages
+        from hat.report import print_report
+    recipe, root = open_run(target, run_dir, overrides or ())
     if stages == ("distill",) and recipe.distillation is None:
         raise UserError(
             f"{target}: the recipe names no teacher; add one with --set distillation.teacher=NAME"
         )
     terminal = Terminal()
     with stoppable(terminal):
-        pipeline.run(recipe, root, stages=stages, reporter=terminal)
+        run_stages(recipe, root, stages=stages, reporter=terminal)
     if "evaluate" in stages:
-        report.print_report(root)
+        print_report(root)
     else:
-        terminal.say(f"{stages[-1]}: finished; `hat status {root}` says what is next")
+        terminal.say(f"{stages[-1]}: finished; `{shell('hat', 'status', root)}` says what is next")
     return root
 
 

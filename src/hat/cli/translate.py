@@ -3,12 +3,16 @@
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import Annotated, TypedDict
+from typing import TYPE_CHECKING, Annotated, TypedDict
 
 import typer
 
-from hat.cli.streams import input_lines, print_line, typed_lines
-from hat.runtime import ENGINES, Translation, Translator
+from hat.cli.choices import ENGINES, PROCESSORS, artefacts, instruction_sets, listed, models
+
+if TYPE_CHECKING:
+    from hat.runtime import Translation
+
+# ruff: noqa: PLC0415 (the rooms are imported when the command runs: help needs none of them)
 
 NOTES = SPLIT, CUT, COPIED, UNKNOWN = (
     "lines translated sentence by sentence",
@@ -38,8 +42,14 @@ def add_to(app: typer.Typer) -> None:
 
 
 def translate(
-    folder: Annotated[Path, typer.Argument(metavar="DIR", help="A run folder, or one artefact.")],
-    model: Annotated[str | None, typer.Option(help="One of the run's models instead of the default.")] = None,
+    folder: Annotated[
+        Path,
+        typer.Argument(metavar="DIR", help="A run folder, or one artefact.", autocompletion=artefacts),
+    ],
+    model: Annotated[
+        str | None,
+        typer.Option(help="One of the run's models instead of the default.", autocompletion=models),
+    ] = None,
     interactive: Annotated[
         bool, typer.Option("--interactive", "-i", help="Translate each line as it is typed.")
     ] = False,
@@ -67,20 +77,34 @@ def translate(
         str, typer.Option(help="Lines longer than those of the training text: split them, or refuse.")
     ] = "split",
     engine: Annotated[
-        str, typer.Option(help=f"{', '.join(ENGINES)}; auto: the first that is installed.")
+        str,
+        typer.Option(
+            help=f"{', '.join(ENGINES)}; auto: the first that is installed.",
+            autocompletion=listed(ENGINES, "auto"),
+        ),
     ] = "auto",
     threads: Annotated[
         int | None, typer.Option(min=1, help="Processor threads; by default all that there are.")
     ] = None,
-    device: Annotated[str, typer.Option(help="cpu, or cuda with the torch engine.")] = "cpu",
+    device: Annotated[
+        str,
+        typer.Option(help="cpu, or cuda with the torch engine.", autocompletion=listed(PROCESSORS)),
+    ] = "cpu",
     instruction_set: Annotated[
-        str, typer.Option(help="Kernels of the native engine; auto: the best this processor has.")
+        str,
+        typer.Option(
+            help="Kernels of the native engine; auto: the best this processor has.",
+            autocompletion=instruction_sets,
+        ),
     ] = "auto",
 ) -> None:
     """Translate standard input, line by line, to standard output.
 
     Says on standard error how many lines were split, and how many hold what the model does not know.
     """
+    from hat.cli.streams import input_lines, typed_lines
+    from hat.runtime import Translator
+
     with Translator.load(folder, model, engine, threads, device, instruction_set, long_input) as translator:
         options = Options(beam=beam, nbest=nbest, length_penalty=lenpen, max_length=max_length, split=split)
         translations: Iterator[Translation]
@@ -111,7 +135,7 @@ class Notes:
     def __init__(self) -> None:
         self.counts: Counter[str] = Counter()
 
-    def on(self, translations: Iterable[Translation]) -> Iterator[Translation]:
+    def on(self, translations: "Iterable[Translation]") -> "Iterator[Translation]":
         """The same translations, counted as they pass."""
         for translation in translations:
             self.counts.update(_kinds(translation))
@@ -121,7 +145,7 @@ class Notes:
         return "; ".join(f"{kind}: {self.counts[kind]}" for kind in NOTES if self.counts[kind])
 
 
-def _kinds(translation: Translation) -> Iterator[str]:
+def _kinds(translation: "Translation") -> Iterator[str]:
     if translation.cut:
         yield CUT
     elif translation.parts > 1:
@@ -130,13 +154,15 @@ def _kinds(translation: Translation) -> Iterator[str]:
         yield COPIED if translation.parts else UNKNOWN
 
 
-def _print(translations: Iterable[Translation], nbest: int | None) -> None:
+def _print(translations: "Iterable[Translation]", nbest: int | None) -> None:
+    from hat.cli.streams import print_line
+
     for number, translation in enumerate(translations):
         for line in _rendered(number, translation, nbest):
             print_line(line)
 
 
-def _rendered(number: int, translation: Translation, nbest: int | None) -> list[str]:
+def _rendered(number: int, translation: "Translation", nbest: int | None) -> list[str]:
     if nbest is None:
         return [translation.text]
     ranked = [(translation.text, translation.score), *translation.alternatives]

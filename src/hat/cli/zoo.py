@@ -4,16 +4,20 @@ import json
 from collections.abc import Iterable
 from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-import yaml
-from rich.console import Console
-from rich.table import Table
 
-from hat.architecture import AnyArchitecture, Architecture, cost
-from hat.files import write_sealed_yaml
-from hat.zoo.models import SOURCES, Figure, Result, ZooModel, model, models
+from hat.cli.choices import zoo_devices, zoo_models, zoo_tasks
+from hat.cli.groups import Group
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+    from hat.architecture import AnyArchitecture
+    from hat.zoo.models import Figure, Result, ZooModel
+
+# ruff: noqa: PLC0415 (the rooms are imported when the command runs: help needs none of them)
 
 LIST_EXAMPLES = """
 Examples:
@@ -37,11 +41,11 @@ Examples:
     hat cost arch.yaml --vocab 32768
 """
 
-commands = typer.Typer(no_args_is_help=True, help="Known models: architectures, costs, results.")
-Name = Annotated[str, typer.Argument(metavar="NAME", help="One of `hat zoo list`.")]
+commands = typer.Typer(cls=Group, no_args_is_help=True, help="Known models: architectures, costs, results.")
+Name = Annotated[
+    str, typer.Argument(metavar="NAME", help="One of `hat zoo list`.", autocompletion=zoo_models)
+]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
-# What is printed of a figure, after its value.
-MARKS = {source: source[0] for source in SOURCES}
 UNITS = {
     "parameters": ("parameters", lambda value: f"{value / 1e6:.2f}M"),
     "flops": ("FLOPs", lambda value: f"{value / 1e9:.2f}G"),
@@ -59,23 +63,37 @@ def add_to(app: typer.Typer) -> None:
 
 @commands.command("list", epilog=LIST_EXAMPLES)
 def list_models(
-    task: Annotated[str | None, typer.Option(help="Only this task, for example wmt14.en-de.")] = None,
-    device: Annotated[str | None, typer.Option(help="Only this device, for example titan-xp.")] = None,
+    task: Annotated[
+        str | None,
+        typer.Option(help="Only this task, for example wmt14.en-de.", autocompletion=zoo_tasks),
+    ] = None,
+    device: Annotated[
+        str | None,
+        typer.Option(help="Only this device, for example titan-xp.", autocompletion=zoo_devices),
+    ] = None,
     as_json: AsJson = False,
 ) -> None:
     """List the models. A letter after each figure says where it is from."""
+    from rich.console import Console
+
+    from hat.zoo.models import models
+
+    console = Console()
     found = models(task, device)
     if as_json:
         typer.echo(json.dumps([_record(one) for one in found], indent=1))
         return
     rows = [(one.name, result) for one in found for result in one.results]
-    Console(width=None if _is_terminal() else 200).print(_table(rows))
+    Console(width=None if console.is_terminal else 200).print(_table(rows))
     typer.echo(_legend(figure for _, result in rows for figure in result.figures.values()))
 
 
 @commands.command("show", epilog=SHOW_EXAMPLES)
 def show(name: Name, as_json: AsJson = False) -> None:
     """Show one model: its layers, what it costs by the published rules, and its results."""
+    from hat.architecture import cost
+    from hat.zoo.models import SOURCES, model
+
     found = model(name)
     length = found.results[0].length
     counted = cost(found.architecture, length)
@@ -105,12 +123,19 @@ def export(
     out: Annotated[Path, typer.Option(metavar="FILE.yaml", help="The architecture file to write.")],
 ) -> None:
     """Write a model's architecture as a file that `hat cost` and the other commands read."""
+    import yaml
+
+    from hat.files import write_sealed_yaml
+    from hat.zoo.models import model
+
     found = model(name)
     text = yaml.safe_dump(found.architecture.to_dict(), sort_keys=False, default_flow_style=None)
     write_sealed_yaml(out, f"# {found.name}, by `hat zoo export`\n{text}")
 
 
-def _record(one: ZooModel) -> dict[str, Any]:
+def _record(one: "ZooModel") -> dict[str, Any]:
+    from hat.zoo.models import SOURCES
+
     results = [
         {
             "task": result.task,
@@ -126,7 +151,9 @@ def _record(one: ZooModel) -> dict[str, Any]:
     return {"name": one.name, "kind": one.kind, "about": one.about, "results": results}
 
 
-def _table(rows: list[tuple[str, Result]]) -> Table:
+def _table(rows: "list[tuple[str, Result]]") -> "Table":
+    from rich.table import Table
+
     table = Table(box=None, pad_edge=False)
     for column in ("model", "task", "device"):
         table.add_column(column, overflow="fold")
@@ -138,16 +165,25 @@ def _table(rows: list[tuple[str, Result]]) -> Table:
     return table
 
 
-def _cell(figure: Figure | None, write: Any) -> str:
-    return "" if figure is None else f"{write(figure.value)} {MARKS[figure.source]}"
+def _cell(figure: "Figure | None", write: Any) -> str:
+    return "" if figure is None else f"{write(figure.value)} {_mark(figure.source)}"
 
 
-def _legend(figures: Iterable[Figure]) -> str:
+def _mark(source: str) -> str:
+    """What is printed of a figure after its value: where it is from."""
+    return source[0]
+
+
+def _legend(figures: "Iterable[Figure]") -> str:
+    from hat.zoo.models import SOURCES
+
     used = {figure.source for figure in figures}
-    return "; ".join(f"{MARKS[source]}: {meaning}" for source, meaning in SOURCES.items() if source in used)
+    return "; ".join(f"{_mark(source)}: {meaning}" for source, meaning in SOURCES.items() if source in used)
 
 
-def _layers(architecture: AnyArchitecture) -> str:
+def _layers(architecture: "AnyArchitecture") -> str:
+    from hat.architecture import Architecture
+
     if not isinstance(architecture, Architecture):
         return "\n".join(f"{key} {value}" for key, value in architecture.to_dict().items())
     encoder, decoder = architecture.encoder, architecture.decoder
@@ -158,7 +194,3 @@ def _layers(architecture: AnyArchitecture) -> str:
         heads = f"heads {row.self_heads} self, {row.cross_heads} cross"
         lines.append(f"  {n}: ffn {row.ffn_dim}, {heads}, attends to the last {row.encoder_layers_attended}")
     return "\n".join(lines)
-
-
-def _is_terminal() -> bool:
-    return Console().is_terminal

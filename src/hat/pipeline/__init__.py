@@ -1,17 +1,23 @@
-"""A run: its recipe, its folder, its stages."""
+"""A run: its recipe, its folder, its stages.
 
-from hat.pipeline.constraints import constraint_lines
-from hat.pipeline.latency import (
-    export_measurements,
-    find_fitted,
-    fit_summary,
-    import_measurements,
-    measure_summary,
-    predict_latency,
-)
-from hat.pipeline.recipe import Recipe
-from hat.pipeline.recipe_file import load_recipe
-from hat.pipeline.runner import Quiet, Reporter, StepStatus, open_run, run, run_on_devices, status
+What is named here is imported on first use: `hat status` and `hat predict` need no PyTorch.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from hat.pipeline.constraints import constraint_lines
+    from hat.pipeline.last_status import StepStatus
+    from hat.pipeline.latency import (
+        export_measurements,
+        fit_summary,
+        import_measurements,
+        measure_summary,
+    )
+    from hat.pipeline.recipe import Recipe
+    from hat.pipeline.recipe_file import load_recipe
+    from hat.pipeline.runner import Quiet, Reporter, open_run, run, run_on_devices, status
 
 __all__ = [
     "Quiet",
@@ -20,14 +26,28 @@ __all__ = [
     "StepStatus",
     "constraint_lines",
     "export_measurements",
-    "find_fitted",
     "fit_summary",
     "import_measurements",
     "load_recipe",
     "measure_summary",
     "open_run",
-    "predict_latency",
     "run",
     "run_on_devices",
     "status",
 ]
+
+_MODULES = {
+    "constraints": ("constraint_lines",),
+    "last_status": ("StepStatus",),
+    "latency": ("export_measurements", "fit_summary", "import_measurements", "measure_summary"),
+    "recipe": ("Recipe",),
+    "recipe_file": ("load_recipe",),
+    "runner": ("Quiet", "Reporter", "open_run", "run", "run_on_devices", "status"),
+}
+_HOME = {name: f"hat.pipeline.{module}" for module, names in _MODULES.items() for name in names}
+
+
+def __getattr__(name: str) -> object:
+    if name not in _HOME:
+        raise AttributeError(f"module 'hat.pipeline' has no attribute {name!r}")
+    return getattr(import_module(_HOME[name]), name)

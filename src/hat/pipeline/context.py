@@ -9,10 +9,12 @@ from typing import Any
 
 from hat.architecture import AnyArchitecture, Architecture, ModelConfig
 from hat.data import TokenStore
-from hat.errors import UserError
+from hat.errors import UserError, command
 from hat.files import file_digest, read_json, write_json
 from hat.hardware import Bench, InventedBench, LatencyPredictor, Timer, open_bench
 from hat.hardware.devices import Device, device_named
+from hat.pipeline.folder import TEXT_DIGESTS
+from hat.pipeline.prediction import PREDICTOR
 from hat.pipeline.recipe import Recipe
 from hat.pipeline.recipe_file import design_space
 from hat.pipeline.steps import Outcome
@@ -20,8 +22,6 @@ from hat.runtime import installed_engine
 from hat.runtime.engine import runs
 from hat.space import DesignSpace
 
-TEXT_DIGESTS = "text-digests.json"
-PREDICTOR = "predictor.json"
 STORES = ("train", "valid")
 
 
@@ -48,7 +48,7 @@ class Context:
         """The finished step `name`. Raises NotFinished naming the command that makes it."""
         if name not in self.outcomes:
             stage = name.split("/", maxsplit=1)[0]
-            raise NotFinished(f"{name} is not finished; run `hat {stage} {self.root}` first")
+            raise NotFinished(f"{name} is not finished; run `{command('hat', stage, self.root)}` first")
         return self.outcomes[name]
 
     def stores(self, step: str) -> tuple[TokenStore, TokenStore]:

@@ -10,7 +10,6 @@ from typing import Self
 
 from hat.files import check_keys, read_json, write_json
 from hat.progress import Progress
-from hat.training.device import training_device
 
 COST = "cost.json"
 SAVE_EVERY_SECONDS = 10.0
@@ -86,6 +85,8 @@ class CostMeter:
 
 
 def _device_seconds() -> float:
+    from hat.training.device import training_device  # noqa: PLC0415 (needs PyTorch; reading a cost does not)
+
     if training_device().type == "cuda":
         return time.perf_counter()
     times = os.times()

@@ -14,6 +14,7 @@ RUN_FORMAT = 1
 RUN_FILE = "run.json"
 RECIPE_FILE = "recipe.yaml"
 LOCK_FILE = ".lock"
+TEXT_DIGESTS = "text-digests.json"
 # What a process killed while it made the folder may leave.
 LEFTOVERS = {LOCK_FILE, unfinished(Path(RUN_FILE)).name}
 

@@ -9,7 +9,7 @@ from pydantic import Discriminator, Field, Tag, field_validator, model_validator
 from hat.architecture import Norm
 from hat.errors import UserError, shown
 from hat.pipeline.recipe_baselines import Baseline, EvolvedBaseline, kind_of
-from hat.pipeline.recipe_data import Data, Section, check_name
+from hat.pipeline.recipe_data import Data, Section
 from hat.pipeline.recipe_distillation import Distillation
 from hat.pipeline.recipe_paths import RecipePath
 from hat.runtime import PRECISIONS
@@ -179,8 +179,9 @@ def _completed(baseline: Any, common: dict[Any, Any]) -> Any:
 class Recipe(Section):
     """Everything a run does, from text to models."""
 
-    name: str
-    """Names the run and its default folder, runs/NAME."""
+    name: str = ""
+    """Names the run in its reports; unless given, the name of the recipe's file, as its default folder
+    runs/NAME has in any case."""
     seed: int = Field(default=1, ge=0)
     """Seed of everything drawn at random."""
     data: Data
@@ -228,7 +229,10 @@ class Recipe(Section):
     @field_validator("name")
     @classmethod
     def _check_name(cls, value: str) -> str:
-        return check_name(value)
+        # As wide as the names of recipe files are: spaces and any letters will do.
+        if not value.isprintable() or "/" in value or value.startswith("."):
+            raise ValueError(f"{value!r} cannot name a folder")
+        return value
 
     @field_validator("space", mode="before")
     @classmethod

@@ -12,6 +12,7 @@ from pydantic_core import ErrorDetails
 from hat.errors import UserError, named, shown
 from hat.files import read_document, write_text
 from hat.hardware.devices import LOCAL, declared_devices, default_file
+from hat.pipeline.folder import RECIPE_FILE, is_run
 from hat.pipeline.recipe import Recipe
 from hat.pipeline.recipe_baselines import BASELINES
 from hat.pipeline.recipe_paths import with_absolute_paths
@@ -27,18 +28,28 @@ Known = TypeVar("Known")
 
 def load_recipe(name: str, overrides: Sequence[str] = ()) -> Recipe:
     """The recipe in the file `name`, or the built-in one called so, with overrides and absolute paths.
+    Unless it names itself, it is called as its file is.
 
     Raises UserError with one line per mistake.
     """
     path = Path(name)
     if path.is_file():
-        return _build(read_document(path), overrides, str(path), path.parent)
+        return _named(_build(read_document(path), overrides, str(path), path.parent), path.stem)
     if name in recipe_names():
-        return _build(recipe_text(name), overrides, f"recipe {name}", Path())
+        return _named(_build(recipe_text(name), overrides, f"recipe {name}", Path()), name)
     if path.suffix in (".yaml", ".yml", ".json") or path.parent != Path():
         raise UserError(f"{name}: no such recipe file")
     built_in = ", ".join(recipe_names())
     raise UserError(f"{name}: neither a run folder, nor a recipe file, nor a built-in recipe ({built_in})")
+
+
+def run_folder(name: str) -> Path:
+    """Where the recipe that `load_recipe` finds under `name` runs unless told otherwise: runs/ and the name
+    of its file, or its own where it is built in; a run's own recipe runs where it is."""
+    path = Path(name)
+    if path.name == RECIPE_FILE and is_run(path.parent):
+        return path.parent
+    return Path("runs") / (path.stem if path.is_file() else name)
 
 
 def save_recipe(path: Path, recipe: Recipe) -> None:
@@ -84,6 +95,10 @@ def _with_device_file(recipe: Recipe) -> Recipe:
     if device.name not in declared_devices(file):
         return recipe
     return recipe.model_copy(update={"device": device.model_copy(update={"file": str(file.absolute())})})
+
+
+def _named(recipe: Recipe, name: str) -> Recipe:
+    return recipe if recipe.name else recipe.model_copy(update={"name": name})
 
 
 def _unshared(value: Any) -> Any:

@@ -14,9 +14,10 @@ from hat.pipeline.acceptance import check_settings, trying
 from hat.pipeline.context import Context, NotFinished
 from hat.pipeline.costs import StepCost, read_cost
 from hat.pipeline.folder import RECIPE_FILE, check_usable, create_folder, is_run, locked, open_folder
+from hat.pipeline.last_status import StepStatus, forget_status, save_status
 from hat.pipeline.publish import publish
 from hat.pipeline.recipe import Recipe
-from hat.pipeline.recipe_file import load_recipe
+from hat.pipeline.recipe_file import load_recipe, run_folder
 from hat.pipeline.stages import STAGES
 from hat.pipeline.steps import OLDER, changes, execute, find, finished_steps, started
 from hat.pipeline.versions import version_of
@@ -51,18 +52,6 @@ class Quiet:
         yield silent
 
 
-@dataclass(frozen=True)
-class StepStatus:
-    """How one step stands. `state`: done, unfinished or to do. `changes`: why it will run again, or
-    what that depends on."""
-
-    stage: str
-    step: str
-    state: str
-    cost: StepCost
-    changes: tuple[str, ...] = ()
-
-
 def open_run(target: str, run_dir: Path | None = None, overrides: Sequence[str] = ()) -> tuple[Recipe, Path]:
     """Recipe and folder of a run that is named by its folder, by a recipe file or a recipe's name.
 
@@ -75,7 +64,7 @@ def open_run(target: str, run_dir: Path | None = None, overrides: Sequence[str] 
             raise UserError(f"--run-dir {run_dir}: {folder} is a run folder already")
         return load_recipe(str(folder / RECIPE_FILE), overrides), folder
     recipe = load_recipe(target, overrides)
-    root = run_dir or Path("runs") / recipe.name
+    root = run_dir or run_folder(target)
     check_usable(root)
     return recipe, root
 
@@ -101,10 +90,12 @@ def run(
         create_folder(root)
         with trying(root, recipe, reporter.say) as accept:
             context = Context(root, recipe, timer, writable=True, say=reporter.say)
+            _save_status(context)
             for stage in STAGES:
                 if stage in stages:
                     _work(context, stage, reporter)
                     accept(stage)
+                    _save_status(context)
                 elif all(step.state == "done" for step in _look(context, stage)):
                     accept(stage)
             if "evaluate" in stages:
@@ -187,6 +178,20 @@ def status(recipe: Recipe, root: Path, *, verify: bool = False) -> list[StepStat
     return found
 
 
+def _save_status(context: Context) -> None:
+    """Write down how the run stands, for `hat status`; where that cannot be told, only that."""
+    from hat.pipeline.constraints import constraint_lines  # noqa: PLC0415 (which imports this module)
+
+    device = context.recipe.device
+    try:
+        steps = [entry for stage in STAGES for entry in _look(context, stage)]
+        constraints = constraint_lines(context.recipe, context.root)
+    except UserError:  # of a later stage, which will say so when it is its turn
+        forget_status(context.root)
+    else:
+        save_status(context.root, steps, constraints, device.name, device.file)
+
+
 def _work(context: Context, stage: str, reporter: Reporter) -> None:
     for step in STAGES[stage](context):
         outcome = find(context.root, step)
@@ -224,7 +229,8 @@ def _look(context: Context, stage: str) -> list[StepStatus]:
             state = "unfinished" if started(context.root, step) else "to do"
             cost = read_cost(step.folder(context.root))
             why = tuple(changes(context.root, step))
-            found.append(StepStatus(stage, step.name, "done" if outcome else state, cost, why))
+            folder = step.folder(context.root).relative_to(context.root).as_posix()
+            found.append(StepStatus(stage, step.name, "done" if outcome else state, cost, why, folder))
     except NotFinished:
         found.append(StepStatus(stage, stage, "to do", StepCost(), _behind(context.root, stage, found)))
     return found

@@ -99,7 +99,7 @@ def find(root: Path, step: Step) -> Outcome | None:
     folder = step.folder(root)
     if not (folder / MANIFEST).exists():
         return None
-    outcome = _read(folder)
+    outcome = read_outcome(folder)
     outcome.check()
     return outcome
 
@@ -125,7 +125,7 @@ def execute(root: Path, step: Step, progress: Progress) -> Outcome:
         "outputs": _describe(folder, step),
     }
     write_json(folder / MANIFEST, manifest)
-    return _read(folder)
+    return read_outcome(folder)
 
 
 def started(root: Path, step: Step) -> bool:
@@ -186,7 +186,8 @@ def _manifest(folder: Path) -> dict[str, Any]:
     return {"version": FIRST, **manifest}
 
 
-def _read(folder: Path) -> Outcome:
+def read_outcome(folder: Path) -> Outcome:
+    """The finished step in `folder`. Raises UserError where its manifest is damaged or of another format."""
     manifest = _manifest(folder)
     return Outcome(manifest["step"], folder, manifest["outputs"])
 

@@ -9,7 +9,7 @@ import rich.table
 from rich.console import Console
 from rich.text import Text
 
-from hat.errors import visible
+from hat.errors import command, visible
 from hat.files import read_json
 from hat.report.tables import (
     Table,
@@ -80,9 +80,11 @@ def print_status(root: Path, steps: Sequence[Status], constraints: Sequence[str]
     _print_table(console, Table(str(root), columns, rows, tuple(constraints)))
     waiting = [step for step in steps if step.state != "done"]
     if waiting:
-        todo = f"next: {waiting[0].step}; `hat {waiting[0].stage} {root}` alone, or `hat run {root}`"
+        alone, everything = command("hat", waiting[0].stage, root), command("hat", "run", root)
+        todo = f"next: {waiting[0].step}; `{alone}` alone, or `{everything}`"
     else:
-        todo = f"all done; `hat translate {root}` translates, {root / 'report.md'} tells the results"
+        translate = command("hat", "translate", root)
+        todo = f"all done; `{translate}` translates, {root / 'report.md'} tells the results"
     console.print(_text(todo), soft_wrap=True)
 
 

@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from hat.errors import visible
+from hat.errors import command, visible
 from hat.report.constraints import decimals, judgement_cell, judgement_sentence, milliseconds, of_limit
 
 Report = Mapping[str, Any]
@@ -117,11 +117,12 @@ def sample_lines(report: Report) -> list[str]:
 def next_lines(report: Report) -> list[str]:
     """Where the run lies and what to do next."""
     folder, constraint = report["folder"], report.get("suggested_constraint")
+    search = ("--set", f"search.constraints=[{constraint}]")
     return [
         f"run folder: {folder}",
-        f"hat translate {folder} --interactive",
-        f"hat status {folder}",
-        *([f"hat run {folder} --set 'search.constraints=[{constraint}]'"] if constraint else []),
+        command("hat", "translate", folder, "--interactive"),
+        command("hat", "status", folder),
+        *([command("hat", "run", folder, *search)] if constraint else []),
         "hat recipe multi30k > my.yaml",
     ]
 

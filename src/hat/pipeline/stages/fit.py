@@ -11,7 +11,8 @@ from hat.hardware import LatencyPredictor, sampling
 from hat.hardware.cross_validation import group_rows
 from hat.hardware.csv_rows import write_rows
 from hat.hardware.published import read_latency_csv
-from hat.pipeline.context import PREDICTOR, Context
+from hat.pipeline.context import Context
+from hat.pipeline.prediction import PREDICTOR
 from hat.pipeline.stages.measure import PUBLISHED, measured_digest, read_latencies
 from hat.pipeline.steps import Step
 from hat.pipeline.versions import VERSIONS

@@ -13,12 +13,13 @@ from hat.hardware import Bench, Measurement, MeasurementStore, MeasureProtocol, 
 from hat.hardware.published import read_latency_csv
 from hat.hardware.sampling import Sampled, measure_until_predictable, noise_floor
 from hat.pipeline.context import Context
+from hat.pipeline.prediction import MEASURED
 from hat.pipeline.steps import Step
 from hat.pipeline.versions import VERSIONS
 from hat.progress import Progress
 
 NAME = "measure"
-LATENCIES = "latencies.json"
+LATENCIES = MEASURED
 PUBLISHED = "latencies.csv"
 STORE = "measurements.sqlite"
 # The fields of the measure section that only a measurement of few models depends on, and all that it does.

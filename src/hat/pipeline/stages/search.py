@@ -10,7 +10,8 @@ from hat.architecture import Architecture
 from hat.data import TokenStore, collate, sequential_batches
 from hat.files import digest, write_json
 from hat.hardware import Measurement
-from hat.pipeline.context import PREDICTOR, Context
+from hat.pipeline.context import Context
+from hat.pipeline.prediction import PREDICTOR
 from hat.pipeline.recipe import Constraint
 from hat.pipeline.stages.measure import (
     VERIFYING,

@@ -1,0 +1,177 @@
+"""`hat init`: a recipe for a text of one's own."""
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, TypeVar
+
+import typer
+
+from hat.cli.choices import devices as device_names
+from hat.cli.extra import training_extra
+from hat.cli.progress import Terminal
+from hat.errors import UserError
+from hat.errors import command as command_line
+
+if TYPE_CHECKING:
+    from hat.data import Part
+
+# ruff: noqa: PLC0415 (the rooms are imported when the command runs: it needs the [train] extra)
+
+EXAMPLES = """
+Examples:
+
+    hat init
+
+    hat init my.yaml --source train.en --target train.de --minutes 60 --latency 50%
+
+    hat init my.yaml --tsv train.tsv --source-lang en --target-lang de --device pi
+"""
+THIS = "this"  # the machine that HAT runs on
+COMPRESSED = (".gz", ".bz2", ".xz", ".zst")
+Value = TypeVar("Value", str, float)
+
+
+def add_to(app: typer.Typer) -> None:
+    """Add the command."""
+    app.command("init", epilog=EXAMPLES)(init)
+
+
+def init(
+    recipe: Annotated[Path, typer.Argument(metavar="RECIPE.yaml", help="The file to write.")] = Path(
+        "my.yaml"
+    ),
+    source: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Text in the source language, one sentence a line.")
+    ] = None,
+    target: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Its translation, line by line.")
+    ] = None,
+    tsv: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Instead of both: source, a tab, target on each line.")
+    ] = None,
+    valid_source: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="Validation text; by default some of the text is set aside."),
+    ] = None,
+    valid_target: Annotated[Path | None, typer.Option(metavar="FILE", help="Its translation.")] = None,
+    test_source: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Test text; by default some of the text is set aside.")
+    ] = None,
+    test_target: Annotated[Path | None, typer.Option(metavar="FILE", help="Its translation.")] = None,
+    source_lang: Annotated[
+        str | None, typer.Option(metavar="CODE", help="Source language; by default as the file's name ends.")
+    ] = None,
+    target_lang: Annotated[
+        str | None, typer.Option(metavar="CODE", help="Target language; by default as the file's name ends.")
+    ] = None,
+    minutes: Annotated[
+        float | None, typer.Option(metavar="N", help="Time at hand for the whole run.  [default: 30]")
+    ] = None,
+    latency: Annotated[
+        str | None,
+        typer.Option(
+            metavar="N%|Nms", help="Latency constraint, of the largest network's or in ms.  [default: 60%]"
+        ),
+    ] = None,
+    device: Annotated[
+        str | None,
+        typer.Option(
+            metavar="NAME",
+            help="Where the model will run, one of `hat device list`.  [default: this machine]",
+            autocompletion=device_names,
+        ),
+    ] = None,
+    force: Annotated[bool, typer.Option("--force", help="Replace a recipe that is there already.")] = False,
+) -> None:
+    """Write a recipe for your own text: asks on a terminal for what the options leave open.
+
+    Text and time decide vocabulary, design space and updates; comments in the recipe say why.
+    """
+    if recipe.exists() and not force:
+        raise UserError(f"{recipe}: exists already; name another file, or --force")
+    with training_extra("init"):
+        from hat.pipeline.first_recipe import Wishes, write_first_recipe
+    asking = Questions()
+    train = asking.text(source, target, tsv)
+    files = (train.source if train.target else None, train.target)
+    languages = [
+        asking.language(side, given, file)
+        for side, given, file in zip(("source", "target"), (source_lang, target_lang), files, strict=True)
+    ]
+    asking.complain()
+    wishes = Wishes(
+        train=train,
+        valid=_pair("--valid", valid_source, valid_target),
+        test=_pair("--test", test_source, test_target),
+        source_language=languages[0],
+        target_language=languages[1],
+        minutes=asking.choice("Minutes at hand for the whole run", minutes, 30.0),
+        latency=asking.choice("Latency, of the largest network's (60%) or in ms (12ms)", latency, "60%"),
+        device=_device(asking.choice("Device that the model will run on", device, THIS)),
+    )
+    with Terminal().working("init") as progress:
+        budget = write_first_recipe(recipe, wishes, progress)
+    if budget.too_short:
+        typer.echo(f"{wishes.minutes:g} minutes are short for this text; the recipe says more")
+    typer.echo(f"{recipe} is written; start it with\n    {command_line('hat', 'run', recipe)}")
+
+
+class Questions:
+    """What options leave open is asked on a terminal; elsewhere what has no default is missing."""
+
+    def __init__(self) -> None:
+        self._terminal = sys.stdin is not None and sys.stdin.isatty()
+        self._missing: list[str] = []
+
+    def text(self, source: Path | None, target: Path | None, tsv: Path | None) -> "Part":
+        """The training text. Raises UserError for two kinds of it at once."""
+        from hat.data import Part
+
+        if tsv is not None:
+            if source or target:
+                raise UserError("--tsv holds both languages; leave --source and --target out")
+            return Part(tsv)
+        left = self._needed("--source", "File with the source language, one sentence a line", source)
+        right = self._needed("--target", "File with its translation, line by line", target)
+        return Part(Path(left), Path(right))
+
+    def language(self, side: str, given: str | None, file: Path | None) -> str:
+        """A language's code, by default what the name of its file ends in."""
+        names = [file.suffix] if file else []
+        if file and file.suffix.lower() in COMPRESSED:
+            names = [file.with_suffix("").suffix]
+        guess = next((name[1:] for name in names if name[1:].isalpha() and len(name) in (3, 4)), None)
+        return self._needed(f"--{side}-lang", f"Code of the {side} language", given, guess)
+
+    def choice(self, question: str, given: Value | None, default: Value) -> Value:
+        """What has a default."""
+        if given is not None:
+            return given
+        return type(default)(typer.prompt(question, default=default)) if self._terminal else default
+
+    def complain(self) -> None:
+        """Raises UserError where something is missing and there is nobody to ask."""
+        if self._missing:
+            or_tsv = " (or --tsv)" if {"--source", "--target"} & set(self._missing) else ""
+            raise UserError(f"hat init: no terminal to ask on; give {', '.join(self._missing)}{or_tsv}")
+
+    def _needed(self, option: str, question: str, given: Path | str | None, guess: str | None = None) -> str:
+        if given is not None:
+            return str(given)
+        if self._terminal:
+            return str(typer.prompt(question, default=guess))
+        if guess is None:
+            self._missing.append(option)
+        return guess or ""
+
+
+def _pair(option: str, source: Path | None, target: Path | None) -> "Part | None":
+    from hat.data import Part
+
+    if (source is None) != (target is None):
+        raise UserError(f"{option}-source and {option}-target: give both, or neither")
+    return None if source is None else Part(source, target)
+
+
+def _device(name: str) -> str:
+    return "local" if name == THIS else name

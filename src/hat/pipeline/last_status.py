@@ -1,0 +1,147 @@
+"""How a run stands, as its last command left it: `hat status` and `hat predict` read this, at once and
+without the libraries that do the work.
+
+`status.json` lists the run's steps with their folders. States and costs are looked up when it is read;
+which steps there are, and in which folders, holds as long as everything that decides it is as it was:
+the recipe, the text, declared devices and HAT itself. `SavedStatus.current` says so.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from hat.errors import UserError
+from hat.files import check_keys, digest, file_digest, read_json, write_json
+from hat.pipeline.costs import StepCost, read_cost
+from hat.pipeline.folder import RECIPE_FILE, TEXT_DIGESTS
+from hat.pipeline.steps import MANIFEST, read_outcome
+
+STATUS = "status.json"
+KEYS = ("device", "steps", "constraints", "decided_by")
+STEP_KEYS = ("stage", "step", "folder", "state", "changes")
+# Where devices are declared unless a recipe names a file (see `hat.hardware.devices`).
+DEVICE_FILES = (Path("devices.yaml"), Path("~/.config/hat/devices.yaml"))
+# Of HAT's own files, those that decide which steps a run has and what their folders are called.
+CODE = ("pipeline/*.py", "pipeline/stages/*.py", "training/settings.py", "zoo/spaces/*.yaml")
+
+
+@dataclass(frozen=True)
+class StepStatus:
+    """How one step stands. `state`: done, unfinished or to do. `changes`: why it will run again, or what
+    that depends on. `folder`: its results' place in the run folder; empty where that is not known yet."""
+
+    stage: str
+    step: str
+    state: str
+    cost: StepCost
+    changes: tuple[str, ...] = ()
+    folder: str = ""
+
+
+@dataclass(frozen=True)
+class SavedStatus:
+    """`device`: the name of the run's device. `constraints`: how each stands, in a line, as far as it has
+    been searched under. `current`: nothing has changed that decides the steps."""
+
+    device: str
+    steps: tuple[StepStatus, ...]
+    constraints: tuple[str, ...]
+    current: bool
+
+    def folder_of(self, step: str) -> str | None:
+        """Where the finished step's results lie in the run folder; None where it is not finished."""
+        folders = (one.folder for one in self.steps if one.step == step and one.state == "done")
+        return next(folders, None)
+
+
+def save_status(
+    root: Path,
+    steps: Iterable[StepStatus],
+    constraints: Sequence[str],
+    device: str,
+    device_file: str | None,
+) -> None:
+    """Write down how the run stands. `device_file`: where the recipe says that devices are declared."""
+    files = [Path(device_file)] if device_file else DEVICE_FILES
+    rows = [{key: value for key, value in asdict(one).items() if key in STEP_KEYS} for one in steps]
+    there = {str(path): _stamp(path) for path in _absolute(files) if path.exists()}
+    known = {"device": device, "steps": rows, "constraints": list(constraints)}
+    write_json(root / STATUS, {**known, "decided_by": _decided_by(root, there)})
+
+
+def forget_status(root: Path) -> None:
+    """From now on the steps have to be found out."""
+    (root / STATUS).unlink(missing_ok=True)
+
+
+def saved_status(root: Path, *, verify: bool = False) -> SavedStatus | None:
+    """How the run stood after its last command, with states and costs of now; None where that was not
+    saved, or by a version of HAT that saved something else. `verify` compares all results with their digests.
+
+    Raises UserError if a result is damaged.
+    """
+    path = root / STATUS
+    try:
+        record = check_keys(read_json(path), KEYS, str(path))
+        rows = [check_keys(row, STEP_KEYS, str(path)) for row in record["steps"]]
+    except UserError:
+        return None
+    steps = tuple(_now(root, row, verify) for row in rows)
+    # A finished step may have made others known.
+    same = all(
+        (row["state"] == "done") == (one.state == "done") for row, one in zip(rows, steps, strict=True)
+    )
+    before = record["decided_by"]
+    current = same and before == _decided_by(root, _devices_now(before.get("devices", {})))
+    return SavedStatus(record["device"], steps, tuple(record["constraints"]), current)
+
+
+def _now(root: Path, row: Mapping[str, Any], verify: bool) -> StepStatus:
+    stage, name, folder = row["stage"], row["step"], row["folder"]
+    if not folder:
+        return StepStatus(stage, name, "to do", StepCost(), tuple(row["changes"]))
+    place = root / folder
+    if (place / MANIFEST).exists():
+        read_outcome(place).check(content=verify)
+        return StepStatus(stage, name, "done", read_cost(place), (), folder)
+    state = "unfinished" if place.is_dir() and any(place.iterdir()) else "to do"
+    return StepStatus(stage, name, state, read_cost(place), tuple(row["changes"]), folder)
+
+
+def _decided_by(root: Path, devices: Mapping[str, Any]) -> dict[str, Any]:
+    package = Path(__file__).resolve().parents[1]
+    code = sorted(path for pattern in CODE for path in package.glob(pattern))
+    return {
+        "recipe": file_digest(root / RECIPE_FILE),
+        "hat": digest({path.relative_to(package).as_posix(): file_digest(path) for path in code}),
+        "texts": _texts(root),
+        "devices": dict(devices),
+    }
+
+
+def _texts(root: Path) -> dict[str, Any]:
+    """The user's text files as they are; one that has gone counts as it was, as it does for steps."""
+    path = root / TEXT_DIGESTS
+    known = read_json(path) if path.exists() else {}
+    return {
+        name: _stamp(Path(name)) if Path(name).exists() else [entry["bytes"], entry["changed"]]
+        for name, entry in known.items()
+    }
+
+
+def _devices_now(before: Mapping[str, Any]) -> dict[str, Any]:
+    """Stamps of the files that declare devices; one that has gone counts as it was."""
+    found = {name: _stamp(Path(name)) if Path(name).exists() else stamp for name, stamp in before.items()}
+    if not before:
+        found = {str(path): _stamp(path) for path in _absolute(DEVICE_FILES) if path.exists()}
+    return found
+
+
+def _absolute(files: Sequence[Path]) -> list[Path]:
+    return [path.expanduser().absolute() for path in files]
+
+
+def _stamp(path: Path) -> list[int]:
+    state = path.stat()
+    return [state.st_size, state.st_mtime_ns]

@@ -1,0 +1,101 @@
+"""Latencies from a run's fitted predictor: a file of numbers, which needs no PyTorch to be read."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from hat.architecture import Architecture
+from hat.errors import UserError, command
+from hat.files import read_json
+from hat.hardware.predictor import LatencyPredictor
+from hat.pipeline.costs import read_cost
+from hat.pipeline.folder import is_run, open_folder
+from hat.pipeline.last_status import saved_status
+from hat.pipeline.steps import MANIFEST, read_outcome
+
+PREDICTOR = "predictor.json"
+MEASURED = "latencies.json"
+
+
+@dataclass(frozen=True)
+class Fitted:
+    """A predictor: the run that it is in, the folder of the step that fitted it, and its device."""
+
+    run: Path
+    folder: Path
+    device: str
+
+    def load(self) -> LatencyPredictor:
+        """Raises UserError where the file is damaged."""
+        path = self.folder / PREDICTOR
+        return LatencyPredictor.from_dict(read_json(path), str(path))
+
+
+def find_fitted(run: Path | None, device: str | None) -> Fitted:
+    """The predictor of a run, or of the newest one in runs/ that has one: of the run's device as it is
+    set now, or the newest for `device`. Raises UserError where there is none."""
+    if run is not None:
+        open_folder(run)
+        if found := _fitted(run, device):
+            return found
+        of = f" for {device}" if device else ""
+        raise UserError(f"{run}: no predictor is fitted{of}; run `{command('hat', 'fit', run)}` first")
+    folders = [path for path in Path("runs").glob("*") if is_run(path)]
+    for folder in sorted(folders, key=lambda path: path.stat().st_mtime, reverse=True):
+        if found := _fitted(folder, device):
+            return found
+    raise UserError("no run in runs/ has a fitted predictor for this device; name one with --run DIR")
+
+
+def predict_latency(
+    fitted: Fitted,
+    architecture: Architecture,
+    pairs: Sequence[tuple[int, int]] | None,
+    coverage: float,
+) -> dict[str, Any]:
+    """Predicted milliseconds per sentence with their interval, as JSON data."""
+    predictor = fitted.load()
+    (latency,) = predictor.predict([architecture], pairs)
+    (low,), (high,) = predictor.predict_interval([architecture], coverage, pairs)
+    return {
+        "latency_ms": float(latency),
+        "interval_ms": [float(low), float(high) if np.isfinite(high) else None],
+        "coverage": coverage,
+        "pairs": [list(pair) for pair in pairs or predictor.pairs],
+        "device": fitted.device,
+        "run": str(fitted.run),
+        "mape": predictor.report.mape,
+    }
+
+
+def _fitted(root: Path, device: str | None) -> Fitted | None:
+    status = saved_status(root)
+    if status is not None and device in (None, status.device):
+        current = status.folder_of("fit")
+        return None if current is None else Fitted(root, root / current, status.device)
+    newest = sorted(_finished(root, "fit"), key=lambda folder: read_cost(folder).finished, reverse=True)
+    measured = {_measured_digest(folder): _device(folder) for folder in _finished(root, "measure")}
+    for folder in newest:
+        on = measured.get(read_json(folder / MANIFEST)["inputs"]["results"]["measured latencies"])
+        if on is not None and device in (None, on):
+            return Fitted(root, folder, on)
+    return None
+
+
+def _finished(root: Path, step: str) -> Iterator[Path]:
+    return (path.parent for path in (root / "steps" / step).glob(f"*/{MANIFEST}"))
+
+
+def _measured_digest(folder: Path) -> str | None:
+    """What a predictor that was fitted to these measurements names them by; None of published ones, which
+    do not say of which device they are."""
+    outcome = read_outcome(folder)
+    return outcome.digest_of(MEASURED) if MEASURED in outcome.files else None
+
+
+def _device(folder: Path) -> str | None:
+    inputs = read_json(folder / MANIFEST)["inputs"]
+    return str(inputs["device"]["name"]) if "device" in inputs else None

@@ -1,0 +1,93 @@
+"""What a first recipe has to know of a text, and the validation and test sets it may have to take from it."""
+
+import hashlib
+from collections.abc import Iterable
+from contextlib import ExitStack, suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+from hat.data import Pair, Part, read_pairs
+from hat.errors import UserError
+from hat.lines import line_writer
+from hat.progress import Progress, silent
+
+# Below this there is nothing to learn from, and nothing to hold out.
+FEWEST_PAIRS = 200
+# A twentieth is held out for each set, up to so many pairs: more do not make BLEU's interval much narrower.
+HELD_OUT_SHARE, HELD_OUT_MOST = 0.05, 1000
+# Words of more lines would only fill memory: a vocabulary of pieces is learnt from fewer.
+WORDS_OF_LINES = 100_000
+
+
+@dataclass(frozen=True)
+class Survey:
+    """`pairs`: with text on both sides; `words`: a sentence's mean, of the longer side; `distinct_words` and
+    `characters`: of both sides, in the first WORDS_OF_LINES lines."""
+
+    pairs: int
+    words: float
+    distinct_words: int
+    characters: int
+
+
+def survey(part: Part, progress: Progress = silent) -> Survey:
+    """Read the whole text once. Raises UserError for what `read_pairs` refuses, and for too little text."""
+    pairs = length = 0
+    vocabulary: set[str] = set()
+    for source, target in read_pairs([part], progress=progress):
+        if not (source and target):
+            continue
+        pairs += 1
+        left, right = source.split(), target.split()
+        length += max(len(left), len(right))
+        if pairs <= WORDS_OF_LINES:
+            vocabulary.update(left, right)
+    if pairs < FEWEST_PAIRS:
+        raise UserError(
+            f"{part.source}: {pairs} sentence pairs with text on both sides; it takes at least {FEWEST_PAIRS}"
+        )
+    return Survey(pairs, length / pairs, len(vocabulary), len(set("".join(vocabulary))))
+
+
+def hold_out(part: Part, missing: Iterable[str], pairs: int, names: dict[str, tuple[Path, Path]]) -> None:
+    """Write the text in disjoint sets: for each of `missing` ("valid", "test") some pairs, all others as
+    "train". `names`: each set's two files.
+
+    A pair's set depends on its source sentence, so that no test sentence is in the training text, and the
+    same text is always divided alike. Raises UserError where a set would be empty, or other files than
+    these are in their folder.
+    """
+    folder = names["train"][0].parent
+    own = {path.name for files in names.values() for path in files}
+    if folder.exists() and (other := {path.name for path in folder.iterdir()} - own):
+        raise UserError(f"{folder}: holds other files, {min(other)} for one; call the recipe something else")
+    try:
+        _write_sets(part, [*missing, "train"], pairs, names)
+    except BaseException:
+        with suppress(OSError):  # there were files before
+            folder.rmdir()
+        raise
+
+
+def _write_sets(part: Part, sets: list[str], pairs: int, names: dict[str, tuple[Path, Path]]) -> None:
+    share = min(HELD_OUT_SHARE, HELD_OUT_MOST / pairs)
+    counts = dict.fromkeys(sets, 0)
+    with ExitStack() as stack:
+        writers = {name: [stack.enter_context(line_writer(path)) for path in names[name]] for name in sets}
+        for pair in read_pairs([part]):
+            if all(pair):
+                name = sets[min(int(_place(pair, pairs) / share), len(sets) - 1)]
+                counts[name] += 1
+                for write, sentence in zip(writers[name], pair, strict=True):
+                    write(sentence)
+        if empty := [name for name, count in counts.items() if not count]:
+            raise UserError(
+                f"{part.source}: too few different sentences to take a {empty[0]} set from; name files for it"
+            )
+
+
+def _place(pair: Pair, pairs: int) -> float:
+    """From 0 to 1, by the source sentence; otherwise in another text, which may be what was left of this
+    one."""
+    hashed = hashlib.blake2b(pair[0].encode(), digest_size=8, salt=pairs.to_bytes(8))
+    return int.from_bytes(hashed.digest()) / 2**64
