@@ -37,7 +37,7 @@ from hat.cli.progress import Terminal
 from hat.compression import sizes_of
 from hat.evaluation.bootstrap import paired_bootstrap
 from hat.files import read_json, write_json, write_text
-from hat.hardware import MeasurementStore, Series, environment, measure, open_bench
+from hat.hardware import Measurement, MeasurementStore, Series, environment, measure, open_bench
 from hat.hardware.devices import Device, known_devices
 from hat.lines import read_lines
 from hat.pipeline import Recipe, load_recipe, run, status
@@ -53,7 +53,7 @@ from hat.runtime.engine import runs
 from hat.runtime.precision import usual_books
 from hat.training.stopping import Stopped
 from headline_report import best_baseline
-from publish_run import picture
+from pictures import headline_picture
 
 CONSTRAINTS = ["60%", "40%", "80%"]
 
@@ -258,7 +258,8 @@ class Task:
             rows[name]["flops"] = cost(config.architecture).flops
         for column, times in self.latencies().items():
             for name, taken in times.items():
-                rows[name].setdefault("latencies_ms", {})[column] = taken
+                rows[name].setdefault("latencies_ms", {})[column] = taken.latency_ms
+                rows[name].setdefault("intervals_ms", {})[column] = [taken.low_ms, taken.high_ms]
         best = best_baseline(rows.values())
         for name, entry in self.entries.items():
             row = rows[name]
@@ -286,8 +287,8 @@ class Task:
         references = read_lines(self.text / "test.target.txt")
         return paired_bootstrap(*(self.entries[one].translations for one in (name, rival)), references)
 
-    def latencies(self) -> dict[str, dict[str, float]]:
-        """Column → model → milliseconds, all models of a column in the same rounds."""
+    def latencies(self) -> dict[str, dict[str, Measurement]]:
+        """Column → model → its latency, all models of a column in the same rounds."""
         devices = known_devices()
         store = MeasurementStore(self.root.parent / "measurements.sqlite")
         found = {
@@ -298,8 +299,8 @@ class Task:
         store.close()
         return found
 
-    def column(self, column: Column, device: Device, store: MeasurementStore) -> dict[str, float]:
-        """Model → milliseconds, of the models that the column's engine runs."""
+    def column(self, column: Column, device: Device, store: MeasurementStore) -> dict[str, Measurement]:
+        """Model → its latency, of the models that the column's engine runs."""
         protocol = replace(
             make_protocol(self.context, column.rounds, INTERVAL, column.engine),
             precision=column.precision,
@@ -317,7 +318,7 @@ class Task:
             self.terminal.working(f"{self.root.name}: {column}") as progress,
         ):
             times = measure([*runnable.values()], series, bench, 1, progress)
-        return {name: time.latency_ms for name, time in zip(runnable, times, strict=True)}
+        return dict(zip(runnable, times, strict=True))
 
     def four_bits(self, name: str, entry: Entry) -> dict[str, Any]:
         """The model at 4 bits, decoding as the deployed one: BLEU, the float32 model's, and both sizes."""
@@ -360,13 +361,6 @@ def entries(context: Context, report: dict[str, Any]) -> Iterator[tuple[str, Ent
 def _seconds(step: Path) -> float:
     """What a step took of its device."""
     return float(read_json(step / "cost.json")["device_seconds"])
-
-
-def _in_native(row: dict[str, Any]) -> dict[str, Any] | None:
-    """A trained model's row for the picture, if the native engine runs it."""
-    if "bleu" not in row or str(DEPLOYED) not in row["latencies_ms"]:
-        return None
-    return row | {"latency_ms": row["latencies_ms"][str(DEPLOYED)]}
 
 
 def _folder_bytes(folder: Path) -> int:
@@ -445,8 +439,8 @@ def main() -> None:
         "tasks": tasks,
     }
     write_json(options.output / "report.json", report)
-    for name, content in tasks.items():
-        picture([row for row in map(_in_native, content["models"]) if row], options.output / f"{name}.svg")
+    for name in tasks:
+        headline_picture(report, name, options.output / f"{name}.svg")
     write_text(options.output / "report.md", headline_report.markdown(report))
     print(headline_report.markdown(report))
 

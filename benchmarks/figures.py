@@ -1,0 +1,175 @@
+"""Every measured figure in the README and the pages of docs/ comes from a results file.
+
+    python benchmarks/figures.py            # writes the figures of the newest results into the pages
+    python benchmarks/figures.py --check    # lists those that differ, and then fails; `make test` does it too
+
+A figure stands between marks that Markdown does not show:
+
+    <!-- = en-de/hat-60pct/bleu .1f -->38.5<!-- . -->
+
+The first mark says where the figure is from: paths into results (SOURCES, DERIVED) or numbers, with + - * /
+between them, from left to right, and how it is written (a format of Python's); or it names an entry of
+figures.yaml that says so. A path with spaces is quoted; lists are entered by numbers from 0 or by the names
+of their models, and * stands for the sum over all entries. A whole table stands between
+`<!-- table: NAME -->` and `<!-- /table -->` (page_tables.py makes it). Links to dated results lead to the
+newest ones.
+"""
+
+import argparse
+import difflib
+import re
+import shlex
+import sys
+from collections.abc import Callable
+from functools import cache
+from operator import add, mul, sub, truediv
+from pathlib import Path
+from typing import Any
+
+from hat.files import read_json, read_yaml
+from newest import all_of, newest
+from page_tables import TABLES
+
+ROOT = Path(__file__).resolve().parents[1]
+PAGES = (ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md")))
+NAMED: dict[str, str] = read_yaml(Path(__file__).with_name("figures.yaml"))
+# Short names → kind of results, file, and where in it paths start.
+SOURCES = {
+    "demo": ("demo", "report.json", "models"),
+    "demo-run": ("demo", "report.json", ""),
+    "multi30k": ("multi30k", "report.json", "models"),
+    "small": ("multi30k-small", "report.json", "models"),
+    "small-run": ("multi30k-small", "report.json", ""),
+    "en-de": ("headline", "report.json", "tasks/en-de/models"),
+    "en-fr": ("headline", "report.json", "tasks/en-fr/models"),
+    "fine-tuning": ("fine-tuning", "", "rows"),
+    "distillation": ("distillation", "", "rows"),
+    "speed-4-bits": ("compression-speed", "", "rows"),
+}
+
+
+def int8_loss() -> dict[str, float]:
+    """BLEU that int8 costs at most, over all models whose translations were scored by engine, and how many
+    these are."""
+    rows = [row for kind in QUALITY for row in read_json(newest(f"deployed-quality-{kind}"))["bleu"]]
+    native = [row["native float32"] - row["native int8"] for row in rows if "native int8" in row]
+    others = [row["torch float32"] - row["onnxruntime int8"] for row in rows if "onnxruntime int8" in row]
+    return {"native": max(native), "models": len(native), "onnxruntime": max(others)}
+
+
+def fine_tuned() -> dict[str, float]:
+    """BLEU that fine-tuning of code books wins, over the models that it was tried on."""
+    rows = read_json(newest("compression-quality-multi30k"))["rows"]
+    bleu = {(row["model"], row["variant"]): row["bleu"] for row in rows}
+    models = dict.fromkeys(row["model"] for row in rows)
+    won = {
+        bits: [bleu[model, f"{bits} bits, fine-tuned"] - bleu[model, f"{bits} bits"] for model in models]
+        for bits in (2, 4)
+    }
+    return {f"{end.__name__}-{bits}": end(values) for bits, values in won.items() for end in (min, max)}
+
+
+QUALITY = ("demo", "multi30k", "en-de", "en-fr")
+DERIVED: dict[str, Callable[[], dict[str, float]]] = {"int8-loss": int8_loss, "fine-tuned": fine_tuned}
+OPERATORS: dict[str, Callable[[float, float], float]] = {"+": add, "-": sub, "*": mul, "/": truediv}
+FIGURE = re.compile(r"<!-- = (?P<told>.+?) -->(?P<shown>.*?)<!-- \. -->", re.DOTALL)
+TABLE = re.compile(r"<!-- table: (?P<name>[\w-]+) -->\n.*?<!-- /table -->", re.DOTALL)
+# Dated results: those of another date beside the newest are meant where a page compares machines.
+LINK = re.compile(r"benchmarks/results/(?P<kind>[a-z0-9-]+?)-\d{4}-\d\d-\d\d(?P<rest>\.json)?(?=[/)\]\s])")
+EVERY_DATE = ("engines",)
+
+
+def value_of(path: str) -> Any:
+    """What a path leads to. Raises KeyError naming the part that leads nowhere."""
+    source, *keys = path.split("/")
+    if source in DERIVED:
+        found, start = DERIVED[source](), ""
+    elif source in SOURCES:
+        kind, file, start = SOURCES[source]
+        found = _read(newest(kind) / file if file else newest(kind))
+    else:
+        raise KeyError(f"{path}: no results are called {source}; there are {', '.join([*SOURCES, *DERIVED])}")
+    path_left = [*filter(None, start.split("/")), *keys]
+    for index, key in enumerate(path_left):
+        if isinstance(found, list):
+            numbered = {str(index): row for index, row in enumerate(found)}
+            found = {row["name"]: row for row in found if "name" in row} | numbered
+        if key == "*":
+            return sum(entry[path_left[index + 1]] for entry in found.values())
+        if key not in found:
+            raise KeyError(f"{path}: {key} is none of {', '.join(map(str, found))}")
+        found = found[key]
+    return found
+
+
+@cache
+def _read(path: Path) -> Any:
+    return read_json(path)
+
+
+def figure(told: str) -> str:
+    """A figure as it is written. Raises KeyError, ValueError."""
+    first, *rest = shlex.split(NAMED.get(told, told))
+    *steps, form = rest
+    value = _operand(first)
+    for operator, operand in zip(steps[::2], steps[1::2], strict=True):
+        value = OPERATORS[operator](value, _operand(operand))
+    return format(value, form).replace("-", "−") if not isinstance(value, str) else value
+
+
+def _operand(text: str) -> Any:
+    return float(text) if re.fullmatch(r"-?\d+(\.\d+)?(e\d+)?", text) else value_of(text)
+
+
+def refreshed(text: str) -> str:
+    """A page with all figures, tables and links of the newest results."""
+    text = TABLE.sub(
+        lambda found: f"<!-- table: {found['name']} -->\n{TABLES[found['name']]()}\n<!-- /table -->", text
+    )
+    text = FIGURE.sub(lambda found: f"<!-- = {found['told']} -->{figure(found['told'])}<!-- . -->", text)
+    return LINK.sub(_newest_link, text)
+
+
+def _newest_link(found: re.Match[str]) -> str:
+    if found["kind"] in EVERY_DATE or not all_of(found["kind"]):
+        return found[0]
+    return f"benchmarks/results/{newest(found['kind']).name}"
+
+
+def differences() -> list[str]:
+    """What figures.py would change, as the lines of a diff."""
+    lines: list[str] = []
+    for page in PAGES:
+        before = page.read_text("utf-8")
+        name = str(page.relative_to(ROOT))
+        lines += difflib.unified_diff(
+            before.splitlines(),
+            refreshed(before).splitlines(),
+            name,
+            f"{name} by its results",
+            lineterm="",
+            n=0,
+        )
+    return lines
+
+
+def write() -> None:
+    """Refresh all pages."""
+    for page in PAGES:
+        page.write_text(refreshed(page.read_text("utf-8")), "utf-8")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--check", action="store_true")
+    if not parser.parse_args().check:
+        write()
+    elif found := differences():
+        print("\n".join([*found, "", f"python {Path(__file__).relative_to(ROOT)} writes them"]))
+        sys.exit(1)
+
+
+if __name__ == "__main__":
+    main()

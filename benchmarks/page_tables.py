@@ -1,0 +1,270 @@
+"""The tables of results in the README and the pages of docs/ (see figures.py)."""
+
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from engine_report import REQUIREMENTS, judge
+from hat.architecture import (
+    AnyArchitecture,
+    Architecture,
+    Decoder,
+    DecoderLayer,
+    Encoder,
+    EncoderLayer,
+    EvolvedArchitecture,
+    cost,
+)
+from hat.files import read_json
+from hat.report.tables import slowest_model
+from newest import all_of, newest
+from plot_layout import spread
+
+Row = Mapping[str, Any]
+DEMO_COLUMNS = (
+    "model",
+    "latency ms",
+    "parameters",
+    "artefact MB",
+    "BLEU",
+    "speed-up",
+    "compression",
+    "constraint",
+)
+# What the rows of the engines' report are, in words.
+ENGINES = {
+    "vanilla int8, 1 thread": "Transformer-base, int8, 1 thread",
+    "vanilla int8, 2 threads": "Transformer-base, int8, 2 threads",
+    "hat int8, 1 thread": "6+1 layers with a wide decoder, int8, 1 thread",
+    "hat int8, 2 threads": "6+1 layers with a wide decoder, int8, 2 threads",
+    "vanilla float32, 1 thread": "Transformer-base, float32, 1 thread",
+    "hat float32, 1 thread": "6+1 layers with a wide decoder, float32, 1 thread",
+    "heterogeneous int8, 1 thread": "mixed heads, attention to 3 and 2 layers, int8, 1 thread "
+    "(CTranslate2: the model cut down to what it can express)",
+    "hat int8 in onnxruntime, 1 thread": "6+1 layers, int8, 1 thread, our ONNX export in onnxruntime",
+    "hat int8, batch 64, beam 1, tokens per second": "**tokens a second**, 6+1 layers, batches of 64, "
+    "int8, 2 threads, beam 1",
+    "hat int8, batch 64, beam 5, tokens per second": "**tokens a second**, the same with beam 5",
+}
+SPEED_MODELS = {
+    "vanilla": "6 + 6 layers, 512, vocabulary 32,768",
+    "hat": "6 + 1 layers, 512, vocabulary 32,768",
+    "small": "4 + 1 layers, 128, vocabulary 4,000: all in the second-level cache",
+}
+QUALITY_ORDER = ("float32", "int8", "8 bits", "4 bits", "3 bits", "2 bits")
+WEIGHTS = ((0.9, "0.9"), (0.5, "0.5"))
+# Of HAT's authors: parameters in millions, GFLOPs.
+PUBLISHED = {
+    "Transformer-base": None,
+    "Transformer-Big": (176, 10.6),
+    "Evolved Transformer, En-De, d = 512": (47, 2.9),
+    "Evolved Transformer, En-Fr, d = 1024": (175, 10.8),
+}
+
+
+def demo() -> str:
+    """What the demo finds."""
+    folder = newest("demo")
+    report = read_json(folder / "report.json")
+    slowest = slowest_model(report["models"])
+    rows = [_demo_row(row, slowest, report["default"]) for row in report["models"]]
+    head = ["model", "latency ms", "parameters", "artefact MB", "BLEU", "speed-up", "compression"]
+    notes = (
+        "*: the model that translates by default; it was fine-tuned from the SuperTransformer's weights, the "
+        f"Transformers were trained from scratch. Latency: median ± {spread(slowest)[1]}. Speed-up and "
+        f"compression: against {slowest['name']}. Measured on {report['environment']['cpu']}. Made by "
+        f"`benchmarks/publish_run.py`; conditions, costs and signatures in [{_where(folder)}]"
+        f"({_where(folder)}/report.md)."
+    )
+    return f"{_table(head, rows)}\n\n{notes}\n\n![BLEU against latency]({_where(folder)}/pareto.svg)"
+
+
+def _demo_row(row: Row, slowest: Row, default: str) -> list[str]:
+    inherited = " (inherited weights)" if row["kind"] == "inherited" else ""
+    return [
+        row["name"] + ("*" if row["name"] == default else "") + inherited,
+        f"{row['latency_ms']:.2f} ± {spread(row)[0]:.2f}",
+        f"{row['parameters_with_embeddings'] / 1e6:.2f}M",
+        f"{row['artefact_bytes'] / 1e6:.1f}",
+        f"{row['bleu']:.1f}",
+        f"{slowest['latency_ms'] / row['latency_ms']:.2f}×",
+        f"{slowest['artefact_bytes'] / row['artefact_bytes']:.2f}×",
+    ]
+
+
+def example() -> str:
+    """A sentence of the demo's grammar in Python, with what the demo's model makes of it."""
+    samples = read_json(newest("demo") / "report.json")["samples"]
+    chosen = next(sample for sample in samples if sample["translation"] == sample["reference"])
+    return "\n".join(
+        [
+            "```python",
+            "from hat import Translator",
+            "",
+            'with Translator.load("runs/my") as translator:',
+            f'    print(translator.translate(["{chosen["source"]}"])[0])',
+            "```",
+            "",
+            f"prints “{chosen['translation']}” where the text is the demo's: a grammar of a few hundred "
+            "words, and the model knows no others.",
+        ]
+    )
+
+
+def engines() -> str:
+    """The native engine against CTranslate2, a column for each machine that was measured."""
+    machines = {}
+    for folder in all_of("engines"):  # the newest of each machine
+        report = read_json(folder / "report.json")
+        machines[report["environment"]["cpu"]] = (folder, report)
+    head = ["", *(f"{cpu} ([report]({_where(folder)}/report.md))" for cpu, (folder, _) in machines.items())]
+    rows = [
+        [ENGINES[one.name], *(_ratio(judge(one, report["sections"])) for _, report in machines.values())]
+        for one in REQUIREMENTS
+    ]
+    return _table(head, rows)
+
+
+def _ratio(found: Row) -> str:
+    return f"{found['ratio']:.2f} ({found['low']:.2f}–{found['high']:.2f})" if "ratio" in found else "–"
+
+
+def _where(folder: Path) -> str:
+    return f"benchmarks/results/{folder.name}"
+
+
+def headline(task: str) -> str:
+    """All models of a task: what is fast, what is small, what is good."""
+    rows = read_json(newest("headline") / "report.json")["tasks"][task]["models"]
+    kept = [row for row in rows if row["kind"] != "untrained" or row["name"].endswith("6+6-512")]
+    head = ["model", "BLEU", "against the best baseline (95 %)", "ms, native int8", "ms, PyTorch"]
+    return _table([*head, "parameters", "MB, int8"], [_headline_row(row) for row in kept])
+
+
+def _headline_row(row: Row) -> list[str]:
+    notes = {"untrained": " (Transformer-base; not trained)", "inherited": " (inherited weights)"}
+    taught = f" (taught by {row['teacher']})" if "teacher" in row else ""
+    against = row.get("against_best")
+    best = against is not None and against["low"] == against["high"] == 0
+    difference = (
+        f"{against['bleu']:+.1f} ({against['low']:+.1f} … {against['high']:+.1f})" if against else "–"
+    )
+    times = row["latencies_ms"]
+    return [
+        row["name"].removesuffix("-taught") + notes.get(row["kind"], "") + taught,
+        f"{row['bleu']:.1f}" if "bleu" in row else "–",
+        "the best baseline" if best else difference.replace("-", "−"),
+        f"{times['native int8']:.2f}" if "native int8" in times else "does not run it",
+        f"{times['torch float32']:.1f}",
+        f"{row['parameters_with_embeddings'] / 1e6:.2f}M",
+        f"{row['artefact_bytes'] / 1e6:.1f}" if "artefact_bytes" in row else "–",
+    ]
+
+
+def taught() -> str:
+    """Students of a teacher of their own size."""
+    tasks = read_json(newest("headline") / "report.json")["tasks"]
+    rows = []
+    for task, content in tasks.items():
+        bleu = {row["name"]: row.get("bleu") for row in content["models"]}
+        student = next(row for row in content["models"] if "teacher" in row)
+        names = (student["name"].removesuffix("-taught"), student["name"], student["teacher"])
+        languages = "→".join(code.capitalize() for code in task.split("-"))
+        rows.append([languages, *(f"{bleu[name]:.1f}" for name in names)])
+    return _table(["BLEU", "alone", "taught", "the teacher"], rows)
+
+
+def distillation() -> str:
+    """What a student gains from a teacher, by what it learns from."""
+    found = {(row["kind"], row["weight"]): row for row in read_json(newest("distillation"))["rows"]}
+    rows = [["the text alone", *_scores([found["none", None]])]]
+    for kind, name in (("tokens", "tokens"), ("sequences", "sequences"), ("both", "both")):
+        several = [found[kind, weight] for weight, _ in WEIGHTS if (kind, weight) in found]
+        weights = f", weight {' / '.join(told for _, told in WEIGHTS)}" if several else ""
+        rows.append([name + weights, *_scores(several or [found[kind, None]])])
+    return _table(["the student learns from", "BLEU", "chrF"], rows)
+
+
+def _scores(rows: Sequence[Row]) -> list[str]:
+    return [" / ".join(f"{row[key]:.1f}" for row in rows) for key in ("bleu", "chrf")]
+
+
+def compression_quality() -> str:
+    """What code books cost, of two models."""
+    found = read_json(newest("compression-quality-en-de"))["rows"]
+    models = list(dict.fromkeys(row["model"] for row in found))
+    variants = list(dict.fromkeys(row["variant"] for row in found))
+    variants.sort(key=lambda name: QUALITY_ORDER.index(name) if name in QUALITY_ORDER else len(QUALITY_ORDER))
+    by = {(row["model"], row["variant"]): row for row in found}
+    head = ["", *(cell for name in models for cell in (f"{name}: BLEU", "nats lost", "MB"))]
+    rows = [[name, *(cell for model in models for cell in _quality(by[model, name]))] for name in variants]
+    return _table(head, rows)
+
+
+def _quality(row: Row) -> list[str]:
+    lost = "" if row["variant"] == "float32" else f"{row['nats lost']:.3f}"
+    return [f"{row['bleu']:.1f}", lost, f"{row['bytes'] / 1e6:.2f}"]
+
+
+def compression_speed() -> str:
+    """4 bits against int8, by model, beam and kernels."""
+    found = read_json(newest("compression-speed"))["rows"]
+    unique: dict[tuple[str, int, str], Row] = {}
+    for row in found:  # some were measured twice
+        unique.setdefault((row["model"], row["beam"], row["instruction_set"]), row)
+    rows = [
+        [
+            SPEED_MODELS[model],
+            str(beam),
+            f"`{kernels}`",
+            *(f"{row['median_ms'][name]:.2f}" for name in ("int8", "kmeans4")),
+            f"{row['ratio']:.2f} ({row['ratio_p10_p90'][0]:.2f}–{row['ratio_p10_p90'][1]:.2f})",
+        ]
+        for (model, beam, kernels), row in unique.items()
+    ]
+    head = ["model", "beam", "kernels", "int8 ms", "4 bits ms", "ratio, median (10 %–90 %) of rounds"]
+    return _table(head, rows)
+
+
+def costs() -> str:
+    """Counted costs of the baselines beside the published ones."""
+    built: dict[str, AnyArchitecture] = {
+        "Transformer-base": _transformer(512, 2048, 8),
+        "Transformer-Big": _transformer(1024, 4096, 16),
+        "Evolved Transformer, En-De, d = 512": EvolvedArchitecture(512, 8, 3, 4),
+        "Evolved Transformer, En-Fr, d = 1024": EvolvedArchitecture(1024, 16, 3, 4),
+    }
+    rows = []
+    for name, architecture in built.items():
+        counted, known = cost(architecture, 30), PUBLISHED[name]
+        millions, billions = counted.parameters / 1e6, counted.flops / 1e9
+        published = difference = ""
+        if known:
+            published = f"{known[0]}M, {known[1]} G"
+            difference = f"{100 * (millions / known[0] - 1):+.1f}%, {100 * (billions / known[1] - 1):+.1f}%"
+        rows.append([name, f"{millions:.2f}M, {billions:.3f} G", published, difference.replace("-", "−")])
+    return _table(["model", "here", "published", "difference"], rows)
+
+
+def _transformer(width: int, ffn_dim: int, heads: int) -> Architecture:
+    encoder, decoder = EncoderLayer(ffn_dim, heads), DecoderLayer(ffn_dim, heads, heads)
+    return Architecture(width, Encoder(width, (encoder,) * 6), Decoder(width, (decoder,) * 6))
+
+
+def _table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    lines = ["| " + " | ".join(head) + " |", "| --- |" + " ---: |" * (len(head) - 1)]
+    return "\n".join([*lines, *("| " + " | ".join(row) + " |" for row in rows)])
+
+
+TABLES: dict[str, Callable[[], str]] = {
+    "demo": demo,
+    "example": example,
+    "engines": engines,
+    "headline-en-de": lambda: headline("en-de"),
+    "headline-en-fr": lambda: headline("en-fr"),
+    "taught": taught,
+    "distillation": distillation,
+    "compression-quality": compression_quality,
+    "compression-speed": compression_speed,
+    "costs": costs,
+}

@@ -1,0 +1,175 @@
+"""Where points and their names stand in a plot of BLEU against latency, by a report's JSON."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from itertools import product
+from typing import Any
+
+Row = Mapping[str, Any]
+KINDS = {"baseline": "Transformer", "found": "HAT", "inherited": "SuperTransformer's ends, inherited weights"}
+EVOLVED, TAUGHT = "Evolved Transformer", "HAT, taught"
+WIDTH, HEIGHT, NARROW = 620, 340, 460
+# Of a label's letters, in pixels.
+LETTER, LINE = 6.0, 13.0
+# Of the range of the points, on each side; across there are the labels too.
+MARGINS = {"x": 0.3, "y": 0.12}
+GAPS = (7.0, 14.0, 24.0, 36.0, 50.0, 66.0)
+
+
+@dataclass(frozen=True)
+class Point:
+    """A model: latency in ms with its quartiles or interval, BLEU with its interval, where they are known."""
+
+    name: str
+    kind: str
+    ms: float
+    bleu: float
+    ms_range: tuple[float, float] | None = None
+    bleu_range: tuple[float, float] | None = None
+
+
+@dataclass(frozen=True)
+class Box:
+    """A label's place in pixels, from the upper left corner."""
+
+    left: float
+    top: float
+    right: float
+    bottom: float
+
+    def overlap(self, other: "Box") -> float:
+        """The common area, in square pixels."""
+        width = min(self.right, other.right) - max(self.left, other.left)
+        height = min(self.bottom, other.bottom) - max(self.top, other.top)
+        return max(width, 0.0) * max(height, 0.0)
+
+
+class Frame:
+    """A plot's size, and the ranges of its axes: from quantities to pixels."""
+
+    def __init__(self, points: Sequence[Point], width: int, height: int = HEIGHT) -> None:
+        self.width, self.height = width, height
+        self.x = _domain([edge for point in points for edge in (point.ms_range or (point.ms,))], MARGINS["x"])
+        self.y = _domain(
+            [edge for point in points for edge in (point.bleu_range or (point.bleu,))], MARGINS["y"]
+        )
+
+    def place(self, point: Point) -> tuple[float, float]:
+        """Where a point is, in pixels."""
+        across = (point.ms - self.x[0]) / (self.x[1] - self.x[0])
+        up = (point.bleu - self.y[0]) / (self.y[1] - self.y[0])
+        return across * self.width, (1 - up) * self.height
+
+    def bars(self, point: Point) -> list[Box]:
+        """Where a point's bars are."""
+        (x, y), found = self.place(point), []
+        if point.ms_range:
+            ends = [self.place(replace(point, ms=ms))[0] for ms in point.ms_range]
+            found.append(Box(ends[0], y - 1, ends[1], y + 1))
+        if point.bleu_range:
+            low, high = (self.place(replace(point, bleu=bleu))[1] for bleu in point.bleu_range)
+            found.append(Box(x - 1, high, x + 1, low))
+        return found
+
+    def outside(self, box: Box) -> float:
+        """How many pixels of a box stick out."""
+        return sum(
+            max(0.0, one) for one in (-box.left, -box.top, box.right - self.width, box.bottom - self.height)
+        )
+
+
+def labels(points: Sequence[Point], frame: Frame) -> list[Box]:
+    """A place beside each point for its name, such that no two overlap, as far as that can be found."""
+    centres = [frame.place(point) for point in points]
+    marks = [Box(x - 6, y - 6, x + 6, y + 6) for x, y in centres]
+    bars = [bar for point in points for bar in frame.bars(point)]
+    choices = [
+        list(_around(centre, len(point.name) * LETTER)) for centre, point in zip(centres, points, strict=True)
+    ]
+    chosen = [one[0] for one in choices]
+    for _ in range(8):  # each in turn moves to where it is best among the others, until none does
+        before = list(chosen)
+        for index, boxes in enumerate(choices):
+            others = [box for at, box in enumerate(chosen) if at != index]
+            costs = [
+                100 * frame.outside(box)
+                + 10 * sum(map(box.overlap, others))
+                + 3 * sum(map(box.overlap, marks))
+                + 0.5 * sum(map(box.overlap, bars))
+                + rank
+                for rank, box in enumerate(boxes)
+            ]
+            chosen[index] = boxes[costs.index(min(costs))]
+        if chosen == before:
+            break
+    return chosen
+
+
+def _around(centre: tuple[float, float], width: float) -> Iterable[Box]:
+    """Places for a label of this width, the nearest first: right, left, above, below."""
+    x, y = centre
+    for gap, (across, down) in product(
+        GAPS, ((1, 0), (-1, 0), (0, -1), (0, 1), (1, -1), (1, 1), (-1, -1), (-1, 1))
+    ):
+        left = x + across * gap + (0 if across > 0 else -width if across < 0 else -width / 2)
+        top = y + down * gap - (LINE / 2 if not down else LINE if down < 0 else 0)
+        yield Box(left, top, left + width, top + LINE)
+
+
+def _domain(values: Sequence[float], margin: float) -> tuple[float, float]:
+    """The values' range and some room; not below 0."""
+    room = margin * ((max(values) - min(values)) or 1)
+    return max(0.0, min(values) - room), max(values) + room
+
+
+def run_points(report: Mapping[str, Any]) -> list[Point]:
+    """A run's models."""
+    return [
+        Point(
+            _short(row),
+            KINDS[row["kind"]],
+            row["latency_ms"],
+            row["bleu"],
+            ms_range(row),
+            _bleu_range(row),
+        )
+        for row in report["models"]
+    ]
+
+
+def headline_point(row: Row, column: str) -> Point:
+    kind = KINDS[row["kind"]]
+    if "native int8" not in row["latencies_ms"]:
+        kind = EVOLVED
+    elif "teacher" in row:
+        kind = TAUGHT
+    interval = row.get("intervals_ms", {}).get(column)
+    return Point(_short(row), kind, row["latencies_ms"][column], row["bleu"], interval, _bleu_range(row))
+
+
+def _short(row: Row) -> str:
+    """A name as labels have it: colours tell Transformers from others."""
+    return str(row["name"]).removeprefix("transformer-").replace("-taught", ", taught")
+
+
+def spread(row: Row) -> tuple[float, str]:
+    """A latency's spread in ms as it stands behind a ±, and what it is, in the reports of all times."""
+    if "latency_low_ms" in row:
+        return (row["latency_high_ms"] - row["latency_low_ms"]) / 2, "half its 95 % interval"
+    return row["latency_iqr_ms"], "interquartile range"
+
+
+def ms_range(row: Row) -> tuple[float, float]:
+    """The ends of a latency's bar: of its interval, or of its quartiles about the median."""
+    if "latency_low_ms" in row:
+        return row["latency_low_ms"], row["latency_high_ms"]
+    half = row["latency_iqr_ms"] / 2
+    return row["latency_ms"] - half, row["latency_ms"] + half
+
+
+def _bleu_range(row: Row) -> tuple[float, float] | None:
+    """The interval of the difference from the best baseline, laid around the model's own BLEU."""
+    against = row.get("against_best")
+    if not against:
+        return None
+    return row["bleu"] + against["low"] - against["bleu"], row["bleu"] + against["high"] - against["bleu"]
