@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from hat.cli.progress import Terminal
+from hat.errors import command
 from hat.hardware.devices import Device
 from hat.report import Table, print_report, print_status, to_markdown
 from hat.report.tables import markdown
@@ -21,6 +22,11 @@ __all__ = ["report"]  # a fixture
 ESCAPES = "\x1b[31m\x9b2J\x07\u202e"
 SHOWN = r"\x1b[31m\x9b2J\x07\u202e"
 NAMES = ("a[/b]", "[red]x", "[link=x]y[/link]", ":warning:", "a\\[b", f"e{ESCAPES}")
+
+
+def suggested(stage: str, name: str) -> str:
+    """A command as it is shown: quoted for the shell, then made visible."""
+    return command("hat", stage, f"runs/{name}").replace(ESCAPES, SHOWN)
 
 
 class Tty(io.StringIO):
@@ -64,7 +70,7 @@ def test_status_and_report_show_names_as_they_are(
     out = capsys.readouterr().out
     assert f"train/{shown}" in out
     assert f"changed {shown}" in out
-    assert f"`hat train runs/{shown}` alone" in out
+    assert f"`{suggested('train', name)}` alone" in out
     assert f"runs/{shown}\n" in out.replace(" ", "")
     report["folder"] = f"runs/{name}"
     report["environment"]["cpu"] = name
@@ -74,7 +80,7 @@ def test_status_and_report_show_names_as_they_are(
     out = capsys.readouterr().out
     assert f"timed on {shown} with" in out
     assert f"source: {shown} s\n" in out
-    assert f"hat status runs/{shown}\n" in out
+    assert f"{suggested('status', name)}\n" in out
 
 
 def test_markdown_holds_text_and_no_markup(report: dict[str, Any]) -> None:
@@ -126,8 +132,8 @@ def test_a_device_is_shown_as_it_is(hat: Hat, monkeypatch: pytest.MonkeyPatch) -
     monkeypatch.setenv("COLUMNS", "200")
     for name in NAMES:
         device = Device("odd", about=f"{name} GPU")
-        monkeypatch.setattr("hat.cli.device.known_devices", lambda file, one=device: {"odd": one})
-        monkeypatch.setattr("hat.cli.device.device_named", lambda name, file, one=device: one)
+        monkeypatch.setattr("hat.hardware.devices.known_devices", lambda file, one=device: {"odd": one})
+        monkeypatch.setattr("hat.hardware.devices.device_named", lambda name, file, one=device: one)
         for arguments in (("device", "list"), ("device", "show", "odd")):
             assert f"{name.replace(ESCAPES, SHOWN)} GPU" in hat(*arguments).out
 

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from hat.cli.extra import training_extra
-from hat.errors import UserError, shown, visible
+from hat.errors import UserError, command, shown, visible
 
 if TYPE_CHECKING:
     from hat.interop import PublishedFile
@@ -74,7 +74,7 @@ def import_checkpoint(
     if config.tokenizer is None:
         typer.echo("without --dict and --bpe-codes it has no tokenizer: it can be timed, but not translate")
     else:
-        typer.echo(visible(f"try it: hat translate {out}"))
+        typer.echo(visible(f"try it: {command('hat', 'translate', out)}"))
 
 
 def import_config(

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, TypedDict
 import typer
 
 from hat.cli.choices import ENGINES, PROCESSORS, artefacts, instruction_sets, listed, models
+from hat.cli.streams import input_lines, print_line, typed_lines
 
 if TYPE_CHECKING:
     from hat.runtime import Translation
@@ -102,7 +103,6 @@ def translate(
 
     Says on standard error how many lines were split, and how many hold what the model does not know.
     """
-    from hat.cli.streams import input_lines, typed_lines
     from hat.runtime import Translator
 
     with Translator.load(folder, model, engine, threads, device, instruction_set, long_input) as translator:
@@ -155,8 +155,6 @@ def _kinds(translation: "Translation") -> Iterator[str]:
 
 
 def _print(translations: "Iterable[Translation]", nbest: int | None) -> None:
-    from hat.cli.streams import print_line
-
     for number, translation in enumerate(translations):
         for line in _rendered(number, translation, nbest):
             print_line(line)
