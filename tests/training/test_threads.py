@@ -13,7 +13,7 @@ from hat.errors import HatError, UserError
 from hat.pipeline.stages.train_super import training_inputs
 from hat.training import Trainee, train
 from hat.training import threads as module
-from hat.training.threads import RECORD, chosen, measure, use_threads
+from hat.training.threads import RECORD, chosen, measure, start_threads, use_threads
 from tests.training.test_loop import RESULTS, sub, supernet
 from tests.training.tiny import settings, stores
 
@@ -179,6 +179,17 @@ def test_threads_that_the_system_refuses_are_an_error(
     with pytest.raises(HatError, match="this process start 1 of 5 threads; use fewer"):
         use_threads(tmp_path, 5, lambda number: None)
     assert not (tmp_path / RECORD).exists()
+
+
+def test_work_that_is_not_measured_stays_within_a_quota(
+    monkeypatch: pytest.MonkeyPatch, torch_threads: None
+) -> None:
+    torch.set_num_threads(2)  # as PyTorch counts cores
+    monkeypatch.setattr(module, "own_threads", lambda: None)
+    monkeypatch.setattr(module, "available_threads", lambda: 1)
+    assert start_threads() == 1
+    monkeypatch.setattr(module, "own_threads", lambda: 3)
+    assert start_threads() == 3
 
 
 @pytest.mark.parametrize("value", [0, -1, 1025, 1.5, True, "two", None])
