@@ -5,8 +5,8 @@ import pytest
 from contention import STATES, Contender, Target, Worker, contenders, judge, markdown, targets
 
 RATES = {
-    "a": {"idle": [100.0, 110.0, 90.0], "busy": [61.0, 70.0, 52.0]},
-    "b": {"idle": [200.0, 200.0, 200.0], "busy": [60.0, 75.0, 55.0]},
+    "a": {"idle": [100.0] * 9, "busy": [59.0, *[61.0, 62.0] * 3, 65.0, 70.0]},
+    "b": {"idle": [200.0] * 9, "busy": [70.0, *[63.0, 75.0] * 3, 66.0, 76.0]},
 }
 
 
@@ -14,9 +14,10 @@ RATES = {
     ("ours", "theirs", "least", "verdict"),
     [
         (("a", "busy"), ("a", "idle"), 0.6, "met"),
-        (("b", "busy"), ("b", "idle"), 0.6, "missed"),
+        (("b", "busy"), ("b", "idle"), 0.6, "not met"),
         (("b", "busy"), ("a", "busy"), 1.0, "met"),
-        (("a", "idle"), ("b", "idle"), 0.97, "missed"),
+        (("a", "idle"), ("b", "idle"), 0.97, "not met"),
+        (("a", "busy"), ("a", "idle"), 0.615, "not shown"),
     ],
 )
 def test_a_target_is_judged_by_paired_rounds(
@@ -52,8 +53,8 @@ def test_the_report_shows_targets_and_speeds() -> None:
         "targets": [judge(Target("a: busy, of idle", ("a", "busy"), ("a", "idle"), 0.6), RATES)],
     }
     text = markdown(report)
-    assert "| a: busy, of idle | 0.60 | 0.61 | 0.58–0.64 | met |" in text
-    assert "| b | 2 | 2 | 200 | 60 | 0.30 |" in text
+    assert "| a: busy, of idle | 0.60 | 0.62 | 0.61–0.65 | met |" in text
+    assert "| b | 2 | 2 | 200 | 70 | 0.35 |" in text
 
 
 @pytest.mark.parametrize("kind", ["training", "evaluation", "native"])
