@@ -36,6 +36,8 @@ SHARE = 0.6  # of the idle speed that is kept beside other processes
 COST = 0.97  # of the speed with long spinning that short spinning keeps on an idle machine
 # The libraries' own defaults.
 LONG_SPINNING = {"GOMP_SPINCOUNT": "300000", "KMP_BLOCKTIME": "200"}
+# Until the benchmark itself has ended, however.
+SPIN = "import os, sys\nwhile os.getppid() == int(sys.argv[1]): sum(range(100000))"
 SETTLE_SECONDS = 0.2  # until the scheduler has spread processes that begin or end
 
 
@@ -188,7 +190,7 @@ class Worker:
 @contextmanager
 def spinning(count: int) -> Iterator[None]:
     """Processes that never wait."""
-    others = [subprocess.Popen([sys.executable, "-c", "while True: pass"]) for _ in range(count)]
+    others = [subprocess.Popen([sys.executable, "-c", SPIN, str(os.getpid())]) for _ in range(count)]
     try:
         yield
     finally:
