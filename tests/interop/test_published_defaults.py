@@ -158,7 +158,7 @@ def _assert_only_the_supported(tmp_path: Path, name: str, fixed: Fixed) -> None:
         ({**WMT_TRAINING, "quant-noise-pq": 0.1, "layernorm-embedding": True}, "unknown key layernorm"),
         ({**WMT_TRAINING, "warmup-init-lr": 1e-5}, "warmup-init-lr: 1e-05, but lr is 1e-07"),
         ({**WMT_TRAINING, "lr": [0.1, 0.2]}, r"lr: \[0\.1, 0\.2\] is not a number"),
-        ({**WMT_TRAINING, "update-freq": float("nan")}, "update-freq: nan is not a number"),
+        ({**WMT_TRAINING, "update-freq": "nan"}, "update-freq: nan is not a number"),
         ({**WMT_TRAINING, "lr": ".inf"}, "lr: '.inf' is not a number"),
         ({**subtransformer(space("wmt-space0").largest()), "qkv-dim": 12.5}, r"qkv-dim: 12\.5 is not a list"),
         ({**WMT_TRAINING, "update-freq": 0.3}, "update-freq: .*not a positive whole number"),
