@@ -106,7 +106,11 @@ def _integer(text: str) -> int:
 
 
 def _number(text: str) -> float:
-    if isfinite(number := float(text)):
+    try:
+        number = float(text)
+    except ValueError as error:  # in a damaged file, what looks like a number until its end
+        raise _NotStrict(f"{named(text)} is not a number") from error
+    if isfinite(number):
         return number
     raise _NotStrict(f"{named(text)} is not a finite number")
 
