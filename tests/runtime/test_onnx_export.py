@@ -67,14 +67,14 @@ def test_a_device_without_the_onnx_package_runs_exports_only(
 def test_the_documented_example_runs(
     artefact: Artefact, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    export_onnx(artefact, tmp_path / "model")
-    monkeypatch.chdir(tmp_path / "model")
+    export_onnx(artefact, tmp_path / "model-onnx")
+    monkeypatch.chdir(tmp_path)
     [code] = re.findall(r"```python\n(.*?)```", DOCUMENT.read_text("utf-8"), re.DOTALL)
     names: dict[str, Any] = {}
     exec(compile(code, str(DOCUMENT), "exec"), names)
     # Not </s> among the first words, and the same longest length: what the example leaves out.
     options = DecodeOptions(beam=1, min_length=1, max_length_offset=30)
-    _, engine = load_folder(tmp_path / "model", ONE)
+    _, engine = load_folder(tmp_path / "model-onnx", ONE)
     for source, [hypothesis] in zip(SOURCES, engine.translate(SOURCES, options), strict=True):
         found = names["greedy"](source, longest=29)
         assert tuple(found[:29]) == hypothesis.tokens[:29]

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from hat.errors import UserError, shown
-from hat.files import check_keys, read_text, read_yaml
+from hat.files import MOST_TEXT_BYTES, check_keys, read_document, read_yaml
 
 # What the published networks all have, and the files of SubTransformers leave to another file.
 QKV_DIM = 512
@@ -63,7 +63,7 @@ def read_record(path: Path, qkv_dim: int = QKV_DIM) -> object:
 
 def read_content(path: Path) -> object:
     """What a YAML or JSON file holds, or the last architecture in a log. Raises UserError."""
-    for line in reversed(read_text(path).split("\n")):
+    for line in reversed(read_document(path, MOST_TEXT_BYTES).split("\n")):
         if (start := LOGGED.search(line)) and (end := line.rfind("}")) > start.start():
             return _literal(line[start.start() : end + 1], str(path))
     content: object = read_yaml(path)
