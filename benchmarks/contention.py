@@ -131,7 +131,7 @@ def markdown(report: Mapping[str, Any]) -> str:
         "",
         "Ratios are medians of paired rounds with their 95% interval, and met is what all of it meets. "
         "Training: batches of 64 × 16 tokens, the demo's SuperTransformer, its threads measured when it "
-        "begins, idle or busy; what is begun idle keeps those threads when the machine becomes busy. "
+        "begins, idle or busy; what is begun idle keeps those threads until its next checkpoint. "
         "Translation: 6 + 1 layers of width 512, int8, batch 1, beam 5, 30 tokens.",
         "",
         "| target | at least | ratio | 95% | is |",

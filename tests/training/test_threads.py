@@ -1,5 +1,6 @@
 """Threads of a training: chosen by a measurement that changes nothing, recorded, the same when resumed."""
 
+import itertools
 import json
 from collections.abc import Iterator
 from pathlib import Path
@@ -13,7 +14,7 @@ from hat.errors import HatError, UserError
 from hat.pipeline.stages.train_super import training_inputs
 from hat.training import Trainee, train
 from hat.training import threads as module
-from hat.training.threads import RECORD, chosen, measure, start_threads, use_threads
+from hat.training.threads import RARELY, RECORD, TrainingThreads, chosen, measure, start_threads, use_threads
 from tests.training.test_loop import RESULTS, sub, supernet
 from tests.training.tiny import settings, stores
 
@@ -154,6 +155,90 @@ def test_a_measurement_changes_nothing(
     assert json.loads((tmp_path / "measured" / RECORD).read_text())["measured"]
     for name in RESULTS:
         assert (tmp_path / "said" / name).read_bytes() == (tmp_path / "measured" / name).read_bytes()
+
+
+def updates(threads: TrainingThreads, clock: Clock, count: int = 4) -> None:
+    """Some updates, each as long as a trial, and a checkpoint."""
+    for _ in range(count):
+        with threads.update():
+            clock.now += clock.seconds[clock.threads]
+    threads.checkpoint()
+
+
+def test_a_machine_that_has_become_busy_is_measured_again_at_a_checkpoint(
+    clock: Clock, tmp_path: Path
+) -> None:
+    threads = TrainingThreads(tmp_path, "auto", clock.trial)
+    updates(threads, clock)
+    assert clock.threads == 4
+    measured = list(clock.trials)
+    clock.seconds = {1: 0.045, 2: 0.080, 4: 0.090, 8: 0.300}
+    updates(threads, clock)
+    assert len(clock.trials) > len(measured)
+    assert clock.threads == json.loads((tmp_path / RECORD).read_text())["threads"] == 1
+
+
+def test_updates_that_take_much_the_same_time_are_not_measured_again(clock: Clock, tmp_path: Path) -> None:
+    threads = TrainingThreads(tmp_path, "auto", clock.trial)
+    measured = list(clock.trials)
+    for seconds in (0.020, 0.024, 0.021, 0.025):
+        clock.seconds = {4: seconds}
+        updates(threads, clock)
+    assert clock.trials == measured
+
+
+def test_now_and_then_a_machine_may_have_become_idle(clock: Clock, tmp_path: Path) -> None:
+    clock.seconds = {1: 0.045, 2: 0.080, 4: 0.090, 8: 0.300}
+    threads = TrainingThreads(tmp_path, "auto", clock.trial)
+    updates(threads, clock)
+    assert clock.threads == 1
+    clock.seconds = {1: 0.040, 2: 0.025, 4: 0.020, 8: 0.030}
+    updates(threads, clock)
+    assert clock.threads == 1, "on one thread it is hardly faster"
+    clock.now += RARELY
+    updates(threads, clock)
+    assert clock.threads == 4
+
+
+def test_threads_that_the_user_chose_are_not_measured_again(clock: Clock, tmp_path: Path) -> None:
+    threads = TrainingThreads(tmp_path, 2, clock.trial)
+    updates(threads, clock)
+    clock.seconds = {2: 9.0}
+    updates(threads, clock)
+    assert (clock.threads, clock.trials) == (2, [])
+
+
+def test_a_killed_training_goes_on_with_the_threads_that_it_had(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, torch_threads: None
+) -> None:
+    text, valid = stores(tmp_path)
+    monkeypatch.setattr(module, "own_threads", lambda: None)
+    monkeypatch.setattr(module, "available_threads", lambda: 2)
+    monkeypatch.setattr(module, "SLOWER", 0.0)  # every checkpoint measures
+
+    def trained(folder: Path, die_at: int | None) -> list[tuple[float, int]]:
+        """The number of threads after each update; it changes with each measurement."""
+        seen = dict[float, int]()
+        choices = itertools.cycle((1, 2))
+        monkeypatch.setattr(module, "chosen", lambda times: next(choices))
+
+        def look(done: float, total: float, note: str) -> None:
+            seen[done] = torch.get_num_threads()
+            if done == die_at:
+                raise KeyboardInterrupt
+
+        if die_at is not None:
+            with pytest.raises(KeyboardInterrupt):
+                train(sub(), text, valid, settings(updates=16), folder, progress=look)
+            die_at = None
+        train(sub(), text, valid, settings(updates=16), folder, progress=look)
+        return sorted(seen.items())
+
+    undisturbed = trained(tmp_path / "undisturbed", None)
+    assert [threads for _, threads in undisturbed] == 3 * [1] + 4 * [2] + 4 * [1] + 4 * [2] + [1]
+    assert trained(tmp_path / "killed", 6) == undisturbed
+    for name in RESULTS:
+        assert (tmp_path / "killed" / name).read_bytes() == (tmp_path / "undisturbed" / name).read_bytes()
 
 
 def test_a_training_uses_its_threads(tmp_path: Path, torch_threads: None) -> None:

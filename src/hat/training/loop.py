@@ -30,7 +30,7 @@ from hat.training.loss import Network, batch_loss, tensors, validation_loss
 from hat.training.schedule import learning_rate
 from hat.training.settings import TrainingSettings
 from hat.training.stopping import Stopped, stop_requests
-from hat.training.threads import Trial, use_threads
+from hat.training.threads import TrainingThreads, Trial
 from hat.training.trainees import Trainee
 
 CHECKPOINT, MODEL, SUMMARY = "checkpoint.safetensors", "model.safetensors", "training.json"
@@ -64,8 +64,8 @@ def train(
 
     `lessons`: a teacher's labels of both texts, to learn from and to be judged by as well. Goes on from
     folder/checkpoint.safetensors if there is one, and ends in the same bytes as an undisturbed
-    training on the same machine and thread count, which is recorded in folder/threads.json; not on a
-    GPU, which adds up in no fixed order.
+    training on the same machine with the same numbers of threads, which folder/threads.json records; not
+    on a GPU, which adds up in no fixed order.
     Raises HatError when the loss diverges, Stopped after SIGTERM or SIGINT, UserError for a damaged
     checkpoint or damaged labels.
     """
@@ -73,7 +73,7 @@ def train(
         return _finished(trainee, folder)
     trainee.module.to(training_device())
     taught, judged = lessons or (None, None)
-    use_threads(folder, settings.threads, _trial(trainee, train_store, settings, seed, taught))
+    threads = TrainingThreads(folder, settings.threads, _trial(trainee, train_store, settings, seed, taught))
     optimizer = optim.AdamW(
         trainee.module.parameters(),
         betas=(0.9, 0.98),
@@ -89,12 +89,15 @@ def train(
     with stop_requests() as stop, Journal(folder, position) as journal:
         batches = _batches(train_store, settings.batch_tokens, seed, position)
         while position.update < settings.updates and not _out_of_patience(position, settings):
-            _update(trainee, optimizer, batches, settings, seed, position, journal, taught)
+            with threads.update():
+                _update(trainee, optimizer, batches, settings, seed, position, journal, taught)
             if position.update % settings.validate_every == 0 or position.update == settings.updates:
                 _validate(trainee, judge, position, folder, journal)
                 _prune_snapshots(folder, position, settings.average)
             if stop or position.update % settings.checkpoint_every == 0:
                 save_checkpoint(folder / CHECKPOINT, trainee.module, optimizer, asdict(position))
+                if not stop:
+                    threads.checkpoint()
             if stop:
                 raise Stopped(stop[0])
             progress(position.update, settings.updates, journal.note)

@@ -4,7 +4,9 @@ number of threads, and a resumed training has to end in the same bytes.
 """
 
 import statistics
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from math import inf
 from pathlib import Path
 from time import perf_counter
 from typing import Literal
@@ -23,6 +25,10 @@ NEAR = 1.05
 # Numbers of threads this far from the least time are given up after their first trial.
 HOPELESS = 1.5
 ENOUGH_SECONDS, MOST_ROUNDS = 2.0, 15
+# A training that has become this much slower shares its cores with other processes.
+SLOWER = 1.3
+# Seconds after which the machine may have become idle again: a measurement takes 1 % of them.
+RARELY = 100 * ENOUGH_SECONDS
 
 # One piece of the work, by number: it changes nothing.
 Trial = Callable[[int], object]
@@ -41,15 +47,50 @@ def use_threads(folder: Path, asked: Threads, trial: Trial) -> int:
     measurement of `trial` says. The record holds on the same processor, where it has so many threads.
     Raises UserError for a damaged record, HatError where the system refuses the threads.
     """
-    own = own_threads() if asked == "auto" else asked
-    if own is None and training_device().type != "cpu":
-        own = start_threads()
-    recorded = _recorded(folder / RECORD)
+    own, recorded = _said(asked), _recorded(folder / RECORD)
     threads = own or recorded or chosen(measure(_counts(available_threads()), trial))
     _set(threads)
     if threads != recorded:
-        write_json(folder / RECORD, {"threads": threads, "processor": processor(), "measured": own is None})
+        _record(folder, threads, measured=own is None)
     return threads
+
+
+class TrainingThreads:
+    """The threads of a training, as `use_threads` chooses them, and chosen again where the machine has become
+    busier or idler: at checkpoints only, so that a training that goes on from one has the recorded number.
+    """
+
+    def __init__(self, folder: Path, asked: Threads, trial: Trial) -> None:
+        use_threads(folder, asked, trial)
+        self._folder, self._trial = folder, trial
+        self._open = _said(asked) is None and available_threads() > 1
+        self._forget()
+
+    @contextmanager
+    def update(self) -> Iterator[None]:
+        """Times an update."""
+        began = perf_counter()
+        yield
+        self._updates += 1
+        self._seconds += perf_counter() - began
+
+    def checkpoint(self) -> None:
+        """Measure again if updates have become slower since the last measurement, or if that was long ago."""
+        if not self._open or not self._updates:
+            return
+        taken = self._seconds / self._updates
+        self._least = min(self._least, taken)
+        self._updates, self._seconds = 0, 0.0
+        if taken > SLOWER * self._least or perf_counter() - self._since > RARELY:
+            threads = chosen(measure(_counts(available_threads()), self._trial))
+            _set(threads)
+            _record(self._folder, threads, measured=True)
+            self._forget()
+
+    def _forget(self) -> None:
+        """Begin to time updates with the number of threads that was measured now."""
+        self._since, self._least = perf_counter(), inf
+        self._updates, self._seconds = 0, 0.0
 
 
 def measure(counts: Sequence[int], trial: Trial) -> dict[int, float]:
@@ -93,6 +134,16 @@ def _set(threads: int) -> None:
     if torch.get_num_threads() != threads:
         check_can_start(threads)  # where OpenMP cannot start a thread, it ends the process
         torch.set_num_threads(threads)
+
+
+def _said(asked: Threads) -> int | None:
+    """The number of threads that is not to be measured: the user's, or that beside a GPU."""
+    own = own_threads() if asked == "auto" else asked
+    return start_threads() if own is None and training_device().type != "cpu" else own
+
+
+def _record(folder: Path, threads: int, *, measured: bool) -> None:
+    write_json(folder / RECORD, {"threads": threads, "processor": processor(), "measured": measured})
 
 
 def _recorded(path: Path) -> int | None:
