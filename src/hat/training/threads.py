@@ -64,7 +64,8 @@ class TrainingThreads:
         use_threads(folder, asked, trial)
         self._folder, self._trial = folder, trial
         self._open = _said(asked) is None and available_threads() > 1
-        self._forget()
+        self._since, self._least = perf_counter(), inf
+        self._updates, self._seconds = 0, 0.0
 
     @contextmanager
     def update(self) -> Iterator[None]:
@@ -85,12 +86,7 @@ class TrainingThreads:
             threads = chosen(measure(_counts(available_threads()), self._trial))
             _set(threads)
             _record(self._folder, threads, measured=True)
-            self._forget()
-
-    def _forget(self) -> None:
-        """Begin to time updates with the number of threads that was measured now."""
-        self._since, self._least = perf_counter(), inf
-        self._updates, self._seconds = 0, 0.0
+            self._since, self._least = perf_counter(), inf
 
 
 def measure(counts: Sequence[int], trial: Trial) -> dict[int, float]:
