@@ -36,7 +36,8 @@ demo: install ## Find, train and try a small model (`hat run demo`)
 test: check ## What CI runs: make check and the tests
 	$(BIN)/pytest --numprocesses 2 --durations 10
 
-test-slow: install ## Minutes of compute: kills at random moments, whole runs
+test-slow: install ## Minutes of compute: kills at random moments, whole runs, benchmarks in their smallest settings
+	$(PIP) --no-build-isolation --editable '.[train,dev,bench]'
 	$(BIN)/pytest -m slow --durations 0
 
 test-sanitize: install ## C++ tests and damaged artefacts under AddressSanitizer and UndefinedBehaviorSanitizer
