@@ -74,6 +74,15 @@ def test_yaml_values_are_plain() -> None:
     assert parse_yaml("", "f") is None
 
 
+def test_norwegian_is_no_truth_value() -> None:
+    assert parse_yaml("a: no\nb: !!bool no\nc: No\nd: [false, off]", "f") == {
+        "a": "no",
+        "b": False,
+        "c": False,
+        "d": [False, False],
+    }
+
+
 def test_merged_and_shared_yaml_is_read() -> None:
     text = "x: {b: &b {<<: &a {x: 1, y: 1}, x: 2}}\nc: {<<: *b, z: 3}\nd: [*a, *a]"
     assert parse_yaml(text, "f") == {
@@ -150,6 +159,8 @@ def test_wrong_values_are_told_with_the_line_of_their_key(
         ('["\\ud83d\\ude00",\n"\\ud800"]', 2, "half a character"),
         ("[\n" * 101 + "]" * 101, 101, "nested deeper than 100 levels"),
         ("[" * 100_000, 1, "nested deeper than 100 levels"),
+        ("[1,\n1e999abc]", 2, "1e999abc is not a number"),  # which begins as one that is refused
+        (f"[1,\n{'9' * 30}.x]", 2, f"{'9' * 30}.x is not a number"),
         ('{"a":\n}', 2, "Expecting value"),
         ("", 1, "Expecting value"),
         ("\ufeff{}", 1, "Expecting value"),

@@ -28,6 +28,8 @@ SCALARS = {
 TAGS = {*SCALARS, f"{PREFIX}map", f"{PREFIX}seq"}
 # Without the numbers to base 60 of YAML 1.1, which read the lengths 10:12 as 612.
 WHOLE = re.compile(r"^[-+]?(?:0b[01_]+|0[0-7_]+|0|[1-9][0-9_]*|0x[0-9a-fA-F_]+)$")
+# With the words of YAML 1.1, but without no: it is Norwegian, and a field that wants true or false knows it too.
+TRUTH = re.compile(r"^(?:true|True|TRUE|false|False|FALSE|yes|Yes|YES|No|NO|on|On|ON|off|Off|OFF)$")
 DECIMAL = re.compile(
     r"^[-+]?(?:(?:[0-9][0-9_]*\.[0-9_]*|\.[0-9][0-9_]*)(?:[eE][-+][0-9]+)?|\.(?:inf|Inf|INF)|\.(?:nan|NaN|NAN))$"
 )
@@ -154,9 +156,10 @@ class _Loader(yaml.SafeLoader):
 
 
 _Loader.yaml_implicit_resolvers = {
-    first: [(tag, pattern) for tag, pattern in known if tag in {f"{PREFIX}bool", f"{PREFIX}null", MERGE}]
+    first: [(tag, pattern) for tag, pattern in known if tag in {f"{PREFIX}null", MERGE}]
     for first, known in yaml.SafeLoader.yaml_implicit_resolvers.items()
 }
+_Loader.add_implicit_resolver(f"{PREFIX}bool", TRUTH, list("tTfFyYNoO"))
 _Loader.add_implicit_resolver(f"{PREFIX}int", WHOLE, list("-+0123456789"))
 _Loader.add_implicit_resolver(f"{PREFIX}float", DECIMAL, list("-+0123456789."))
 

@@ -10,6 +10,7 @@ import yaml
 from hat.architecture import Architecture, load_architecture
 from hat.architecture.published import nested, schema_of
 from hat.errors import UserError
+from hat.interop import read_published_yaml
 
 FIELDS: dict[str, Any] = {
     "encoder": {
@@ -86,9 +87,9 @@ def test_every_form_is_an_architecture(tmp_path: Path, form: str) -> None:
         (yaml.safe_dump({**flat(FIELDS), "arch": "transformer_moe"}), "unknown key arch"),
         (str(FIELDS).replace("-1", "3"), "decoder_arbitrary_ende_attn: 3; the choices are -1, 1, 2"),
         (str(FIELDS).replace("-1", "True"), "decoder_arbitrary_ende_attn: True; the choices are -1, 1, 2"),
-        (str(FIELDS).replace("640", "__import__('os').getcwd()"), "arch.yml: not an architecture: "),
-        ("{'encoder': " + "[" * 5000 + "]" * 5000 + "}", "arch.yml: not an architecture: "),
-        ("{'encoder': " + "9" * 200_000 + "}", "arch.yml: not an architecture: "),
+        (str(FIELDS).replace("640", "__import__('os').getcwd()"), "arch.yml:1: not an architecture: "),
+        ("{'encoder': " + "[" * 5000 + "]" * 5000 + "}", "arch.yml:1: not an architecture: "),
+        ("{'encoder': " + "9" * 200_000 + "}", "arch.yml:1: not an architecture: "),
         (str(FIELDS).replace("[2, 4, 2]", "[2, 3, 2]"), "3 heads do not divide qkv_dim 512"),
     ],
 )  # fmt: skip
@@ -99,6 +100,15 @@ def test_mistakes_are_named(tmp_path: Path, content: str, message: str) -> None:
         load_architecture(path)
     assert str(path) in str(caught.value)
     assert len(str(caught.value)) < 1000
+
+
+def test_mistakes_in_a_log_have_its_line(tmp_path: Path) -> None:
+    path = tmp_path / "search.log"
+    for wrong in (str(FIELDS).replace("[2, 4, 2]", "[2, 3, 2]"), str(EXPERTS), "{'encoder': x}"):
+        path.write_text(f"| Config: {NARROW}\n| not: [YAML\n| Best: {wrong} (found)\n")
+        for load in (Architecture.load, load_architecture, read_published_yaml):
+            with pytest.raises(UserError, match=r"search\.log:3: "):
+                load(path)
 
 
 def test_settings_and_dictionary_say_the_same() -> None:

@@ -196,6 +196,11 @@ def test_sections_of_a_recipe(hat: Hat, tmp_path: Path) -> None:
     result = hat("import-config", write(tmp_path / "evo.yml", SEARCH))
     assert "# predictor is no section of a recipe" in result.out
     assert Search(**yaml.safe_load(result.out)["search"]).constraints == ["200ms"]
+    assert "Left out" not in result.out
+    unlimited = {key: value for key, value in SEARCH.items() if key != "latency-constraint"}
+    result = hat("import-config", write(tmp_path / "evo.yml", unlimited))
+    assert "#   latency-constraint: the original's default, -1, admits no model" in result.out
+    assert "constraints" not in yaml.safe_load(result.out)["search"]
 
 
 @pytest.mark.parametrize(

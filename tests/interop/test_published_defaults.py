@@ -138,10 +138,10 @@ def _assert_only_the_supported(tmp_path: Path, name: str, fixed: Fixed) -> None:
     for value in fixed.supported:
         read(tmp_path, {**without, key: value})
     if set(fixed.supported) != {False, True}:
-        with pytest.raises(UserError, match=rf"c\.yml: {key}: 'another'; only"):
+        with pytest.raises(UserError, match=rf"c\.yml:\d+: {key}: 'another'; only"):
             read(tmp_path, {**without, key: "another"})
     if fixed.default not in fixed.supported:
-        with pytest.raises(UserError, match=rf"c\.yml: {key}: left out, so .*, the original's default"):
+        with pytest.raises(UserError, match=rf"c\.yml:\d+: {key}: left out, so .*, the original's default"):
             read(tmp_path, without)
 
 
@@ -176,7 +176,7 @@ def _assert_only_the_supported(tmp_path: Path, name: str, fixed: Fixed) -> None:
 def test_what_cannot_be_expressed_is_refused_by_name(
     tmp_path: Path, settings: dict[str, Any], message: str
 ) -> None:
-    with pytest.raises(UserError, match=rf"c\.yml: {message}"):
+    with pytest.raises(UserError, match=rf"c\.yml:\d+: {message}"):
         read(tmp_path, settings)
 
 
@@ -203,6 +203,28 @@ def test_queries_are_as_wide_as_the_embeddings_where_nobody_says(tmp_path: Path)
     del whole["qkv-dim"]
     assert read(tmp_path, whole).sections["space"]["qkv_dim"] == [640]
     assert read(tmp_path, whole, qkv_dim=256).sections["space"]["qkv_dim"] == [256]
+
+
+def test_queries_are_as_wide_as_the_networks_embeddings_where_nobody_says_either(tmp_path: Path) -> None:
+    for arch, width in (("transformersuper_wmt_en_de_big", 1024), ("transformersuper_iwslt_de_en", 512)):
+        assert read(tmp_path, {**CHOICES, "arch": arch}).sections["space"]["qkv_dim"] == [width]
+
+
+def test_what_the_original_cannot_do_without_is_named(tmp_path: Path) -> None:
+    assert read(tmp_path, LEAST).absent.keys() == {"max_tokens"}
+    assert read(tmp_path, {"evo-iter": 30}).absent.keys() == {"latency_constraint"}
+    assert not read(tmp_path, {"evo-iter": 30, "latency-constraint": 200}).absent
+    assert not read(tmp_path, {**LEAST, "max-tokens": 4096}).absent
+    assert not read(tmp_path, CHOICES).absent
+
+
+def test_norwegian_is_a_language(tmp_path: Path) -> None:
+    path = tmp_path / "c.yml"
+    path.write_text("source-lang: no\nlatcpu: no\nshare-all-embeddings: no\nlat-dataset-size: 9\n")
+    assert read_published_yaml(path).sections["data"] == {
+        "source_language": "no",
+        "vocabulary": {"joint": False},
+    }
 
 
 def test_the_cases_that_failed(tmp_path: Path) -> None:

@@ -97,6 +97,7 @@ def test_search_and_predictor(tmp_path: Path) -> None:
         "mutation_probability": 0.3,
         "crossovers": 50,
         "iterations": 30,
+        "validation_sentences": 10**9,  # all, where the file does not say
         "constraints": ["200ms"],
     }
     predictor = read_published_yaml(write(tmp_path, PREDICTOR)).sections["predictor"]
@@ -134,8 +135,19 @@ def test_names_may_be_those_of_python(tmp_path: Path) -> None:
     ],
 )
 def test_mistakes_are_named(tmp_path: Path, settings: object, message: str) -> None:
-    with pytest.raises(UserError, match=rf"c\.yml: {message}"):
+    with pytest.raises(UserError, match=rf"c\.yml:\d+: {message}"):
         read_published_yaml(write(tmp_path, settings))
+
+
+def test_mistakes_have_their_line(tmp_path: Path) -> None:
+    path = tmp_path / "c.yml"
+    for key in ("max_lr: 1\nlr-scheduler: fixed", "data: x\nlearning-rate: fast", "data: x\nn-experts: 4"):
+        path.write_text(
+            "optimizer: adam\nadam-betas: (0.9, 0.98)\nmax-update: 9\n"
+            f"{key}\n{'' if 'fixed' in key else 'lr-scheduler: inverse_sqrt'}\n"
+        )
+        with pytest.raises(UserError, match=r"c\.yml:5: "):
+            read_published_yaml(path)
 
 
 def test_a_file_without_a_subtransformer_is_no_architecture(tmp_path: Path) -> None:

@@ -4,10 +4,10 @@ from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any, TypeVar
 
-from hat.architecture.published import read_record
+from hat.architecture.published import naming_record_lines, read_record
 from hat.arguments import plain_numbers
 from hat.errors import UserError, shown
-from hat.files import check_keys, digest, naming_lines
+from hat.files import check_keys, digest
 
 
 @dataclass(frozen=True)
@@ -141,7 +141,7 @@ class Architecture:
         """Read a YAML or JSON file; a record that holds `architecture` (as the zoo's do) is accepted too, and
         what the published code writes (`hat.architecture.published.read_record`). Raises UserError."""
         record = read_record(path)
-        with naming_lines(path):
+        with naming_record_lines(path):
             return cls.from_dict(record, f"{path}: architecture")
 
     def short_hash(self) -> str:

@@ -4,9 +4,8 @@ from pathlib import Path
 
 from hat.architecture.architecture import Architecture
 from hat.architecture.evolved import FAMILY, EvolvedArchitecture
-from hat.architecture.published import read_record
+from hat.architecture.published import naming_record_lines, read_record
 from hat.errors import UserError, shown
-from hat.files import naming_lines
 
 AnyArchitecture = Architecture | EvolvedArchitecture
 FAMILY_NAMES: dict[type, str] = {Architecture: "Transformer", EvolvedArchitecture: "Evolved Transformer"}
@@ -30,5 +29,5 @@ def architecture_from_dict(value: object, where: str = "architecture") -> AnyArc
 def load_architecture(path: Path) -> AnyArchitecture:
     """Read an architecture of any family from a file, as `Architecture.load` does."""
     record = read_record(path)
-    with naming_lines(path):
+    with naming_record_lines(path):
         return architecture_from_dict(record, f"{path}: architecture")

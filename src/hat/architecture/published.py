@@ -2,12 +2,13 @@
 
 import ast
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from hat.errors import UserError, shown
-from hat.files import MOST_TEXT_BYTES, check_keys, read_document, read_yaml
+from hat.files import MOST_TEXT_BYTES, check_keys, naming_lines, read_document, read_yaml
 
 # What the published networks all have, and the files of SubTransformers leave to another file.
 QKV_DIM = 512
@@ -45,12 +46,17 @@ def read_record(path: Path, qkv_dim: int = QKV_DIM) -> object:
     UserError naming file and key.
     """
     value = read_content(path)
+    with naming_record_lines(path):
+        return _record(value, qkv_dim, path)
+
+
+def _record(value: object, qkv_dim: int, path: Path) -> object:
     if not isinstance(value, dict):
         return value
     if "architecture" in value:
         return value["architecture"]
     if is_nested(value):
-        return schema_of(value, qkv_dim, str(path))
+        return schema_of(value, qkv_dim, f"{path}: architecture")
     settings = {str(key).replace("-", "_"): entry for key, entry in value.items()}
     if not any(key in OF_SUB for key in settings):
         return value
@@ -62,12 +68,38 @@ def read_record(path: Path, qkv_dim: int = QKV_DIM) -> object:
 
 
 def read_content(path: Path) -> object:
-    """What a YAML or JSON file holds, or the last architecture in a log. Raises UserError."""
-    for line in reversed(read_document(path, MOST_TEXT_BYTES).split("\n")):
-        if (start := LOGGED.search(line)) and (end := line.rfind("}")) > start.start():
-            return _literal(line[start.start() : end + 1], str(path))
+    """What a YAML or JSON file holds, or the last architecture in a log. Raises UserError naming path and
+    line."""
+    if (logged := _last_logged(path)) is not None:
+        number, text = logged
+        return _literal(text, f"{path}:{number}")
     content: object = read_yaml(path)
     return content
+
+
+@contextmanager
+def naming_record_lines(path: Path) -> Iterator[None]:
+    """`naming_lines` for what `read_content` read: of a log, the line of its last architecture."""
+    try:
+        yield
+    except UserError as error:
+        place, colon, problem = str(error).partition(f"{path}: ")
+        if place or not colon:
+            raise
+        if (logged := _last_logged(path)) is not None:
+            raise UserError(f"{path}:{logged[0]}: {problem}") from error
+        with naming_lines(path):
+            raise
+
+
+def _last_logged(path: Path) -> tuple[int, str] | None:
+    """Line, from 1, and text of the last architecture that a log prints; None where the file has none."""
+    lines = read_document(path, MOST_TEXT_BYTES).split("\n")
+    for number in range(len(lines), 0, -1):
+        line = lines[number - 1]
+        if (start := LOGGED.search(line)) and (end := line.rfind("}")) > start.start():
+            return number, line[start.start() : end + 1]
+    return None
 
 
 def _literal(text: str, where: str) -> object:

@@ -122,6 +122,9 @@ def _header(file: Path, found: "PublishedFile") -> str:
     lines = [f"# {visible(file.name)}, by `hat import-config`"]
     if "predictor" in found.sections:
         lines.append("# predictor is no section of a recipe: it tells what its weights were trained with")
+    if found.absent:
+        lines.append("# Left out, though the original needs it:")
+    lines += [f"#   {key.replace('_', '-')}: {told}" for key, told in found.absent.items()]
     if found.left:
         lines.append("# Without an equivalent here:")
     for key, value in found.left.items():

@@ -82,12 +82,12 @@ def read_architecture(path: Path, qkv_dim: int) -> Architecture:
     """
     value = read_content(path)
     if not isinstance(value, dict):
-        raise UserError(f"{path}: expected a mapping that describes an architecture")
+        raise UserError(f"{path}:1: expected a mapping that describes an architecture")
     if ("qkv_dim" in value and "encoder" in value) or "architecture" in value:
         return Architecture.load(path)
     found = read_published_yaml(path, qkv_dim=qkv_dim).architecture
     if found is None:
-        raise UserError(f"{path}: describes no SubTransformer (no keys that end in -subtransformer)")
+        raise UserError(f"{path}:1: describes no SubTransformer (no keys that end in -subtransformer)")
     return found
 
 

@@ -31,6 +31,14 @@ ARCHITECTURES: dict[str, dict[str, float]] = {
     "transformersuper_wmt_en_de_big": {"dropout": 0.3, "attention_dropout": 0.1},
 }
 PLAIN = "transformersuper"
+# The width of both sides' embeddings, where an `arch` has another than WIDTH and the file does not say.
+WIDTH = 512
+WIDTHS = {name: 1024 for name in ARCHITECTURES if name.endswith("_big")}
+# What the original cannot do without, though it has no default that works: option → what that means.
+NEEDED = {
+    "max_tokens": "the original refuses a training without; HAT takes its own batch_tokens",
+    "latency_constraint": "the original's default, -1, admits no model; HAT takes its own constraints",
+}
 SCHEDULES: dict[str, dict[str, float]] = {
     "cosine": {"warmup_updates": 0},
     "inverse_sqrt": {"warmup_updates": 4000},
@@ -57,6 +65,7 @@ DEFAULTS: dict[str, dict[str, float | bool]] = {
         "mutation_prob": 0.3,
         "crossover_size": 50,
         "evo_iter": 30,
+        "valid_cnt_max": 10**9,  # all
     },
     "evaluate": {"beam": 5, "lenpen": 1.0},
     "predictor": {

@@ -3,24 +3,26 @@
 import math
 from collections.abc import Callable
 from contextlib import suppress
+from pathlib import Path
 from typing import Any
 
 from hat.errors import UserError, named, shown
+from hat.files import read_document
 from hat.interop.published_options import ALIASES
+from hat.strict_yaml import key_lines, line_of
 
 
 class Settings(dict[str, object]):
     """A file's settings by their names in Python; what is read is taken out."""
 
-    def __init__(self, where: str, value: object) -> None:
+    def __init__(self, value: object) -> None:
         if not isinstance(value, dict) or not value:
-            raise UserError(f"{where}: expected a mapping of the published code's settings")
+            raise UserError("expected a mapping of the published code's settings")
         super().__init__()
         for key, entry in value.items():
-            name = str(key).replace("-", "_")
-            name = ALIASES.get(name, name)
+            name = _name(str(key))
             if name in self:
-                raise UserError(f"{where}: {named(key)}: says again what another key says")
+                raise UserError(f"{named(key)}: says again what another key says")
             self[name] = entry
 
     def take(self, key: str, read: Callable[[str, object], Any], default: Any = None) -> Any:
@@ -31,6 +33,17 @@ class Settings(dict[str, object]):
     def has(self, *keys: str) -> bool:
         """Whether any of them is given."""
         return any(self.get(key) is not None for key in keys)
+
+
+def line_of_setting(path: Path, problem: str) -> int:
+    """The line of a file's setting that a message begins with or calls unknown, else 1."""
+    lines = key_lines(read_document(path), str(path))
+    return line_of(problem, {(_name(key).replace("_", "-"), *rest): n for (key, *rest), n in lines.items()})
+
+
+def _name(key: str) -> str:
+    name = key.replace("-", "_")
+    return ALIASES.get(name, name)
 
 
 def number(key: str, value: object) -> float:
@@ -56,6 +69,8 @@ def whole_numbers(key: str, value: object) -> list[int]:
 
 def flag(key: str, value: object) -> bool:
     """True or False. Raises UserError."""
+    if value == "no":  # a text, as it is a language
+        return False
     if not isinstance(value, bool):
         raise UserError(f"{key.replace('_', '-')}: {shown(value)} is not true or false")
     return value

@@ -5,7 +5,7 @@ and HAT cannot express is refused by name.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +17,7 @@ from hat.architecture.published import (
     QKV_DIM,
     SUB,
     is_nested,
+    naming_record_lines,
     nested,
     read_content,
     schema_of,
@@ -27,10 +28,13 @@ from hat.interop.published_options import (
     FIXED,
     FIXED_TRAINING,
     IGNORED,
+    NEEDED,
+    WIDTH,
+    WIDTHS,
     check_architecture_name,
     check_fixed,
 )
-from hat.interop.published_settings import Settings, flag, number, text, whole_numbers
+from hat.interop.published_settings import Settings, flag, line_of_setting, number, text, whole_numbers
 from hat.interop.published_training import NUMBERS as TRAINING_NUMBERS
 from hat.interop.published_training import training_section
 
@@ -87,11 +91,13 @@ class PublishedFile:
 
     `sections`: recipe sections (`predictor` apart, which describes the published predictor's
     weights), as plain data that has still to be checked. `left`: settings without an equivalent.
+    `absent`: settings that the original needs and the file leaves out → what that means.
     """
 
     architecture: Architecture | None
     sections: dict[str, Any]
     left: dict[str, object]
+    absent: dict[str, str] = field(default_factory=dict)
 
 
 def read_published_yaml(path: Path, gpus: int | None = None, qkv_dim: int | None = None) -> PublishedFile:
@@ -99,18 +105,19 @@ def read_published_yaml(path: Path, gpus: int | None = None, qkv_dim: int | None
 
     `gpus`: how many its training is meant for (their batches are added up); by default what the
     file says, else as published for its task. `qkv_dim`: where the file leaves it out; by default the
-    width of its SuperTransformer's embeddings, else QKV_DIM. Raises UserError naming the file and the key.
+    width of its SuperTransformer's embeddings, else QKV_DIM. Raises UserError naming file, line and key.
     """
     content = read_content(path)
     if is_nested(content):
-        schema = schema_of(content, qkv_dim or QKV_DIM, str(path))
-        return PublishedFile(Architecture.from_dict(schema, f"{path}: architecture"), {}, {})
-    settings = Settings(str(path), content)
+        with naming_record_lines(path):
+            schema = schema_of(content, qkv_dim or QKV_DIM, f"{path}: architecture")
+            return PublishedFile(Architecture.from_dict(schema, f"{path}: architecture"), {}, {})
     try:
+        settings = Settings(content)
         _set_qkv_dim(settings, qkv_dim)
         return _convert(settings, gpus)
     except UserError as error:
-        raise UserError(f"{path}: {error}") from error
+        raise UserError(f"{path}:{line_of_setting(path, str(error))}: {error}") from error
 
 
 def published_architecture(settings: Mapping[str, object], qkv_dim: int = QKV_DIM) -> Architecture | None:
@@ -136,6 +143,8 @@ def _set_qkv_dim(settings: dict[str, object], told: int | None) -> None:
     if settings.get("qkv_dim") is not None:
         return
     dims = {settings.get(f"{side}_embed_dim") for side in ("encoder", "decoder")} - {None}
+    if not dims and settings.get("arch") is not None:
+        dims = {WIDTHS.get(str(settings["arch"]), WIDTH)}
     if told is None and len(dims) > 1:
         raise UserError("missing key qkv-dim, and the two sides' embeddings have different widths")
     settings["qkv_dim"] = told or (dims.pop() if dims else QKV_DIM)
@@ -148,7 +157,9 @@ def _convert(settings: Settings, gpus: int | None) -> PublishedFile:
         check_architecture_name(settings["arch"])
     architecture = published_architecture(settings)
     of_sub = bool(settings.take("train_subtransformer", flag)) or architecture is not None
-    trains = settings.has("max_update")
+    trains, searches = settings.has("max_update"), settings.has(*NUMBERS["search"])
+    needed = {"max_tokens": trains, "latency_constraint": searches}
+    absent = {key: NEEDED[key] for key, asked in needed.items() if asked and not settings.has(key)}
     sections: dict[str, Any] = {
         "data": _data(settings, trains or settings.has("arch")),
         "space": _space(settings),
@@ -164,7 +175,7 @@ def _convert(settings: Settings, gpus: int | None) -> PublishedFile:
         known = "…-subtransformer, …-choice, max-update, evo-iter, lat-dataset-size, feature-norm"
         raise UserError(f"none of its keys is one of the published code's that is known here ({known})")
     _check_left(left, trains)
-    return PublishedFile(architecture, filled, left)
+    return PublishedFile(architecture, filled, left, absent)
 
 
 def _check_left(left: Mapping[str, object], trains: bool) -> None:

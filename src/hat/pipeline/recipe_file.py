@@ -67,7 +67,7 @@ def design_space(recipe: Recipe) -> DesignSpace:
 def _build(text: str, overrides: Sequence[str], where: str, folder: Path) -> Recipe:
     value = parse_yaml(text, where)
     if not isinstance(value, dict):
-        raise UserError(f"{where}: a recipe is a mapping of sections; `hat recipe demo` prints one")
+        raise UserError(f"{where}:1: a recipe is a mapping of sections; `hat recipe demo` prints one")
     merged = _unshared(value)
     given = {_override(merged, override): override for override in overrides}
     try:
