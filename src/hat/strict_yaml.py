@@ -28,7 +28,7 @@ SCALARS = {
 TAGS = {*SCALARS, f"{PREFIX}map", f"{PREFIX}seq"}
 # Without the numbers to base 60 of YAML 1.1, which read the lengths 10:12 as 612.
 WHOLE = re.compile(r"^[-+]?(?:0b[01_]+|0[0-7_]+|0|[1-9][0-9_]*|0x[0-9a-fA-F_]+)$")
-# With the words of YAML 1.1, but without no: it is Norwegian, and a field that wants true or false knows it too.
+# With the words of YAML 1.1, but without no, which is Norwegian; fields that want true or false know it.
 TRUTH = re.compile(r"^(?:true|True|TRUE|false|False|FALSE|yes|Yes|YES|No|NO|on|On|ON|off|Off|OFF)$")
 DECIMAL = re.compile(
     r"^[-+]?(?:(?:[0-9][0-9_]*\.[0-9_]*|\.[0-9][0-9_]*)(?:[eE][-+][0-9]+)?|\.(?:inf|Inf|INF)|\.(?:nan|NaN|NAN))$"
