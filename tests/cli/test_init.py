@@ -40,6 +40,20 @@ def test_the_recipe_runs(hat: Hat, folder: Path) -> None:
     assert (folder / "runs" / "mine" / "run.json").is_file()
 
 
+def test_odd_names_are_written_so_that_they_are_read_and_shown_so_that_nothing_obeys(
+    hat: Hat, folder: Path
+) -> None:
+    odd = folder / "a[\x1b[31m\x7f\u2028\u202e"
+    odd.mkdir()
+    for language in ("en", "de"):
+        (folder / f"text.{language}").rename(odd / f"text.{language}")
+    result = hat("init", odd / "r.yaml", "--source", odd / "text.en", "--target", odd / "text.de")
+    assert result.code == 0, result.err
+    assert "\x1b" not in result.out
+    assert "\u202e" not in result.out
+    assert hat("prepare", odd / "r.yaml").code == 0
+
+
 def test_what_is_set_aside_is_in_no_other_set(hat: Hat, folder: Path) -> None:
     assert hat("init", *TEXT).code == 0
     sets = {

@@ -9,7 +9,7 @@ import typer
 from hat.cli.choices import devices as device_names
 from hat.cli.extra import training_extra
 from hat.cli.progress import Terminal
-from hat.errors import UserError
+from hat.errors import UserError, visible
 from hat.errors import command as command_line
 
 if TYPE_CHECKING:
@@ -113,7 +113,8 @@ def init(
         budget = write_first_recipe(recipe, wishes, progress)
     if budget.too_short:
         typer.echo(f"{wishes.minutes:g} minutes are short for this text; the recipe says more")
-    typer.echo(f"{recipe} is written; start it with\n    {command_line('hat', 'run', recipe)}")
+    typer.echo(visible(f"{recipe} is written; start it with"))
+    typer.echo(visible(f"    {command_line('hat', 'run', recipe)}"))
 
 
 class Questions:

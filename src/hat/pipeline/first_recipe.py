@@ -204,7 +204,7 @@ def _from(folder: Path, path: Path) -> str:
 
 
 def _scalar(text: str) -> str:
-    return json.dumps(text, ensure_ascii=False)
+    return json.dumps(text, ensure_ascii=not text.isprintable())  # YAML has no control characters
 
 
 def _minutes(wishes: Wishes) -> str:
