@@ -128,6 +128,14 @@ def test_errors_show_names_as_they_are(hat: Hat, name: str) -> None:
     assert "\x1b[31m" not in result.err
 
 
+@pytest.mark.parametrize("command", ["cost", "run", "status", "translate", "import-config"])
+def test_a_name_of_two_lines_is_told_on_one(hat: Hat, command: str) -> None:
+    result = hat(command, f"a\nhat: error: {ESCAPES}")
+    assert result.code == 2
+    assert result.err.startswith(f"hat: error: a\\nhat: error: {SHOWN}: ")
+    assert len(result.err.splitlines()) == 1
+
+
 def test_a_device_is_shown_as_it_is(hat: Hat, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("COLUMNS", "200")
     for name in NAMES:

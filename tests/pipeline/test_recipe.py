@@ -86,6 +86,13 @@ EVOLVED = {"name": "et", "kind": "evolved", "embed_dim": 16, "heads": 2, "encode
         ("space.encoder_layers_attended", [3], r"attends to more layers"),
         ("data.corpus", "files", r"data: corpus files needs train, valid, test"),
         ("data.train", {"source": "a"}, r"data\.train: give either source and target, or tsv"),
+        (
+            "super_training.learning_rate",
+            "inf",
+            r"super_training\.learning_rate: .* finite number, not 'inf'",
+        ),
+        ("evaluate.length_penalty", "-inf", r"evaluate\.length_penalty: .* not '-inf'"),
+        ("data.cleaning", {"max_ratio": "nan"}, r"data\.cleaning\.max_ratio: .* not 'nan'"),
         ("name", "../x", r"'\.\./x' cannot name a folder"),
         ("train.mode", "magic", r"train\.mode: .*'fine-tune' or 'scratch'"),
     ],

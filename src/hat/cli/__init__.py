@@ -2,11 +2,12 @@
 
 import sys
 import traceback
+from collections.abc import Sequence
 
 from hat.cli.app import app
 from hat.cli.streams import ReaderGone, flush_output, open_streams
 from hat.disk import is_full
-from hat.errors import HatError, readable, visible_lines
+from hat.errors import HatError, readable, visible, visible_lines
 
 __all__ = ["app", "main"]
 
@@ -33,25 +34,28 @@ def main(arguments: list[str] | None = None) -> None:
     except Exception as error:  # the last resort: whatever it is, one line for the person
         if debug:
             print(visible_lines(traceback.format_exc()), end="", file=sys.stderr)
-        _fail(error)
+        _fail(error, given)
 
 
-def _fail(error: Exception) -> None:
+def _fail(error: Exception, given: Sequence[str]) -> None:
     flush_output(failed=True)
     message, code = _describe(error)
+    message = visible_lines(message)
+    for name in (argument for argument in given if "\n" in argument):
+        message = message.replace(visible_lines(name), visible(name))  # a name with a line end is on one line
+    kind = "" if code in STOPPED else "error: "
     for line in readable(message).split("\n"):
-        print(f"hat: {line}", file=sys.stderr)
+        print(f"hat: {kind}{line}", file=sys.stderr)
     raise SystemExit(code) from None
 
 
 def _describe(error: Exception) -> tuple[str, int]:
     if isinstance(error, HatError):
-        kind = "" if error.exit_code in STOPPED else "error: "
-        return "\n".join(kind + line for line in str(error).split("\n")), error.exit_code
+        return str(error), error.exit_code
     if is_full(error):
         # Of two names, the second is where a copy was to go.
         where = getattr(error, "filename2", None) or getattr(error, "filename", None) or "a file"
-        return f"error: {where}: the disk is full; make room and run it again", 1
+        return f"{where}: the disk is full; make room and run it again", 1
     if isinstance(error, OSError) and error.filename:
-        return f"error: {error.filename}: {error.strerror}", 1
-    return f"error: {type(error).__name__}: {error} (--debug shows the traceback)", 1
+        return f"{error.filename}: {error.strerror}", 1
+    return f"{type(error).__name__}: {error} (--debug shows the traceback)", 1
