@@ -157,6 +157,8 @@ def _assert_only_the_supported(tmp_path: Path, name: str, fixed: Fixed) -> None:
         ({**WMT_TRAINING, "arch": ["transformersuper"]}, r"arch: \['transformersuper'\]; the"),
         ({**WMT_TRAINING, "quant-noise-pq": 0.1, "layernorm-embedding": True}, "unknown key layernorm"),
         ({**WMT_TRAINING, "warmup-init-lr": 1e-5}, "warmup-init-lr: 1e-05, but lr is 1e-07"),
+        ({**WMT_TRAINING, "min-lr": 1e-6}, "min-lr: 1e-06 ends the training early; here it goes on to 1e-07"),
+        ({**IWSLT_TRAINING, "min-lr": 0.0002}, "min-lr: 0.0002 ends .* to 0.000141"),
         ({**WMT_TRAINING, "lr": [0.1, 0.2]}, r"lr: \[0\.1, 0\.2\] is not a number"),
         ({**WMT_TRAINING, "update-freq": "nan"}, "update-freq: nan is not a number"),
         ({**WMT_TRAINING, "lr": ".inf"}, "lr: '.inf' is not a number"),
@@ -216,6 +218,12 @@ def test_what_the_original_cannot_do_without_is_named(tmp_path: Path) -> None:
     assert not read(tmp_path, {"evo-iter": 30, "latency-constraint": 200}).absent
     assert not read(tmp_path, {**LEAST, "max-tokens": 4096}).absent
     assert not read(tmp_path, CHOICES).absent
+
+
+def test_a_learning_rate_that_is_never_reached_changes_nothing(tmp_path: Path) -> None:
+    for training in (WMT_TRAINING, IWSLT_TRAINING):
+        assert read(tmp_path, {**training, "min-lr": 1e-9}) == read(tmp_path, training)
+    assert read(tmp_path, {**CHOICES, "min-lr": 1}).sections.keys() == {"space"}
 
 
 def test_norwegian_is_a_language(tmp_path: Path) -> None:

@@ -166,7 +166,7 @@ IGNORED = {
     *("disable_validation", "gen_subset", "num_shards", "shard_id", "distributed_rank"),
     *("distributed_backend", "distributed_init_method", "distributed_port", "distributed_no_spawn"),
     *("device_id", "ddp_backend", "bucket_cap_mb", "fix_batches_to_gpus", "find_unused_parameters"),
-    *("min_lr", "lr_shrink", "save_dir", "restore_file", "reset_dataloader", "reset_lr_scheduler"),
+    *("lr_shrink", "save_dir", "restore_file", "reset_dataloader", "reset_lr_scheduler"),
     *("reset_meters", "reset_optimizer", "optimizer_overrides", "save_interval", "save_interval_updates"),
     *("keep_interval_updates", "keep_last_epochs", "no_save", "no_epoch_checkpoints"),
     *("no_last_checkpoints", "no_save_optimizer_state", "best_checkpoint_metric"),

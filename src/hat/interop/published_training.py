@@ -49,6 +49,7 @@ def training_section(settings: Settings, gpus: int | None) -> dict[str, Any]:
         del section["batch_tokens"]  # the original has no default: it wants to be told
     section["schedule"] = schedule.replace("_", "-")
     section |= _learning_rates(settings, schedule, section["warmup"])
+    _check_end(settings, section)
     section["accumulate"] = _accumulated(settings, gpus, IWSLT_GPUS if "iwslt" in str(arch) else GPUS)
     if (precision := _precision(settings)) != "auto":
         section["precision"] = precision
@@ -74,6 +75,16 @@ def _learning_rates(settings: Settings, schedule: str, warmup: float) -> dict[st
             f"warmup-init-lr: {start:g}, but lr is {lr:g}: here the warm-up starts where the cosine ends"
         )
     return {"learning_rate": peak, "floor_learning_rate": lr}
+
+
+def _check_end(settings: Settings, section: dict[str, Any]) -> None:
+    """Raises UserError for `min_lr` that ends the training before its last update."""
+    last, updates, warmup = section["floor_learning_rate"], section["updates"], section["warmup"]
+    if section["schedule"] == "inverse-sqrt":
+        last = section["learning_rate"] * (min(warmup / updates, 1) ** 0.5 if updates else 1)
+    least = settings.take("min_lr", number, -1)
+    if least > last:
+        raise UserError(f"min-lr: {least:g} ends the training early; here it goes on to {last:g}")
 
 
 def _accumulated(settings: Settings, gpus: int | None, published: int) -> int:

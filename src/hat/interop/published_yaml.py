@@ -184,7 +184,7 @@ def _check_left(left: Mapping[str, object], trains: bool) -> None:
         raise UserError("missing key max-update: a training here ends after so many updates")
     harmless = IGNORED | LARGEST.keys()
     if not trains:
-        harmless |= {*DEFAULTS["training"], *FIXED_TRAINING, *TRAINING_NUMBERS}
+        harmless |= {*DEFAULTS["training"], *FIXED_TRAINING, *TRAINING_NUMBERS, "min_lr"}
     if unknown := [key for key in left if key not in harmless]:
         raise UserError(
             f"unknown key {_dashed(unknown)}: no option of the published code that can be expressed here; "
