@@ -156,6 +156,8 @@ SIZES: tuple[object, ...] = (-1, "x", NAN, 2**70, True)
         *(("hello", {"environment": value}) for value in ({"load_average": NAN}, {"cores": -1}, {"x": {}})),
         *(("hello", {"environment": value}) for value in ({"flags": [1]}, {"gpus": "x"}, {"x": [[1]]})),
         ("hello", {"environment": dict.fromkeys(map(str, range(1000)))}),
+        *(("hello", {"environment": {name: "x" * 1001}}) for name in ("cpu", "x")),
+        *(("hello", {"environment": value}) for value in ({"gpus": ["x" * 1001]}, {"published": "a paper"})),
         *(("load", {"slot": value, "memory_bytes": 1}) for value in SLOTS),
         *(("load", {"slot": 2, "memory_bytes": value}) for value in SIZES),
         *(("time", {"pairs_ms": value}) for value in (None, [], [1.0], [1.0] * 3, [1.0, NAN], "12", 7)),

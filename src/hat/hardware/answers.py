@@ -10,8 +10,8 @@ from hat.hardware.link import BadAnswer
 
 # Milliseconds, bytes and counts beyond these are no measurements; SQLite and floats hold them.
 MOST_MS, MOST_COUNT = 1e12, 2**53
-# Of an environment: entries, and items of a list.
-MOST_ENTRIES = 200
+# Of an environment: entries, items of a list, and characters of a text.
+MOST_ENTRIES, MOST_TEXT = 200, 1000
 
 
 @dataclass(frozen=True)
@@ -82,26 +82,26 @@ def _is_count(value: object) -> TypeGuard[int]:
 
 
 def _is_text(value: object) -> bool:
-    return value is None or isinstance(value, str)
+    return value is None or (isinstance(value, str) and len(value) <= MOST_TEXT)
 
 
-def _is_list_of(kind: type) -> Callable[[object], bool]:
-    return lambda value: (
-        isinstance(value, list) and len(value) <= MOST_ENTRIES and all(isinstance(one, kind) for one in value)
-    )
+def _are_texts(value: object) -> bool:
+    return isinstance(value, list) and None not in value and _is_plain(value) and all(map(_is_text, value))
 
 
 def _is_plain(value: object) -> bool:
     inner = value if isinstance(value, list) else [value]
-    return len(inner) <= MOST_ENTRIES and all(isinstance(one, str | int | float | None) for one in inner)
+    return len(inner) <= MOST_ENTRIES and all(isinstance(one, int | float) or _is_text(one) for one in inner)
 
 
 Kind = tuple[str, Callable[[Any], bool]]
-TEXT: Kind = ("a text", _is_text)
-TEXTS: Kind = ("a list of texts", _is_list_of(str))
+TEXT: Kind = (f"a text of at most {MOST_TEXT} characters", _is_text)
+TEXTS: Kind = ("a list of texts", _are_texts)
 COUNT: Kind = ("a whole number", lambda value: value is None or _is_count(value))
 NUMBER: Kind = ("a number", lambda value: value is None or _is_number(value))
 PLAIN: Kind = ("a text, a number, or a list of such", _is_plain)
+# What no device says of itself: it marks latencies of others, which were not timed.
+NOTHING: Kind = ("nothing", lambda value: False)
 # What the entries of an environment are.
 KINDS: dict[str, Kind] = {
     **dict.fromkeys(("cpu", "machine", "governor", "turbo_off", "system", "python", "hat"), TEXT),
@@ -109,8 +109,11 @@ KINDS: dict[str, Kind] = {
     **dict.fromkeys(("flags", "gpus"), TEXTS),
     **dict.fromkeys(("cores", "cores_allowed", "threads_per_core", "memory_bytes"), COUNT),
     **dict.fromkeys(("load_average", "temperature_c", "clock_mhz"), NUMBER),
+    "published": NOTHING,
 }
-EMPTY: dict[str, Any] = {name: [] if kind is TEXTS else None for name, kind in KINDS.items()}
+EMPTY: dict[str, Any] = {
+    name: [] if kind is TEXTS else None for name, kind in KINDS.items() if kind is not NOTHING
+}
 
 
 def _bad(operation: str, key: str, expected: str, value: object) -> BadAnswer:
