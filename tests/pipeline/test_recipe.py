@@ -167,7 +167,7 @@ def test_heads_must_divide(tmp_path: Path, tiny: dict[str, Any]) -> None:
 
 
 def test_a_path_that_cannot_be_is_told(tmp_path: Path, tiny: dict[str, Any]) -> None:
-    with pytest.raises(UserError, match=r"r\.yaml: '~nobody-here/x' is no path here: "):
+    with pytest.raises(UserError, match=r"r\.yaml:\d+: data\.root: '~nobody-here/x' is no path here: "):
         load_recipe(write(tmp_path, changed(tiny, "data.root", "~nobody-here/x")))
 
 
@@ -258,6 +258,17 @@ def test_root_is_relative_to_the_recipe(
     assert load_recipe(path).data.root == str(tmp_path.resolve() / "texts" / "x")
     monkeypatch.setenv("HOME", "/home/me")
     assert load_recipe(path, ["data.root=~/y"]).data.root == "/home/me/y"
+
+
+def test_what_is_no_path_is_told_with_its_line_or_option(tmp_path: Path, tiny: dict[str, Any]) -> None:
+    path = write(tmp_path, changed(tiny, "data.root", "~nobody-here/x"))
+    line = next(n for n, text in enumerate(Path(path).read_text().splitlines(), 1) if "nobody" in text)
+    with pytest.raises(UserError, match=rf"\.yaml:{line}: data\.root: '~nobody-here/x' is no path here"):
+        load_recipe(path)
+    with pytest.raises(UserError, match=r"\.yaml: data\.cache: .* \(from --set data\.cache=~nobody-here\)$"):
+        load_recipe(path, ["data.root=x", "data.cache=~nobody-here"])
+    with pytest.raises(UserError, match=r"\.yaml: space: .* 'huge'; .* \(from --set space=huge\)$"):
+        load_recipe(path, ["data.root=x", "space=huge"])
 
 
 def test_every_path_is_relative_to_the_recipe_and_absolute_when_loaded(

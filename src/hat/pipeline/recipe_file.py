@@ -64,6 +64,14 @@ def design_space(recipe: Recipe) -> DesignSpace:
     return DesignSpace.from_dict(recipe.space, "space")
 
 
+def _check_space(recipe: Recipe) -> None:
+    try:
+        design_space(recipe)
+    except UserError as error:
+        problem = str(error)
+        raise (error if problem.startswith("space") else UserError(f"space: {problem}")) from error
+
+
 def _build(text: str, overrides: Sequence[str], where: str, folder: Path) -> Recipe:
     value = parse_yaml(text, where)
     if not isinstance(value, dict):
@@ -75,15 +83,14 @@ def _build(text: str, overrides: Sequence[str], where: str, folder: Path) -> Rec
     except ValidationError as error:
         raise UserError("\n".join(_explain(error, where, key_lines(text, where), given))) from error
     try:
-        design_space(recipe)
+        _check_space(recipe)
+        return _with_device_file(with_absolute_paths(recipe, folder))
     except UserError as error:
-        line = line_of(f"space: {error}", key_lines(text, where))
-        raise UserError(f"{where}:{line}: {error}") from error
-    try:
-        absolute = with_absolute_paths(recipe, folder)
-    except UserError as error:
-        raise UserError(f"{where}: {error}") from error
-    return _with_device_file(absolute)
+        problem = str(error)
+        lines = key_lines(text, where)
+        option = _nearest(given, tuple(re.findall(r"[^.\[\]]+", problem.partition(": ")[0])))
+        place = where if option else f"{where}:{line_of(problem, lines)}"
+        raise UserError(f"{place}: {problem}{_from_option(option)}") from error
 
 
 def _with_device_file(recipe: Recipe) -> Recipe:
@@ -163,10 +170,13 @@ def _explain(
         option = _nearest(given, location)
         line = _nearest(lines, location) or (None if option else 1)
         place = f"{where}:{line}" if line else where
-        told = f" (from --set {named(option)})" if option else ""
         key = ".".join(location) or "recipe"
-        explained.append(f"{place}: {named(key)}: {_problem(mistake, section)}{told}")
+        explained.append(f"{place}: {named(key)}: {_problem(mistake, section)}{_from_option(option)}")
     return explained
+
+
+def _from_option(option: str | None) -> str:
+    return f" (from --set {named(option)})" if option else ""
 
 
 def _nearest(known: Mapping[tuple[str, ...], Known], location: tuple[str, ...]) -> Known | None:

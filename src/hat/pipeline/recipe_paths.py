@@ -40,14 +40,19 @@ PathOrName = Annotated[str, PathMark(or_name=True)]
 
 
 def with_absolute_paths(section: S, folder: Path) -> S:
-    """A section of a recipe in `folder`, and all sections in it, with absolute paths."""
+    """A section of a recipe in `folder`, and all sections in it, with absolute paths. Raises UserError as
+    `key.path: what is wrong`."""
     values = {name: getattr(section, name) for name in type(section).model_fields}
     marks = {name: path_mark(field) for name, field in type(section).model_fields.items()}
-    changed = {
-        name: mark.absolute(value, folder) if (mark := marks[name]) else _inside(value, folder)
-        for name, value in values.items()
-    }
+    changed = {name: _absolute(name, value, marks[name], folder) for name, value in values.items()}
     return section.model_copy(update={name: new for name, new in changed.items() if new != values[name]})
+
+
+def _absolute(name: str, value: Any, mark: PathMark | None, folder: Path) -> Any:
+    try:
+        return mark.absolute(value, folder) if mark else _inside(value, folder)
+    except UserError as error:
+        raise UserError(f"{name}{': ' if mark else '.'}{error}") from error
 
 
 def _inside(value: Any, folder: Path) -> Any:
