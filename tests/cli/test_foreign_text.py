@@ -123,9 +123,16 @@ def test_errors_show_names_as_they_are(hat: Hat, name: str) -> None:
         assert result.code == 2
         assert shown.replace("\\", "") in result.err.replace("\\", "")
         assert ESCAPES[0] not in result.err
-    result = hat("run", f"--{name}")
-    assert result.code == 2
-    assert "\x1b[31m" not in result.err
+    for arguments in (
+        (f"--{name}",),
+        ("run", f"--{name}"),
+        ("doctor", name),
+        ("predict", "a", name),
+        (name,),
+    ):
+        result = hat(*arguments)
+        assert result.code == 2
+        assert not set("\x1b\x9b\x07\u202e") & set(result.err)
 
 
 @pytest.mark.parametrize("command", ["cost", "run", "status", "translate", "import-config"])
