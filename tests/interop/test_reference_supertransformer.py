@@ -12,6 +12,8 @@ from hat.interop import load_reference_checkpoint
 from hat.model import Dropout
 from tests.interop.published_checkpoint import FFN, QKV, VOCAB, Save, published_args, published_tensors
 
+NAN, INF = float("nan"), float("inf")
+
 
 def test_sizes_come_from_the_tensors(save: Save) -> None:
     network = load_reference_checkpoint(str(save()))
@@ -113,6 +115,11 @@ def test_unexpected_shapes_and_names_are_refused(
         ),
         ({"encoder_n_experts": [2, 1]}, r"encoder_n_experts: \[2, 1\]: a mixture of experts"),
         ({"dropout": None}, "setting dropout is None"),
+        *(({"dropout": value}, "setting dropout is .*, expected a number") for value in (NAN, INF, -1, True)),
+        *(
+            ({"encoder_attention_heads": value}, "setting encoder_attention_heads is ")
+            for value in (NAN, INF, 2.5)
+        ),
         ({"encoder_attention_heads": 3}, "3 heads do not divide qkv_dim 8"),
     ],
 )

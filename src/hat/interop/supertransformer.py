@@ -1,5 +1,6 @@
 """The published SuperTransformer's weights under our names."""
 
+import math
 import re
 from collections.abc import Mapping
 from pathlib import Path
@@ -97,9 +98,15 @@ def _check_args(args: Mapping[str, object]) -> None:
 
 def _number(args: Mapping[str, object], name: str) -> float:
     value = args.get(name)
-    if not isinstance(value, int | float) or value < 0:
+    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value < math.inf:
         raise UserError(f"setting {name} is {shown(value)}, expected a number")
     return value
+
+
+def _count(args: Mapping[str, object], name: str) -> int:
+    if (value := _number(args, name)) != int(value):
+        raise UserError(f"setting {name} is {shown(value)}, expected a whole number")
+    return int(value)
 
 
 def _split_projections(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
@@ -120,8 +127,8 @@ def _split_projections(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
 
 def _config(args: Mapping[str, object], tensors: Mapping[str, Tensor]) -> ModelConfig:
     """Read off the tensors' shapes. Heads leave no trace there: `args` has the largest counts."""
-    encoder_heads = int(_number(args, "encoder_attention_heads"))
-    decoder_heads = int(_number(args, "decoder_attention_heads"))
+    encoder_heads = _count(args, "encoder_attention_heads")
+    decoder_heads = _count(args, "decoder_attention_heads")
     source_vocab, encoder_dim = _shape(tensors, SOURCE)
     target_vocab, decoder_dim = _shape(tensors, TARGET)
     qkv_dim, _ = _shape(tensors, "encoder.layers.0.self_attn.q_proj_weight")
