@@ -115,7 +115,10 @@ def test_unexpected_shapes_and_names_are_refused(
         ),
         ({"encoder_n_experts": [2, 1]}, r"encoder_n_experts: \[2, 1\]: a mixture of experts"),
         ({"dropout": None}, "setting dropout is None"),
-        *(({"dropout": value}, "setting dropout is .*, expected a number") for value in (NAN, INF, -1, True)),
+        *(
+            ({"dropout": value}, "setting dropout is .*, expected a number")
+            for value in (NAN, INF, -1, 1e308, True)
+        ),
         *(
             ({"encoder_attention_heads": value}, "setting encoder_attention_heads is ")
             for value in (NAN, INF, 2.5)

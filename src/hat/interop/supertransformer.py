@@ -63,7 +63,7 @@ def supertransformer(checkpoint: ReferenceCheckpoint, where: str) -> SuperTransf
         tensors = _split_projections(checkpoint.tensors)
         config = _config(checkpoint.args, tensors)
         weights = _weights(config, tensors)
-        rates = (_number(checkpoint.args, name) for name in ("dropout", "attention_dropout"))
+        rates = (_number(checkpoint.args, name, 1) for name in ("dropout", "attention_dropout"))
         network = SuperTransformer(config, Dropout(*rates))
     except UserError as error:
         raise UserError(f"{where}: {error}") from error
@@ -96,9 +96,9 @@ def _check_args(args: Mapping[str, object]) -> None:
             raise UserError(f"{name}: {shown(value)}: a mixture of experts is another network")
 
 
-def _number(args: Mapping[str, object], name: str) -> float:
+def _number(args: Mapping[str, object], name: str, below: float = math.inf) -> float:
     value = args.get(name)
-    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value < math.inf:
+    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value < below:
         raise UserError(f"setting {name} is {shown(value)}, expected a number")
     return value
 
