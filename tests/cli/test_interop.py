@@ -220,6 +220,19 @@ def test_impossible_settings(hat: Hat, tmp_path: Path, settings: object, message
     assert not (tmp_path / "o.yaml").exists()
 
 
+def test_impossible_settings_have_their_line(hat: Hat, tmp_path: Path) -> None:
+    path = tmp_path / "c.yml"
+    for settings, key in (
+        (SEARCH, "latency-constraint: -1"),
+        (WMT_TRAINING, "max-update: 0"),
+        (CHOICES, "encoder-self-attention-heads-choice: [3]"),
+    ):
+        others = {name: value for name, value in settings.items() if not key.startswith(f"{name}:")}
+        path.write_text(f"{yaml.safe_dump(others)}{key}\n")
+        line = len(path.read_text().splitlines())
+        assert f"c.yml:{line}: " in hat("import-config", path).err
+
+
 def test_the_file_itself_is_not_overwritten(hat: Hat, tmp_path: Path) -> None:
     path = write(tmp_path / "evo.yml", SEARCH)
     assert "would be lost" in hat("import-config", path, "--out", path).err

@@ -136,12 +136,17 @@ def _check_sections(file: Path, sections: dict[str, Any]) -> None:
     """Raises UserError where a recipe could not hold these sections."""
     from pydantic import BaseModel, ValidationError
 
+    from hat.interop.published_yaml import line_of_field
     from hat.pipeline.recipe import Evaluate, Measure, Search
     from hat.space import DesignSpace
     from hat.training import TrainingSettings
 
     if "space" in sections:
-        DesignSpace.from_dict(sections["space"], f"{file}: space")
+        try:
+            DesignSpace.from_dict(sections["space"], "space")
+        except UserError as error:
+            key = str(error).partition(":")[0].removeprefix("space.")
+            raise UserError(f"{file}:{line_of_field(file, 'space', key)}: {error}") from error
     kinds: dict[str, type[BaseModel]] = {
         "super_training": TrainingSettings,
         "sub_training": TrainingSettings,
@@ -154,5 +159,8 @@ def _check_sections(file: Path, sections: dict[str, Any]) -> None:
             kinds[name].model_validate(sections[name])
         except ValidationError as error:
             mistake = error.errors()[0]
+            line = line_of_field(file, name, str(next(iter(mistake["loc"]), "")))
             key = ".".join(map(str, (name, *mistake["loc"])))
-            raise UserError(f"{file}: {key}: {mistake['msg']}, not {shown(mistake['input'])}") from error
+            raise UserError(
+                f"{file}:{line}: {key}: {mistake['msg']}, not {shown(mistake['input'])}"
+            ) from error

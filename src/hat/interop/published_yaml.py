@@ -120,6 +120,18 @@ def read_published_yaml(path: Path, gpus: int | None = None, qkv_dim: int | None
         raise UserError(f"{path}:{line_of_setting(path, str(error))}: {error}") from error
 
 
+def line_of_field(path: Path, section: str, key: str) -> int:
+    """The line of the setting that became `key` of a recipe's section; 1 where the file has none."""
+    theirs = {
+        **CHOICES,
+        **TRAINING_NUMBERS,
+        **NUMBERS.get(section, {}),
+        "latency_constraint": "constraints",
+    }
+    name = next((name for name, ours in theirs.items() if ours == key), key)
+    return line_of_setting(path, f"{name.replace('_', '-')}: ")
+
+
 def published_architecture(settings: Mapping[str, object], qkv_dim: int = QKV_DIM) -> Architecture | None:
     """The SubTransformer that settings describe (of a YAML file, or a checkpoint's `args`), or None.
 
