@@ -22,6 +22,7 @@ from hat.pipeline.stages import STAGES
 from hat.pipeline.steps import OLDER, changes, execute, find, finished_steps, started
 from hat.pipeline.versions import version_of
 from hat.progress import Progress, silent
+from hat.threads import check_can_start
 from hat.zoo import recipe_names
 
 # Of results that depend on ones that are not finished.
@@ -108,9 +109,11 @@ def run_on_devices(
     """Do `stages` for several devices at once, each at its own pace. `recipes`: the run's recipe with
     each device in it, by device; none of them is saved.
 
-    Raises, when all have come to an end, what stopped the first that failed.
+    Raises, when all have come to an end, what stopped the first that failed; HatError where the system
+    refuses the threads.
     """
     check_usable(root)
+    check_can_start(len(recipes) + 1)
     stop = Event()
     with locked(root), ThreadPoolExecutor(len(recipes)) as pool:
         contexts = {name: finished(recipe, root) for name, recipe in recipes.items()}
