@@ -20,7 +20,7 @@ from hat.data.store import write_store
 from hat.disk import Room, exchange, has_no_room, is_full, replace_folder
 from hat.errors import DiskFull, HatError, UserError
 from hat.export.deploy import FORMATS, deploy
-from hat.files import atomic_folder, atomic_path, write_json, write_text
+from hat.files import atomic_folder, atomic_path, read_json, write_json, write_text
 from hat.hardware import MeasurementStore, MeasureProtocol
 from hat.pipeline.folder import locked
 from hat.runtime import Artefact
@@ -326,6 +326,15 @@ def test_a_store_without_locks_is_one_line(
     monkeypatch.setattr(sqlite3, "connect", connect)
     with pytest.raises(UserError, match=r"m\.sqlite: this file system has no locks \(locking protocol\)"):
         MeasurementStore(tmp_path / "m.sqlite")
+
+
+@pytest.mark.parametrize("number", [float("nan"), float("inf"), -float("inf")])
+def test_json_that_could_not_be_read_again_is_not_written(tmp_path: Path, number: float) -> None:
+    write_json(tmp_path / "loss.json", {"loss": 1.5})
+    with pytest.raises(HatError, match=r"loss\.json: not written, as a number in it is not finite"):
+        write_json(tmp_path / "loss.json", {"losses": [2.5, number]})
+    assert read_json(tmp_path / "loss.json") == {"loss": 1.5}
+    assert [path.name for path in tmp_path.iterdir()] == ["loss.json"]
 
 
 def test_a_temporary_file_of_a_killed_writer_is_overwritten(tmp_path: Path) -> None:

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from hat.disk import Room, make_folder, remove, replace_file, replace_folder, restore_folder, unfinished
-from hat.errors import UserError, named
+from hat.errors import HatError, UserError, named
 from hat.strict_json import parse_json
 from hat.strict_yaml import key_lines, line_of, parse_yaml
 
@@ -119,8 +119,16 @@ def write_text(path: Path, text: str) -> None:
 
 
 def write_json(path: Path, value: object) -> None:
-    """Write `value` as indented JSON, whole or not at all."""
-    write_text(path, json.dumps(value, indent=1, ensure_ascii=False) + "\n")
+    """Write `value` as indented JSON, whole or not at all.
+
+    Raises HatError where a number in it is not finite: JSON has no word for that, and `read_json` would
+    refuse the file.
+    """
+    try:
+        text = json.dumps(value, indent=1, ensure_ascii=False, allow_nan=False)
+    except ValueError as error:
+        raise HatError(f"{path}: not written, as a number in it is not finite ({error})") from error
+    write_text(path, text + "\n")
 
 
 def read_text(path: Path) -> str:
