@@ -59,6 +59,9 @@ def import_checkpoint(
 
     Nothing in the checkpoint is executed.
     """
+    from hat.pipeline.folder import check_no_result
+
+    check_no_result(out)
     with training_extra("import-checkpoint"):
         from hat.interop import import_checkpoint as convert
     artefact = convert(

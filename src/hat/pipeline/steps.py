@@ -15,6 +15,7 @@ from hat.disk import Room, flush_folder, flush_tree, make_folder
 from hat.errors import HatError, UserError
 from hat.files import check_keys, digest, file_digest, read_json, write_json
 from hat.pipeline.costs import CostMeter, read_cost
+from hat.pipeline.folder import STEPS
 from hat.pipeline.versions import FIRST
 from hat.progress import Progress
 
@@ -50,7 +51,7 @@ class Step:
 
     def folder(self, root: Path) -> Path:
         """Where the step works, under the run folder `root`."""
-        return root / "steps" / self.name / self.key
+        return root / STEPS / self.name / self.key
 
 
 @dataclass(frozen=True)
@@ -140,7 +141,7 @@ def changes(root: Path, step: Step) -> list[str]:
 
     Empty if it has never been finished, or is finished now.
     """
-    latest = _latest(root / "steps" / step.name)
+    latest = _latest(root / STEPS / step.name)
     if latest is None or (step.folder(root) / MANIFEST).exists():
         return []
     manifest = _manifest(latest)
@@ -155,7 +156,7 @@ def changes(root: Path, step: Step) -> list[str]:
 
 def finished_steps(root: Path, stage: str) -> dict[str, int]:
     """The steps of a stage that have ever been finished → the version of their latest result."""
-    steps = root / "steps"
+    steps = root / STEPS
     homes = [steps / stage, *(path for path in (steps / stage).glob("*") if path.is_dir())]
     latest = {home.relative_to(steps).as_posix(): _latest(home) for home in homes}
     # Outputs may have a file of that name too.
