@@ -45,13 +45,17 @@ class Step:
     @property
     def key(self) -> str:
         """Names the step's folder: twelve hexadecimal digits of the digest of its inputs and version."""
-        # Without the first version, as before there were any: run folders of that time go on.
-        versioned = {"version": self.version, "inputs": self.inputs}
-        return digest(self.inputs if self.version == FIRST else versioned)[:12]
+        return versioned_key(self.inputs, self.version)
 
     def folder(self, root: Path) -> Path:
         """Where the step works, under the run folder `root`."""
         return root / STEPS / self.name / self.key
+
+
+def versioned_key(inputs: Mapping[str, Any], version: int) -> str:
+    """Twelve hexadecimal digits that name what an algorithm of this version makes of `inputs`."""
+    # Without the first version, as before there were any: run folders of that time go on.
+    return digest(inputs if version == FIRST else {"version": version, "inputs": inputs})[:12]
 
 
 @dataclass(frozen=True)
