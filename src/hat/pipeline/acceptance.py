@@ -51,15 +51,17 @@ def check_settings(context: Context) -> None:
 
 
 @contextmanager
-def trying(root: Path, recipe: Recipe, say: Callable[[str], None]) -> Iterator[Callable[[str], None]]:
+def trying(
+    root: Path, recipe: Recipe, say: Callable[[str], None], written: Recipe | None = None
+) -> Iterator[Callable[[str], None]]:
     """Save the recipe in a run folder for the time of some work; yields a function that accepts a stage's
     settings.
 
-    Where the work fails, those that were not accepted become again what they were, and `say` is told; not
-    where it was only stopped, or the disk was full.
+    Where the work fails, those that were not accepted become again what they were (in a new run, what they
+    are in the recipe as `written`), and `say` is told; not where it was only stopped, or the disk was full.
     """
     path, kept = root / RECIPE_FILE, root / ACCEPTED_FILE
-    before = _saved(kept) or _saved(path)
+    before = _saved(kept) or _saved(path) or written
     accepted = before or recipe
     if accepted != recipe:
         save_recipe(kept, accepted)

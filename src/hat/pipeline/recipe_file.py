@@ -43,6 +43,14 @@ def load_recipe(name: str, overrides: Sequence[str] = ()) -> Recipe:
     raise UserError(f"{name}: neither a run folder, nor a recipe file, nor a built-in recipe ({built_in})")
 
 
+def recipe_as_written(name: str) -> Recipe | None:
+    """What `load_recipe` finds without overrides; None where it is no recipe without them."""
+    try:
+        return load_recipe(name)
+    except UserError:
+        return None
+
+
 def run_folder(name: str) -> Path:
     """Where the recipe that `load_recipe` finds under `name` runs unless told otherwise: runs/ and the name
     of its file, or its own where it is built in; a run's own recipe runs where it is."""

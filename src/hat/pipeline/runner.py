@@ -77,19 +77,20 @@ def run(
     stages: Collection[str] = tuple(STAGES),
     timer: Timer | None = None,
     reporter: Reporter | None = None,
+    written: Recipe | None = None,
 ) -> None:
     """Do what is not yet done of `stages`, in the run folder `root`, which is made if need be.
 
-    The recipe is saved in the folder; what a stage refuses of it, not for long (see `trying`). Raises
-    UserError if a stage needs one that is neither done nor among `stages`, or another process works in
-    the folder.
+    The recipe is saved in the folder; what a stage refuses of it, not for long (see `trying`). `written`:
+    the recipe of a new run without overrides, where it makes sense without them. Raises UserError if a
+    stage needs one that is neither done nor among `stages`, or another process works in the folder.
     """
     reporter = reporter or Quiet()
     check_usable(root)
     check_settings(Context(root, recipe, timer))
     with locked(root):
         create_folder(root)
-        with trying(root, recipe, reporter.say) as accept:
+        with trying(root, recipe, reporter.say, written) as accept:
             context = Context(root, recipe, timer, writable=True, say=reporter.say)
             _save_status(context)
             for stage in STAGES:
