@@ -185,6 +185,23 @@ def test_links_are_not_followed(tmp_path: Path, artefact: Artefact) -> None:
         artefact.save(tmp_path / "model")
 
 
+def test_a_mount_point_and_the_current_folder_are_not_replaced(
+    tmp_path: Path, artefact: Artefact, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Path, "is_mount", lambda path: path.name == "volume")
+    for name in ("volume", "here"):
+        (tmp_path / name).mkdir()
+    with pytest.raises(UserError, match="volume: is a mount point, which cannot be replaced; name a folder"):
+        artefact.save(tmp_path / "volume")
+    monkeypatch.chdir(tmp_path / "here")
+    with pytest.raises(UserError, match="is the current folder, which cannot be replaced; name a folder in"):
+        artefact.save(Path())
+    artefact.save(Path("model"))
+    artefact.save(tmp_path / "volume" / "model")
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["here", "volume"]
+    assert Path("model/config.json").is_file()
+
+
 def test_what_comes_while_a_model_is_written_stays(tmp_path: Path, artefact: Artefact) -> None:
     artefact.save(tmp_path / "model")
 

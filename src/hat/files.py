@@ -50,7 +50,13 @@ class FolderKind:
         of its kind. Raises UserError."""
         if folder.is_symlink() or (folder.exists() and not folder.is_dir()):
             raise UserError(f"{folder}: exists and is not {self.name}; choose another place")
-        if not folder.exists() or not any(folder.iterdir()):
+        if not folder.exists():
+            return
+        # The system would refuse the one, and take the other away from under whoever is in it.
+        if folder.is_mount() or folder.samefile("."):
+            kind = "a mount point" if folder.is_mount() else "the current folder"
+            raise UserError(f"{folder}: is {kind}, which cannot be replaced; name a folder in it")
+        if not any(folder.iterdir()):
             return
         if not self.marked(folder):
             raise UserError(f"{folder}: exists and is not {self.name}; choose another place")
