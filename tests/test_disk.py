@@ -188,14 +188,15 @@ def test_links_are_not_followed(tmp_path: Path, artefact: Artefact) -> None:
 def test_a_mount_point_and_the_current_folder_are_not_replaced(
     tmp_path: Path, artefact: Artefact, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(Path, "is_mount", lambda path: path.name == "volume")
+    monkeypatch.setattr(os.path, "ismount", lambda path: Path(path).name == "volume")
     for name in ("volume", "here"):
         (tmp_path / name).mkdir()
     with pytest.raises(UserError, match="volume: is a mount point, which cannot be replaced; name a folder"):
         artefact.save(tmp_path / "volume")
     monkeypatch.chdir(tmp_path / "here")
-    with pytest.raises(UserError, match="is the current folder, which cannot be replaced; name a folder in"):
-        artefact.save(Path())
+    for here in (Path(), tmp_path / "here", tmp_path / "volume" / ".." / "here"):
+        with pytest.raises(UserError, match="is the current folder, which cannot be replaced; name a folder"):
+            artefact.save(here)
     artefact.save(Path("model"))
     artefact.save(tmp_path / "volume" / "model")
     assert sorted(path.name for path in tmp_path.iterdir()) == ["here", "volume"]

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import os
 from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -53,8 +54,8 @@ class FolderKind:
         if not folder.exists():
             return
         # The system would refuse the one, and take the other away from under whoever is in it.
-        if folder.is_mount() or folder.samefile("."):
-            kind = "a mount point" if folder.is_mount() else "the current folder"
+        if (mounted := os.path.ismount(folder)) or folder.samefile("."):
+            kind = "a mount point" if mounted else "the current folder"
             raise UserError(f"{folder}: is {kind}, which cannot be replaced; name a folder in it")
         if not any(folder.iterdir()):
             return
@@ -79,7 +80,7 @@ def atomic_folder(folder: Path, kind: FolderKind) -> Iterator[Path]:
     """
     restore_folder(folder)
     kind.check_replaceable(folder)
-    folder = folder.resolve()
+    folder = Path(os.path.realpath(folder))
     temporary = unfinished(folder)
     with Room(folder):
         remove(temporary)

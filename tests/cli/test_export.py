@@ -190,6 +190,15 @@ def test_what_would_be_lost(
     assert Artefact.load(tmp_path / "model").config.precision == "float32"
 
 
+@pytest.mark.parametrize("place", ["loop", "loop/model"])
+def test_a_loop_of_links_is_one_line(hat: Hat, model: Path, tmp_path: Path, place: str) -> None:
+    (tmp_path / "loop").symlink_to(tmp_path / "loop")
+    result = hat("export", model, "--out", tmp_path / place)
+    assert result.code in (1, 2)
+    assert len(result.err.splitlines()) == 1
+    assert "Error:" not in result.err
+
+
 @pytest.mark.parametrize("place", ["steps/train/good/3f2a/artefact", "steps/new", "link/good"])
 def test_the_results_of_a_run_are_not_replaced(
     hat: Hat, model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, place: str

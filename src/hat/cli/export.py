@@ -1,5 +1,6 @@
 """`hat export`: a finished model in the form and precision that the device runs."""
 
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -107,7 +108,7 @@ def export(
     folder = model_folder(source, model, "trained")
     if is_onnx_export(folder):
         raise UserError(f"{folder}: an ONNX export; only an artefact or a run can be exported")
-    if out.resolve() in (folder.resolve(), source.resolve()):
+    if os.path.realpath(out) in map(os.path.realpath, (folder, source)):
         raise UserError(f"--out {out}: the model itself would be lost; choose another place")
     check_no_result(out)
     MODEL.check_replaceable(out)  # now, not after minutes of fine-tuning

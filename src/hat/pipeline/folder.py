@@ -55,7 +55,7 @@ def check_usable(root: Path) -> None:
 def check_no_result(path: Path) -> None:
     """Check that `path`, where something is to be written, is not among the results of a run, which would
     then be damaged. Raises UserError."""
-    place = path.resolve()
+    place = Path(os.path.realpath(path))
     for root in place.parents:
         if is_run(root) and place.relative_to(root).parts[0] == STEPS:
             raise UserError(f"{path}: belongs to the results of the run {root}; choose another place")

@@ -1,5 +1,6 @@
 """Driving the stages of a run: all of them, one of them, or only looking."""
 
+import os
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor, wait
 from contextlib import AbstractContextManager, contextmanager
@@ -61,7 +62,7 @@ def open_run(target: str, run_dir: Path | None = None, overrides: Sequence[str] 
     folder = Path(target)
     if is_run(folder) or (folder.is_dir() and target not in recipe_names()):
         open_folder(folder)
-        if run_dir and run_dir.resolve() != folder.resolve():
+        if run_dir and os.path.realpath(run_dir) != os.path.realpath(folder):
             raise UserError(f"--run-dir {run_dir}: {folder} is a run folder already")
         return load_recipe(str(folder / RECIPE_FILE), overrides), folder
     recipe = load_recipe(target, overrides)
