@@ -64,6 +64,11 @@ def test_every_section_of_a_recipe_is_accepted_by_one_stage() -> None:
         ("distillation={teacher: ./nowhere}", "nowhere/config.json: cannot be read"),
         ("data={corpus: files, train: {tsv: a}, valid: {tsv: b}, test: {tsv: c}}", "a: cannot be read"),
         ("space=nowhere", "nowhere"),
+        # Texts for YAML, from which a number is read that no recipe may hold.
+        ("super_training.learning_rate=1e999", "learning_rate: Input should be a finite number"),
+        ("measure.target=1e999", "target: Input should be a finite number"),
+        ("seed='99999999999999999999'", "not a whole number below 2"),
+        (f"measure.lengths=[{','.join(['[9,9]'] * 20_000)}]", "larger than 262,144 bytes, the most that is"),
     ],
 )
 def test_what_no_stage_could_use_is_refused_before_anything_is_written(

@@ -18,7 +18,7 @@ from hat.hardware.published import read_latency_csv
 from hat.pipeline.context import Context
 from hat.pipeline.folder import RECIPE_FILE
 from hat.pipeline.recipe import Recipe
-from hat.pipeline.recipe_file import load_recipe, save_recipe
+from hat.pipeline.recipe_file import check_savable, load_recipe, save_recipe
 from hat.pipeline.stages import distill, prepare
 
 ACCEPTED_FILE = "recipe.accepted.yaml"
@@ -38,6 +38,7 @@ SECTIONS = {
 def check_settings(context: Context) -> None:
     """Ask all stages what can be said of their settings before any of them works: files exist, the device
     is known, published latencies can be read. Raises UserError."""
+    check_savable(context.recipe)
     for path in (*prepare.text_files(context), *distill.teacher_files(context)):
         if not path.is_file():
             context.text_digest(path)  # refused, unless it has been read before

@@ -27,7 +27,7 @@ def check_columns(value: tuple[int, int]) -> None:
 class Section(BaseModel):
     """A part of a recipe: unknown keys are refused, and the docstring under a field describes it."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True, allow_inf_nan=False)
 
 
 class Part(Section):

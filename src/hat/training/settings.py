@@ -17,7 +17,7 @@ def _check_threads(value: object) -> object:
 class TrainingSettings(BaseModel):
     """One training. The optimiser is Adam with β (0.9, 0.98), ε 1e-8, as published."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
     updates: int = Field(gt=0, description="Optimiser updates; also where the cosine ends.")
     batch_tokens: int = Field(
