@@ -10,6 +10,7 @@ import argparse
 import os
 from contextlib import ExitStack
 from datetime import date
+from math import isfinite
 from pathlib import Path
 from typing import Any
 
@@ -59,7 +60,7 @@ def measure(model: str, beam: int, instruction_set: str, rounds: int) -> dict[st
         "instruction_set": used,
         "median_ms": {name: round(float(np.median(values)), 2) for name, values in times.items()},
         "ratio": round(float(np.median(ratios)), 3),
-        "ratio_interval": [round(low, 3), round(high, 3)],
+        "ratio_interval": [round(end, 3) if isfinite(end) else None for end in (low, high)],
         "packed_bytes": memory,
     }
 

@@ -20,7 +20,7 @@ from hat.data.store import write_store
 from hat.disk import Room, exchange, has_no_room, is_full, replace_folder
 from hat.errors import DiskFull, HatError, UserError
 from hat.export.deploy import FORMATS, deploy
-from hat.files import atomic_folder, atomic_path, write_json, write_text
+from hat.files import atomic_folder, atomic_path, read_json, write_json, write_text
 from hat.hardware import MeasurementStore, MeasureProtocol
 from hat.pipeline.folder import locked
 from hat.runtime import Artefact
@@ -185,6 +185,24 @@ def test_links_are_not_followed(tmp_path: Path, artefact: Artefact) -> None:
         artefact.save(tmp_path / "model")
 
 
+def test_a_mount_point_and_the_current_folder_are_not_replaced(
+    tmp_path: Path, artefact: Artefact, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(os.path, "ismount", lambda path: Path(path).name == "volume")
+    for name in ("volume", "here"):
+        (tmp_path / name).mkdir()
+    with pytest.raises(UserError, match="volume: is a mount point, which cannot be replaced; name a folder"):
+        artefact.save(tmp_path / "volume")
+    monkeypatch.chdir(tmp_path / "here")
+    for here in (Path(), tmp_path / "here", tmp_path / "volume" / ".." / "here"):
+        with pytest.raises(UserError, match="is the current folder, which cannot be replaced; name a folder"):
+            artefact.save(here)
+    artefact.save(Path("model"))
+    artefact.save(tmp_path / "volume" / "model")
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["here", "volume"]
+    assert Path("model/config.json").is_file()
+
+
 def test_what_comes_while_a_model_is_written_stays(tmp_path: Path, artefact: Artefact) -> None:
     artefact.save(tmp_path / "model")
 
@@ -326,6 +344,15 @@ def test_a_store_without_locks_is_one_line(
     monkeypatch.setattr(sqlite3, "connect", connect)
     with pytest.raises(UserError, match=r"m\.sqlite: this file system has no locks \(locking protocol\)"):
         MeasurementStore(tmp_path / "m.sqlite")
+
+
+@pytest.mark.parametrize("number", [float("nan"), float("inf"), -float("inf")])
+def test_json_that_could_not_be_read_again_is_not_written(tmp_path: Path, number: float) -> None:
+    write_json(tmp_path / "loss.json", {"loss": 1.5})
+    with pytest.raises(HatError, match=r"loss\.json: not written, as a number in it is not finite"):
+        write_json(tmp_path / "loss.json", {"losses": [2.5, number]})
+    assert read_json(tmp_path / "loss.json") == {"loss": 1.5}
+    assert [path.name for path in tmp_path.iterdir()] == ["loss.json"]
 
 
 def test_a_temporary_file_of_a_killed_writer_is_overwritten(tmp_path: Path) -> None:

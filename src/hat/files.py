@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import os
 from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -9,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from hat.disk import Room, make_folder, remove, replace_file, replace_folder, restore_folder, unfinished
-from hat.errors import UserError, named
+from hat.errors import HatError, UserError, named
 from hat.strict_json import parse_json
 from hat.strict_yaml import key_lines, line_of, parse_yaml
 
@@ -50,7 +51,13 @@ class FolderKind:
         of its kind. Raises UserError."""
         if folder.is_symlink() or (folder.exists() and not folder.is_dir()):
             raise UserError(f"{folder}: exists and is not {self.name}; choose another place")
-        if not folder.exists() or not any(folder.iterdir()):
+        if not folder.exists():
+            return
+        # The system would refuse the one, and take the other away from under whoever is in it.
+        if (mounted := os.path.ismount(folder)) or folder.samefile("."):
+            kind = "a mount point" if mounted else "the current folder"
+            raise UserError(f"{folder}: is {kind}, which cannot be replaced; name a folder in it")
+        if not any(folder.iterdir()):
             return
         if not self.marked(folder):
             raise UserError(f"{folder}: exists and is not {self.name}; choose another place")
@@ -73,7 +80,7 @@ def atomic_folder(folder: Path, kind: FolderKind) -> Iterator[Path]:
     """
     restore_folder(folder)
     kind.check_replaceable(folder)
-    folder = folder.resolve()
+    folder = Path(os.path.realpath(folder))
     temporary = unfinished(folder)
     with Room(folder):
         remove(temporary)
@@ -119,8 +126,16 @@ def write_text(path: Path, text: str) -> None:
 
 
 def write_json(path: Path, value: object) -> None:
-    """Write `value` as indented JSON, whole or not at all."""
-    write_text(path, json.dumps(value, indent=1, ensure_ascii=False) + "\n")
+    """Write `value` as indented JSON, whole or not at all.
+
+    Raises HatError where a number in it is not finite: JSON has no word for that, and `read_json` would
+    refuse the file.
+    """
+    try:
+        text = json.dumps(value, indent=1, ensure_ascii=False, allow_nan=False)
+    except ValueError as error:
+        raise HatError(f"{path}: not written, as a number in it is not finite ({error})") from error
+    write_text(path, text + "\n")
 
 
 def read_text(path: Path) -> str:

@@ -190,6 +190,36 @@ def test_what_would_be_lost(
     assert Artefact.load(tmp_path / "model").config.precision == "float32"
 
 
+@pytest.mark.parametrize("place", ["loop", "loop/model"])
+def test_a_loop_of_links_is_one_line(hat: Hat, model: Path, tmp_path: Path, place: str) -> None:
+    (tmp_path / "loop").symlink_to(tmp_path / "loop")
+    result = hat("export", model, "--out", tmp_path / place)
+    assert result.code in (1, 2)
+    assert len(result.err.splitlines()) == 1
+    assert "Error:" not in result.err
+
+
+@pytest.mark.parametrize("place", ["steps/train/good/3f2a/artefact", "steps/new", "link/good"])
+def test_the_results_of_a_run_are_not_replaced(
+    hat: Hat, model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, place: str
+) -> None:
+    run = tmp_path / "run"
+    result = run / "steps" / "train" / "good" / "3f2a" / "artefact"
+    Artefact.load(model).save(result)
+    (run / "run.json").write_text("{}")
+    (run / "link").symlink_to(run / "steps" / "train")
+    monkeypatch.chdir(tmp_path)
+    before = sorted(run.rglob("*"))
+    for command in (("export", model, "--precision", "int8"), ("import-checkpoint", "checkpoint.pt")):
+        found = hat(*command, "--out", Path("run") / place)
+        assert found.code == 2
+        told = f"hat: error: run/{place}: belongs to the results of the run {run}; choose another place\n"
+        assert found.err == told
+    assert sorted(run.rglob("*")) == before
+    assert Artefact.load(result).config.precision == "float32"
+    assert hat("export", model, "--out", "run/model").code == 0
+
+
 @pytest.mark.parametrize("form", ["artefact", "onnx"])
 def test_a_full_disk_is_one_line(
     hat: Hat, model: Path, tmp_path: Path, form: str, onnx_exporter: ModuleType

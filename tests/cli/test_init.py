@@ -164,6 +164,16 @@ def test_other_files_are_not_written_over(hat: Hat, folder: Path) -> None:
     assert hat("init", "other.yaml", *TEXT, "--force", "--minutes", 60).code == 0
 
 
+@pytest.mark.parametrize("content", ["dear diary\n", "devices: {}\n", "a: [\n", "- data\n", ""])
+def test_only_a_recipe_is_replaced_with_force(hat: Hat, folder: Path, content: str) -> None:
+    (folder / "mine.yaml").write_text(content)
+    found = hat("init", "mine.yaml", *TEXT, "--force")
+    told = "mine.yaml: exists and is not a recipe; choose another name, or remove it first"
+    assert (found.code, told in found.err) == (2, True)
+    assert (folder / "mine.yaml").read_text() == content
+    assert hat("init", "text.en", *TEXT, "--force").code == 2, "nor the text itself"
+
+
 def test_more_time_and_more_text_give_larger_networks() -> None:
     small, middle = Survey(5_000, 10, 8_000, 60), Survey(200_000, 12, 60_000, 90)
     assert plan(small, 600, FAST).scale.space == "demo"

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 import yaml
 
+from hat.hardware.published import COLUMNS
 from hat.pipeline import load_recipe, run
 from hat.pipeline.recipe_file import design_space
 from tests.cli.conftest import Hat
@@ -113,3 +114,23 @@ def test_a_bad_csv_leaves_the_run_as_it_was(hat: Hat, root: Path, tmp_path: Path
     assert "set.csv:1: unknown column colour; the columns are encoder_embed_dim" in result.err
     assert not list(root.glob("steps/measure/*/manifest.json"))
     assert "latencies: null" in before
+
+
+@pytest.mark.parametrize(
+    ("rows", "message"),
+    [
+        (3, "3 measurements for 3 architectures; a predictor needs at least 8"),
+        (9, "a predictor needs at least two architectures"),
+    ],
+)
+def test_published_latencies_that_no_predictor_can_be_fitted_to_are_not_kept(
+    hat: Hat, root: Path, tmp_path: Path, rows: int, message: str
+) -> None:
+    values = dict.fromkeys(COLUMNS, "1")
+    lines = [",".join(values), *[",".join(values.values())] * rows]
+    (tmp_path / "set.csv").write_text("\n".join(lines) + "\n")
+    before = (root / "recipe.yaml").read_text()
+    result = hat("measure", root, "--import", tmp_path / "set.csv")
+    assert (result.code, f"set.csv: {message}" in result.err) == (2, True)
+    assert (root / "recipe.yaml").read_text() == before
+    assert not list(root.glob("steps/measure/*/manifest.json"))

@@ -50,6 +50,14 @@ def test_stage_after_stage(hat: Hat, recipe: Path, tmp_path: Path) -> None:
     assert "prepare: done already" in result.err
 
 
+def test_a_new_run_goes_on_after_an_override_that_was_refused(hat: Hat, recipe: Path, tmp_path: Path) -> None:
+    root = tmp_path / "run"
+    result = hat("prepare", recipe, "--run-dir", root, "--set", "data.vocabulary.size=100000")
+    assert (result.code, "too large for this text" in result.err) == (2, True)
+    assert "the run keeps the settings it had: data.vocabulary.size 500 (not 100000)" in result.err
+    assert hat("prepare", root).code == 0
+
+
 @pytest.mark.parametrize("file", ["my.yaml", "my own recipe.v2.yaml", "größer.yaml"])
 def test_a_run_is_named_after_the_recipes_file(
     hat: Hat, recipe: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, file: str

@@ -10,7 +10,7 @@ import pytest
 import yaml
 
 from hat.errors import DiskFull, HatError, UserError
-from hat.pipeline import load_recipe, open_run, run
+from hat.pipeline import load_recipe, open_run, recipe_as_written, run
 from hat.pipeline.acceptance import ACCEPTED_FILE, SECTIONS, trying
 from hat.pipeline.recipe import Recipe
 from hat.pipeline.stages import STAGES
@@ -64,6 +64,11 @@ def test_every_section_of_a_recipe_is_accepted_by_one_stage() -> None:
         ("distillation={teacher: ./nowhere}", "nowhere/config.json: cannot be read"),
         ("data={corpus: files, train: {tsv: a}, valid: {tsv: b}, test: {tsv: c}}", "a: cannot be read"),
         ("space=nowhere", "nowhere"),
+        # Texts for YAML, from which a number is read that no recipe may hold.
+        ("super_training.learning_rate=1e999", "learning_rate: Input should be a finite number"),
+        ("measure.target=1e999", "target: Input should be a finite number"),
+        ("seed='99999999999999999999'", "not a whole number below 2"),
+        (f"measure.lengths=[{','.join(['[9,9]'] * 20_000)}]", "larger than 262,144 bytes, the most that is"),
     ],
 )
 def test_what_no_stage_could_use_is_refused_before_anything_is_written(
@@ -102,6 +107,26 @@ def test_what_a_stage_refuses_is_not_kept(root: Path, override: str, stage: str,
     key, _ = override.split("=")
     assert reporter.said[-1].startswith(f"the run keeps the settings it had: {key} ")
     go_on(root)
+
+
+def test_what_a_stage_refuses_of_a_new_run_becomes_what_its_recipe_says(tmp_path: Path) -> None:
+    name, root = write(tmp_path / "r.yaml", TINY), tmp_path / "run"
+    stages = (*EARLY, "search")
+    for impossible in ("search.constraints=[0.001ms]", "data.vocabulary.size=100000"):
+        recipe = load_recipe(name, [impossible, "super_training.updates=6"])
+        with pytest.raises(UserError, match=r"lowest reachable|too large"):
+            run(recipe, root, stages=stages, timer=flops_timer, written=recipe_as_written(name))
+        kept, _ = open_run(str(root))
+        assert (kept.search, kept.data) == (load_recipe(name).search, load_recipe(name).data)
+        assert kept.super_training.updates == 6, "accepted by the first try, as it was never refused"
+    go_on(root, stages=stages)
+
+
+def test_a_recipe_that_is_none_without_overrides_has_no_settings_to_go_back_to(tmp_path: Path) -> None:
+    name = write(tmp_path / "r.yaml", {key: value for key, value in TINY.items() if key != "space"})
+    assert recipe_as_written(name) is None
+    assert recipe_as_written("nowhere") is None
+    assert load_recipe(name, ["space=demo"]).space == "demo"
 
 
 def test_what_earlier_stages_accepted_is_kept(root: Path) -> None:

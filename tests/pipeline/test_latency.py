@@ -5,13 +5,14 @@ import json
 import random
 import shutil
 from pathlib import Path
+from threading import Thread
 
 import pytest
 import yaml
 
 from hat import pipeline
 from hat.architecture import Architecture
-from hat.errors import UserError
+from hat.errors import HatError, UserError
 from hat.hardware.features import paper_features
 from hat.hardware.published import COLUMNS
 from hat.pipeline import load_recipe, open_run, run
@@ -106,6 +107,18 @@ def test_several_devices_at_once(root: Path) -> None:
     assert pipeline.export_measurements(root, exported) == 16
     devices = [row["device"] for row in read(exported)]
     assert sorted(devices) == ["one"] * 8 + ["two"] * 8
+
+
+def test_devices_for_which_there_are_no_threads_are_one_line(
+    root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(thread: Thread) -> None:
+        raise RuntimeError("can't start new thread")
+
+    monkeypatch.setattr(Thread, "start", refuse)
+    recipes = {name: open_run(str(root))[0] for name in ("one", "two")}
+    with pytest.raises(HatError, match="lets this process start 1 of 3 threads; use fewer"):
+        pipeline.run_on_devices(recipes, root, ("measure",), Quiet())
 
 
 def test_one_device_that_fails_does_not_stop_the_others(root: Path) -> None:

@@ -154,6 +154,16 @@ def test_a_new_version_repeats_its_step_and_only_what_changes_with_it(
     assert reporter.worked == ["measure", "search/hat-70pct", "evaluate/latencies"]
 
 
+@pytest.mark.parametrize(("changed", "folders"), [(("search",), 1), (("search", "losses"), 2)])
+def test_what_searches_remember_of_candidates_has_a_version_too(
+    copy: Path, monkeypatch: pytest.MonkeyPatch, changed: tuple[str, ...], folders: int
+) -> None:
+    for name in changed:
+        monkeypatch.setitem(VERSIONS, name, VERSIONS[name] + 1)
+    assert again(copy).worked == ["search/hat-70pct"]
+    assert len(list((copy / "losses").iterdir())) == folders
+
+
 def test_another_baseline_trains_nothing_else(copy: Path) -> None:
     second = {**TINY["baselines"][0], "name": "base-1", "decoder_layers": 1}
     both = json.dumps([*TINY["baselines"], second])

@@ -1,5 +1,6 @@
 """`hat export`: a finished model in the form and precision that the device runs."""
 
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -99,6 +100,7 @@ def export(
     Prints two sizes: that of the files, and as the paper counts.
     """
     from hat.export.deploy import deploy
+    from hat.pipeline.folder import check_no_result
     from hat.runtime import Artefact, CodeBooks
     from hat.runtime.locate import MODEL, is_onnx_export, model_folder
     from hat.runtime.precision import usual_books
@@ -106,8 +108,9 @@ def export(
     folder = model_folder(source, model, "trained")
     if is_onnx_export(folder):
         raise UserError(f"{folder}: an ONNX export; only an artefact or a run can be exported")
-    if out.resolve() in (folder.resolve(), source.resolve()):
+    if os.path.realpath(out) in map(os.path.realpath, (folder, source)):
         raise UserError(f"--out {out}: the model itself would be lost; choose another place")
+    check_no_result(out)
     MODEL.check_replaceable(out)  # now, not after minutes of fine-tuning
     # A run may have tuned how its models decode when it deployed them.
     decode = Artefact.load(model_folder(source, model)).config.decode

@@ -11,6 +11,7 @@ from hat.cli.extra import training_extra
 from hat.cli.progress import Terminal
 from hat.errors import UserError, visible
 from hat.errors import command as command_line
+from hat.files import check_new
 
 if TYPE_CHECKING:
     from hat.data import Part
@@ -90,7 +91,8 @@ def init(
     if recipe.exists() and not force:
         raise UserError(f"{recipe}: exists already; name another file, or --force")
     with training_extra("init"):
-        from hat.pipeline.first_recipe import Wishes, write_first_recipe
+        from hat.pipeline.first_recipe import Wishes, is_recipe, write_first_recipe
+    check_new(recipe, is_recipe, "a recipe")
     asking = Questions()
     train = asking.text(source, target, tsv)
     files = (train.source if train.target else None, train.target)

@@ -1,5 +1,6 @@
 """`hat import-checkpoint` and `hat import-config`: from the published code's files to ours."""
 
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -59,6 +60,9 @@ def import_checkpoint(
 
     Nothing in the checkpoint is executed.
     """
+    from hat.pipeline.folder import check_no_result
+
+    check_no_result(out)
     with training_extra("import-checkpoint"):
         from hat.interop import import_checkpoint as convert
     artefact = convert(
@@ -113,7 +117,7 @@ def import_config(
     if out is None:
         typer.echo(text, nl=False)
     else:
-        if out.resolve() == file.resolve():
+        if os.path.realpath(out) == os.path.realpath(file):
             raise UserError(f"--out {out}: the file itself would be lost; choose another place")
         write_sealed_yaml(out, text)
 

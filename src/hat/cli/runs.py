@@ -167,7 +167,7 @@ def work(
 ) -> Path:
     """Do some stages of a run, told on the terminal; the run's folder."""
     with training_extra(command):
-        from hat.pipeline import open_run
+        from hat.pipeline import open_run, recipe_as_written
         from hat.pipeline import run as run_stages
         from hat.report import print_report
     recipe, root = open_run(target, run_dir, overrides or ())
@@ -177,7 +177,8 @@ def work(
         )
     terminal = Terminal()
     with stoppable(terminal):
-        run_stages(recipe, root, stages=stages, reporter=terminal)
+        written = recipe_as_written(target) if overrides else None
+        run_stages(recipe, root, stages=stages, reporter=terminal, written=written)
     if "evaluate" in stages:
         print_report(root)
     else:

@@ -12,6 +12,7 @@ from threading import Thread
 from typing import IO
 
 from hat.errors import visible
+from hat.threads import start
 
 CHUNK = 1 << 16
 # Bytes of an answer at most, and of what the process complained that is kept: its end.
@@ -61,8 +62,14 @@ class Child:
             Thread(target=self._read, args=(self.process.stdout,), daemon=True),
             Thread(target=self._drain, args=(self.process.stderr,), daemon=True),
         ]
-        for reader in self._readers:
-            reader.start()
+        try:
+            for reader in self._readers:
+                start(reader)
+        except BaseException:
+            self.process.kill()
+            self.process.wait()
+            self._folder.cleanup()
+            raise
 
     def ask(self, line: bytes, seconds: float) -> bytes:
         """The line that answers `line`; what there was of it where the process has ended.
@@ -71,7 +78,7 @@ class Child:
         TimeoutError after `seconds`. A line longer than LONGEST_LINE comes without its end.
         """
         # Writing waits where the process does not read, as long as it likes.
-        Thread(target=self._write, args=(line,), daemon=True).start()
+        start(Thread(target=self._write, args=(line,), daemon=True))
         try:
             return self._lines.get(timeout=seconds)
         except queue.Empty:

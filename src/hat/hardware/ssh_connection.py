@@ -28,6 +28,7 @@ from hat.hardware.ssh_errors import (
     told_of,
     unknown_host_key,
 )
+from hat.threads import start
 
 CONNECT_SECONDS = 15.0
 LOGIN_SECONDS = 30.0
@@ -141,7 +142,7 @@ class Connection:
         self._thread = threading.Thread(
             target=lambda: asyncio.run(self._serve(ready)), name=f"ssh {device.name}", daemon=True
         )
-        self._thread.start()
+        start(self._thread)
         ready.wait()
         try:
             self._ssh = self.wait(_connect(device))

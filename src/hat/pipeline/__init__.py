@@ -16,7 +16,7 @@ if TYPE_CHECKING:
         measure_summary,
     )
     from hat.pipeline.recipe import Recipe
-    from hat.pipeline.recipe_file import load_recipe
+    from hat.pipeline.recipe_file import load_recipe, recipe_as_written
     from hat.pipeline.runner import Quiet, Reporter, open_run, run, run_on_devices, status
 
 __all__ = [
@@ -31,6 +31,7 @@ __all__ = [
     "load_recipe",
     "measure_summary",
     "open_run",
+    "recipe_as_written",
     "run",
     "run_on_devices",
     "status",
@@ -41,7 +42,7 @@ _MODULES = {
     "last_status": ("StepStatus",),
     "latency": ("export_measurements", "fit_summary", "import_measurements", "measure_summary"),
     "recipe": ("Recipe",),
-    "recipe_file": ("load_recipe",),
+    "recipe_file": ("load_recipe", "recipe_as_written"),
     "runner": ("Quiet", "Reporter", "open_run", "run", "run_on_devices", "status"),
 }
 _HOME = {name: f"hat.pipeline.{module}" for module, names in _MODULES.items() for name in names}

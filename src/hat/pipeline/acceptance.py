@@ -18,7 +18,7 @@ from hat.hardware.published import read_latency_csv
 from hat.pipeline.context import Context
 from hat.pipeline.folder import RECIPE_FILE
 from hat.pipeline.recipe import Recipe
-from hat.pipeline.recipe_file import load_recipe, save_recipe
+from hat.pipeline.recipe_file import check_savable, load_recipe, save_recipe
 from hat.pipeline.stages import distill, prepare
 
 ACCEPTED_FILE = "recipe.accepted.yaml"
@@ -38,6 +38,7 @@ SECTIONS = {
 def check_settings(context: Context) -> None:
     """Ask all stages what can be said of their settings before any of them works: files exist, the device
     is known, published latencies can be read. Raises UserError."""
+    check_savable(context.recipe)
     for path in (*prepare.text_files(context), *distill.teacher_files(context)):
         if not path.is_file():
             context.text_digest(path)  # refused, unless it has been read before
@@ -51,15 +52,17 @@ def check_settings(context: Context) -> None:
 
 
 @contextmanager
-def trying(root: Path, recipe: Recipe, say: Callable[[str], None]) -> Iterator[Callable[[str], None]]:
+def trying(
+    root: Path, recipe: Recipe, say: Callable[[str], None], written: Recipe | None = None
+) -> Iterator[Callable[[str], None]]:
     """Save the recipe in a run folder for the time of some work; yields a function that accepts a stage's
     settings.
 
-    Where the work fails, those that were not accepted become again what they were, and `say` is told; not
-    where it was only stopped, or the disk was full.
+    Where the work fails, those that were not accepted become again what they were (in a new run, what they
+    are in the recipe as `written`), and `say` is told; not where it was only stopped, or the disk was full.
     """
     path, kept = root / RECIPE_FILE, root / ACCEPTED_FILE
-    before = _saved(kept) or _saved(path)
+    before = _saved(kept) or _saved(path) or written
     accepted = before or recipe
     if accepted != recipe:
         save_recipe(kept, accepted)

@@ -6,10 +6,10 @@ from pathlib import Path
 
 from hat.data import Part, read_pairs
 from hat.errors import UserError
-from hat.files import write_text
+from hat.files import read_yaml, write_text
 from hat.hardware.devices import device_named
 from hat.pipeline.budget import BASELINE, FOUND, SUPER, Budget, measured_speed, plan
-from hat.pipeline.recipe import Constraint
+from hat.pipeline.recipe import Constraint, Recipe
 from hat.pipeline.recipe_file import load_recipe
 from hat.pipeline.text_survey import Survey, hold_out, survey
 from hat.progress import Progress
@@ -67,6 +67,15 @@ def write_first_recipe(path: Path, wishes: Wishes, progress: Progress) -> Budget
     write_text(path, _recipe(path.parent, wishes, found, missing, text, budget))
     load_recipe(str(path))
     return budget
+
+
+def is_recipe(path: Path) -> bool:
+    """Whether a file has the sections of a recipe, right ones or not."""
+    try:
+        value = read_yaml(path)
+    except UserError:
+        return False
+    return isinstance(value, dict) and "data" in value and value.keys() <= Recipe.model_fields.keys()
 
 
 def _check(part: Part) -> None:

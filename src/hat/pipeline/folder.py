@@ -14,6 +14,7 @@ RUN_FORMAT = 1
 RUN_FILE = "run.json"
 RECIPE_FILE = "recipe.yaml"
 LOCK_FILE = ".lock"
+STEPS = "steps"  # holds the results of steps
 TEXT_DIGESTS = "text-digests.json"
 # What a process killed while it made the folder may leave.
 LEFTOVERS = {LOCK_FILE, unfinished(Path(RUN_FILE)).name}
@@ -49,6 +50,15 @@ def check_usable(root: Path) -> None:
     if root.exists() and {path.name for path in root.iterdir()} - LEFTOVERS:
         raise UserError(f"{root}: holds files but is not a run folder; name a new or empty one")
     return None
+
+
+def check_no_result(path: Path) -> None:
+    """Check that `path`, where something is to be written, is not among the results of a run, which would
+    then be damaged. Raises UserError."""
+    place = Path(os.path.realpath(path))
+    for root in place.parents:
+        if is_run(root) and place.relative_to(root).parts[0] == STEPS:
+            raise UserError(f"{path}: belongs to the results of the run {root}; choose another place")
 
 
 def create_folder(root: Path) -> None:

@@ -12,7 +12,7 @@ from hat.errors import UserError, command
 from hat.files import read_json
 from hat.hardware.predictor import LatencyPredictor
 from hat.pipeline.costs import read_cost
-from hat.pipeline.folder import is_run, open_folder
+from hat.pipeline.folder import STEPS, is_run, open_folder
 from hat.pipeline.last_status import saved_status
 from hat.pipeline.steps import MANIFEST, read_outcome
 
@@ -86,7 +86,7 @@ def _fitted(root: Path, device: str | None) -> Fitted | None:
 
 
 def _finished(root: Path, step: str) -> Iterator[Path]:
-    return (path.parent for path in (root / "steps" / step).glob(f"*/{MANIFEST}"))
+    return (path.parent for path in (root / STEPS / step).glob(f"*/{MANIFEST}"))
 
 
 def _measured_digest(folder: Path) -> str | None:

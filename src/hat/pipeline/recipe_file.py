@@ -10,7 +10,7 @@ from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
 from hat.errors import UserError, named, shown
-from hat.files import read_document, write_text
+from hat.files import MOST_YAML_BYTES, read_document, write_text
 from hat.hardware.devices import LOCAL, declared_devices, default_file
 from hat.pipeline.folder import RECIPE_FILE, is_run
 from hat.pipeline.recipe import Recipe
@@ -43,6 +43,14 @@ def load_recipe(name: str, overrides: Sequence[str] = ()) -> Recipe:
     raise UserError(f"{name}: neither a run folder, nor a recipe file, nor a built-in recipe ({built_in})")
 
 
+def recipe_as_written(name: str) -> Recipe | None:
+    """What `load_recipe` finds without overrides; None where it is no recipe without them."""
+    try:
+        return load_recipe(name)
+    except UserError:
+        return None
+
+
 def run_folder(name: str) -> Path:
     """Where the recipe that `load_recipe` finds under `name` runs unless told otherwise: runs/ and the name
     of its file, or its own where it is built in; a run's own recipe runs where it is."""
@@ -54,7 +62,20 @@ def run_folder(name: str) -> Path:
 
 def save_recipe(path: Path, recipe: Recipe) -> None:
     """Write the resolved recipe as YAML that `load_recipe` reads back equal."""
-    write_text(path, yaml.safe_dump(recipe.model_dump(mode="json"), sort_keys=False, allow_unicode=True))
+    write_text(path, _resolved(recipe))
+
+
+def check_savable(recipe: Recipe) -> None:
+    """Check that what `save_recipe` writes can be read again: a number given as text may be one that no file
+    may hold, and written out a recipe is longer. Raises UserError."""
+    text, where = _resolved(recipe), "the recipe with all its settings"
+    if len(text.encode()) > MOST_YAML_BYTES:
+        raise UserError(f"{where}: larger than {MOST_YAML_BYTES:,} bytes, the most that is read of a recipe")
+    parse_yaml(text, where)
+
+
+def _resolved(recipe: Recipe) -> str:
+    return str(yaml.safe_dump(recipe.model_dump(mode="json"), sort_keys=False, allow_unicode=True))
 
 
 def design_space(recipe: Recipe) -> DesignSpace:

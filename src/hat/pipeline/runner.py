@@ -1,5 +1,6 @@
 """Driving the stages of a run: all of them, one of them, or only looking."""
 
+import os
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor, wait
 from contextlib import AbstractContextManager, contextmanager
@@ -22,6 +23,7 @@ from hat.pipeline.stages import STAGES
 from hat.pipeline.steps import OLDER, changes, execute, find, finished_steps, started
 from hat.pipeline.versions import version_of
 from hat.progress import Progress, silent
+from hat.threads import check_can_start
 from hat.zoo import recipe_names
 
 # Of results that depend on ones that are not finished.
@@ -60,7 +62,7 @@ def open_run(target: str, run_dir: Path | None = None, overrides: Sequence[str] 
     folder = Path(target)
     if is_run(folder) or (folder.is_dir() and target not in recipe_names()):
         open_folder(folder)
-        if run_dir and run_dir.resolve() != folder.resolve():
+        if run_dir and os.path.realpath(run_dir) != os.path.realpath(folder):
             raise UserError(f"--run-dir {run_dir}: {folder} is a run folder already")
         return load_recipe(str(folder / RECIPE_FILE), overrides), folder
     recipe = load_recipe(target, overrides)
@@ -76,19 +78,20 @@ def run(
     stages: Collection[str] = tuple(STAGES),
     timer: Timer | None = None,
     reporter: Reporter | None = None,
+    written: Recipe | None = None,
 ) -> None:
     """Do what is not yet done of `stages`, in the run folder `root`, which is made if need be.
 
-    The recipe is saved in the folder; what a stage refuses of it, not for long (see `trying`). Raises
-    UserError if a stage needs one that is neither done nor among `stages`, or another process works in
-    the folder.
+    The recipe is saved in the folder; what a stage refuses of it, not for long (see `trying`). `written`:
+    the recipe of a new run without overrides, where it makes sense without them. Raises UserError if a
+    stage needs one that is neither done nor among `stages`, or another process works in the folder.
     """
     reporter = reporter or Quiet()
     check_usable(root)
     check_settings(Context(root, recipe, timer))
     with locked(root):
         create_folder(root)
-        with trying(root, recipe, reporter.say) as accept:
+        with trying(root, recipe, reporter.say, written) as accept:
             context = Context(root, recipe, timer, writable=True, say=reporter.say)
             _save_status(context)
             for stage in STAGES:
@@ -108,9 +111,11 @@ def run_on_devices(
     """Do `stages` for several devices at once, each at its own pace. `recipes`: the run's recipe with
     each device in it, by device; none of them is saved.
 
-    Raises, when all have come to an end, what stopped the first that failed.
+    Raises, when all have come to an end, what stopped the first that failed; HatError where the system
+    refuses the threads.
     """
     check_usable(root)
+    check_can_start(len(recipes) + 1)
     stop = Event()
     with locked(root), ThreadPoolExecutor(len(recipes)) as pool:
         contexts = {name: finished(recipe, root) for name, recipe in recipes.items()}

@@ -15,6 +15,7 @@ from hat.disk import Room, flush_folder, flush_tree, make_folder
 from hat.errors import HatError, UserError
 from hat.files import check_keys, digest, file_digest, read_json, write_json
 from hat.pipeline.costs import CostMeter, read_cost
+from hat.pipeline.folder import STEPS
 from hat.pipeline.versions import FIRST
 from hat.progress import Progress
 
@@ -44,13 +45,17 @@ class Step:
     @property
     def key(self) -> str:
         """Names the step's folder: twelve hexadecimal digits of the digest of its inputs and version."""
-        # Without the first version, as before there were any: run folders of that time go on.
-        versioned = {"version": self.version, "inputs": self.inputs}
-        return digest(self.inputs if self.version == FIRST else versioned)[:12]
+        return versioned_key(self.inputs, self.version)
 
     def folder(self, root: Path) -> Path:
         """Where the step works, under the run folder `root`."""
-        return root / "steps" / self.name / self.key
+        return root / STEPS / self.name / self.key
+
+
+def versioned_key(inputs: Mapping[str, Any], version: int) -> str:
+    """Twelve hexadecimal digits that name what an algorithm of this version makes of `inputs`."""
+    # Without the first version, as before there were any: run folders of that time go on.
+    return digest(inputs if version == FIRST else {"version": version, "inputs": inputs})[:12]
 
 
 @dataclass(frozen=True)
@@ -140,7 +145,7 @@ def changes(root: Path, step: Step) -> list[str]:
 
     Empty if it has never been finished, or is finished now.
     """
-    latest = _latest(root / "steps" / step.name)
+    latest = _latest(root / STEPS / step.name)
     if latest is None or (step.folder(root) / MANIFEST).exists():
         return []
     manifest = _manifest(latest)
@@ -155,7 +160,7 @@ def changes(root: Path, step: Step) -> list[str]:
 
 def finished_steps(root: Path, stage: str) -> dict[str, int]:
     """The steps of a stage that have ever been finished → the version of their latest result."""
-    steps = root / "steps"
+    steps = root / STEPS
     homes = [steps / stage, *(path for path in (steps / stage).glob("*") if path.is_dir())]
     latest = {home.relative_to(steps).as_posix(): _latest(home) for home in homes}
     # Outputs may have a file of that name too.

@@ -14,6 +14,7 @@ VERSIONS = {
     "train-super": FIRST,
     "measure": 2,  # intervals that cover what they say, times relative to the reference of the same round
     "fit": 2,  # an interval of the held-out error that covers it, ratios at each pair of lengths
+    "losses": FIRST,  # of candidates, which all searches of a run remember; with it goes that of search
     "search": 2,  # chosen with its whole interval, verified once, judged by that interval
     "distill/sequences": FIRST,
     "distill/tokens": FIRST,

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from typing import Any
 
 Judgement = Mapping[str, Any]
+MOST_DECIMALS = 9
 
 
 def judgement_cell(judgement: Judgement) -> str:
@@ -43,15 +44,25 @@ def _figure(judgement: Judgement) -> str:
 
 
 def _end(judgement: Judgement) -> str:
-    unit = _unit(judgement)
     verdict = judgement["verdict"] or "predicted only"
-    return f"limit {judgement['text'].removesuffix(unit)} {unit}: {verdict}"
+    return f"limit {_limit(judgement)} {_unit(judgement)}: {verdict}"
 
 
 def _number(judgement: Judgement, value_ms: float) -> str:
-    if not _relative(judgement):
-        return milliseconds(value_ms)
-    return f"{value_ms / judgement['milliseconds'] * float(judgement['text'].removesuffix('%')):.1f}"
+    """In the constraint's unit, with as many decimals as tell on which side of the limit it is."""
+    limit = float(_limit(judgement))
+    value = value_ms / judgement["milliseconds"] * limit
+    written = len(_limit(judgement).partition(".")[2])
+    places = max(1 if _relative(judgement) else decimals(value), written)
+    while places < MOST_DECIMALS and (float(f"{value:.{places}f}") > limit) != (
+        value_ms > judgement["milliseconds"]
+    ):
+        places += 1
+    return f"{value:.{places}f}"
+
+
+def _limit(judgement: Judgement) -> str:
+    return str(judgement["text"].removesuffix(_unit(judgement)))
 
 
 def _unit(judgement: Judgement) -> str:

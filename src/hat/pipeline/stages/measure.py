@@ -8,8 +8,17 @@ from pathlib import Path
 from typing import Any
 
 from hat.architecture import AnyArchitecture, Architecture
+from hat.errors import UserError
 from hat.files import check_keys, read_json, read_text, write_json, write_text
-from hat.hardware import Bench, Measurement, MeasurementStore, MeasureProtocol, Series, measure
+from hat.hardware import (
+    Bench,
+    LatencyPredictor,
+    Measurement,
+    MeasurementStore,
+    MeasureProtocol,
+    Series,
+    measure,
+)
 from hat.hardware.published import read_latency_csv
 from hat.hardware.sampling import Sampled, measure_until_predictable, noise_floor
 from hat.pipeline.context import Context
@@ -44,7 +53,12 @@ def steps(context: Context) -> Iterator[Step]:
 
 
 def _copy(published: Path, folder: Path, progress: Progress) -> None:
-    read_latency_csv(published)
+    found = read_latency_csv(published)
+    # What no predictor can be fitted to is refused here, before the settings that name it are kept.
+    try:
+        LatencyPredictor.fit(found.averages, found.latency_ms, 0, features="averages")
+    except UserError as error:
+        raise UserError(f"{published}: {error}") from error
     write_text(folder / PUBLISHED, read_text(published))
     progress(1, 1, f"{published} copied")
 

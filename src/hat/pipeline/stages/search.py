@@ -8,7 +8,7 @@ from typing import Any
 
 from hat.architecture import Architecture
 from hat.data import TokenStore, collate, sequential_batches
-from hat.files import digest, write_json
+from hat.files import write_json
 from hat.hardware import Measurement
 from hat.pipeline.context import Context
 from hat.pipeline.prediction import PREDICTOR
@@ -22,7 +22,7 @@ from hat.pipeline.stages.measure import (
     to_dict,
 )
 from hat.pipeline.stages.train_super import WEIGHTS, load_super, seed_and_threads
-from hat.pipeline.steps import Step
+from hat.pipeline.steps import Step, versioned_key
 from hat.pipeline.versions import VERSIONS
 from hat.progress import Progress, between
 from hat.search import EvolutionSettings, SearchProblem, random_search
@@ -55,7 +55,7 @@ def steps(context: Context) -> Iterator[Step]:
             **{key: value for key, value in losses.items() if key != "results"},
             "results": {**device["results"], **losses["results"], **latency},
         }
-        run = partial(_run, context, constraint, digest(losses)[:12])
+        run = partial(_run, context, constraint, versioned_key(losses, VERSIONS["losses"]))
         yield Step(f"search/{constraint.name}", inputs, (FOUND,), run, VERSIONS["search"])
 
 
