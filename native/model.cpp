@@ -196,7 +196,7 @@ void check_range(const char* what, int value, int least, int most) {
                                 std::to_string(least) + " and " + std::to_string(most));
 }
 
-// Inputs of a product at `precision`.
+// Throws std::invalid_argument where a product at `precision` has too many inputs.
 void check_width(const char* what, int width, Precision precision) {
   check_range(what, width, 1, kLargestDim);
   if (in_int8(precision) && width > kMostInt8Inputs)
