@@ -50,7 +50,7 @@ def export(
         ),
     ],
     out: Annotated[
-        Path, typer.Option(metavar="DIR", help="Where to write; a model there is replaced, nothing else is.")
+        Path, typer.Option(metavar="DIR", help="Folder to write; only an earlier model is replaced.")
     ],
     precision: Annotated[
         str | None,
@@ -79,14 +79,14 @@ def export(
     embeddings: Annotated[
         str,
         typer.Option(
-            help=f"kmeans: how embeddings are stored: {', '.join(EMBEDDING_FORMS)}.",
+            help=f"kmeans: storage of the embeddings: {', '.join(EMBEDDING_FORMS)}.",
             autocompletion=listed(EMBEDDING_FORMS),
         ),
     ] = "kmeans",
     initialization: Annotated[
         str,
         typer.Option(
-            help=f"kmeans: where the centroids start: {', '.join(INITIALIZATIONS)}.",
+            help=f"kmeans: initial centroids: {', '.join(INITIALIZATIONS)}.",
             autocompletion=listed(INITIALIZATIONS),
         ),
     ] = "linear",
@@ -96,7 +96,7 @@ def export(
 ) -> None:
     """Write a model for a device: weights, tokenizer and configuration in one folder.
 
-    Prints two sizes: that of the files, and as the paper counts.
+    Prints two sizes: that of the files, and the size as the paper counts it.
     """
     from hat.export.deploy import deploy
     from hat.runtime import Artefact, CodeBooks
@@ -108,7 +108,7 @@ def export(
         raise UserError(f"{folder}: an ONNX export; only an artefact or a run can be exported")
     if out.resolve() in (folder.resolve(), source.resolve()):
         raise UserError(f"--out {out}: the model itself would be lost; choose another place")
-    MODEL.check_replaceable(out)  # now, not after minutes of fine-tuning
+    MODEL.check_replaceable(out)  # before, not after, minutes of fine-tuning
     # A run may have tuned how its models decode when it deployed them.
     decode = Artefact.load(model_folder(source, model)).config.decode
     artefact = Artefact.load(folder).with_decode(decode)

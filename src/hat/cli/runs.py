@@ -34,7 +34,7 @@ STAGES = {
     "evaluate": "Score, time and compare the final models.",
 }
 
-# Where a run is looked at without the libraries that could tell.
+# Printed with the saved status of a run where the libraries to check it are not installed.
 OUTDATED = (
     "this is how the last command left it; its recipe, its text or HAT has changed since, and what that "
     "changes only an installation with the [train] extra can tell"
@@ -114,8 +114,8 @@ def status(
 
 
 def _status(target: str, overrides: list[str], verify: bool) -> "tuple[Path, SavedStatus]":
-    """A run's folder and how it stands: what the last command saved if nothing has changed since, else found
-    out, for which HAT needs the [train] extra."""
+    """A run's folder and its status: as the last command saved it if nothing has changed since, else computed
+    anew, which needs the [train] extra."""
     from hat.pipeline.folder import is_run, open_folder
     from hat.pipeline.last_status import SavedStatus, saved_status
 
@@ -147,7 +147,7 @@ def _add_stage(app: typer.Typer, stage: str, about: str) -> None:
 
 
 def _tell_constraints(root: Path) -> None:
-    """What the searches of a run found, and whether that is within their constraints."""
+    """Print the results of a run's searches and the verdicts on their constraints."""
     from hat import pipeline
 
     for line in pipeline.constraint_lines(*pipeline.open_run(str(root))):
