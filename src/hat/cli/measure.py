@@ -171,7 +171,7 @@ def predict(
     device: Annotated[
         str | None,
         typer.Option(
-            metavar="NAME", help="The device; by default the run's.", autocompletion=device_names
+            metavar="NAME", help="The device; by default the run's own device.", autocompletion=device_names
         ),
     ] = None,
     run: Annotated[

@@ -1,4 +1,4 @@
-"""The settings of one of the published code's YAML files, and how each is read."""
+"""The settings of a YAML file of the published code, and readers for their values."""
 
 import math
 from collections.abc import Callable
@@ -10,7 +10,7 @@ from hat.interop.published_options import ALIASES
 
 
 class Settings(dict[str, object]):
-    """A file's settings by their names in Python; what is read is taken out."""
+    """A file's settings by their Python names; reading one removes it."""
 
     def __init__(self, where: str, value: object) -> None:
         if not isinstance(value, dict) or not value:
@@ -24,17 +24,18 @@ class Settings(dict[str, object]):
             self[name] = entry
 
     def take(self, key: str, read: Callable[[str, object], Any], default: Any = None) -> Any:
-        """The setting, checked by `read`, or `default` where it is absent."""
+        """The setting, converted by `read`, or `default` if it is absent."""
         value = self.pop(key, None)
         return default if value is None else read(key, value)
 
     def has(self, *keys: str) -> bool:
-        """Whether any of them is given."""
+        """True if any of the keys is given."""
         return any(self.get(key) is not None for key in keys)
 
 
 def number(key: str, value: object) -> float:
-    """A number; YAML reads 1e-7 as text, and lists of one are what the command line makes of options."""
+    """A number. YAML reads 1e-7 as text, and the command line makes some options lists of one: both are
+    accepted."""
     if isinstance(value, list) and len(value) == 1:
         value = value[0]
     if isinstance(value, str):
@@ -46,7 +47,7 @@ def number(key: str, value: object) -> float:
 
 
 def whole_numbers(key: str, value: object) -> list[int]:
-    """A list of whole numbers, or one that stands for a list. Raises UserError."""
+    """A list of whole numbers; a single number counts as a list. Raises UserError."""
     values = value if isinstance(value, list) else [value]
     numbers = [one for one in values if isinstance(one, int) and not isinstance(one, bool)]
     if not values or len(numbers) < len(values):

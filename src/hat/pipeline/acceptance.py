@@ -1,7 +1,7 @@
-"""Settings count once the stage that uses them has accepted them: a refused value leaves a run as it was.
+"""Settings are accepted by the stage that uses them: a refused value leaves a run as it was.
 
-`recipe.yaml` holds the settings that are being tried, so that a killed run goes on with them. As long as
-some of them have not been accepted, `recipe.accepted.yaml` holds those to go back to.
+`recipe.yaml` holds the settings that are being tried, so that a killed run continues with them. As long as
+some of them are not accepted, `recipe.accepted.yaml` holds the settings to return to.
 """
 
 import json
@@ -22,7 +22,7 @@ from hat.pipeline.recipe_file import load_recipe, save_recipe
 from hat.pipeline.stages import distill, prepare
 
 ACCEPTED_FILE = "recipe.accepted.yaml"
-# Stage → the sections of a recipe that it accepts by finishing.
+# Stage → the sections of a recipe that are accepted once it finishes.
 SECTIONS = {
     "prepare": ("name", "seed", "data"),
     "train-super": ("space", "norm", "super_training"),
@@ -36,11 +36,11 @@ SECTIONS = {
 
 
 def check_settings(context: Context) -> None:
-    """Ask all stages what can be said of their settings before any of them works: files exist, the device
-    is known, published latencies can be read. Raises UserError."""
+    """Check the settings of all stages before any of them works, as far as that is possible: files exist, the
+    device is known, published latencies can be read. Raises UserError."""
     for path in (*prepare.text_files(context), *distill.teacher_files(context)):
         if not path.is_file():
-            context.text_digest(path)  # refused, unless it has been read before
+            context.text_digest(path)  # raises UserError for an absent file, unless it was read before
     published = context.published_latencies
     if published is None:
         context.engine_for(context.space.largest())
@@ -52,11 +52,10 @@ def check_settings(context: Context) -> None:
 
 @contextmanager
 def trying(root: Path, recipe: Recipe, say: Callable[[str], None]) -> Iterator[Callable[[str], None]]:
-    """Save the recipe in a run folder for the time of some work; yields a function that accepts a stage's
-    settings.
+    """Save the recipe in a run folder while stages work; yields a function that accepts a stage's settings.
 
-    Where the work fails, those that were not accepted become again what they were, and `say` is told; not
-    where it was only stopped, or the disk was full.
+    If the work fails, settings that were not accepted are reset, and `say` reports that; not if the work was
+    only stopped, or the disk was full.
     """
     path, kept = root / RECIPE_FILE, root / ACCEPTED_FILE
     before = _saved(kept) or _saved(path)
@@ -87,7 +86,7 @@ def trying(root: Path, recipe: Recipe, say: Callable[[str], None]) -> Iterator[C
 
 
 def _saved(path: Path) -> Recipe | None:
-    """The recipe in a file of the run folder; None where there is none that this version can read."""
+    """The recipe in a file of the run folder; None if there is none that this version of HAT can read."""
     try:
         return load_recipe(str(path)) if path.is_file() else None
     except UserError:
@@ -95,7 +94,7 @@ def _saved(path: Path) -> Recipe | None:
 
 
 def _is_consistent(recipe: Recipe) -> bool:
-    """Whether sections of two recipes make one."""
+    """True if sections of two recipes together make a valid recipe."""
     try:
         Recipe.model_validate(recipe.model_dump(mode="json"))
     except ValidationError:

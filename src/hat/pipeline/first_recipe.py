@@ -1,4 +1,4 @@
-"""A first recipe for a text of one's own, with the reasons for its numbers as comments."""
+"""A first recipe for the user's own text, with the reasons for its numbers as comments."""
 
 import json
 from dataclasses import dataclass
@@ -19,8 +19,8 @@ SEARCHED_SENTENCES = 200
 
 @dataclass(frozen=True)
 class Wishes:
-    """What a user says of the model: text, languages, time, device. `valid` and `test` None: taken from
-    `train`. `latency`: a constraint such as 60% or 12.5ms."""
+    """The user's wishes: text, languages, time, device. `valid` and `test`: None to take them from `train`.
+    `latency`: a constraint such as 60% or 12.5ms."""
 
     train: Part
     valid: Part | None
@@ -32,7 +32,7 @@ class Wishes:
     device: str
 
     def check(self) -> None:
-        """Raises UserError for what no recipe can say."""
+        """Raises UserError for wishes that no recipe can express."""
         try:
             constraint = Constraint.parse(self.latency)
         except ValueError as error:
@@ -45,11 +45,10 @@ class Wishes:
 
 
 def write_first_recipe(path: Path, wishes: Wishes, progress: Progress) -> Budget:
-    """Write a recipe that runs to `path`, and, for sets that the user does not have, text in a folder beside
-    it; the sizes that were chosen.
+    """Write a recipe that runs to `path`, and the text of missing validation and test sets to a folder beside
+    it; returns the chosen sizes.
 
-    Raises UserError, before anything is written, for text that cannot be used and wishes that cannot be
-    met.
+    Raises UserError, before anything is written, for unusable text and for wishes that cannot be met.
     """
     wishes.check()
     for part in (wishes.valid, wishes.test):
@@ -70,7 +69,7 @@ def write_first_recipe(path: Path, wishes: Wishes, progress: Progress) -> Budget
 
 
 def _check(part: Part) -> None:
-    """Raises UserError where a validation or test set cannot be read, or has an empty sentence."""
+    """Raises UserError if a validation or test set cannot be read, or has an empty sentence."""
     for _ in read_pairs([part], allow_empty=False):
         pass
 
@@ -198,7 +197,7 @@ def _part(folder: Path, part: Part) -> str:
 
 
 def _from(folder: Path, path: Path) -> str:
-    """The path as a recipe in `folder` names it: relative where it lies below it."""
+    """The path as written in a recipe in `folder`: relative if it is below the folder."""
     absolute, base = path.absolute(), folder.absolute()
     return str(absolute.relative_to(base) if absolute.is_relative_to(base) else absolute)
 
@@ -212,5 +211,5 @@ def _minutes(wishes: Wishes) -> str:
 
 
 def _rounded(value: float) -> str:
-    """With two digits that count: a speed is known no better."""
+    """The value with two significant digits, as a speed is known no better."""
     return f"{float(f'{value:.2g}'):,.0f}"

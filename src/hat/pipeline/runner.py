@@ -24,7 +24,7 @@ from hat.pipeline.versions import version_of
 from hat.progress import Progress, silent
 from hat.zoo import recipe_names
 
-# Of results that depend on ones that are not finished.
+# The state of results that depend on unfinished ones.
 DEPENDS = "repeats only if its inputs change"
 # Another device or space changes everything: the first few tell.
 CHANGES_TOLD = 6
@@ -77,11 +77,11 @@ def run(
     timer: Timer | None = None,
     reporter: Reporter | None = None,
 ) -> None:
-    """Do what is not yet done of `stages`, in the run folder `root`, which is made if need be.
+    """Do the unfinished work of `stages` in the run folder `root`, which is made if it does not exist.
 
-    The recipe is saved in the folder; what a stage refuses of it, not for long (see `trying`). Raises
-    UserError if a stage needs one that is neither done nor among `stages`, or another process works in
-    the folder.
+    The recipe is saved in the folder; settings that a stage refuses are reset (see `trying`). Raises
+    UserError if a stage needs an unfinished one that is not among `stages`, or another process works in the
+    folder.
     """
     reporter = reporter or Quiet()
     check_usable(root)
@@ -179,14 +179,14 @@ def status(recipe: Recipe, root: Path, *, verify: bool = False) -> list[StepStat
 
 
 def _save_status(context: Context) -> None:
-    """Write down how the run stands, for `hat status`; where that cannot be told, only that."""
+    """Save the run's status for `hat status`; without the steps if a setting makes them unknown."""
     from hat.pipeline.constraints import constraint_lines  # noqa: PLC0415 (which imports this module)
 
     device = context.recipe.device
     try:
         steps = [entry for stage in STAGES for entry in _look(context, stage)]
         constraints = constraint_lines(context.recipe, context.root)
-    except UserError:  # of a later stage, which will say so when it is its turn
+    except UserError:  # an error of a later stage, which will report it
         forget_status(context.root)
     else:
         save_status(context.root, steps, constraints, device.name, device.file)
@@ -237,8 +237,8 @@ def _look(context: Context, stage: str) -> list[StepStatus]:
 
 
 def _behind(root: Path, stage: str, known: Collection[StepStatus]) -> tuple[str, ...]:
-    """What will become of a stage's earlier results, beside those of its steps that are `known`, when
-    those that they depend on are finished."""
+    """The changes for a stage whose steps depend on unfinished ones: its earlier results, beside those of the
+    steps that are `known`, and their future."""
     names = [status.step for status in known]
     made = {name: version for name, version in finished_steps(root, stage).items() if name not in names}
     older = sorted(name for name, version in made.items() if version < version_of(name))
