@@ -202,7 +202,7 @@ void check_width(const char* what, int width, Precision precision) {
   if (in_int8(precision) && width > kMostInt8Inputs)
     throw std::invalid_argument(std::string(what) + ": " + std::to_string(width) + " is more than " +
                                 std::to_string(kMostInt8Inputs) +
-                                ", from where on sums of int8 products overflow; use float32 or bfloat16");
+                                ", the most without overflow in int8 products; use float32 or bfloat16");
 }
 
 void check_heads(const char* what, int heads, int qkv_dim) {

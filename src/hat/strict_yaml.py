@@ -118,7 +118,7 @@ class _Loader(yaml.SafeLoader):
             self._check(node)
             self._sizes[id(node)] = self._size(node)
         elif id(node) not in self._sizes:
-            raise _wrong("an alias inside what it stands for", mark)
+            raise _wrong("an alias inside the part that it repeats", mark)
         if self._sizes[id(node)] > self._most:
             longer = f"its aliases make it longer by more than {MOST_CHARACTERS:,} characters"
             raise _wrong(longer, mark if alias else node.start_mark)

@@ -44,7 +44,7 @@ def init(
         Path | None, typer.Option(metavar="FILE", help="Text in the source language, one sentence a line.")
     ] = None,
     target: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="The target language, line by line.")
+        Path | None, typer.Option(metavar="FILE", help="The translation, line by line.")
     ] = None,
     tsv: Annotated[
         Path | None, typer.Option(metavar="FILE", help="Instead of both: source, tab, target on each line.")
@@ -112,7 +112,7 @@ def init(
     with Terminal().working("init") as progress:
         budget = write_first_recipe(recipe, wishes, progress)
     if budget.too_short:
-        typer.echo(f"{wishes.minutes:g} minutes are short for this text; the recipe says more")
+        typer.echo(f"{wishes.minutes:g} minutes are short for this text; comments in the recipe say more")
     typer.echo(f"{recipe} is written; start it with\n    {command_line('hat', 'run', recipe)}")
 
 

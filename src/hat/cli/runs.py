@@ -36,8 +36,8 @@ STAGES = {
 
 # Printed with the saved status of a run where the libraries to check it are not installed.
 OUTDATED = (
-    "this is how the last command left it; its recipe, its text or HAT has changed since, and what that "
-    "changes only an installation with the [train] extra can tell"
+    "this is the status after the last command; recipe, text or HAT have changed since, and the effect of "
+    "that is known only to an installation with the [train] extra"
 )
 ALL = ("prepare", "train-super", "measure", "fit", "search", "distill", "train", "evaluate")
 

@@ -17,9 +17,9 @@ if TYPE_CHECKING:
 
 NOTES = SPLIT, CUT, COPIED, UNKNOWN = (
     "lines translated sentence by sentence",
-    "lines with a sentence cut that is longer than those of the training text",
-    "lines with words copied that the model does not know",
-    "lines left as they were, of which the model knows nothing",
+    "lines with a sentence that was cut, being longer than those of the training text",
+    "lines with words unknown to the model, which were copied",
+    "lines without anything known to the model, left unchanged",
 )
 
 EXAMPLES = """

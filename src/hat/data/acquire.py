@@ -47,10 +47,10 @@ class Archive:
 
 @dataclass(frozen=True)
 class Places:
-    """Where archives may come from. `mirrors`: folders (URLs) that hold files by name, tried before an
+    """The sources of archives. `mirrors`: folders (URLs) that hold files by name, tried before an
     archive's own URL. `offline`: a folder to take everything from, without the network. A place is given up
-    after `attempts` without progress, each after `timeout` seconds without a byte; `wait` sleeps. `say`:
-    tells the user of files that nobody vouches for."""
+    after `attempts` without progress; an attempt ends after `timeout` seconds without a byte. `wait` sleeps.
+    `say`: tells the user of files that nobody vouches for."""
 
     cache: Path
     mirrors: tuple[str, ...] = ()

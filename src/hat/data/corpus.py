@@ -19,8 +19,8 @@ class Part:
     """Some parallel text: line i of `source` belongs to line i of `target`.
 
     Without a `target`, `source` is a TSV: source, one tab, target; or, with `columns` (counted from 1), two
-    columns of any number. Files may be compressed with gzip, bzip2, xz or Zstandard, recognised by content,
-    not by name.
+    of its columns. Files may be compressed with gzip, bzip2, xz or Zstandard, recognised by content, not by
+    name.
     """
 
     source: Path

@@ -70,9 +70,9 @@ def difference(ours: Statistics, theirs: Statistics, samples: int, seed: int) ->
 def _left_out(count: int) -> float:
     """The share of resamples outside the interval on either side.
 
-    It is less than 2.5 % because resamples of few sentences vary too little: by the factor (n − 1) / n, and
-    because a normal interval is narrower than Student's (Hesterberg 2015, "What teachers should know about
-    the bootstrap").
+    It is less than 2.5 % to make up for two effects of few sentences: resamples vary too little, by the
+    factor (n − 1) / n, and a normal interval is narrower than Student's (Hesterberg 2015, "What teachers
+    should know about the bootstrap").
     """
     student = stdtrit(count - 1, (1 + CONFIDENCE) / 2)
     return NormalDist().cdf(-student * sqrt(count / (count - 1)))

@@ -192,7 +192,7 @@ def _interpreter(answer: str, where: str) -> Interpreter:
             return Interpreter(tuple(python), machine, hat)
     except (UserError, KeyError, TypeError):
         pass
-    raise HatError(f"{where}: its Python does not tell what it is, but: {named(answer.strip())}")
+    raise HatError(f"{where}: its Python printed no version, but: {named(answer.strip())}")
 
 
 def _checked(found: Interpreter | None, device: Device) -> Interpreter:

@@ -20,7 +20,7 @@ class Settings(dict[str, object]):
             name = str(key).replace("-", "_")
             name = ALIASES.get(name, name)
             if name in self:
-                raise UserError(f"{where}: {named(key)}: says again what another key says")
+                raise UserError(f"{where}: {named(key)}: the same option as another key")
             self[name] = entry
 
     def take(self, key: str, read: Callable[[str, object], Any], default: Any = None) -> Any:

@@ -196,8 +196,8 @@ def _data(settings: Settings, of_network: bool) -> dict[str, Any]:
         shared = DEFAULTS["training"]["share_all_embeddings"]
     if settings.take("share_decoder_input_output_embed", flag) and not shared:
         raise UserError(
-            "share-decoder-input-output-embed: True; here either all embeddings are one "
-            "(share-all-embeddings) or none is another's"
+            "share-decoder-input-output-embed: True; here either all embeddings are shared "
+            "(share-all-embeddings) or none are"
         )
     if shared is not None:
         section["vocabulary"] = {"joint": shared}

@@ -38,9 +38,9 @@ class Wishes:
         except ValueError as error:
             raise UserError(f"--latency: {error}") from error
         if constraint.relative and constraint.value >= 100:
-            raise UserError(f"--latency {self.latency}: below 100 % of the largest network's")
+            raise UserError(f"--latency {self.latency}: must be below 100 % of the largest network's")
         if self.minutes < 1:
-            raise UserError(f"--minutes {self.minutes:g}: at least 1")
+            raise UserError(f"--minutes {self.minutes:g}: must be at least 1")
         device_named(self.device)
 
 
@@ -107,7 +107,7 @@ def _head(wishes: Wishes, missing: list[str], text: Survey, budget: Budget) -> s
         sets = {"valid": "validation", "test": "test"}
         lines += [
             f"# No {' and no '.join(sets[name] for name in missing)} text was named: some of the text",
-            "# was set aside: no sentence of it is in the training text.",
+            "# was set aside for that; no sentence of it is in the training text.",
         ]
     return "\n".join([*lines, "seed: 1"])
 
@@ -123,7 +123,7 @@ def _data(folder: Path, wishes: Wishes, parts: dict[str, Part], text: Survey, bu
         "  # embedding of each is bytes on the device and time in every step.",
         f"  vocabulary: {{size: {budget.vocabulary}, joint: true}}",
         "",
-        "# The largest that the time trains well, of those that are worth it for this much text.",
+        "# The largest that suits this much text and that the time is enough to train well.",
         f"space: {budget.scale.space}",
     ]
     if budget.scale.space in ("demo", "multi30k"):
@@ -139,10 +139,10 @@ def _training(wishes: Wishes, budget: Budget) -> str:
             f"# {budget.epochs:.1f} times.",
             _section("super", budget.super_updates, budget.scale.learning_rate, budget),
             "",
-            f"# {FOUND:.0%} of the time: the found model goes on from those weights, so at a lower rate.",
+            f"# {FOUND:.0%} of the time: the found model is trained on from those weights, at a lower rate.",
             _section("sub", budget.found_updates, found_rate, budget),
             "",
-            f"# {BASELINE:.0%} of the time: a hand-made Transformer from nothing, to compare with.",
+            f"# {BASELINE:.0%} of the time: a hand-made Transformer, from scratch, to compare with.",
             _section("baseline", budget.baseline_updates, budget.scale.learning_rate, budget),
             _baselines(budget),
         ]

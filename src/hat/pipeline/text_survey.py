@@ -45,7 +45,7 @@ def survey(part: Part, progress: Progress = silent) -> Survey:
             vocabulary.update(left, right)
     if pairs < FEWEST_PAIRS:
         raise UserError(
-            f"{part.source}: {pairs} sentence pairs with text on both sides; it takes at least {FEWEST_PAIRS}"
+            f"{part.source}: {pairs} sentence pairs with text on both sides; at least {FEWEST_PAIRS} needed"
         )
     return Survey(pairs, length / pairs, len(vocabulary), len(set("".join(vocabulary))))
 
@@ -61,7 +61,7 @@ def hold_out(part: Part, missing: Iterable[str], pairs: int, names: dict[str, tu
     folder = names["train"][0].parent
     own = {path.name for files in names.values() for path in files}
     if folder.exists() and (other := {path.name for path in folder.iterdir()} - own):
-        raise UserError(f"{folder}: holds other files, {min(other)} for one; call the recipe something else")
+        raise UserError(f"{folder}: holds other files, such as {min(other)}; give the recipe another name")
     try:
         _write_sets(part, [*missing, "train"], pairs, names)
     except BaseException:

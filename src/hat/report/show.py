@@ -85,7 +85,7 @@ def print_status(root: Path, steps: Sequence[Status], constraints: Sequence[str]
         todo = f"next: {waiting[0].step}; `{alone}` alone, or `{everything}`"
     else:
         translate = command("hat", "translate", root)
-        todo = f"all done; `{translate}` translates, {root / 'report.md'} tells the results"
+        todo = f"all done; `{translate}` translates, {root / 'report.md'} has the results"
     console.print(_text(todo), soft_wrap=True)
 
 

@@ -178,8 +178,8 @@ class GraphBuilder:
 def _check_width(weight: str, inputs: int) -> None:
     if inputs > MOST_INT8_INPUTS:
         raise UserError(
-            f"{weight}: {inputs} inputs are more than {MOST_INT8_INPUTS}, from where on sums of "
-            "onnxruntime's int8 products overflow; use float32 or bfloat16"
+            f"{weight}: {inputs} inputs are more than {MOST_INT8_INPUTS}, the most without overflow in "
+            "onnxruntime's int8 products; use float32 or bfloat16"
         )
 
 
