@@ -1,7 +1,7 @@
 """The share of its speed that HAT keeps beside other busy processes, in training, evaluation and translation.
 
-Every contender runs in a process of its own. In every round each works once on the idle machine and once
-beside spinning processes, half as many as there are cores. Results go to
+Every contender runs in a process of its own. In every round each contender works once on the idle
+machine and once beside spinning processes, half as many as there are cores. Results go to
 benchmarks/results/contention-DATE/{report.md,report.json}. Nothing else should run on the machine.
 
     python benchmarks/contention.py [--rounds 9] [--seconds 1.2] [--output FOLDER]
@@ -149,12 +149,12 @@ def markdown(report: Mapping[str, Any]) -> str:
         "| target tokens/s | threads idle | threads busy | idle | busy | busy of idle |",
         "| --- | --- | --- | --- | --- | --- |",
     ]
-    for name, own in rates.items():
-        idle, busy = (statistics.median(own[state]) for state in STATES)
+    for name, by_state in rates.items():
+        idle, busy = (statistics.median(by_state[state]) for state in STATES)
         threads = report["threads"][name]
         lines.append(
             f"| {name} | {threads['idle']} | {threads['busy']} | {idle:,.0f} | {busy:,.0f} | "
-            f"{paired_ratio(own['busy'], own['idle'])[0]:.2f} |"
+            f"{paired_ratio(by_state['busy'], by_state['idle'])[0]:.2f} |"
         )
     return "\n".join(lines) + "\n"
 

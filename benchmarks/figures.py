@@ -72,7 +72,7 @@ def fine_tuned() -> dict[str, float]:
 QUALITY = ("demo", "multi30k", "en-de", "en-fr")
 DERIVED: dict[str, Callable[[], dict[str, float]]] = {"int8-loss": int8_loss, "fine-tuned": fine_tuned}
 OPERATORS: dict[str, Callable[[float, float], float]] = {"+": add, "-": sub, "*": mul, "/": truediv}
-FIGURE = re.compile(r"<!-- = (?P<told>.+?) -->(?P<shown>.*?)<!-- \. -->", re.DOTALL)
+FIGURE = re.compile(r"<!-- = (?P<source>.+?) -->(?P<shown>.*?)<!-- \. -->", re.DOTALL)
 TABLE = re.compile(r"<!-- table: (?P<name>[\w-]+) -->\n.*?<!-- /table -->", re.DOTALL)
 # Links to dated results. Where a page compares machines, several dates stand side by side and stay.
 LINK = re.compile(r"benchmarks/results/(?P<kind>[a-z0-9-]+?)-\d{4}-\d\d-\d\d(?P<rest>\.json)?(?=[/)\]\s])")
@@ -107,9 +107,9 @@ def _read(path: Path) -> Any:
     return read_json(path)
 
 
-def figure(told: str) -> str:
+def figure(source: str) -> str:
     """The formatted figure. Raises KeyError, ValueError."""
-    first, *rest = shlex.split(NAMED.get(told, told))
+    first, *rest = shlex.split(NAMED.get(source, source))
     *steps, form = rest
     value = _operand(first)
     for operator, operand in zip(steps[::2], steps[1::2], strict=True):
@@ -126,7 +126,7 @@ def refreshed(text: str) -> str:
     text = TABLE.sub(
         lambda found: f"<!-- table: {found['name']} -->\n{TABLES[found['name']]()}\n<!-- /table -->", text
     )
-    text = FIGURE.sub(lambda found: f"<!-- = {found['told']} -->{figure(found['told'])}<!-- . -->", text)
+    text = FIGURE.sub(lambda found: f"<!-- = {found['source']} -->{figure(found['source'])}<!-- . -->", text)
     return LINK.sub(_newest_link, text)
 
 

@@ -83,9 +83,9 @@ def lock(descriptor: int, path: Path, *, wait: bool) -> None:
 
 def no_locks(path: Path, reason: object) -> UserError:
     """The error for a file that cannot be locked."""
-    told = reason.strerror if isinstance(reason, OSError) else reason
+    problem = reason.strerror if isinstance(reason, OSError) else reason
     return UserError(
-        f"{path}: this file system has no locks ({told}), without which two processes could spoil each "
+        f"{path}: this file system has no locks ({problem}), without which two processes could spoil each "
         "other's work; choose a folder on a local disk"
     )
 

@@ -198,8 +198,8 @@ def check_keys(
         raise UserError(f"{where}: expected a mapping with the keys {', '.join(known)}")
     unknown = [str(key) for key in value if key not in known]
     if unknown:
-        told = named(", ".join(unknown))
-        raise UserError(f"{where}: unknown key {told}; the known keys are {', '.join(known)}")
+        keys = named(", ".join(unknown))
+        raise UserError(f"{where}: unknown key {keys}; the known keys are {', '.join(known)}")
     missing = [key for key in known if key not in value and key not in optional]
     if missing:
         raise UserError(f"{where}: missing key {', '.join(missing)}")

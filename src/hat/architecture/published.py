@@ -54,9 +54,9 @@ def read_record(path: Path, qkv_dim: int = QKV_DIM) -> object:
     settings = {str(key).replace("-", "_"): entry for key, entry in value.items()}
     if not any(key in OF_SUB for key in settings):
         return value
-    own = check_keys(settings, (*sorted(OF_SUB), "qkv_dim"), str(path), optional=(*OF_SUB, "qkv_dim"))
+    described = check_keys(settings, (*sorted(OF_SUB), "qkv_dim"), str(path), optional=(*OF_SUB, "qkv_dim"))
     try:
-        return schema_of(nested(own), own.get("qkv_dim", qkv_dim), "SubTransformer")
+        return schema_of(nested(described), described.get("qkv_dim", qkv_dim), "SubTransformer")
     except UserError as error:
         raise UserError(f"{path}: {error}") from error
 

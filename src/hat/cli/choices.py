@@ -58,8 +58,8 @@ def recipes(incomplete: str) -> list[str]:
 @_quietly
 def targets(incomplete: str) -> list[str]:
     """Completion of a stage's target: recipes by name, recipe files, run folders."""
-    own = _paths(incomplete, lambda path: _is_recipe_file(path) or _is_run(path))
-    return _once([*recipes(incomplete), *_own_runs(incomplete), *own])
+    paths = _paths(incomplete, lambda path: _is_recipe_file(path) or _is_run(path))
+    return _once([*recipes(incomplete), *_own_runs(incomplete), *paths])
 
 
 @_quietly

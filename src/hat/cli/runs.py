@@ -137,7 +137,7 @@ def _add_stage(app: typer.Typer, stage: str, about: str) -> None:
     def command(target: Target, overrides: Overrides = None, run_dir: RunDir = None) -> None:
         root = work(stage, target, run_dir, overrides, (stage,))
         if stage == "search":
-            _tell_constraints(root)
+            _print_constraints(root)
 
     command.__doc__ = f"{about} Goes on where it was stopped."
     examples = [f"hat {stage} runs/demo"]
@@ -146,7 +146,7 @@ def _add_stage(app: typer.Typer, stage: str, about: str) -> None:
     app.command(stage, epilog=_examples(*examples))(command)
 
 
-def _tell_constraints(root: Path) -> None:
+def _print_constraints(root: Path) -> None:
     """Print the results of a run's searches and the verdicts on their constraints."""
     from hat import pipeline
 

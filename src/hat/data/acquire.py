@@ -108,8 +108,8 @@ def _from_folder(archive: Archive, folder: Path) -> Path:
 def _download(archive: Archive, path: Path, places: Places, progress: Progress) -> None:
     part = path.with_name(f"{path.name}.part")
     problems = []
-    own = [f"{mirror.rstrip('/')}/{archive.name}" for mirror in places.mirrors]
-    for url in (*own, archive.url):
+    mirrored = [f"{mirror.rstrip('/')}/{archive.name}" for mirror in places.mirrors]
+    for url in (*mirrored, archive.url):
         try:
             _Download(url, part, archive, places, progress).complete()
         except _GivenUp as error:

@@ -70,9 +70,9 @@ def parse_answer(line: str | bytes, where: str = LOCAL) -> dict[str, Any]:
 
 def no_answer(where: str, request: Mapping[str, Any], seconds: float, said: str) -> NoAnswer:
     """The error for an unanswered `request`. `said`: the last line of the agent's standard error."""
-    told = f"; its last message is: {named(said)}" if said else ""
+    last = f"; its last message is: {named(said)}" if said else ""
     return NoAnswer(
-        f"{where} does not answer: no reply to {shown(request.get('op'))} within {seconds:.0f} s{told}"
+        f"{where} does not answer: no reply to {shown(request.get('op'))} within {seconds:.0f} s{last}"
     )
 
 

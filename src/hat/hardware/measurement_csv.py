@@ -45,8 +45,8 @@ class Imported:
 
     def __str__(self) -> str:
         """One line for the user."""
-        told = f"{self.added} of {self.added + self.known} measurements added, {self.known} known already"
-        return f"{told}; {self.differ} of these differ from the file and were kept" if self.differ else told
+        text = f"{self.added} of {self.added + self.known} measurements added, {self.known} known already"
+        return f"{text}; {self.differ} of these differ from the file and were kept" if self.differ else text
 
 
 def export_csv(store: MeasurementStore, path: Path) -> int:

@@ -180,8 +180,8 @@ def check_fixed(name: str, value: object, fixed: Fixed) -> None:
     """Raises UserError if `value` (None: left out) is not supported."""
     if not fixed.allows(value):
         left_out = f"left out, so {shown(fixed.default)}, the original's default"
-        told = left_out if value is None else shown(value)
-        raise UserError(f"{name.replace('_', '-')}: {told}; only {fixed.choices()} is supported")
+        given = left_out if value is None else shown(value)
+        raise UserError(f"{name.replace('_', '-')}: {given}; only {fixed.choices()} is supported")
 
 
 def _plain(value: object) -> str:

@@ -130,15 +130,15 @@ def published_architecture(settings: Mapping[str, object], qkv_dim: int = QKV_DI
     return Architecture.from_dict(schema_of(nested(given), own[0], where), where)
 
 
-def _set_qkv_dim(settings: dict[str, object], told: int | None) -> None:
+def _set_qkv_dim(settings: dict[str, object], given: int | None) -> None:
     """Set it to the width of the embeddings, the original's default, if nothing else is given. A file without
     a whole SuperTransformer leaves it to another file."""
     if settings.get("qkv_dim") is not None:
         return
     dims = {settings.get(f"{side}_embed_dim") for side in ("encoder", "decoder")} - {None}
-    if told is None and len(dims) > 1:
+    if given is None and len(dims) > 1:
         raise UserError("missing key qkv-dim, and the two sides' embeddings have different widths")
-    settings["qkv_dim"] = told or (dims.pop() if dims else QKV_DIM)
+    settings["qkv_dim"] = given or (dims.pop() if dims else QKV_DIM)
 
 
 def _convert(settings: Settings, gpus: int | None) -> PublishedFile:

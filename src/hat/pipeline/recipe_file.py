@@ -164,9 +164,9 @@ def _explain(
         option = _nearest(given, location)
         line = _nearest(lines, location) or (None if option else 1)
         place = f"{where}:{line}" if line else where
-        told = f" (from --set {named(option)})" if option else ""
+        option_note = f" (from --set {named(option)})" if option else ""
         key = ".".join(location) or "recipe"
-        explained.append(f"{place}: {named(key)}: {_problem(mistake, section)}{told}")
+        explained.append(f"{place}: {named(key)}: {_problem(mistake, section)}{option_note}")
     return explained
 
 

@@ -149,13 +149,13 @@ class _OneOfMany:
 
     @contextmanager
     def working(self, name: str) -> Iterator[Progress]:
-        def told(done: float, total: float, note: str) -> None:
+        def report(done: float, total: float, note: str) -> None:
             if self.stop.is_set():
                 raise KeyboardInterrupt
             progress(done, total, note)
 
         with self.reporter.working(f"{self.device}: {name}") as progress:
-            yield told
+            yield report
 
 
 def finished(recipe: Recipe, root: Path) -> Context:
@@ -179,7 +179,7 @@ def status(recipe: Recipe, root: Path, *, verify: bool = False) -> list[StepStat
 
 
 def _save_status(context: Context) -> None:
-    """Save the run's status for `hat status`; without the steps if a setting makes them unknown."""
+    """Save the run's status for `hat status`; remove it if an error keeps the steps from being known."""
     from hat.pipeline.constraints import constraint_lines  # noqa: PLC0415 (which imports this module)
 
     device = context.recipe.device
@@ -218,7 +218,7 @@ def _costs(context: Context) -> dict[str, StepCost]:
 
 
 def _look(context: Context, stage: str) -> list[StepStatus]:
-    """The stage's steps as far as they can be told without running anything; where more of them are
+    """The stage's steps as far as they can be known without running anything; where more of them are
     to come, the stage itself stands for these."""
     found = []
     try:
@@ -242,5 +242,5 @@ def _behind(root: Path, stage: str, known: Collection[StepStatus]) -> tuple[str,
     names = [status.step for status in known]
     made = {name: version for name, version in finished_steps(root, stage).items() if name not in names}
     older = sorted(name for name, version in made.items() if version < version_of(name))
-    told = (f"{', '.join(older)} {OLDER}",) if older else ()
-    return (*told, DEPENDS) if made.keys() - set(older) else told
+    notes = (f"{', '.join(older)} {OLDER}",) if older else ()
+    return (*notes, DEPENDS) if made.keys() - set(older) else notes

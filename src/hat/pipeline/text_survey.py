@@ -59,8 +59,8 @@ def hold_out(part: Part, missing: Iterable[str], pairs: int, names: dict[str, tu
     files holds other ones.
     """
     folder = names["train"][0].parent
-    own = {path.name for files in names.values() for path in files}
-    if folder.exists() and (other := {path.name for path in folder.iterdir()} - own):
+    expected = {path.name for files in names.values() for path in files}
+    if folder.exists() and (other := {path.name for path in folder.iterdir()} - expected):
         raise UserError(f"{folder}: holds other files, such as {min(other)}; give the recipe another name")
     try:
         _write_sets(part, [*missing, "train"], pairs, names)

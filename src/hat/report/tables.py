@@ -195,13 +195,13 @@ def _constraint(model: Mapping[str, Any]) -> str:
 
 def _found_note(model: Mapping[str, Any]) -> str:
     judgement = model["constraint"]
-    told = "in rounds that took no part in choosing it"
+    basis = "in rounds that took no part in choosing it"
     if judgement["verdict"] is None:
-        told = "predicted from published latencies, which nothing here could verify"
+        basis = "predicted from published latencies, which nothing here could verify"
     rival = model["random_search_loss"]
     rival_told = "none within the constraint" if rival is None else f"{rival:.3f}"
     return (
-        f"{model['name']}: {judgement_sentence(judgement)}, {told}; predicted "
+        f"{model['name']}: {judgement_sentence(judgement)}, {basis}; predicted "
         f"{of_limit(judgement, model['predicted_of_limit'])}; loss with inherited weights "
         f"{model['inherited_loss']:.3f}, of random search with the same {model['evaluations']} evaluations "
         f"{rival_told}"
