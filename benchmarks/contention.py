@@ -129,9 +129,9 @@ def markdown(report: Mapping[str, Any]) -> str:
         f"{machine['load_average']:.1f} at the start. PyTorch {machine['torch']}, onnxruntime "
         f"{machine['onnxruntime']}. Busy: beside {report['busy_processes']} process(es) that never wait.",
         "",
-        "Ratios are medians of paired rounds with their 95% interval, and met is what all of it meets. "
+        "Ratios are medians of paired rounds with their 95% interval; all of it has to meet the target. "
         "Training: batches of 64 × 16 tokens, the demo's SuperTransformer, its threads measured when it "
-        "begins, idle or busy; what is begun idle keeps those threads until its next checkpoint. "
+        "begins, idle or busy; one begun idle keeps those threads until its next checkpoint. "
         "Translation: 6 + 1 layers of width 512, int8, batch 1, beam 5, 30 tokens.",
         "",
         "| target | at least | ratio | 95% | is |",

@@ -132,8 +132,9 @@ def markdown(report: Mapping[str, Any]) -> str:
         f"PyTorch {machine['torch']}. One thread reads {report['read_gb_per_s']:.1f} GB/s.",
         "",
         "Random weights, all contenders in turn on a new random source every run. Ratios are medians of "
-        "paired runs with their 95% interval, and met is what all of it meets; the peer is the faster of "
-        f"CTranslate2's settings. The aim in float32 is {NEAR} times what it takes to read the weights.",
+        "paired runs with their 95% interval, which has to meet the requirement as a whole; the peer is "
+        f"the faster of CTranslate2's settings. The aim in float32 is {NEAR} times what it takes to read "
+        "the weights.",
         "",
         "| | must | aim | ratio | 95% | must is | aim is |",
         "| --- | --- | --- | --- | --- | --- | --- |",

@@ -56,8 +56,8 @@ def use_threads(folder: Path, asked: Threads, trial: Trial) -> int:
 
 
 class TrainingThreads:
-    """The threads of a training, as `use_threads` chooses them, and chosen again where the machine has become
-    busier or idler: at checkpoints only, so that a training that goes on from one has the recorded number.
+    """The threads of a training, chosen by `use_threads`, and again where the machine has become busier or
+    idler: only at checkpoints, so that a training resumed from a checkpoint has the recorded number.
     """
 
     def __init__(self, folder: Path, asked: Threads, trial: Trial) -> None:
@@ -69,7 +69,7 @@ class TrainingThreads:
 
     @contextmanager
     def update(self) -> Iterator[None]:
-        """Times an update."""
+        """Context that times one update."""
         began = perf_counter()
         yield
         self._updates += 1
@@ -133,7 +133,7 @@ def _set(threads: int) -> None:
 
 
 def _said(asked: Threads) -> int | None:
-    """The number of threads that is not to be measured: the user's, or that beside a GPU."""
+    """The number of threads without measuring: the user's, or that for work on a GPU; None to measure it."""
     own = own_threads() if asked == "auto" else asked
     return start_threads() if own is None and training_device().type != "cpu" else own
 
