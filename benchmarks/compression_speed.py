@@ -3,7 +3,7 @@
     python benchmarks/compression_speed.py [--rounds 25] [--output FILE]
 
 Each round has a new source, the same for both; the ratio is the median over rounds of 4-bit time by
-int8 time, with its 95% interval, so that what else the machine does meets both.
+int8 time, with its 95% interval, so that other work on the machine affects both.
 """
 
 import argparse

@@ -1,8 +1,8 @@
-"""How much of its speed HAT keeps beside other busy processes: training, evaluating candidates, translating.
+"""The share of its speed that HAT keeps beside other busy processes, in training, evaluation and translation.
 
-Every contender is a process of its own; they work in turn, each once while the machine is idle and once
-beside as many spinning processes as half of the cores, in every round. What is measured is saved in
-benchmarks/results/contention-DATE/{report.md,report.json}. The machine has to be quiet otherwise.
+Every contender runs in a process of its own. In every round each contender works once on the idle
+machine and once beside spinning processes, half as many as there are cores. Results go to
+benchmarks/results/contention-DATE/{report.md,report.json}. Nothing else should run on the machine.
 
     python benchmarks/contention.py [--rounds 9] [--seconds 1.2] [--output FOLDER]
 """
@@ -32,19 +32,19 @@ from hat.threads import COUNTS, available_threads
 WORKER = Path(__file__).with_name("contention_worker.py")
 STATES = ("idle", "busy")
 ENGINES = ("native", "onnxruntime")
-SHARE = 0.6  # of the idle speed that is kept beside other processes
-COST = 0.97  # of the speed with long spinning that short spinning keeps on an idle machine
-# The libraries' own defaults.
+SHARE = 0.6  # least share of the idle speed kept beside other processes
+COST = 0.97  # least speed of short spinning, relative to long spinning, on an idle machine
+# The waiting time of the OpenMP libraries by default.
 LONG_SPINNING = {"GOMP_SPINCOUNT": "300000", "KMP_BLOCKTIME": "200"}
-# Until the benchmark itself has ended, however.
+# A spinning process ends with the benchmark, however that ends.
 SPIN = "import os, sys\nwhile os.getppid() == int(sys.argv[1]): sum(range(100000))"
-SETTLE_SECONDS = 0.2  # until the scheduler has spread processes that begin or end
+SETTLE_SECONDS = 0.2  # for the scheduler to spread the processes after some began or ended
 
 
 @dataclass(frozen=True)
 class Contender:
-    """One way to work. `kind`, `threads`: as contention_worker.py takes them. `before`: as it was before
-    threads were measured and slept soon."""
+    """One kind of work with a choice of threads. `kind`, `threads`: arguments of contention_worker.py.
+    `before`: as HAT was before it measured threads and let waiting ones sleep soon."""
 
     name: str
     kind: str
@@ -54,7 +54,7 @@ class Contender:
 
 @dataclass(frozen=True)
 class Target:
-    """Tokens per second of `ours`, (contender, state), over those of `theirs`; at least `least`."""
+    """The least ratio of tokens per second demanded of `ours` to `theirs`, each a (contender, state)."""
 
     name: str
     ours: tuple[str, str]
@@ -63,7 +63,7 @@ class Target:
 
 
 def contenders(most: int) -> list[Contender]:
-    """`most`: threads that this process may use."""
+    """All contenders. `most`: the number of threads that this process may use."""
     return [
         Contender("training", "training", "measured"),
         Contender("training, begun idle", "training", "idle"),
@@ -80,7 +80,7 @@ def contenders(most: int) -> list[Contender]:
 
 
 def targets(most: int) -> list[Target]:
-    """What is demanded."""
+    """The ratios that are demanded."""
     kept = [
         "training",
         "training, begun idle",
@@ -109,18 +109,18 @@ def targets(most: int) -> list[Target]:
 
 
 def judge(target: Target, rates: Mapping[str, Mapping[str, Sequence[float]]]) -> dict[str, Any]:
-    """The median of the ratios of paired rounds, its 95% interval, and the verdict: met is what all of the
-    interval meets."""
+    """The median of the paired rounds' ratios with its 95% interval, and the verdict: a target is met if the
+    whole interval meets it."""
     (ours, ours_state), (theirs, theirs_state) = target.ours, target.theirs
     ratio, low, high = paired_ratio(rates[ours][ours_state], rates[theirs][theirs_state])
-    # JSON has no infinity, which is where too few rounds have no interval.
+    # JSON has no infinity, the bound of an interval of too few rounds.
     bounds = {name: end if isfinite(end) else None for name, end in (("low", low), ("high", high))}
     found = {"name": target.name, "least": target.least, "ratio": ratio, **bounds}
     return found | {"verdict": verdict(-ratio, -low, -target.least)}
 
 
 def markdown(report: Mapping[str, Any]) -> str:
-    """The report as people read it."""
+    """The report as Markdown."""
     machine, rates = report["environment"], report["tokens_per_second"]
     lines = [
         f"# Beside other processes, {report['date']}",
@@ -129,9 +129,9 @@ def markdown(report: Mapping[str, Any]) -> str:
         f"{machine['load_average']:.1f} at the start. PyTorch {machine['torch']}, onnxruntime "
         f"{machine['onnxruntime']}. Busy: beside {report['busy_processes']} process(es) that never wait.",
         "",
-        "Ratios are medians of paired rounds with their 95% interval, and met is what all of it meets. "
+        "Ratios are medians of paired rounds with their 95% interval; all of it has to meet the target. "
         "Training: batches of 64 × 16 tokens, the demo's SuperTransformer, its threads measured when it "
-        "begins, idle or busy; what is begun idle keeps those threads until its next checkpoint. "
+        "begins, idle or busy; one begun idle keeps those threads until its next checkpoint. "
         "Translation: 6 + 1 layers of width 512, int8, batch 1, beam 5, 30 tokens.",
         "",
         "| target | at least | ratio | 95% | is |",
@@ -149,18 +149,18 @@ def markdown(report: Mapping[str, Any]) -> str:
         "| target tokens/s | threads idle | threads busy | idle | busy | busy of idle |",
         "| --- | --- | --- | --- | --- | --- |",
     ]
-    for name, own in rates.items():
-        idle, busy = (statistics.median(own[state]) for state in STATES)
+    for name, by_state in rates.items():
+        idle, busy = (statistics.median(by_state[state]) for state in STATES)
         threads = report["threads"][name]
         lines.append(
             f"| {name} | {threads['idle']} | {threads['busy']} | {idle:,.0f} | {busy:,.0f} | "
-            f"{paired_ratio(own['busy'], own['idle'])[0]:.2f} |"
+            f"{paired_ratio(by_state['busy'], by_state['idle'])[0]:.2f} |"
         )
     return "\n".join(lines) + "\n"
 
 
 class Worker:
-    """A contender's process."""
+    """A process that runs one contender."""
 
     def __init__(self, contender: Contender) -> None:
         plain = {name: value for name, value in os.environ.items() if name not in COUNTS}
@@ -173,7 +173,7 @@ class Worker:
         )
 
     def work(self, state: str, seconds: float) -> dict[str, Any]:
-        """What the worker answers."""
+        """One answer of the worker."""
         assert self._process.stdin
         assert self._process.stdout
         self._process.stdin.write(json.dumps({"state": state, "seconds": seconds}) + "\n")
@@ -189,7 +189,7 @@ class Worker:
 
 @contextmanager
 def spinning(count: int) -> Iterator[None]:
-    """Processes that never wait."""
+    """Runs that many processes that never wait."""
     others = [subprocess.Popen([sys.executable, "-c", SPIN, str(os.getpid())]) for _ in range(count)]
     try:
         yield
@@ -202,8 +202,8 @@ def spinning(count: int) -> Iterator[None]:
 def measure(
     chosen: Sequence[Contender], busy_processes: int, rounds: int, seconds: float, show: Terminal
 ) -> tuple[dict[str, dict[str, list[float]]], dict[str, dict[str, int]]]:
-    """Target tokens per second and threads of each contender and state, round by round, after a first
-    round that is not counted."""
+    """Target tokens per second and number of threads of each contender and state in every round, after one
+    round of warm-up."""
     rates: dict[str, dict[str, list[float]]] = {one.name: {state: [] for state in STATES} for one in chosen}
     threads: dict[str, dict[str, int]] = {one.name: {} for one in chosen}
     with ExitStack() as stack:
@@ -231,7 +231,7 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--rounds", type=int, default=9)
-    parser.add_argument("--seconds", type=float, default=1.2, help="of work in each round and state")
+    parser.add_argument("--seconds", type=float, default=1.2, help="seconds of work in each round and state")
     default = Path(__file__).parent / "results" / f"contention-{date.today()}"
     parser.add_argument("--output", type=Path, default=default)
     options = parser.parse_args()

@@ -1,7 +1,9 @@
-"""A contender of `contention.py`, in a process of its own: works for as long as each line of its input says.
+"""One contender of `contention.py`, in a process of its own: works for the time that each input line asks
+for.
 
-A line is {"state": name, "seconds": n}, the answer {"tokens": n, "seconds": n, "threads": n}: target tokens
-of what was finished, and the time that took. Networks and sentences are random, of the demo's design space.
+An input line is {"state": name, "seconds": n}; the answer is {"tokens": n, "seconds": n, "threads": n}:
+target tokens of the finished work, and the time it took. Networks and sentences are random, of the demo's
+design space.
 """
 
 import argparse
@@ -23,7 +25,7 @@ from hat.threads import available_threads
 VOCABULARY, SENTENCES, LENGTH = 2400, 64, 16
 STEPS, BEAM = 30, 5
 
-# Does a piece of work in a state: target tokens, and threads.
+# Does one piece of work in a state; returns its target tokens and its threads.
 Work = Callable[[str], tuple[int, int]]
 
 
@@ -34,8 +36,8 @@ def batch(seed: int) -> Batch:
 
 
 def training(threads: str) -> Work:
-    """Updates of the demo's SuperTransformer. `threads`: "measured" in each state when it first works in it,
-    "idle" as measured in that state, or "all"."""
+    """Updates of the demo's SuperTransformer. `threads`: "measured" (at the first work in each state), "idle"
+    (as measured in that state), or "all"."""
     import torch  # noqa: PLC0415  (the translating contenders do without)
     from torch import optim  # noqa: PLC0415
 
@@ -72,7 +74,7 @@ def training(threads: str) -> Work:
 
 
 def evaluation(threads: str) -> Work:
-    """Validation losses of candidates of the demo's design space. `threads`: as for `training`."""
+    """Validation losses of candidates of the demo's design space. `threads`: as in `training`."""
     import torch  # noqa: PLC0415
 
     from hat.model import Dropout, SuperTransformer  # noqa: PLC0415
@@ -116,7 +118,7 @@ def translation(engine: str, threads: int) -> Work:
 
 
 def _chooser(threads: str, trial: Callable[[int], object]) -> Callable[[str], int]:
-    """The number of threads to use in a state; PyTorch uses it then."""
+    """A function that gives the number of threads for a state, and makes PyTorch use them."""
     from hat.training.threads import use_threads  # noqa: PLC0415
 
     folders: dict[str, Path] = {}

@@ -1,6 +1,6 @@
-"""What `engines.py` measured, compared with what is demanded of the engines: figures and Markdown.
+"""The comparison of what `engines.py` measured with what is demanded of the engines: figures and Markdown.
 
-python benchmarks/engine_report.py FOLDER     # judges again the times that FOLDER/report.json holds
+python benchmarks/engine_report.py FOLDER     # judges the times in FOLDER/report.json again
 """
 
 import statistics
@@ -81,8 +81,8 @@ REQUIREMENTS = (
 
 
 def paired_ratio(ours: Sequence[float], theirs: Sequence[float]) -> tuple[float, float, float]:
-    """Median of the ratios of paired times, and its 95% interval (of order statistics; unbounded for fewer
-    than six pairs)."""
+    """The median of the ratios of paired times, with its 95% interval (from order statistics; unbounded for
+    fewer than six pairs)."""
     ratios = np.array(ours) / np.array(theirs)
     return float(np.median(ratios)), *median_interval(ratios)
 
@@ -109,13 +109,13 @@ def judge(requirement: Requirement, sections: Mapping[str, Any]) -> dict[str, An
         key: "–" if bound is None else _verdict((ratio, low, high), bound, requirement.speed)
         for key, bound in (("verdict", requirement.must), ("aim_verdict", aim))
     }
-    # JSON has no infinity, which is where too few runs have no interval.
+    # JSON has no infinity, the bound of an interval of too few runs.
     bounds = {name: end if isfinite(end) else None for name, end in (("low", low), ("high", high))}
     return found | {"aim": aim, "against": peer, "ratio": ratio, **bounds, **verdicts}
 
 
 def _verdict(ratio: tuple[float, float, float], bound: float, speed: bool) -> Verdict:
-    """Met is what the whole interval says; of speeds it has to be above the bound."""
+    """Met if the whole interval meets the bound; a speed has to be above it."""
     figure, low, high = ratio
     return verdict(-figure, -low, -bound) if speed else verdict(figure, high, bound)
 
@@ -132,8 +132,9 @@ def markdown(report: Mapping[str, Any]) -> str:
         f"PyTorch {machine['torch']}. One thread reads {report['read_gb_per_s']:.1f} GB/s.",
         "",
         "Random weights, all contenders in turn on a new random source every run. Ratios are medians of "
-        "paired runs with their 95% interval, and met is what all of it meets; the peer is the faster of "
-        f"CTranslate2's settings. The aim in float32 is {NEAR} times what it takes to read the weights.",
+        "paired runs with their 95% interval, which has to meet the requirement as a whole; the peer is "
+        f"the faster of CTranslate2's settings. The aim in float32 is {NEAR} times what it takes to read "
+        "the weights.",
         "",
         "| | must | aim | ratio | 95% | must is | aim is |",
         "| --- | --- | --- | --- | --- | --- | --- |",

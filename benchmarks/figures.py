@@ -7,12 +7,12 @@ A figure stands between marks that Markdown does not show:
 
     <!-- = en-de/hat-60pct/bleu .1f -->38.5<!-- . -->
 
-The first mark says where the figure is from: paths into results (SOURCES, DERIVED) or numbers, with + - * /
-between them, from left to right, and how it is written (a format of Python's); or it names an entry of
-figures.yaml that says so. A path with spaces is quoted; lists are entered by numbers from 0 or by the names
-of their models, and * stands for the sum over all entries. A whole table stands between
-`<!-- table: NAME -->` and `<!-- /table -->` (page_tables.py makes it). Links to dated results lead to the
-newest ones.
+The first mark names the figure's source: paths into results (SOURCES, DERIVED) or numbers, joined by + - * /
+and computed from left to right, followed by a format of Python's; or it is the name of an entry of
+figures.yaml with that content. A path with spaces is quoted. Items of lists are chosen by number (from 0) or
+by the name of their model; * is the sum over all entries. A whole table stands between `<!-- table: NAME -->`
+and `<!-- /table -->` (page_tables.py makes it). Links to dated results are changed to the newest results.
+
 """
 
 import argparse
@@ -33,7 +33,7 @@ from page_tables import TABLES
 ROOT = Path(__file__).resolve().parents[1]
 PAGES = (ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md")))
 NAMED: dict[str, str] = read_yaml(Path(__file__).with_name("figures.yaml"))
-# Short names → kind of results, file, and where in it paths start.
+# Short name → kind of results, file, and the part of it in which paths start.
 SOURCES = {
     "demo": ("demo", "report.json", "models"),
     "demo-run": ("demo", "report.json", ""),
@@ -49,8 +49,8 @@ SOURCES = {
 
 
 def int8_loss() -> dict[str, float]:
-    """BLEU that int8 costs at most, over all models whose translations were scored by engine, and how many
-    these are."""
+    """The largest loss in BLEU by int8 over all models whose translations were scored by engine, and the
+    number of these models."""
     rows = [row for kind in QUALITY for row in read_json(newest(f"deployed-quality-{kind}"))["bleu"]]
     native = [row["native float32"] - row["native int8"] for row in rows if "native int8" in row]
     others = [row["torch float32"] - row["onnxruntime int8"] for row in rows if "onnxruntime int8" in row]
@@ -58,7 +58,7 @@ def int8_loss() -> dict[str, float]:
 
 
 def fine_tuned() -> dict[str, float]:
-    """BLEU that fine-tuning of code books wins, over the models that it was tried on."""
+    """The gain in BLEU by fine-tuning code books, over the models that were fine-tuned."""
     rows = read_json(newest("compression-quality-multi30k"))["rows"]
     bleu = {(row["model"], row["variant"]): row["bleu"] for row in rows}
     models = dict.fromkeys(row["model"] for row in rows)
@@ -72,15 +72,15 @@ def fine_tuned() -> dict[str, float]:
 QUALITY = ("demo", "multi30k", "en-de", "en-fr")
 DERIVED: dict[str, Callable[[], dict[str, float]]] = {"int8-loss": int8_loss, "fine-tuned": fine_tuned}
 OPERATORS: dict[str, Callable[[float, float], float]] = {"+": add, "-": sub, "*": mul, "/": truediv}
-FIGURE = re.compile(r"<!-- = (?P<told>.+?) -->(?P<shown>.*?)<!-- \. -->", re.DOTALL)
+FIGURE = re.compile(r"<!-- = (?P<source>.+?) -->(?P<shown>.*?)<!-- \. -->", re.DOTALL)
 TABLE = re.compile(r"<!-- table: (?P<name>[\w-]+) -->\n.*?<!-- /table -->", re.DOTALL)
-# Dated results: those of another date beside the newest are meant where a page compares machines.
+# Links to dated results. Where a page compares machines, several dates stand side by side and stay.
 LINK = re.compile(r"benchmarks/results/(?P<kind>[a-z0-9-]+?)-\d{4}-\d\d-\d\d(?P<rest>\.json)?(?=[/)\]\s])")
 EVERY_DATE = ("engines",)
 
 
 def value_of(path: str) -> Any:
-    """What a path leads to. Raises KeyError naming the part that leads nowhere."""
+    """The value at the end of a path. Raises KeyError naming the part of the path that does not exist."""
     source, *keys = path.split("/")
     if source in DERIVED:
         found, start = DERIVED[source](), ""
@@ -107,9 +107,9 @@ def _read(path: Path) -> Any:
     return read_json(path)
 
 
-def figure(told: str) -> str:
-    """A figure as it is written. Raises KeyError, ValueError."""
-    first, *rest = shlex.split(NAMED.get(told, told))
+def figure(source: str) -> str:
+    """The formatted figure. Raises KeyError, ValueError."""
+    first, *rest = shlex.split(NAMED.get(source, source))
     *steps, form = rest
     value = _operand(first)
     for operator, operand in zip(steps[::2], steps[1::2], strict=True):
@@ -122,11 +122,11 @@ def _operand(text: str) -> Any:
 
 
 def refreshed(text: str) -> str:
-    """A page with all figures, tables and links of the newest results."""
+    """The page with figures, tables and links of the newest results."""
     text = TABLE.sub(
         lambda found: f"<!-- table: {found['name']} -->\n{TABLES[found['name']]()}\n<!-- /table -->", text
     )
-    text = FIGURE.sub(lambda found: f"<!-- = {found['told']} -->{figure(found['told'])}<!-- . -->", text)
+    text = FIGURE.sub(lambda found: f"<!-- = {found['source']} -->{figure(found['source'])}<!-- . -->", text)
     return LINK.sub(_newest_link, text)
 
 
@@ -137,7 +137,7 @@ def _newest_link(found: re.Match[str]) -> str:
 
 
 def differences() -> list[str]:
-    """What figures.py would change, as the lines of a diff."""
+    """The changes that figures.py would make, as the lines of a diff."""
     lines: list[str] = []
     for page in PAGES:
         before = page.read_text("utf-8")

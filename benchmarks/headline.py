@@ -94,7 +94,7 @@ class Column(NamedTuple):
         return f"{self.engine} {self.precision if self.device == 'local' else self.device}"
 
 
-INTERVAL = 0.01  # of a latency, either way, unless the rounds are over before
+INTERVAL = 0.01  # of a latency in either direction, unless the rounds end first
 DEPLOYED = Column("local", "native", "int8", 60)
 COLUMNS = (
     DEPLOYED,
@@ -288,7 +288,7 @@ class Task:
         return paired_bootstrap(*(self.entries[one].translations for one in (name, rival)), references)
 
     def latencies(self) -> dict[str, dict[str, Measurement]]:
-        """Column → model → its latency, all models of a column in the same rounds."""
+        """Column → model → latency; all models of a column are timed in the same rounds."""
         devices = known_devices()
         store = MeasurementStore(self.root.parent / "measurements.sqlite")
         found = {
@@ -300,7 +300,7 @@ class Task:
         return found
 
     def column(self, column: Column, device: Device, store: MeasurementStore) -> dict[str, Measurement]:
-        """Model → its latency, of the models that the column's engine runs."""
+        """Model → latency, for the models that the column's engine runs."""
         protocol = replace(
             make_protocol(self.context, column.rounds, INTERVAL, column.engine),
             precision=column.precision,

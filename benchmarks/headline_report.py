@@ -8,7 +8,7 @@ Row = Mapping[str, Any]
 # The paper's search of the Evolved Transformer, in GPU hours (secondary source), and its ratios.
 EVOLVED_SEARCH_HOURS = 2_192_000
 PUBLISHED_FASTER, PUBLISHED_SMALLER, PUBLISHED_SEARCH = 2.7, 3.6, 12_041
-# What is called parameters: all that a device stores, and what the paper counts.
+# The two counts of parameters: all that a device stores, and the paper's.
 COUNTED = {
     "embeddings included": "parameters_with_embeddings",
     "without embeddings, as published": "parameters",

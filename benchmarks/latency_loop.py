@@ -3,7 +3,7 @@
 With the native engine in int8 on the multi30k space:
 
 1. measuring until the predictor is good enough, and its held-out error;
-2. searches under random constraints, whose verdicts are judged by one more measurement. The loss is minus
+2. searches under random constraints, and judges their verdicts by one more measurement. The loss is minus
    the number of weights, so that every search ends at its constraint;
 3. half an hour after the first, a second measuring of the same models: do they agree?
 
@@ -148,7 +148,8 @@ def markdown(report: dict[str, Any]) -> str:
     fitted = one["predictor"]["report"]
     machine = report["environment"]
     met = [row for row in judged if row["verdict"] == Verdict.MET]
-    # Beyond doubt: a judge's interval, too, lies above a limit that is met in one of forty.
+    # Refuted beyond doubt: the judge's whole interval is above the limit, which befalls one met limit in
+    # forty.
     refuted = [row for row in met if row["judged_low"] > 1]
     later = f"{two['minutes_later']:.0f} min later"
     slower = two["reference_ms"] / one["reference_ms"]

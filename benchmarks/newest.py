@@ -1,4 +1,4 @@
-"""Where results lie: `results/KIND-DATE`, a folder or a JSON file."""
+"""The dated results: `results/KIND-DATE`, a folder or a JSON file."""
 
 import re
 from pathlib import Path
@@ -7,7 +7,7 @@ RESULTS = Path(__file__).resolve().parent / "results"
 
 
 def all_of(kind: str) -> list[Path]:
-    """The results of a kind, the oldest first."""
+    """All results of a kind, the oldest first."""
     dated = re.compile(rf"{re.escape(kind)}-\d{{4}}-\d\d-\d\d(\.json)?")
     return sorted(
         (path for path in RESULTS.iterdir() if dated.fullmatch(path.name)), key=lambda path: path.stem
@@ -15,7 +15,7 @@ def all_of(kind: str) -> list[Path]:
 
 
 def newest(kind: str) -> Path:
-    """The newest results of a kind. Raises FileNotFoundError where there are none."""
+    """The newest results of a kind. Raises FileNotFoundError if there are none."""
     found = all_of(kind)
     if not found:
         raise FileNotFoundError(f"{RESULTS}: no results called {kind}-DATE")

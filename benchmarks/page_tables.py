@@ -31,7 +31,7 @@ DEMO_COLUMNS = (
     "compression",
     "constraint",
 )
-# What the rows of the engines' report are, in words.
+# Row of the engines' report → its description.
 ENGINES = {
     "vanilla int8, 1 thread": "Transformer-base, int8, 1 thread",
     "vanilla int8, 2 threads": "Transformer-base, int8, 2 threads",
@@ -53,7 +53,7 @@ SPEED_MODELS = {
 }
 QUALITY_ORDER = ("float32", "int8", "8 bits", "4 bits", "3 bits", "2 bits")
 WEIGHTS = ((0.9, "0.9"), (0.5, "0.5"))
-# Of HAT's authors: parameters in millions, GFLOPs.
+# As published by HAT's authors: parameters in millions, GFLOPs.
 PUBLISHED = {
     "Transformer-base": None,
     "Transformer-Big": (176, 10.6),
@@ -63,7 +63,7 @@ PUBLISHED = {
 
 
 def demo() -> str:
-    """What the demo finds."""
+    """The models of the demo."""
     folder = newest("demo")
     report = read_json(folder / "report.json")
     slowest = slowest_model(report["models"])
@@ -93,7 +93,8 @@ def _demo_row(row: Row, slowest: Row, default: str) -> list[str]:
 
 
 def example() -> str:
-    """A sentence of the demo's grammar in Python, with what the demo's model makes of it."""
+    """Python code that translates a sentence of the demo's grammar, and the translation by the demo's
+    model."""
     samples = read_json(newest("demo") / "report.json")["samples"]
     chosen = next(sample for sample in samples if sample["translation"] == sample["reference"])
     return "\n".join(
@@ -112,7 +113,7 @@ def example() -> str:
 
 
 def engines() -> str:
-    """The native engine against CTranslate2, a column for each machine that was measured."""
+    """The native engine compared with CTranslate2, one column for each machine."""
     machines = {}
     for folder in all_of("engines"):  # the newest of each machine
         report = read_json(folder / "report.json")
@@ -134,7 +135,7 @@ def _where(folder: Path) -> str:
 
 
 def headline(task: str) -> str:
-    """All models of a task: what is fast, what is small, what is good."""
+    """All models of a task: BLEU, latency and size."""
     rows = read_json(newest("headline") / "report.json")["tasks"][task]["models"]
     kept = [row for row in rows if row["kind"] != "untrained" or row["name"].endswith("6+6-512")]
     head = ["model", "BLEU", "against the best baseline (95 %)", "ms, native int8", "ms, PyTorch"]
@@ -162,7 +163,7 @@ def _headline_row(row: Row) -> list[str]:
 
 
 def taught() -> str:
-    """Students of a teacher of their own size."""
+    """Students whose teacher has their own size."""
     tasks = read_json(newest("headline") / "report.json")["tasks"]
     rows = []
     for task, content in tasks.items():
@@ -175,7 +176,7 @@ def taught() -> str:
 
 
 def distillation() -> str:
-    """What a student gains from a teacher, by what it learns from."""
+    """The gain of a student by a teacher, for each way to learn from it."""
     found = {(row["kind"], row["weight"]): row for row in read_json(newest("distillation"))["rows"]}
     rows = [["the text alone", *_scores([found["none", None]])]]
     for kind, name in (("tokens", "tokens"), ("sequences", "sequences"), ("both", "both")):
@@ -190,7 +191,7 @@ def _scores(rows: Sequence[Row]) -> list[str]:
 
 
 def compression_quality() -> str:
-    """What code books cost, of two models."""
+    """Loss in BLEU and in nats by code books, for two models."""
     found = read_json(newest("compression-quality-en-de"))["rows"]
     models = list(dict.fromkeys(row["model"] for row in found))
     variants = list(dict.fromkeys(row["variant"] for row in found))
@@ -210,7 +211,7 @@ def compression_speed() -> str:
     """4 bits against int8, by model, beam and kernels."""
     found = read_json(newest("compression-speed"))["rows"]
     unique: dict[tuple[str, int, str], Row] = {}
-    for row in found:  # some were measured twice
+    for row in found:  # of those measured twice the first counts
         unique.setdefault((row["model"], row["beam"], row["instruction_set"]), row)
     rows = [
         [

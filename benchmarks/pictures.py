@@ -1,6 +1,6 @@
-"""Plots of BLEU against latency, from the reports of runs and of the headline.
+"""Plots of BLEU against latency, from reports of runs and of the headline.
 
-`python benchmarks/pictures.py` makes those of the newest results again from their stored JSON.
+`python benchmarks/pictures.py` draws the plots of the newest results again from their stored JSON.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -40,7 +40,7 @@ BLEU_BARS = "vertical bars: 95 % of the BLEU difference from the best baseline"
 
 
 def scatter(points: Sequence[Point], axis: str, width: int = WIDTH) -> alt.LayerChart:
-    """One plot, each point with its name and its bars."""
+    """One plot; each point has its name and its bars."""
     frame = Frame(points, width)
     rows = [
         {"model": one.name, "kind": one.kind, "ms": one.ms, "bleu": one.bleu}
@@ -78,7 +78,7 @@ def _label(point: Point, box: Box, frame: Frame) -> alt.Chart:
 
 
 def _legend(points: Sequence[Point], width: int) -> alt.Chart:
-    """The kinds that the plots have, in a row below them: an own plot, so that two plots share one."""
+    """The plots' kinds of models, in a row below; a plot of its own, so that two plots share it."""
     kinds = [kind for kind in COLOURS if kind in {point.kind for point in points}]
     starts, at = [], 0.0
     for kind in kinds:
@@ -100,7 +100,7 @@ def _legend(points: Sequence[Point], width: int) -> alt.Chart:
 def save(
     plots: Sequence[alt.LayerChart], points: Sequence[Point], title: str, lines: Sequence[str], path: Path
 ) -> None:
-    """Write plots side by side, under a title and lines that say what they show."""
+    """Write plots side by side, below a title and lines that explain them."""
     width = sum(plot.width for plot in plots) + 70 * (len(plots) - 1)
     together = alt.hconcat(*plots, spacing=24)
     heading = alt.TitleParams(title, subtitle=list(lines), anchor="start", subtitleColor="#555555")
@@ -109,7 +109,7 @@ def save(
 
 
 def run_picture(report: Mapping[str, Any], recipe: Mapping[str, Any], path: Path) -> None:
-    """A run's models: latency with its interquartile range, BLEU with its interval, if known."""
+    """A run's models: latency with its interquartile range, and BLEU with its interval if that is known."""
     points = run_points(report)
     lines = [
         conditions(report),
@@ -125,7 +125,7 @@ def run_picture(report: Mapping[str, Any], recipe: Mapping[str, Any], path: Path
 
 
 def headline_picture(report: Mapping[str, Any], task: str, path: Path) -> None:
-    """A task's trained models in both engines: the best baseline runs in one of them only."""
+    """A task's trained models in two engines; the best baseline runs in only one of them."""
     rows = [row for row in report["tasks"][task]["models"] if "bleu" in row]
     plots = []
     every: list[Point] = []
@@ -145,7 +145,7 @@ def headline_picture(report: Mapping[str, Any], task: str, path: Path) -> None:
 
 
 def conditions(report: Mapping[str, Any], *, engine: bool = True) -> str:
-    """Machine and protocol in a line."""
+    """Machine and protocol in one line."""
     environment, protocol = report["environment"], report["protocol"]
     threads = f"{protocol['threads']} thread{'s' * (protocol['threads'] != 1)}"
     how = f", {protocol['engine']} engine, {protocol['precision']}" if engine else ""
@@ -153,7 +153,7 @@ def conditions(report: Mapping[str, Any], *, engine: bool = True) -> str:
 
 
 def corpus(recipe: Mapping[str, Any]) -> str:
-    """The text that BLEU is of, by a recipe."""
+    """The text that a recipe computes BLEU on."""
     data = recipe["data"]
     languages = f"{data.get('source_language', 'en')}→{data.get('target_language', 'de')}"
     if data.get("corpus") == "builtin":
@@ -164,7 +164,7 @@ def corpus(recipe: Mapping[str, Any]) -> str:
 
 
 def remake(kinds: Iterable[str] = ("demo", "multi30k", "multi30k-small")) -> list[Path]:
-    """Plots of the newest results again; their paths."""
+    """Draw the plots of the newest results again; their paths."""
     made = []
     for kind in kinds:
         folder = newest(kind)

@@ -1,4 +1,4 @@
-"""Where points and their names stand in a plot of BLEU against latency, by a report's JSON."""
+"""Positions of points and their names in a plot of BLEU against latency, from the JSON of a report."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -9,16 +9,16 @@ Row = Mapping[str, Any]
 KINDS = {"baseline": "Transformer", "found": "HAT", "inherited": "SuperTransformer's ends, inherited weights"}
 EVOLVED, TAUGHT = "Evolved Transformer", "HAT, taught"
 WIDTH, HEIGHT, NARROW = 620, 340, 460
-# Of a label's letters, in pixels.
+# Size of a label's letters, in pixels.
 LETTER, LINE = 6.0, 13.0
-# Of the range of the points, on each side; across there are the labels too.
+# Margins as a share of the points' range, on each side; the horizontal one has room for labels.
 MARGINS = {"x": 0.3, "y": 0.12}
 GAPS = (7.0, 14.0, 24.0, 36.0, 50.0, 66.0)
 
 
 @dataclass(frozen=True)
 class Point:
-    """A model: latency in ms with its quartiles or interval, BLEU with its interval, where they are known."""
+    """A model: latency in ms with its quartiles or interval, BLEU with its interval; None where unknown."""
 
     name: str
     kind: str
@@ -30,7 +30,7 @@ class Point:
 
 @dataclass(frozen=True)
 class Box:
-    """A label's place in pixels, from the upper left corner."""
+    """The rectangle of a label, in pixels from the upper left corner."""
 
     left: float
     top: float
@@ -45,7 +45,7 @@ class Box:
 
 
 class Frame:
-    """A plot's size, and the ranges of its axes: from quantities to pixels."""
+    """A plot's size and the ranges of its axes; converts quantities to pixels."""
 
     def __init__(self, points: Sequence[Point], width: int, height: int = HEIGHT) -> None:
         self.width, self.height = width, height
@@ -55,13 +55,13 @@ class Frame:
         )
 
     def place(self, point: Point) -> tuple[float, float]:
-        """Where a point is, in pixels."""
+        """The position of a point, in pixels."""
         across = (point.ms - self.x[0]) / (self.x[1] - self.x[0])
         up = (point.bleu - self.y[0]) / (self.y[1] - self.y[0])
         return across * self.width, (1 - up) * self.height
 
     def bars(self, point: Point) -> list[Box]:
-        """Where a point's bars are."""
+        """The rectangles of a point's bars."""
         (x, y), found = self.place(point), []
         if point.ms_range:
             ends = [self.place(replace(point, ms=ms))[0] for ms in point.ms_range]
@@ -72,14 +72,14 @@ class Frame:
         return found
 
     def outside(self, box: Box) -> float:
-        """How many pixels of a box stick out."""
+        """The number of pixels by which a box sticks out of the plot."""
         return sum(
             max(0.0, one) for one in (-box.left, -box.top, box.right - self.width, box.bottom - self.height)
         )
 
 
 def labels(points: Sequence[Point], frame: Frame) -> list[Box]:
-    """A place beside each point for its name, such that no two overlap, as far as that can be found."""
+    """A place beside each point for its name, without overlaps as far as such places are found."""
     centres = [frame.place(point) for point in points]
     marks = [Box(x - 6, y - 6, x + 6, y + 6) for x, y in centres]
     bars = [bar for point in points for bar in frame.bars(point)]
@@ -87,7 +87,7 @@ def labels(points: Sequence[Point], frame: Frame) -> list[Box]:
         list(_around(centre, len(point.name) * LETTER)) for centre, point in zip(centres, points, strict=True)
     ]
     chosen = [one[0] for one in choices]
-    for _ in range(8):  # each in turn moves to where it is best among the others, until none does
+    for _ in range(8):  # each label in turn moves to its best place among the others, until none moves
         before = list(chosen)
         for index, boxes in enumerate(choices):
             others = [box for at, box in enumerate(chosen) if at != index]
@@ -106,7 +106,7 @@ def labels(points: Sequence[Point], frame: Frame) -> list[Box]:
 
 
 def _around(centre: tuple[float, float], width: float) -> Iterable[Box]:
-    """Places for a label of this width, the nearest first: right, left, above, below."""
+    """Places for a label of this width, nearest first: right, left, above, below."""
     x, y = centre
     for gap, (across, down) in product(
         GAPS, ((1, 0), (-1, 0), (0, -1), (0, 1), (1, -1), (1, 1), (-1, -1), (-1, 1))
@@ -117,7 +117,7 @@ def _around(centre: tuple[float, float], width: float) -> Iterable[Box]:
 
 
 def _domain(values: Sequence[float], margin: float) -> tuple[float, float]:
-    """The values' range and some room; not below 0."""
+    """The range of the values with a margin, not below 0."""
     room = margin * ((max(values) - min(values)) or 1)
     return max(0.0, min(values) - room), max(values) + room
 
@@ -148,19 +148,20 @@ def headline_point(row: Row, column: str) -> Point:
 
 
 def _short(row: Row) -> str:
-    """A name as labels have it: colours tell Transformers from others."""
+    """The name on a label; colours already tell Transformers from other models."""
     return str(row["name"]).removeprefix("transformer-").replace("-taught", ", taught")
 
 
 def spread(row: Row) -> tuple[float, str]:
-    """A latency's spread in ms as it stands behind a ±, and what it is, in the reports of all times."""
+    """A latency's spread in ms, to be printed after ±, and its meaning; handles the reports of all
+    versions."""
     if "latency_low_ms" in row:
         return (row["latency_high_ms"] - row["latency_low_ms"]) / 2, "half its 95 % interval"
     return row["latency_iqr_ms"], "interquartile range"
 
 
 def ms_range(row: Row) -> tuple[float, float]:
-    """The ends of a latency's bar: of its interval, or of its quartiles about the median."""
+    """The ends of a latency's bar: those of its interval, or its interquartile range around the median."""
     if "latency_low_ms" in row:
         return row["latency_low_ms"], row["latency_high_ms"]
     half = row["latency_iqr_ms"] / 2
@@ -168,7 +169,7 @@ def ms_range(row: Row) -> tuple[float, float]:
 
 
 def _bleu_range(row: Row) -> tuple[float, float] | None:
-    """The interval of the difference from the best baseline, laid around the model's own BLEU."""
+    """The interval of the difference from the best baseline, shifted to the model's own BLEU."""
     against = row.get("against_best")
     if not against:
         return None

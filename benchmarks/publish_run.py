@@ -1,10 +1,10 @@
-"""Publish a finished run: its results into benchmarks/results/, and from there into the pages.
+"""Publish a finished run: copy its results into benchmarks/results/, and its figures into the pages.
 
     make demo && python benchmarks/publish_run.py runs/demo
 
 Writes results/NAME-DATE/: report.json, report.md, recipe.yaml, learning curves, and pareto.svg (BLEU against
-latency); then figures.py, which takes every figure, table and picture of the README and of docs/ from the
-newest results. NAME is the run's. Needs the extra [bench].
+latency). Then runs figures.py, which writes every figure, table and picture of the newest results into the
+README and docs/. NAME is the run's name. Needs the extra [bench].
 
     python benchmarks/publish_run.py RUN_FOLDER [--name NAME]
 """
@@ -37,7 +37,7 @@ def curves(run: Path, folder: Path) -> None:
 
 
 def publish(run: Path, folder: Path) -> None:
-    """Write what a finished run found into `folder`, without the paths of this machine."""
+    """Write the results of a finished run into `folder`, without the paths of this machine."""
     report = read_json(run / "report.json")
     report["folder"] = f"runs/{report['run']}"
     write_json(folder / "report.json", report)
@@ -60,7 +60,7 @@ def main() -> None:
     folder = RESULTS / f"{name}-{date.today()}"
     publish(options.run, folder)
     figures.write()
-    print(f"{folder}; README.md and docs/ have its figures")
+    print(f"{folder}; README.md and docs/ now show its figures")
 
 
 if __name__ == "__main__":

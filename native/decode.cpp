@@ -11,8 +11,8 @@ namespace hat {
 namespace {
 
 constexpr float kNever = -std::numeric_limits<float>::infinity();
-// Longest sentence, widest beam, most hypotheses at once and most candidates of theirs (eight bytes each, for
-// every thread) that are taken seriously: they bound memory.
+// Limits that bound memory: the longest sentence, the widest beam, the most hypotheses decoded at once and the
+// most candidates of these hypotheses (eight bytes each, for every thread).
 constexpr int kLongest = 1 << 16, kWidest = 1 << 12;
 constexpr size_t kMostSlots = 1 << 20, kMostCandidates = 1 << 27;
 
@@ -254,7 +254,7 @@ std::vector<Result> Decoder::spread(size_t sentences, size_t rows, const Work& w
     if (!single) single = std::make_unique<State>(model_, 1, false);
   const size_t parts = std::min({sentences, rows / kRowsToSpread, kPartsPerThread * threads});
   const auto decode = [&](int member, size_t part) {
-    std::vector<size_t> own;  // every k-th: sorted by length, the parts come out alike
+    std::vector<size_t> own;  // every k-th source; they are sorted by length, so all parts are alike
     for (size_t i = part; i < sentences; i += parts) own.push_back(i);
     std::vector<Result> found = work(*singles_[member], own);
     for (size_t i = 0; i < own.size(); ++i) results[own[i]] = std::move(found[i]);

@@ -22,7 +22,7 @@ struct Hypothesis {
 
 class Decoder {
  public:
-  // `spin`: whether each thread may have a processor of its own, and wait actively for a moment. Throws
+  // `spin`: each thread may have a processor to itself, and waits actively for a moment. Throws
   // std::runtime_error where the system does not let this process start so many threads.
   Decoder(std::shared_ptr<const Model> model, int threads, bool spin = true);
   ~Decoder();

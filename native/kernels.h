@@ -31,7 +31,7 @@ constexpr int group_of(Precision precision) {
 // Whether activations are rounded to int8.
 constexpr bool in_int8(Precision precision) { return precision == Precision::int8 || precision == Precision::table; }
 
-// The most inputs of a product in int8: 127 · 127 · so many is the largest sum that 32 bits hold.
+// The most inputs of an int8 product: a sum of this many terms of 127 · 127 still fits into 32 bits.
 constexpr int kMostInt8Inputs = 0x7fffffff / (127 * 127);
 
 // Weights (outputs × inputs) as [block of outputs][group of inputs][kBlock][group], zero beyond the
@@ -72,8 +72,8 @@ struct Kernels {
   const char* name;
   bool unsigned_weights;
   bool looks_up;  // whether it multiplies at Precision::table
-  // Row `row` of `operand` from `inputs` floats; zeroes the padding of the last group. A row in which any is not
-  // finite gives products that are not, in all kernels.
+  // Row `row` of `operand` from `inputs` floats; zeroes the padding of the last group. A row with an input that is
+  // infinite or NaN gives products that are not finite either, in all kernels.
   void (*prepare)(Precision precision, const float* x, int inputs, int row, const Operand& operand);
   // y[i] = relu?(bias + weights · operand row (row0 + i)) for the outputs of blocks [block0, block1), the
   // first of which goes to y[i][0]; y has `stride` floats a row and takes whole blocks.

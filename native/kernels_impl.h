@@ -28,8 +28,8 @@ static inline void store(float* p, Floats x) { *reinterpret_cast<FloatsAt*>(p) =
 static inline Ints load_ints(const void* p) { return *reinterpret_cast<const IntsAt*>(p); }
 static inline Floats all(float x) { return Floats{} + x; }
 static inline Ints all_ints(int32_t x) { return Ints{} + x; }
-// b where either is NaN: a running maximum that is b passes over it, a value that is b keeps it. What a damaged
-// model makes of a row must not become finite again: the row is to have no score.
+// Returns b where a or b is NaN: as the running maximum, b skips NaN; as the value, b keeps it. A NaN that a
+// damaged model makes must not become finite again: its row gets no score.
 static inline Floats larger(Floats a, Floats b) { return a > b ? a : b; }
 static inline Floats to_floats(Ints x) { return __builtin_convertvector(x, Floats); }
 static inline float larger(float a, float b) { return a > b ? a : b; }
@@ -100,7 +100,7 @@ static void prepare_int8(const float* x, int inputs, int row, const Operand& ope
     peak = larger(__builtin_fabsf(x[i]), peak);
     zero += x[i] * 0.0f;
   }
-  peak += zero;  // NaN where an input is not finite, which int8 cannot say: the scale does
+  peak += zero;  // NaN where an input is not finite: int8 has no NaN, so the scale carries it
   const float inverse = peak > 0 ? 127.0f / peak : 0.0f;
   Ints total = all_ints(0);
   for (int i = 0; i < whole; i += kWidth) {
@@ -228,7 +228,7 @@ static inline void finish_int8(const Ints (&totals)[R][kVectors], const Matrix& 
   for (int v = 0; v < kVectors; ++v) {
     const Floats scale = load(weights.scales + output + v * kWidth), bias = bias_of(weights, output, v);
     for (int r = 0; r < R; ++r) {
-      // Modulo 2^32, as unsigned weights' totals and sums are: the difference is less (kMostInt8Inputs).
+      // Modulo 2^32, like totals and sums of unsigned weights; the difference itself fits (kMostInt8Inputs).
       const Words signed_total = HAT_UNSIGNED ? (Words)totals[r][v] - static_cast<uint32_t>(operand.sums[row + r])
                                               : (Words)totals[r][v];
       const Ints exact = (Ints)signed_total;
@@ -411,7 +411,7 @@ static void attend(const float* query, const float* const* rows, int keys, int h
 
 // ---- the vocabulary ----
 
-// Of equal logits the lower id is better, so that the candidates do not depend on the order of looking.
+// Of equal logits the lower id is better, so that the candidates do not depend on the order of comparison.
 static inline bool is_worse(float value, int32_t id, float than, int32_t than_id) {
   return value < than || (value == than && id > than_id);
 }
@@ -426,7 +426,7 @@ static void insert(LogitRow& row, float value, int32_t id) {
   row.ids[at] = id;
 }
 
-// Puts those of a row's logits among the candidates that belong there; never what is no number.
+// Inserts those logits of a row that belong among its candidates; never NaN.
 static void choose(LogitRow& row, const float* logits, int size, int first) {
   const int last = row.capacity - 1;
   float bar = row.count > last ? row.values[last] : -__builtin_inff();

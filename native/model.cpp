@@ -196,13 +196,13 @@ void check_range(const char* what, int value, int least, int most) {
                                 std::to_string(least) + " and " + std::to_string(most));
 }
 
-// Inputs of a product at `precision`.
+// Throws std::invalid_argument where a product at `precision` has too many inputs.
 void check_width(const char* what, int width, Precision precision) {
   check_range(what, width, 1, kLargestDim);
   if (in_int8(precision) && width > kMostInt8Inputs)
     throw std::invalid_argument(std::string(what) + ": " + std::to_string(width) + " is more than " +
                                 std::to_string(kMostInt8Inputs) +
-                                ", from where on sums of int8 products overflow; use float32 or bfloat16");
+                                ", the most without overflow in int8 products; use float32 or bfloat16");
 }
 
 void check_heads(const char* what, int heads, int qkv_dim) {

@@ -81,8 +81,8 @@ void check_finite(const std::string& name, const void* data, Element element, si
 
 class Engine {
  public:
-  // `weights`: a mapping from names to arrays, asked for one at a time. `processors`: how many this process may
-  // use.
+  // `weights`: a mapping from names to arrays, read one at a time. `processors`: the number of processors that
+  // this process may use.
   Engine(const nb::dict& config, const nb::object& weights, int threads, int processors,
          const std::string& instruction_set)
       : kernels_(choose_kernels(instruction_set)) {
@@ -99,7 +99,7 @@ class Engine {
     decoder_ = std::make_unique<Decoder>(model_, threads, threads <= processors);
   }
   Engine(const Engine&) = delete;
-  // The threads stay behind where a process forks: they cannot be joined there, nor locks be waited for.
+  // Threads stay in the parent when a process forks: the child can neither join them nor wait for their locks.
   ~Engine() {
     if (process_ != getpid()) static_cast<void>(decoder_.release());
   }
@@ -129,7 +129,7 @@ class Engine {
 
   std::string instruction_set() const { return kernels_.name; }
   size_t packed_bytes() const { return model_->packed_bytes; }
-  // Waits for a translation that another thread is in, which needs Python to go on.
+  // Waits for another thread's translation without Python's lock, which that thread needs to go on.
   size_t workspace_bytes() const {
     const nb::gil_scoped_release release;
     return decoder_->workspace_bytes();
@@ -159,7 +159,7 @@ nb::list describe() {
 
 NB_MODULE(_native, m) {
   m.doc() = "The native engine: packed weights, kernels per instruction set, beam search.";
-  nb::set_leak_warnings(false);  // an engine that a daemon's thread holds lives as long as the process
+  nb::set_leak_warnings(false);  // an engine held by a daemon thread lives as long as the process
   m.def("instruction_sets", &describe, "All of this architecture, best first: name, built, supported.");
   m.def("choose", [](const std::string& name) { return std::string(choose_kernels(name).name); },
         "The instruction set that `name` (or \"auto\") stands for. Raises ValueError naming the choices.");

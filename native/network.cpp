@@ -10,11 +10,11 @@ namespace {
 constexpr float kNever = -std::numeric_limits<float>::infinity();
 // Source tokens encoded together: enough rows for the products, little enough to stay in the cache.
 constexpr int kGroupTokens = 512;
-// What is read in less time than another thread is told, some 0.3 µs: weights of a product, floats of rows.
+// Read in less time than waking another thread takes (about 0.3 µs): weights of a product, floats of rows.
 constexpr size_t kBytesToShare = 8192;
 constexpr int kFloatsToShare = 1024;
 
-// The least that is worth sharing: blocks of outputs, and rows of so many floats that are looked at a few times.
+// The least work that is worth sharing: blocks of outputs, and rows of floats that are read a few times.
 int least_blocks(const Matrix& weights) {
   const size_t each = weights.stored_groups * kGroupBytes * kBlock;
   return std::max(1, static_cast<int>(kBytesToShare / each));
@@ -151,7 +151,7 @@ float Network::wanted_logit(int row) const {
   return logit;
 }
 
-// Of each member's best the best of all, whoever looked at which part of the vocabulary.
+// The best candidates of the whole vocabulary, from the best that each member saw in its part.
 const std::vector<Word>& Network::candidates(int row) {
   words_.clear();
   for (int member = 0; member < team_.size(); ++member) {
@@ -165,7 +165,7 @@ const std::vector<Word>& Network::candidates(int row) {
   return words_;
 }
 
-// ---- what all members do together ----
+// ---- work that all members share ----
 
 void Network::multiply(const Matrix& weights, int rows, bool relu) {
   team_.share(blocks_of(weights), least_blocks(weights), [&](int, int begin, int end) {

@@ -29,7 +29,7 @@ struct Question {
   int forbidden[2] = {-1, -1};
 };
 
-// A word that may come next.
+// A candidate for the next word.
 struct Word {
   float logit;
   int id;
@@ -37,7 +37,7 @@ struct Word {
 
 class Network {
  public:
-  // `spin`: as for Team.
+  // `spin`: as in Team.
   Network(std::shared_ptr<const Model> model, int threads, bool spin);
 
   Team& team() { return team_; }
@@ -47,7 +47,7 @@ class Network {
   // 0 … slots − 1, of whose next words at most `capacity` candidates are asked for.
   void begin(const std::vector<Sentence>& sources, int slots, int capacity);
 
-  // Encodes; then, as long as `plan(step)` gives rows, decodes a step and lets `take(step)` see the logits.
+  // Encodes; then decodes steps as long as `plan(step)` adds rows, and calls `take(step)` to read the logits.
   template <class Plan, class Take>
   void run(const Plan& plan, const Take& take) {
     team_.check_process();
@@ -64,8 +64,8 @@ class Network {
 
   // For `plan`: the next row, and what is asked of it.
   void add_row(const Row& row, const Question& question);
-  // For `take`: log Σ e^logit, the wanted id's logit, and the best candidates of a row, as many as were asked
-  // for, best first; the next call overwrites them.
+  // For `take`: log Σ e^logit, the wanted id's logit, and the best candidates of a row, best first, as many as
+  // its question asks for; the next call overwrites them.
   float log_sum(int row) const;
   float wanted_logit(int row) const;
   const std::vector<Word>& candidates(int row);
@@ -94,7 +94,7 @@ class Network {
   void decode_layer(int index, int step);
 
   void multiply(const Matrix& weights, int rows, bool relu);
-  // `least`: rows that are worth sharing.
+  // `least`: the fewest rows that are worth sharing.
   template <class Work>
   void each_row(int rows, int least, const Work& work);
   void feed_forward(const Matrix& fc1, const Matrix& fc2, const Norm& own, const Norm& next, int rows);

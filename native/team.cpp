@@ -26,8 +26,8 @@ bool is_empty(const std::atomic<uint64_t>& range) {
   return left.begin >= left.end;
 }
 
-// Takes half of what is left, and `least` at least: the owner in the order of the weights in memory, others
-// from the end. An empty range says that nothing was left.
+// Takes half of the remaining range, but `least` at least: the owner from the front, in the order of the weights
+// in memory, others from the end. An empty range means that nothing was left.
 Range take(std::atomic<uint64_t>& range, int least, bool own) {
   uint64_t value = range.load(std::memory_order_relaxed);
   for (;;) {
@@ -67,7 +67,7 @@ Team::Team(int threads, bool spin)
 Team::~Team() {
   if (process_ == getpid())
     stop();
-  else  // the threads stayed behind in the parent process
+  else  // a forked process: the threads are the parent's
     for (std::thread& worker : workers_) worker.detach();
 }
 
@@ -101,7 +101,7 @@ void Team::share(int count, int least, const void* work, Call call) {
   while (const int left = unfinished_.load(std::memory_order_acquire)) unfinished_.wait(left);
 }
 
-// The member's own part, and then what the others have not begun.
+// Works through the member's own part, then through what the others have not begun.
 void Team::work_through(int member) {
   int done = 0;
   for (int i = 0; i < members_; ++i) {

@@ -1,4 +1,4 @@
-// A team of threads that shares out one piece of work after the other, cheaply enough for every product.
+// A team of threads that shares one piece of work after another, cheaply enough to share every product.
 #pragma once
 #include <atomic>
 #include <cstdint>
@@ -8,13 +8,13 @@
 
 namespace hat {
 
-// Every member has a part of the work of its own and takes it in ever smaller pieces; who is done takes from
-// the others what they have not begun. So no one waits for a member whose processor is busy with another
-// process, unless that was stopped in the middle of a piece.
+// Every member has a part of the work and takes ever smaller pieces of it; a member that is done takes pieces that
+// others have not begun. So no member waits for one whose processor is busy with another process, unless that one
+// was stopped in the middle of a piece.
 class Team {
  public:
-  // `spin`: whether members wait actively for a moment, which needs a processor for each. Throws
-  // std::runtime_error where the system does not let this process start so many threads.
+  // `spin`: members wait actively for a moment, which needs a processor for each. Throws std::runtime_error where
+  // the system does not let this process start so many threads.
   Team(int threads, bool spin);
   ~Team();
   Team(const Team&) = delete;
@@ -22,13 +22,13 @@ class Team {
 
   int size() const { return members_; }
 
-  // Throws std::runtime_error in a process forked after the team was made, where nothing can be shared.
+  // Throws std::runtime_error in a process forked after the team was made: a fork has none of the threads.
   void check_process() const;
 
-  // Calls work(member, begin, end) for ranges that together are [0, count), and returns when all are done: on
-  // member 0, which is the caller, and on others that have time. `least`: fewer of the `count` than this take
-  // less time than telling another member. What was written before, all see; what they write, the caller
-  // sees after. `work` must not throw, nor depend on which member does what.
+  // Calls work(member, begin, end) for ranges that together are [0, count), and returns when all are done. Member
+  // 0 is the caller; others join in when they have time. `least`: so few of the `count` that working on them takes
+  // less time than waking another member. All members see what the caller wrote before, and the caller sees
+  // afterwards what they wrote. `work` must not throw, and must not depend on which member does what.
   template <class Work>
   void share(int count, int least, const Work& work) {
     if (members_ == 1 || count <= least) {
@@ -43,8 +43,8 @@ class Team {
  private:
   using Call = void (*)(const void* work, int member, int begin, int end);
 
-  // What nobody has begun of a member's part, begin in the upper half and end in the lower, and the work that
-  // it is part of, which only who has taken a piece may look at.
+  // The range of a member's part that nobody has begun (begin in the upper half of the bits, end in the lower),
+  // and the work that it belongs to, which only a member that has taken a piece may read.
   struct alignas(64) Part {
     std::atomic<uint64_t> range{0};
     Call call = nullptr;
@@ -61,8 +61,8 @@ class Team {
   const int process_;
   std::vector<std::thread> workers_;
   std::unique_ptr<Part[]> parts_;
-  alignas(64) std::atomic<int> unfinished_{0};  // of the work that is shared now
-  alignas(64) std::atomic<int> calls_{0};       // counts calls of share; −1 ends the workers
+  alignas(64) std::atomic<int> unfinished_{0};  // items of the work that is being shared
+  alignas(64) std::atomic<int> calls_{0};       // number of calls of share; −1 ends the workers
 };
 
 }  // namespace hat

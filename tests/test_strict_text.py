@@ -25,9 +25,9 @@ def bomb(levels: int) -> str:
     [
         (bomb(9), 5, "its aliases make it longer by more than 100,000 characters"),
         (f"a: &a {'x' * 2000}\nb: [{', '.join(['*a'] * 600)}]", 2, "aliases make it longer"),
-        ("x:\n- &a {x: 1}\n- {<<: [" + ", ".join(["*a"] * 9) + "], y: &b [*b]}", 3, "inside what it stands"),
-        ("a: 1\nb: &x [*x]", 2, "an alias inside what it stands for"),
-        ("a: 1\nb: &x {c: {d: *x}}", 2, "an alias inside what it stands for"),
+        ("x:\n- &a {x: 1}\n- {<<: [" + ", ".join(["*a"] * 9) + "], y: &b [*b]}", 3, "that it repeats"),
+        ("a: 1\nb: &x [*x]", 2, "an alias inside the part that it repeats"),
+        ("a: 1\nb: &x {c: {d: *x}}", 2, "an alias inside the part that it repeats"),
         ("a: *nowhere", 1, "found undefined alias 'nowhere'"),
         ("a: 1\nb: !!int foo", 2, "'foo' is not a whole number"),
         ("a: !!int ''", 1, "'' is not a whole number"),

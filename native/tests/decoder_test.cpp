@@ -20,7 +20,7 @@ Config config_of(Precision precision, bool shared) {
           {{29, 3, 4, 2}, {40, 1, 6, 3}}};
 }
 
-// Weights by name: the same for every instruction set. `words_tie`: all embeddings are zero.
+// Weights by name, equal for every instruction set. `words_tie`: all embeddings are zero.
 std::shared_ptr<const Model> model_of(const Config& config, const Kernels& kernels, bool words_tie = false) {
   std::vector<std::byte> memory;
   const WeightSource source = [&](const std::string& name, Element element, size_t count) -> const void* {
@@ -100,7 +100,7 @@ TEST(a_search_agrees_with_a_second_pass) {
   });
 }
 
-// Which thread does what differs from call to call, and may not show.
+// Results must not depend on which thread does what, which differs from call to call.
 TEST(threads_change_nothing) {
   const Options options{4, 4, 1, 12, 1.0, 1.0};
   for (const bool words_tie : {false, true}) {

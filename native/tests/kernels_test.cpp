@@ -213,7 +213,7 @@ TEST(rows_of_zeros_and_of_large_numbers) {
   });
 }
 
-// 127 · 127 in every place: the largest sum that there can be, and the least.
+// 127 · 127 in every place: the largest possible sum, and the smallest.
 TEST(sums_of_the_most_inputs_are_exact) {
   for_each_set([](const Kernels& kernels) {
     for (const Precision precision : precisions_of(kernels)) {

@@ -1,5 +1,5 @@
-// Threads that share work: all of it is done once, no one waits for who is away, and a thread that cannot be
-// started is an error.
+// Threads that share work: every item is done once, no member waits for an absent one, and a thread that
+// cannot be started is an error.
 #include <dlfcn.h>
 #include <pthread.h>
 
@@ -19,7 +19,7 @@ namespace {
 
 std::atomic<int> startable{1 << 20};
 
-// Waits until `holds`, ten seconds at most.
+// Waits until `holds` returns true, ten seconds at most.
 template <class Condition>
 bool eventually(const Condition& holds) {
   const auto last = std::chrono::steady_clock::now() + std::chrono::seconds(10);
@@ -32,7 +32,7 @@ bool eventually(const Condition& holds) {
 
 }  // namespace
 
-// In place of the C library's: after so many threads the system refuses another.
+// Replaces the C library's function: after a given number of threads the system refuses another.
 extern "C" __attribute__((visibility("default"))) int pthread_create(pthread_t* thread, const pthread_attr_t* how,
                                                                      void* (*run)(void*), void* argument) {
   using Create = int (*)(pthread_t*, const pthread_attr_t*, void* (*)(void*), void*);
@@ -53,7 +53,7 @@ TEST(all_work_is_done_once) {
           if (member < 0 || member >= threads) ++strangers;
           for (int i = begin; i < end; ++i) ++times[i];
         });
-        // What one wrote, whoever is next reads.
+        // Any later member reads what one member wrote.
         team.share(count, least, [&](int, int begin, int end) {
           for (int i = begin; i < end; ++i) seen[i] = times[count - 1 - i];
         });
@@ -71,7 +71,7 @@ TEST(nobody_waits_for_a_member_that_is_away) {
     std::atomic<bool> away{false};
     bool all = true;
     team.share(kCount, 1, [&](int, int begin, int end) {
-      // Whoever comes first stops in its piece until the others have done everything else.
+      // The first member stops in its piece until the others have done everything else.
       if (!away.exchange(true)) all = eventually([&] { return done == kCount - (end - begin); });
       done += end - begin;
     });
@@ -98,7 +98,7 @@ TEST(a_thread_that_cannot_be_started_is_an_error) {
     CHECK_THROWS(std::runtime_error, Team(5, true));
     startable = 1 << 20;
   }
-  Team team(5, true);  // those that had been started are gone
+  Team team(5, true);  // the threads of the failed start are gone
   std::atomic<int> done{0};
   team.share(5, 1, [&](int, int begin, int end) { done += end - begin; });
   CHECK(done == 5);

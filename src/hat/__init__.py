@@ -19,7 +19,7 @@ _HOMES = {
     "UserError": "hat.errors",
 }
 
-# Here, since PyTorch and onnxruntime read it when they are loaded, whoever loads them.
+# Set here, since PyTorch and onnxruntime read it when they are loaded, by whatever module.
 _threads.set_openmp_defaults()
 
 

@@ -1,4 +1,4 @@
-"""What Python callers give, taken as they mean it or refused in their terms."""
+"""Arguments of Python callers: converted to plain values, or refused by name."""
 
 import math
 from collections.abc import Iterable, Mapping
@@ -6,21 +6,21 @@ from numbers import Integral, Real
 
 from hat.errors import UserError, shown
 
-# Iterating over these gives something, which is not what was meant.
+# Iterating over these works, but gives no lines in a meaningful order.
 UNORDERED = (set, frozenset, Mapping)
 PLAIN = (bool, int, float, str, tuple)
 NO_LIST = (str, bytes, bytearray, *UNORDERED)
 
 
 def whole_number(name: str, value: object) -> int:
-    """`value`, of Python's or NumPy's whole numbers. Raises UserError naming the argument."""
+    """`value` as an int; it may be NumPy's. Raises UserError naming the argument if it is no whole number."""
     if isinstance(value, bool) or not isinstance(value, Integral):
         raise UserError(f"{name}: {shown(value)} is not a whole number")
     return int(value)
 
 
 def finite_number(name: str, value: object) -> float:
-    """`value`, of Python's or NumPy's numbers. Raises UserError naming the argument."""
+    """`value` as a float; it may be NumPy's. Raises UserError naming the argument if it is not finite."""
     if isinstance(value, Integral) and not isinstance(value, bool):
         return int(value)
     if isinstance(value, bool) or not isinstance(value, Real) or not math.isfinite(value):
@@ -31,7 +31,7 @@ def finite_number(name: str, value: object) -> float:
 def plain_numbers(record: object) -> None:
     """Turn NumPy's numbers in the fields of a frozen dataclass into Python's, for its `__post_init__`.
 
-    What else is wrong with a field is left to the checks of its class.
+    All else that may be wrong with a field is left to the checks of its class.
     """
     for name, value in vars(record).items():
         if type(value) not in PLAIN and isinstance(value, Real):
@@ -39,14 +39,15 @@ def plain_numbers(record: object) -> None:
 
 
 def check_lines(lines: object) -> None:
-    """Raises UserError for what gives no lines in an order, though it can be iterated over."""
+    """Raises UserError for one string, and for collections without an order."""
     if isinstance(lines, NO_LIST):
         kind = type(lines).__name__ if isinstance(lines, UNORDERED) else "one string"
         raise UserError(f"expected a list of lines, not {kind}")
 
 
 def text_pairs(pairs: Iterable[object]) -> list[tuple[str, str]]:
-    """(source, target) pairs from whatever gives them. Raises UserError naming the pair that is none."""
+    """(source, target) pairs from any iterable. Raises UserError naming the first item that is no such
+    pair."""
     if isinstance(pairs, NO_LIST):
         raise UserError(f"expected a list of (source, target) pairs, not {shown(pairs)}")
     return [_text_pair(pair, number) for number, pair in enumerate(pairs, start=1)]

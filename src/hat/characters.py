@@ -1,7 +1,7 @@
-"""Characters that carry no meaning, told by their Unicode properties.
+"""Characters that carry no meaning, recognised by their Unicode properties.
 
-Text that a vocabulary is learnt from, text that a model is trained on and text that it translates all go
-through `cleaned`: a soft hyphen in a word is then the same word to all of them.
+`cleaned` is applied to text that a vocabulary is learnt from, that a model is trained on and that it
+translates, so that a word with a soft hyphen is the same word in all three.
 """
 
 from collections.abc import Callable
@@ -11,21 +11,21 @@ import regex
 # Zero width non-joiner and zero width joiner: the two characters of Unicode's Join_Control.
 JOINERS = "\u200c\u200d"
 
-# Soft hyphens, zero width spaces, byte order marks, variation selectors, marks of direction, control
-# characters other than white space, and code points that are never characters.
+# Soft hyphens, zero width spaces, byte order marks, variation selectors, direction marks, control characters
+# other than white space, and noncharacters.
 _INVISIBLE = (
     r"[[\p{Default_Ignorable_Code_Point}\p{Bidi_Control}\p{Noncharacter_Code_Point}\p{Cc}]"
     r"--[\p{White_Space}\p{Join_Control}]]"
 )
-# Tabs, ends of lines and of paragraphs, and what separates words of Thai, Khmer, Lao or Burmese. Spaces of
-# other widths are left to the tokenizer.
+# Tabs, ends of lines and of paragraphs, and the zero width space that separates words of Thai, Khmer, Lao or
+# Burmese. Spaces of other widths are left to the tokenizer.
 _BLANK = r"(?:[[\p{Cc}\p{Zl}\p{Zp}]&&\p{White_Space}]|(?<=\p{Line_Break=SA})\u200b(?=\p{Line_Break=SA}))"
 _JOINS = r"[\p{Joining_Type=D}\p{Joining_Type=R}\p{Joining_Type=L}\p{Joining_Type=C}--\p{Join_Control}]"
 _VIRAMA = r"\p{Canonical_Combining_Class=9}"
 _PICTURE = r"\p{Extended_Pictographic}"
 _LEFT, _RIGHT = rf"(?<={_JOINS}\p{{Joining_Type=T}}*)", rf"(?=\p{{Joining_Type=T}}*{_JOINS})"
-# A joiner changes what is seen beside letters that join (Arabic, Syriac, Mongolian …), beside a virama
-# (Devanagari, Bengali …) and between emoji; anywhere else it is a stray one. Compare RFC 5892, appendix A.
+# A joiner changes the look of its neighbours beside letters that join (Arabic, Syriac, Mongolian …), beside a
+# virama (Devanagari, Bengali …) and between emoji; anywhere else it is a stray. Compare RFC 5892, appendix A.
 _JOINER = (
     rf"(?P<joiner>{_LEFT}\u200c{_RIGHT}|{_LEFT}\u200d|\u200d{_RIGHT}"
     rf"|(?<={_VIRAMA})\p{{Join_Control}}|\p{{Join_Control}}(?={_VIRAMA})"
@@ -41,7 +41,7 @@ JOINER = regex.compile(rf"{_JOINER}|\p{{Join_Control}}", regex.V1)
 def cleaned(text: str, joiners: str = JOINERS) -> str:
     """`text` without the characters that carry no meaning; tabs and ends of lines become spaces.
 
-    Of the JOINERS those in `joiners` stay where they change how their neighbours are written.
+    JOINERS are kept if they are in `joiners` and change the look of their neighbours.
     """
     if not SUSPECT.search(text):
         return text
@@ -50,5 +50,5 @@ def cleaned(text: str, joiners: str = JOINERS) -> str:
 
 
 def known_joiners(knows: Callable[[str], bool]) -> str:
-    """Those of the JOINERS that a tokenizer `knows`: cuts into something else than <unk>."""
+    """The JOINERS that a tokenizer `knows`, which means that it does not encode them as <unk>."""
     return "".join(joiner for joiner in JOINERS if knows(joiner))

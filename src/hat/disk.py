@@ -1,6 +1,6 @@
-"""A disk as it is: it may be full, it may have no locks, and it has what was written when it says so.
+"""A disk with its failures: full, without locks, or interrupted before its data is safe.
 
-`hat.files` writes whole files and folders with what stands here.
+`hat.files` builds on this module to write whole files and folders.
 """
 
 import ctypes
@@ -15,16 +15,16 @@ from types import TracebackType
 from hat.errors import DiskFull, HatError, UserError
 
 FULL = (errno.ENOSPC, errno.EDQUOT)
-# Errors without a number, of safetensors, numpy and SQLite.
+# The texts of errors without an error number, from safetensors, numpy and SQLite.
 FULL_TEXT = re.compile("|".join((*map(os.strerror, FULL), r"\d+ requested and \d+ written", "disk is full")))
 NO_LOCKS = (errno.ENOLCK, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS, errno.EINVAL)
-# Folders that cannot be flushed by themselves (some network file systems), or opened for reading.
+# Errors of folders that cannot be flushed by themselves (some network file systems) or opened for reading.
 NOT_FLUSHED = (errno.EINVAL, errno.EBADF, errno.ENOTSUP, errno.ENOSYS, errno.EACCES)
 AT_FDCWD, RENAME_EXCHANGE = -100, 2  # of linux/fcntl.h and linux/fs.h
 
 
 def is_full(error: BaseException) -> bool:
-    """Whether it was a full disk, or a used-up quota, that stopped some writing."""
+    """True if writing failed because of a full disk or a used-up quota."""
     if isinstance(error, HatError):
         return isinstance(error, DiskFull)
     number = getattr(error, "errno", None)
@@ -32,7 +32,7 @@ def is_full(error: BaseException) -> bool:
 
 
 def has_no_room(folder: Path) -> bool:
-    """Whether nothing can be written into the folder, for errors that do not say why."""
+    """True if nothing can be written into the folder; for errors that do not name the cause."""
     probe = unfinished(folder / "probe")
     try:
         with probe.open("wb") as stream:
@@ -47,16 +47,16 @@ def has_no_room(folder: Path) -> bool:
 
 
 class Room:
-    """Context manager around writing to `path`: raises DiskFull, which names it, where there is no room.
+    """Context manager for writing to `path`: turns errors of a full disk into DiskFull, which names `path`.
 
-    Of one in another, the outer one names what the user knows of.
+    Of nested ones the outer one names its path, which the user knows.
     """
 
     def __init__(self, path: Path) -> None:
         self._path = path
 
     def __enter__(self) -> None:
-        """Nothing yet."""
+        """Does nothing."""
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
@@ -83,21 +83,21 @@ def lock(descriptor: int, path: Path, *, wait: bool) -> None:
 
 def no_locks(path: Path, reason: object) -> UserError:
     """The error for a file that cannot be locked."""
-    told = reason.strerror if isinstance(reason, OSError) else reason
+    problem = reason.strerror if isinstance(reason, OSError) else reason
     return UserError(
-        f"{path}: this file system has no locks ({told}), without which two processes could spoil each "
+        f"{path}: this file system has no locks ({problem}), without which two processes could spoil each "
         "other's work; choose a folder on a local disk"
     )
 
 
 def flush_file(path: Path) -> None:
-    """Return when the file's content is on the disk."""
+    """Flush the file's content to the disk."""
     with path.open("rb") as stream:
         os.fsync(stream.fileno())
 
 
 def flush_folder(folder: Path) -> None:
-    """Return when the folder's list of names is on the disk."""
+    """Flush the folder's list of names to the disk."""
     try:
         descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
         try:
@@ -110,7 +110,7 @@ def flush_folder(folder: Path) -> None:
 
 
 def flush_tree(path: Path) -> None:
-    """Return when a file, or a folder with all that is in it, is on the disk."""
+    """Flush a file, or a folder with everything in it, to the disk."""
     if path.is_file():
         return flush_file(path)
     for inner in sorted(path.iterdir()):
@@ -120,7 +120,7 @@ def flush_tree(path: Path) -> None:
 
 
 def make_folder(folder: Path) -> None:
-    """Make a folder, with those above it that are missing, so that it outlives a power failure."""
+    """Make a folder and all missing ones above it, so that they outlive a power failure."""
     missing = [one for one in (folder, *folder.parents) if not one.exists()]
     folder.mkdir(parents=True, exist_ok=True)
     for one in missing:
@@ -128,17 +128,17 @@ def make_folder(folder: Path) -> None:
 
 
 def replace_file(new: Path, path: Path) -> None:
-    """Put a finished file in the place of `path`, on the disk too."""
+    """Move a finished file to `path`, and flush that to the disk."""
     flush_file(new)
     new.replace(path)
     flush_folder(path.parent)
 
 
 def replace_folder(new: Path, folder: Path) -> None:
-    """Put a finished folder in the place of `folder`, on the disk too. What was there lies at `new` then.
+    """Move a finished folder to `folder`, and flush that to the disk; the earlier one lies at `new` then.
 
-    There is no moment without either where the system can exchange two names; elsewhere
-    `restore_folder` undoes what was interrupted.
+    Where the system can exchange two names, one of the two is in place at every moment; elsewhere
+    `restore_folder` repairs an interrupted replacement.
     """
     flush_tree(new)
     if not folder.exists() or not exchange(new, folder):
@@ -166,7 +166,7 @@ def _replace_in_two_steps(new: Path, folder: Path) -> None:
 
 
 def restore_folder(folder: Path) -> None:
-    """Put back what was in the place of `folder`, if its replacement was interrupted half-way."""
+    """Put the earlier folder back to `folder` if its replacement was interrupted half-way."""
     if not folder.exists() and _former(folder.absolute()).is_dir():
         _former(folder.absolute()).rename(folder)
         flush_folder(folder.absolute().parent)
@@ -177,13 +177,13 @@ def _former(folder: Path) -> Path:
 
 
 def unfinished(path: Path) -> Path:
-    """Where a file or folder is written before it gets its name. Always the same place, so that a killed
-    process leaves one stray at most, which the next one removes; and nobody else's."""
+    """The path at which a file or folder is written before it gets its name. It is always the same and used
+    for nothing else, so that a killed process leaves at most one stray, which the next one removes."""
     return path.with_name(f".{path.name}.hat-unfinished")
 
 
 def remove(path: Path) -> None:
-    """Remove a file or a folder of ours, if it is there."""
+    """Remove a file or a folder of HAT's, if it exists."""
     if path.is_dir() and not path.is_symlink():
         shutil.rmtree(path)
     else:

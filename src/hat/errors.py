@@ -7,10 +7,10 @@ such text safe to print, and the exceptions apply the same rule to their whole m
 import shlex
 import unicodedata
 
-# Of one message: characters of a line, and lines.
+# Limits of one message: characters of a line, and lines.
 LONGEST_LINE, MOST_LINES = 2000, 40
-# Control and format characters, lone surrogates, separators of lines and paragraphs: what a terminal obeys
-# or hides. The joiners that scripts and emoji are spelled with are text.
+# Control and format characters, lone surrogates, separators of lines and paragraphs: a terminal obeys or
+# hides them. The joiners used in some scripts and in emoji are text.
 HIDDEN = frozenset(("Cc", "Cf", "Cs", "Zl", "Zp"))
 JOINERS = "\u200c\u200d"
 
@@ -31,7 +31,7 @@ class UserError(HatError):
 
 
 class DiskFull(HatError):
-    """There is no room left where something was being written; nobody's setting is wrong."""
+    """The disk has no room for a file; no setting is wrong."""
 
 
 def visible(text: object) -> str:
@@ -41,12 +41,12 @@ def visible(text: object) -> str:
 
 
 def visible_lines(text: object) -> str:
-    """Text of several lines for a terminal, each `visible`."""
+    """Text of several lines for a terminal, each made `visible`."""
     return "\n".join(map(visible, str(text).split("\n")))
 
 
 def readable(message: str) -> str:
-    """A message of one or more lines, each `visible`, and neither too many nor too long."""
+    """A message of one or more lines, each made `visible`; the number and length of the lines are limited."""
     lines = list(map(_shortened, visible_lines(message).split("\n")))
     if len(lines) > MOST_LINES:
         lines[MOST_LINES:] = [f"and {len(lines) - MOST_LINES} more lines"]
@@ -66,7 +66,7 @@ def named(text: object) -> str:
 
 
 def command(*words: object) -> str:
-    """A command line to suggest, quoted so that every shell takes it as it stands, zsh too."""
+    """A command line to suggest, quoted so that every shell, zsh included, reads it literally."""
     return shlex.join(str(word) for word in words)
 
 
@@ -81,6 +81,6 @@ def _cut(text: str, most: int) -> str:
 
 
 def _shortened(line: str) -> str:
-    """A line without its middle where it is long: a message begins with the place and ends in the remedy."""
+    """A long line without its middle, since a message begins with the place and ends with the remedy."""
     half = LONGEST_LINE // 2
     return line if len(line) <= LONGEST_LINE else f"{line[:half]}…{line[-half:]}"

@@ -14,16 +14,16 @@ from hat.errors import HatError, UserError, named
 from hat.strict_json import parse_json
 from hat.strict_yaml import key_lines, line_of, parse_yaml
 
-# The most that is read of a file, by its kind: YAML is written by hand, and slow to read.
+# The most bytes read of a file, by kind: YAML is written by hand, and slow to read.
 MOST_TEXT_BYTES, MOST_JSON_BYTES, MOST_YAML_BYTES = 2**28, 2**26, 2**18
 
 
 @contextmanager
 def atomic_path(path: Path) -> Iterator[Path]:
-    """Yield a temporary path beside `path`; on success put that file in `path`'s place, and on the disk.
+    """Yield a temporary path beside `path`; on success move that file to `path` and flush it to the disk.
 
-    A writer that is killed leaves at most one stray file. Raises DiskFull, and UserError where `path` is
-    a folder, a device or the like.
+    A killed writer leaves at most one stray file. Raises DiskFull, and UserError where `path` is a folder, a
+    device or the like.
     """
     if path.exists() and not path.is_file():
         raise UserError(f"{path}: exists and is not a plain file; choose another name")
@@ -39,16 +39,17 @@ def atomic_path(path: Path) -> Iterator[Path]:
 
 @dataclass(frozen=True)
 class FolderKind:
-    """A kind of folder that this project writes. `name`: with its article, "a model". `marked`: whether a
-    folder carries our mark, which no other program's does. `files`: all that it may hold, relative."""
+    """A kind of folder that this project writes. `name`: with its article, as in "a model". `marked`: True if
+    a folder has HAT's mark, which no other program writes. `files`: all files that it may hold, as relative
+    paths."""
 
     name: str
     marked: Callable[[Path], bool]
     files: frozenset[str]
 
     def check_replaceable(self, folder: Path) -> None:
-        """Check that nothing is lost that this project did not write if `folder` is replaced by another
-        of its kind. Raises UserError."""
+        """Raises UserError if replacing `folder` by another of this kind would lose a file that HAT did not
+        write."""
         if folder.is_symlink() or (folder.exists() and not folder.is_dir()):
             raise UserError(f"{folder}: exists and is not {self.name}; choose another place")
         if not folder.exists():
@@ -74,9 +75,10 @@ class FolderKind:
 
 @contextmanager
 def atomic_folder(folder: Path, kind: FolderKind) -> Iterator[Path]:
-    """Yield an empty folder beside `folder`; on success put it in `folder`'s place, and on the disk.
+    """Yield an empty folder beside `folder`; on success move it to `folder` and flush it to the disk.
 
-    A folder of that kind is replaced. Raises UserError where anything else is there, DiskFull.
+    An earlier folder of the same kind is replaced. Raises DiskFull, and UserError where anything else is
+    there.
     """
     restore_folder(folder)
     kind.check_replaceable(folder)
@@ -87,15 +89,15 @@ def atomic_folder(folder: Path, kind: FolderKind) -> Iterator[Path]:
         make_folder(temporary)
         try:
             yield temporary
-            kind.check_replaceable(folder)  # once more: writing may have taken long
+            kind.check_replaceable(folder)  # again, since writing may have taken long
             replace_folder(temporary, folder)
         finally:
             remove(temporary)
 
 
 def check_new(path: Path, is_own: Callable[[Path], bool], kind: str) -> None:
-    """Check that nothing is lost if a file is written to `path`: there is none, or one that `is_own` knows
-    as `kind`, for example "an export of measurements". Raises UserError."""
+    """Raises UserError if `path` exists, unless `is_own` recognises the file as `kind`, for example "an
+    export of measurements": writing there would lose it."""
     if path.is_symlink() or (path.exists() and not (path.is_file() and is_own(path))):
         raise UserError(f"{path}: exists and is not {kind}; choose another name, or remove it first")
 
@@ -104,8 +106,8 @@ SEAL = "# hat overwrites this file as long as nothing in it was changed; seal "
 
 
 def write_sealed_yaml(path: Path, text: str) -> None:
-    """Write YAML with a last line that tells whether anything was changed since. An earlier file of that
-    kind is replaced if nothing was. Raises UserError, DiskFull."""
+    """Write YAML with a last line that shows later whether the file was edited. An earlier file of this kind
+    is replaced if it was not edited. Raises UserError, DiskFull."""
     check_new(path, _is_unchanged, "an unchanged file of hat's")
     write_text(path, text + _seal(text))
 
@@ -139,8 +141,8 @@ def write_json(path: Path, value: object) -> None:
 
 
 def read_text(path: Path) -> str:
-    """Read a UTF-8 text file of at most MOST_TEXT_BYTES as it is, its line ends too; without a byte order
-    mark.
+    """Read a UTF-8 text file of at most MOST_TEXT_BYTES unchanged, with its line ends, but without a byte
+    order mark.
 
     Raises UserError naming the path and the reason.
     """
@@ -153,7 +155,7 @@ def read_text(path: Path) -> str:
 
 
 def read_document(path: Path, most: int = MOST_YAML_BYTES) -> str:
-    """The text of a YAML or JSON file, as `read_text`. Raises UserError naming path and line."""
+    """The text of a YAML or JSON file, read as by `read_text`. Raises UserError naming path and line."""
     content = _content(path, most)
     try:
         return content.decode("utf-8-sig")
@@ -188,8 +190,8 @@ def read_yaml(path: Path) -> Any:
 
 @contextmanager
 def naming_lines(path: Path) -> Iterator[None]:
-    """Around what checks the content of a YAML file: its errors, `path: key: what is wrong`, get the line of
-    the key."""
+    """Context for checks of a YAML file's content: adds the line of the key to errors of the form
+    `path: key: what is wrong`."""
     try:
         yield
     except UserError as error:
@@ -211,8 +213,8 @@ def check_keys(
         raise UserError(f"{where}: expected a mapping with the keys {', '.join(known)}")
     unknown = [str(key) for key in value if key not in known]
     if unknown:
-        told = named(", ".join(unknown))
-        raise UserError(f"{where}: unknown key {told}; the known keys are {', '.join(known)}")
+        keys = named(", ".join(unknown))
+        raise UserError(f"{where}: unknown key {keys}; the known keys are {', '.join(known)}")
     missing = [key for key in known if key not in value and key not in optional]
     if missing:
         raise UserError(f"{where}: missing key {', '.join(missing)}")

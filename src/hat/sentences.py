@@ -1,4 +1,4 @@
-"""The sentences of a line of text, by the rules of its language."""
+"""Splitting a line of text into sentences by the rules of its language."""
 
 from collections.abc import Iterator
 from itertools import accumulate
@@ -9,23 +9,24 @@ import sentencex
 from hat.characters import UNSEEN
 
 LETTER = regex.compile(r"\p{L}")
-# A full stop with no space behind it ends a sentence between two of several words, and not in "System.Out".
+# A full stop without a space after it ends a sentence if it is between two of several words, not in
+# "System.Out".
 STOPS = regex.compile(r"\S\s+(?:.*\s)?[^\s.]*\p{Ll}\.+$", regex.DOTALL)
 STARTS = regex.compile(r"\p{Lu}[\p{Ll}\s].*\s\S", regex.DOTALL)
-NEAR = 100  # characters on each side that decide it
-# Characters that sentencex gets at once: unpaired quotation marks take it the square of their number.
+NEAR = 100  # characters on each side that decide whether it does
+# The most characters for sentencex at once: its time for unpaired quotation marks grows with the square.
 WINDOW = 1 << 13
 
 
 def split_sentences(text: str, language: str) -> list[str]:
-    """The sentences of `text`, each with the white space behind it: joined, they are `text` again.
+    """The sentences of `text`, each with the white space after it: joined, they are `text` again.
 
-    `language`: a code such as "en" or "pt-BR"; for one that is not known, rules that suit most languages.
-    Characters without meaning do not hide the end of a sentence. What holds no letter ("1.", "…") is no
-    sentence of its own: it belongs to the next one, or at the end to the one before.
+    `language`: a code such as "en" or "pt-BR"; unknown ones get rules that suit most languages. Characters
+    that carry no meaning do not hide the end of a sentence. Text without letters ("1.", "…") is no sentence
+    of its own: it belongs to the next one, or at the end to the one before.
     """
     sentences: list[list[str]] = []
-    before, whole = "", True  # of the last sentence: its end, and whether it holds a letter
+    before, whole = "", True  # of the last sentence: its end, and True if it holds a letter
     for piece in _segments(text, language):
         if sentences and not (whole and _apart(before, piece)):
             sentences[-1].append(piece)
@@ -45,7 +46,8 @@ def _apart(before: str, after: str) -> bool:
 
 
 def _segments(text: str, language: str) -> list[str]:
-    """What sentencex makes of the visible characters of `text`, with the others."""
+    """The segments that sentencex makes of the visible characters of `text`, with the other characters put
+    back."""
     code = regex.split("[-_]", language.lower())[0]
     if not UNSEEN.search(text):
         return list(_windows(text, code))
@@ -57,12 +59,12 @@ def _segments(text: str, language: str) -> list[str]:
 
 
 def _windows(text: str, code: str) -> Iterator[str]:
-    """The segments of `text`, seen a window at a time; the last of a window may go on in the next."""
+    """The segments of `text`, found one window at a time; the last of a window may continue in the next."""
     start = 0
     while len(text) - start > WINDOW:
         window = text[start : start + WINDOW]
         segments = sentencex.segment(code, window)
-        # Too long for any model: it has to be cut somewhere, between words if there are some.
+        # Too long for any model: the window is cut at its last space, or at its end.
         some = segments[:-1] or [window[: window.rfind(" ") + 1] or window]
         yield from some
         start += sum(map(len, some))

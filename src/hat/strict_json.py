@@ -1,4 +1,4 @@
-"""JSON from outside, read strictly: bounded, every key once, finite numbers; errors name the line."""
+"""JSON from outside, read strictly: limited size, unique keys, finite numbers; errors name the line."""
 
 import json
 import re
@@ -9,20 +9,20 @@ from typing import Any, NoReturn
 from hat.errors import UserError, named, shown
 
 MOST_DEPTH = 100
-# 2^63 has 19 digits; nothing that the project counts is larger, and NumPy and SQLite hold no more.
+# 2^63 has 19 digits; no count in the project is larger, and NumPy and SQLite hold no larger ones.
 MOST_DIGITS = 19
 
-# An escape that may be half a character, which no file and no terminal can hold.
+# An escape of a lone surrogate, half a character, which neither files nor terminals can hold.
 HALF = re.compile(r"\\u[dD][89a-fA-F]")
 TOKEN = re.compile(r'"(?:[^"\\]|\\.)*"(?P<key>\s*:)?|[][{}]|[^]\s[{},:"]+')
 
 
 class _NotStrict(ValueError):
-    """JSON that Python would read, but not we."""
+    """JSON that Python would accept, but HAT does not."""
 
 
 def parse_json(text: str | bytes, where: str) -> Any:
-    """The value of a JSON document. `where`: the file, or what else it is, for messages.
+    """The value of a JSON document. `where`: the name of the file or other source, for messages.
 
     Raises UserError as `where:line: problem`: for what is not JSON, a key that a mapping has twice, NaN and
     infinities, whole numbers beyond 2^63, lone surrogates, and nesting deeper than MOST_DEPTH.
@@ -61,7 +61,7 @@ def _is_deep(value: object) -> bool:
 
 
 def _problems(text: str) -> Iterator[tuple[int, str]]:
-    """Position and name of each thing that is refused in JSON that is well formed."""
+    """Position and description of each thing that is refused in well-formed JSON."""
     keys: list[set[str]] = []
     for token in TOKEN.finditer(text):
         word, start = token.group(), token.start()
@@ -108,7 +108,7 @@ def _integer(text: str) -> int:
 def _number(text: str) -> float:
     try:
         number = float(text)
-    except ValueError as error:  # in a damaged file, what looks like a number until its end
+    except ValueError as error:  # text that begins like a number, in a damaged file
         raise _NotStrict(f"{named(text)} is not a number") from error
     if isfinite(number):
         return number

@@ -1,4 +1,4 @@
-"""YAML from outside, read strictly: plain values only, every key once, bounded; errors name the line."""
+"""YAML from outside, read strictly: plain values, unique keys, limited size; errors name the line."""
 
 import re
 from collections.abc import Iterator, Mapping
@@ -10,7 +10,7 @@ import yaml
 from hat.errors import UserError, named, shown
 
 MOST_DEPTH = 50
-# By which aliases may make a document longer. The document itself may grow twofold when it is counted.
+# The most characters that aliases may add to a document. The document itself may count for twice its length.
 MOST_CHARACTERS = 100_000
 MOST_DIGITS = 20
 
@@ -54,8 +54,8 @@ def key_lines(text: str, where: str) -> dict[tuple[str, ...], int]:
 
 
 def line_of(problem: str, lines: Mapping[tuple[str, ...], int]) -> int:
-    """The line of the key that a message begins with or calls unknown, as `key.path[0].key: what is wrong`;
-    of what is around it where it has none, at last 1. `lines`: as `key_lines` gives."""
+    """The line of the key named by a message `key.path[0].key: what is wrong`, or of its unknown key; else
+    the line of the nearest section around it, or 1. `lines`: the result of `key_lines`."""
     unknown = re.search(r"unknown key ([^;,]+)", problem)
     parts = [part for part in problem.split(": ")[:2] if not re.search(r"\s", part)]
     path: tuple[str, ...] = ()
@@ -99,7 +99,7 @@ def _explained(error: Exception, text: str) -> tuple[int, str]:
 
 
 class _Loader(yaml.SafeLoader):
-    """Checks each node when it is composed, so that nothing is built from a document that is refused."""
+    """Checks each node when it is composed, so that nothing is built from a refused document."""
 
     def __init__(self, text: str) -> None:
         super().__init__(text)
@@ -120,7 +120,7 @@ class _Loader(yaml.SafeLoader):
             self._check(node)
             self._sizes[id(node)] = self._size(node)
         elif id(node) not in self._sizes:
-            raise _wrong("an alias inside what it stands for", mark)
+            raise _wrong("an alias inside the part that it repeats", mark)
         if self._sizes[id(node)] > self._most:
             longer = f"its aliases make it longer by more than {MOST_CHARACTERS:,} characters"
             raise _wrong(longer, mark if alias else node.start_mark)

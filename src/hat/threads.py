@@ -1,4 +1,5 @@
-"""Processor threads: how many this process may use, and how long those of OpenMP spin for each other."""
+"""Processor threads: the number that this process may use, and the time that OpenMP's threads spin in
+waiting."""
 
 import os
 import re
@@ -8,13 +9,13 @@ from threading import Event, Thread
 
 from hat.errors import HatError
 
-# More than any machine has: a mistyped number must not exhaust this one.
+# More than any machine has: a mistyped number must not exhaust this machine.
 MOST_THREADS = 1024
-# Which number of threads is the user's own choice. OpenBLAS, MKL and every OpenMP read the first.
+# Variables by which users choose the number of threads. OpenBLAS, MKL and every OpenMP read the first.
 COUNTS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS")
-# By default a waiting thread spins for milliseconds (libgomp: 300,000 turns, LLVM's and Intel's: 200 ms):
-# beside another busy process, threads then spin on the cores that those they wait for need. For each
-# library: its variable, a value that lets threads sleep soon, and what of the user's own excludes it.
+# By default a waiting thread spins for milliseconds (libgomp: 300,000 turns, LLVM's and Intel's: 200 ms);
+# beside another busy process it then occupies a core that the thread it waits for needs. For each library:
+# its variable, a value that lets threads sleep soon, and the user's variables that take precedence.
 WAITING = (
     ("GOMP_SPINCOUNT", "1000", ("OMP_WAIT_POLICY", "GOMP_WAIT_POLICY")),  # turns: some 50 µs
     ("KMP_BLOCKTIME", "1", ("OMP_WAIT_POLICY", "KMP_LIBRARY")),  # ms
@@ -22,22 +23,22 @@ WAITING = (
 
 
 def available_threads(root: Path = Path("/")) -> int:
-    """How many processor threads this process may use, at least 1: its cores, or the whole cores of its
-    CPU quota where that is less (of 1.5 cores 1: what exceeds a quota is stopped for the rest of the
-    period). `root`: where /proc and /sys/fs are.
+    """The number of processor threads that this process may use, at least 1: its cores, or the whole cores in
+    its CPU quota if that is less (1 of 1.5 cores: threads beyond a quota are stopped for the rest of its
+    period). `root`: the folder with /proc and /sys/fs.
     """
     return max(1, min([_cores(), *_quotas(root)]))
 
 
 def own_threads() -> int | None:
-    """How many threads the user's environment asks for; None where it leaves that open."""
+    """The number of threads that the user's environment asks for; None if it names none."""
     return _OWN
 
 
 def check_can_start(threads: int) -> None:
-    """Raises HatError where the system would not let this process run so many threads at once.
+    """Raises HatError if the system does not let this process run so many threads at once.
 
-    For libraries that end the process when they cannot start one.
+    For libraries that end the process when they cannot start a thread.
     """
     finish, started = Event(), list[Thread]()
     try:
@@ -52,7 +53,7 @@ def check_can_start(threads: int) -> None:
 
 
 def start(thread: Thread, so_many: str = "no more threads;") -> None:
-    """Start a thread. Raises HatError that says how many the system allows where it refuses."""
+    """Start a thread. Raises HatError with the number that the system allows if it refuses the thread."""
     try:
         thread.start()
     except (RuntimeError, MemoryError) as error:
@@ -63,7 +64,7 @@ def start(thread: Thread, so_many: str = "no more threads;") -> None:
 
 
 def processor() -> str:
-    """What the system calls the processor."""
+    """The system's name of the processor."""
     info = "\n".join(_lines(Path("/proc/cpuinfo")))
     model = re.search(r"^(?:model name|Model)\s*:\s*(.*)$", info, re.MULTILINE)
     if model:
@@ -74,9 +75,9 @@ def processor() -> str:
 
 
 def openmp_defaults(environment: Mapping[str, str], root: Path = Path("/")) -> dict[str, str]:
-    """What to add to `environment` before an OpenMP library is loaded: nothing that is there already.
+    """Variables to add to `environment` before an OpenMP library is loaded; those already set are left alone.
 
-    Threads that wait sleep soon, and under a CPU quota there are no more than that allows.
+    Waiting threads then sleep soon, and under a CPU quota there are no more threads than it allows.
     """
     added = {
         name: value
@@ -94,7 +95,7 @@ def set_openmp_defaults() -> None:
 
 
 def _cores() -> int:
-    """Those that the container or taskset leaves to this process."""
+    """The number of cores that the container or taskset leaves to this process."""
     if hasattr(os, "sched_getaffinity"):  # Linux
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1
@@ -102,26 +103,26 @@ def _cores() -> int:
 
 def _asked(environment: Mapping[str, str]) -> int | None:
     for name in COUNTS:
-        # One number for each level of nested teams; only the first level is ours.
+        # One number for each level of nested teams; HAT uses only the first level.
         found = re.fullmatch(r"\s*0*([1-9]\d{0,5})\s*(,.*)?", environment.get(name, ""))
         if found:
             return int(found[1])
     return None
 
 
-# Before a default of our own is added.
+# Read before HAT adds its own default.
 _OWN = _asked(os.environ)
 
 
 def _quotas(root: Path) -> Iterator[int]:
-    """Whole cores of the quota of each control group that this process is in, outer ones included."""
+    """The whole cores in the quota of each control group that this process is in, outer groups included."""
     groups = _groups(root)
     for kind, within, mounted in _mounts(root):
         if kind not in groups:
             continue
         group = PurePosixPath(groups[kind])
         inside = group.relative_to(within) if group.is_relative_to(within) else PurePosixPath()
-        if ".." in inside.parts:  # of a group outside of this process's namespace
+        if ".." in inside.parts:  # a group outside of this process's namespace
             inside = PurePosixPath()
         for one in (inside, *inside.parents):
             limit, period = _quota(kind, root / mounted / one)
@@ -130,7 +131,8 @@ def _quotas(root: Path) -> Iterator[int]:
 
 
 def _groups(root: Path) -> dict[str, str]:
-    """Kind of control groups, cgroup2 or cgroup → this process's group of the one that limits processors."""
+    """Kind of control groups (cgroup2 or cgroup) → this process's group in the tree that limits
+    processors."""
     found = {}
     for line in _lines(root / "proc/self/cgroup"):
         number, _, rest = line.partition(":")
@@ -143,7 +145,7 @@ def _groups(root: Path) -> dict[str, str]:
 
 
 def _mounts(root: Path) -> Iterator[tuple[str, str, str]]:
-    """Kind, group at the top, and folder (below `root`) of each mounted tree of control groups."""
+    """Kind, root group and folder (below `root`) of each mounted tree of control groups."""
     for line in _lines(root / "proc/self/mountinfo"):
         fields, _, system = line.partition(" - ")
         parts, kind, options = fields.split(" "), system.split(" ")[0], system.split(" ")[-1].split(",")
@@ -152,7 +154,7 @@ def _mounts(root: Path) -> Iterator[tuple[str, str, str]]:
 
 
 def _unescaped(path: str) -> str:
-    """The kernel writes blanks as octal numbers."""
+    """The path with the kernel's octal escapes of blanks resolved."""
     return re.sub(r"\\([0-7]{3})", lambda found: chr(int(found[1], 8)), path)
 
 

@@ -84,7 +84,7 @@ def test_a_figure_without_its_source_is_seen() -> None:
 
 def test_every_named_figure_is_used() -> None:
     texts = [(ROOT / page).read_text("utf-8") for page in PAGES]
-    used = {found["told"] for text in texts for found in figures.FIGURE.finditer(text)}
+    used = {found["source"] for text in texts for found in figures.FIGURE.finditer(text)}
     assert figures.NAMED.keys() <= used
 
 

@@ -130,8 +130,8 @@ def test_what_is_missing_is_asked_for_on_a_terminal(
         (("--source", "text.en"), "give --target, --target-lang (or --tsv)"),
         (("--tsv", "text.tsv", "--source", "text.en"), "--tsv holds both languages"),
         ((*TEXT, "--latency", "fast"), "--latency: 'fast' is no latency; write it like 12.5ms, or 60%"),
-        ((*TEXT, "--latency", "100%"), "--latency 100%: below 100 %"),
-        ((*TEXT, "--minutes", 0), "--minutes 0: at least 1"),
+        ((*TEXT, "--latency", "100%"), "--latency 100%: must be below 100 %"),
+        ((*TEXT, "--minutes", 0), "--minutes 0: must be at least 1"),
         ((*TEXT, "--device", "pi"), "no device is called pi; the known ones are local"),
         ((*TEXT, "--valid-source", "text.en"), "--valid-source and --valid-target: give both, or neither"),
         (
@@ -158,7 +158,7 @@ def test_mistakes_leave_nothing(hat: Hat, folder: Path, arguments: tuple[object,
 def test_other_files_are_not_written_over(hat: Hat, folder: Path) -> None:
     (folder / "my-text").mkdir()
     (folder / "my-text" / "diary").write_text("dear")
-    assert "my-text: holds other files, diary for one" in hat("init", *TEXT).err
+    assert "my-text: holds other files, such as diary" in hat("init", *TEXT).err
     assert [path.name for path in (folder / "my-text").iterdir()] == ["diary"]
     assert hat("init", "other.yaml", *TEXT).code == 0
     assert hat("init", "other.yaml", *TEXT, "--force", "--minutes", 60).code == 0

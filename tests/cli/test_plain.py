@@ -93,9 +93,7 @@ def test_status_says_where_it_cannot_know(plain: Plain, hat: Hat, root: Path) ->
     recipe.write_text(recipe.read_text().replace("samples: 12", "samples: 13"))
     told = plain("status", root)
     assert told.returncode == 0
-    assert (
-        "this is how the last command left it; its recipe, its text or HAT has changed since" in told.stderr
-    )
+    assert "this is the status after the last command; recipe, text or HAT have changed since" in told.stderr
     steps = {step["step"]: step for step in json.loads(hat("status", root, "--json").out)["steps"]}
     assert steps["measure"]["state"] == "to do"
     assert steps["measure"]["changes"] == ["measure.samples 12 -> 13"]

@@ -184,9 +184,9 @@ def test_what_became_of_odd_lines_is_said_in_one_line(
     assert found[1:5] == lines[1:5]
     assert "\U0001f600" in found[5]
     assert result.err == (
-        "hat: lines with a sentence cut that is longer than those of the training text: 1; "
-        "lines with words copied that the model does not know: 1; "
-        "lines left as they were, of which the model knows nothing: 2\n"
+        "hat: lines with a sentence that was cut, being longer than those of the training text: 1; "
+        "lines with words unknown to the model, which were copied: 1; "
+        "lines without anything known to the model, left unchanged: 2\n"
     )
     give(monkeypatch, "\n".join(LINES).encode())
     assert hat("translate", model, "--threads", 1, "--beam", 1).err == ""

@@ -52,7 +52,7 @@ def test_an_agent_that_does_not_answer_is_given_up_and_ended(
     assert process.returncode is not None
     assert not psutil.pid_exists(process.pid)
     if mode == "stop":
-        assert str(lost.value).endswith(r"the last that it said is: about to stop \x1b[31m")
+        assert str(lost.value).endswith(r"its last message is: about to stop \x1b[31m")
     if mode == "leaves a child":
         assert is_gone(int(str(lost.value).rpartition(" ")[2]))
     with pytest.raises(LinkLost, match="has ended"):

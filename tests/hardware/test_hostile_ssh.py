@@ -20,7 +20,7 @@ def test_a_stopped_agent_is_given_up_and_ended(rig: Rig) -> None:
         before = link.ask({"op": "hello"})
         with pytest.raises(NoAnswer) as lost:
             link.ask({"op": "stop"}, 2)
-        told = "device pi does not answer: no reply to 'stop' within 2 s; the last that it said is: "
+        told = "device pi does not answer: no reply to 'stop' within 2 s; its last message is: "
         assert str(lost.value) == rf"{told}about to stop \x1b[31m"
         assert eventually(lambda: before["pid"] not in [process.pid for process in rig.processes()])
         assert not Path(before["folder"]).exists()
@@ -78,7 +78,7 @@ def test_a_line_without_end_is_refused(rig: Rig) -> None:
 )
 def test_a_python_that_tells_nonsense_is_refused(rig: Rig, answer: str) -> None:
     odd = rig.program("odd", f"echo '{answer}\x1b[31m'; exit")
-    with pytest.raises(HatError, match="device pi: its Python does not tell what it is, but: ") as refused:
+    with pytest.raises(HatError, match="device pi: its Python printed no version, but: ") as refused:
         SshLink(replace(rig.device, python=odd))
     assert str(refused.value).isprintable()
     assert len(str(refused.value)) < 300

@@ -226,7 +226,7 @@ def test_a_measurement_that_ended_where_none_ends_now_is_made_again_and_says_so(
     after = timed(models[:3], tmp_path, clock, progress=lambda done, total, note: notes.append(note))
     assert after == before
     assert clock.calls == 2 * (CALLS + 2 * FEWEST_ROUNDS)  # of one model
-    assert notes[0] == "1 were measured by an older rule for when to stop; measured again"
+    assert notes[0] == "measurements made again, as an older stopping rule ended them: 1"
 
 
 def test_fewer_rounds_than_have_an_interval_are_made_up_to_those(models: Models, tmp_path: Path) -> None:

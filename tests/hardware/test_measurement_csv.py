@@ -89,7 +89,7 @@ def test_an_import_says_what_it_did(exported: Path, tmp_path: Path) -> None:
     before = list(store.rows())
     exported.write_text("\n".join([header, first.replace("[[1.5]", "[[1.75]"), *others]))
     assert str(import_csv(store, exported)) == (
-        "2 of 3 measurements added, 1 known already; 1 of these differ, and stay as they were"
+        "2 of 3 measurements added, 1 known already; 1 of these differ from the file and were kept"
     )
     assert list(store.rows())[:1] == before
 

@@ -166,7 +166,7 @@ def _assert_only_the_supported(tmp_path: Path, name: str, fixed: Fixed) -> None:
         ({**WMT_TRAINING, "update-freq": 0.3}, "update-freq: .*not a positive whole number"),
         ({**WMT_TRAINING, "fp16": True, "bf16": True}, "fp16 and bf16: both"),
         ({**WMT_TRAINING, "batch-size": 64}, "max-sentences: 64; only None"),
-        ({**WMT_TRAINING, "learning-rate": 1}, "lr: says again what another key says"),
+        ({**WMT_TRAINING, "learning-rate": 1}, "lr: the same option as another key"),
         ({**MODEL, **CHOICES, "encoder-embed-dim": 768}, "encoder-embed-dim: 768, but the largest"),
         ({**IWSLT_TRAINING, "warmup-updates": 0}, "warmup-updates: 0; inverse_sqrt needs"),
         ({**IWSLT_TRAINING, "share-decoder-input-output-embed": True}, "share-decoder-input"),

@@ -184,7 +184,7 @@ def test_no_recipe_at_all(tmp_path: Path, text: str) -> None:
     [
         ("name: x\nseed: 2024-99-99", r"r\.yaml:2: seed: .* not '2024-99-99'$"),
         ("name: x\nseed: !!int foo", r"^\S*r\.yaml:2: 'foo' is not a whole number"),
-        ("name: &x [*x]", r"^\S*r\.yaml:1: an alias inside what it stands for$"),
+        ("name: &x [*x]", r"^\S*r\.yaml:1: an alias inside the part that it repeats$"),
         (f"name: x\n{'k' * 1000}: 1", r"r\.yaml:2: k*…: unknown key"),
         (f"name: x\nseed: {'v' * 10**5}", r"r\.yaml:2: seed: .* not 'v*…$"),
     ],
@@ -232,7 +232,7 @@ def test_overrides(recipe_file: Path) -> None:
         (f"baselines.{'9' * 5000}.name=x", "number from 0 to 0"),
         ("seed=[", r"^--set seed=\[: not a YAML value: "),
         ("seed=!!int foo", "^--set seed=!!int foo: not a YAML value: 'foo' is not a whole number"),
-        ("seed=&x [*x]", "^--set .*: an alias inside what it stands for"),
+        ("seed=&x [*x]", "^--set .*: an alias inside the part that it repeats"),
         ("seed=.nan", "^--set .*: '.nan' is not a finite number"),
         (f"seed={'[' * 9999}", "^--set .*: nested deeper than 50 levels$"),
         (f"seed{'.x' * 9999}=1", "^--set .*: no key of a recipe has more than 20 parts$"),

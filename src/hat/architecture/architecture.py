@@ -138,8 +138,9 @@ class Architecture:
 
     @classmethod
     def load(cls, path: Path) -> "Architecture":
-        """Read a YAML or JSON file; a record that holds `architecture` (as the zoo's do) is accepted too, and
-        what the published code writes (`hat.architecture.published.read_record`). Raises UserError."""
+        """Read a YAML or JSON file with an architecture, with a record that has the key `architecture` (as
+        the zoo's do), or in a form of the published code (`hat.architecture.published.read_record`). Raises
+        UserError."""
         record = read_record(path)
         with naming_record_lines(path):
             return cls.from_dict(record, f"{path}: architecture")

@@ -10,7 +10,7 @@ from typing import Any
 from hat.errors import UserError, shown
 from hat.files import MOST_TEXT_BYTES, check_keys, naming_lines, read_document, read_yaml
 
-# What the published networks all have, and the files of SubTransformers leave to another file.
+# Properties of all published networks; files of SubTransformers leave them to the SuperTransformer's file.
 QKV_DIM = 512
 ENCODER_LISTS = ("encoder_ffn_embed_dim", "encoder_self_attention_heads")
 DECODER_LISTS = (
@@ -20,7 +20,7 @@ DECODER_LISTS = (
     "decoder_arbitrary_ende_attn",
 )
 LISTS = {"encoder": ENCODER_LISTS, "decoder": DECODER_LISTS}
-# Published code for arbitrary attention → how many of the last encoder layers it means.
+# The published code's number for arbitrary attention → the number of last encoder layers attended to.
 ATTENDED = {-1: 1, 1: 2, 2: 3}
 SUB, ALL = "_subtransformer", "_all_subtransformer"
 # The settings of a YAML file, or of a checkpoint, that describe a SubTransformer.
@@ -29,21 +29,21 @@ OF_SUB = {
     for side, lists in LISTS.items()
     for what in (f"embed_dim{SUB}", f"layer_num{SUB}", *(f"{name[8:]}{ALL}" for name in lists))
 }
-# Settings of that ending that describe none.
+# Settings with the same ending that describe no SubTransformer.
 NOT_OF_SUB = {"train_subtransformer", "validate_subtransformer"}
-# Where a dictionary begins in a line of a log, and how long one may be: six layers a side take 500
+# The beginning of a dictionary in a line of a log, and its greatest length: six layers a side take 500
 # characters.
 LOGGED = re.compile(r"\{ *'(?:en|de)coder' *:")
 LONGEST_LOGGED = 100_000
 
 
 def read_record(path: Path, qkv_dim: int = QKV_DIM) -> object:
-    """What stands for an architecture in a file, in our schema: the file's content or its `architecture`
-    (YAML or JSON), or what the published code means by one.
+    """The architecture in a file, in our schema: the file's content or its `architecture` (YAML or JSON), or
+    one in a form of the published code.
 
-    Of the published forms, a file may have the dictionary that logs print (of several the last), alone
-    or in its line, or the `…-subtransformer` settings. `qkv_dim`: theirs, where it is left out. Raises
-    UserError naming file and key.
+    Published forms are the dictionary that logs print (the last, if there are several), alone or in its line,
+    and the `…-subtransformer` settings. `qkv_dim`: used where the published form has none. Raises UserError
+    naming file and key.
     """
     value = read_content(path)
     with naming_record_lines(path):
@@ -60,9 +60,9 @@ def _record(value: object, qkv_dim: int, path: Path) -> object:
     settings = {str(key).replace("-", "_"): entry for key, entry in value.items()}
     if not any(key in OF_SUB for key in settings):
         return value
-    own = check_keys(settings, (*sorted(OF_SUB), "qkv_dim"), str(path), optional=(*OF_SUB, "qkv_dim"))
+    described = check_keys(settings, (*sorted(OF_SUB), "qkv_dim"), str(path), optional=(*OF_SUB, "qkv_dim"))
     try:
-        return schema_of(nested(own), own.get("qkv_dim", qkv_dim), "SubTransformer")
+        return schema_of(nested(described), described.get("qkv_dim", qkv_dim), "SubTransformer")
     except UserError as error:
         raise UserError(f"{path}: {error}") from error
 
@@ -112,7 +112,7 @@ def _literal(text: str, where: str) -> object:
 
 
 def is_nested(value: object) -> bool:
-    """Whether it is a dictionary of two sides with the published fields, as logs print it."""
+    """True for a dictionary of two sides with the published fields, as logs print it."""
     if not isinstance(value, Mapping):
         return False
     sides = [value.get(side) for side in LISTS]
@@ -121,7 +121,7 @@ def is_nested(value: object) -> bool:
 
 
 def nested(settings: Mapping[str, object]) -> dict[str, dict[str, object]]:
-    """The dictionary of two sides that settings describe. Raises UserError naming the key that is missing."""
+    """The dictionary of two sides that the settings describe. Raises UserError naming a missing key."""
     sides = {}
     for side, lists in LISTS.items():
         fields: dict[str, object] = {}
@@ -138,12 +138,12 @@ def nested(settings: Mapping[str, object]) -> dict[str, dict[str, object]]:
 
 
 def schema_of(configuration: object, qkv_dim: object, where: str = "configuration") -> dict[str, Any]:
-    """{"encoder": …, "decoder": …} of the published fields in our schema, whose numbers are still to be
-    checked.
+    """{"encoder": …, "decoder": …} with the published fields in our schema; their numbers are not checked
+    yet.
 
-    Its lists may be longer than the layer count: what exceeds it belongs to no layer. A decoder layer
-    that attends to more layers than the encoder has attends to all (REFERENCE item 13). Raises UserError
-    naming the field.
+    Lists may be longer than the number of layers; their further items are ignored. A decoder layer that
+    attends to more layers than the encoder has attends to all (REFERENCE item 13). Raises UserError naming
+    the field.
     """
     sides = check_keys(configuration, tuple(LISTS), where)
     encoder_dim, encoder = _side(sides["encoder"], "encoder", where)
@@ -174,7 +174,7 @@ def schema_of(configuration: object, qkv_dim: object, where: str = "configuratio
 
 
 def _side(value: object, side: str, where: str) -> tuple[Any, list[tuple[Any, ...]]]:
-    """Width of a side, and per layer the values that the lists give it."""
+    """The width of a side, and for each layer its values from the lists."""
     lists, width, depth = LISTS[side], f"{side}_embed_dim", f"{side}_layer_num"
     fields = check_keys(value, (width, depth, *lists), f"{where}.{side}")
     count = fields[depth]

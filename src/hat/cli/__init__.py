@@ -18,7 +18,7 @@ STOPPED = (130, 143)
 def main(arguments: list[str] | None = None) -> None:
     """Run the command line and exit: 0 done, 1 failed, 2 the user's mistake, 130 or 143 stopped.
 
-    Where nobody reads the output any more it ends at once, with 0.
+    Where the reader of the output has gone (`| head -1`) it ends at once, with 0.
     """
     given = sys.argv[1:] if arguments is None else arguments
     debug = "--debug" in given
@@ -53,7 +53,7 @@ def _describe(error: Exception) -> tuple[str, int]:
     if isinstance(error, HatError):
         return str(error), error.exit_code
     if is_full(error):
-        # Of two names, the second is where a copy was to go.
+        # An error of two paths: the second is the destination of the copy.
         where = getattr(error, "filename2", None) or getattr(error, "filename", None) or "a file"
         return f"{where}: the disk is full; make room and run it again", 1
     if isinstance(error, OSError) and error.filename:

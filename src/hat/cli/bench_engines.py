@@ -42,14 +42,14 @@ def bench_engines(
         Path,
         typer.Argument(
             metavar="MODEL|ARCH.yaml",
-            help="An artefact, a run, or an architecture (random weights).",
+            help="An artefact, a run, or an architecture file (timed with random weights).",
             autocompletion=artefacts,
         ),
     ],
     engines: Annotated[
         str | None,
         typer.Option(
-            help=f"Some of {','.join(ENGINES)}; by default all that can run.", autocompletion=listed(ENGINES)
+            help=f"Any of {','.join(ENGINES)}; by default all that can run.", autocompletion=listed(ENGINES)
         ),
     ] = None,
     threads: Annotated[str, typer.Option(help="Numbers of threads, for example 1,2.")] = "1",

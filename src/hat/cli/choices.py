@@ -1,5 +1,5 @@
-"""The choices of options: for help, which imports none of the rooms that know them, and for completion,
-which does. A test compares the tuples with the rooms' own."""
+"""The choices of options: as constants for help, which imports none of the rooms that define them, and for
+completion, which does. A test compares the constants with the rooms' own."""
 
 from collections.abc import Callable, Iterable
 from functools import wraps
@@ -25,7 +25,7 @@ Asked = ParamSpec("Asked")
 
 
 def listed(names: Iterable[str], *more: str) -> Callable[[str], list[str]]:
-    """Completion of a fixed choice."""
+    """Completion from a fixed list of choices."""
     known = (*names, *more)
 
     def complete(incomplete: str) -> list[str]:
@@ -35,7 +35,7 @@ def listed(names: Iterable[str], *more: str) -> Callable[[str], list[str]]:
 
 
 def _quietly(find: Callable[Asked, list[str]]) -> Callable[Asked, list[str]]:
-    """The completion `find`, which offers nothing where a file that it reads is wrong or absent."""
+    """The completion `find`, made to offer nothing where a file that it reads is wrong or absent."""
 
     @wraps(find)
     def complete(*args: Asked.args, **kwargs: Asked.kwargs) -> list[str]:
@@ -57,29 +57,29 @@ def recipes(incomplete: str) -> list[str]:
 
 @_quietly
 def targets(incomplete: str) -> list[str]:
-    """Completion of what a stage works on: recipes by name, recipe files, run folders."""
-    own = _paths(incomplete, lambda path: _is_recipe_file(path) or _is_run(path))
-    return _once([*recipes(incomplete), *_own_runs(incomplete), *own])
+    """Completion of a stage's target: recipes by name, recipe files, run folders."""
+    paths = _paths(incomplete, lambda path: _is_recipe_file(path) or _is_run(path))
+    return _once([*recipes(incomplete), *_own_runs(incomplete), *paths])
 
 
 @_quietly
 def runs(incomplete: str) -> list[str]:
-    """Completion of run folders: those in runs/, and those that the path leads to."""
+    """Completion of run folders: those in runs/, and those below the typed path."""
     return _once([*_own_runs(incomplete), *_paths(incomplete, _is_run)])
 
 
 @_quietly
 def artefacts(incomplete: str) -> list[str]:
-    """Completion of what can translate: run folders, artefacts and ONNX exports."""
+    """Completion of folders that can translate: runs, artefacts and ONNX exports."""
     return _once([*_own_runs(incomplete), *_paths(incomplete, _is_model)])
 
 
 @_quietly
 def models(context: typer.Context, incomplete: str) -> list[str]:
-    """Completion of the models of the run that the command names before."""
+    """Completion of the models in the run that the command line names before."""
     from hat.files import read_json
 
-    # Before an option that has no value yet, words are not told apart.
+    # While an option still lacks its value, options and arguments cannot be told apart.
     words = (Path(str(word)) for word in (*context.params.values(), *context.args) if word)
     folder = next((word for word in words if _is_run(word)), None)
     return [] if folder is None else listed(read_json(folder / "models.json")["models"])(incomplete)
@@ -87,7 +87,7 @@ def models(context: typer.Context, incomplete: str) -> list[str]:
 
 @_quietly
 def devices(context: typer.Context, incomplete: str) -> list[str]:
-    """Completion of devices that can be measured on: of the file that the command names, if it does."""
+    """Completion of devices to measure on, from the device file if the command line names one."""
     from hat.hardware.devices import known_devices
 
     file = context.params.get("devices")
@@ -137,7 +137,7 @@ def _of_results(key: str) -> list[str]:
 
 
 def _paths(incomplete: str, wanted: Callable[[Path], bool]) -> list[str]:
-    """The wanted files and folders that `incomplete` begins the path of, and the folders on the way."""
+    """The wanted files and folders whose paths begin with `incomplete`, and the folders that lead there."""
     before, _, name = incomplete.rpartition("/")
     prefix = f"{before}/" if "/" in incomplete else ""
     beside = [path for path in sorted(Path(prefix or ".").iterdir()) if path.name.startswith(name)]

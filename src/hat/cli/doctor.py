@@ -15,7 +15,7 @@ from hat.errors import visible_lines
 DISTRIBUTION = "hardware-aware-transformers"
 # ruff: noqa: PLC0415 (the rooms are imported when the command runs: help needs none of them)
 
-# What to do where the native engine is absent.
+# The remedy where the native engine is absent.
 NO_MODULE = (
     "this install has no compiled module; install HAT again where a C++ compiler works "
     "(pip install -v shows the compiler's messages)"
@@ -111,7 +111,7 @@ def _training() -> dict[str, Any]:
 
 
 def _is_for_older_python(requirement: str) -> bool:
-    """Whether a package is only needed where Python is older than this one."""
+    """True if a package is needed only by Python versions older than this one."""
     found = re.search(r"python_version < .(\d+)\.(\d+).", requirement)
     return found is not None and sys.version_info[:2] >= (int(found[1]), int(found[2]))
 

@@ -51,7 +51,7 @@ def export(
         ),
     ],
     out: Annotated[
-        Path, typer.Option(metavar="DIR", help="Where to write; a model there is replaced, nothing else is.")
+        Path, typer.Option(metavar="DIR", help="Folder to write; only an earlier model is replaced.")
     ],
     precision: Annotated[
         str | None,
@@ -80,14 +80,14 @@ def export(
     embeddings: Annotated[
         str,
         typer.Option(
-            help=f"kmeans: how embeddings are stored: {', '.join(EMBEDDING_FORMS)}.",
+            help=f"kmeans: storage of the embeddings: {', '.join(EMBEDDING_FORMS)}.",
             autocompletion=listed(EMBEDDING_FORMS),
         ),
     ] = "kmeans",
     initialization: Annotated[
         str,
         typer.Option(
-            help=f"kmeans: where the centroids start: {', '.join(INITIALIZATIONS)}.",
+            help=f"kmeans: initial centroids: {', '.join(INITIALIZATIONS)}.",
             autocompletion=listed(INITIALIZATIONS),
         ),
     ] = "linear",
@@ -97,7 +97,7 @@ def export(
 ) -> None:
     """Write a model for a device: weights, tokenizer and configuration in one folder.
 
-    Prints two sizes: that of the files, and as the paper counts.
+    Prints two sizes: that of the files, and the size as the paper counts it.
     """
     from hat.export.deploy import deploy
     from hat.pipeline.folder import check_no_result

@@ -26,13 +26,13 @@ def _visible_mistakes() -> Iterator[None]:
 class Group(TyperGroup):
     """Commands, each with the whole first sentence of its help, under the titles of `sections`.
 
-    `sections`: title → names in their order; commands of none follow.
+    `sections`: title → names in their order; commands of no section come last.
     """
 
     sections: ClassVar[Mapping[str, Sequence[str]]] = {}
 
     def format_commands(self, ctx: Any, formatter: Any) -> None:
-        """Write the sections."""
+        """Write the sections of the help."""
         placed = {name for names in self.sections.values() for name in names}
         others = [name for name in self.commands if name not in placed]
         for title, names in {**self.sections, "Commands": others}.items():

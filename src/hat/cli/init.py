@@ -1,4 +1,4 @@
-"""`hat init`: a recipe for a text of one's own."""
+"""`hat init`: a recipe for the user's own text."""
 
 import sys
 from pathlib import Path
@@ -45,33 +45,33 @@ def init(
         Path | None, typer.Option(metavar="FILE", help="Text in the source language, one sentence a line.")
     ] = None,
     target: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="Its translation, line by line.")
+        Path | None, typer.Option(metavar="FILE", help="The translation, line by line.")
     ] = None,
     tsv: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="Instead of both: source, a tab, target on each line.")
+        Path | None, typer.Option(metavar="FILE", help="Instead of both: source, tab, target on each line.")
     ] = None,
     valid_source: Annotated[
         Path | None,
-        typer.Option(metavar="FILE", help="Validation text; by default some of the text is set aside."),
+        typer.Option(metavar="FILE", help="Validation text, source side; by default part of the text."),
     ] = None,
-    valid_target: Annotated[Path | None, typer.Option(metavar="FILE", help="Its translation.")] = None,
+    valid_target: Annotated[Path | None, typer.Option(metavar="FILE", help="Its target side.")] = None,
     test_source: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="Test text; by default some of the text is set aside.")
+        Path | None, typer.Option(metavar="FILE", help="Test text, source side; by default part of the text.")
     ] = None,
-    test_target: Annotated[Path | None, typer.Option(metavar="FILE", help="Its translation.")] = None,
+    test_target: Annotated[Path | None, typer.Option(metavar="FILE", help="Its target side.")] = None,
     source_lang: Annotated[
-        str | None, typer.Option(metavar="CODE", help="Source language; by default as the file's name ends.")
+        str | None, typer.Option(metavar="CODE", help="Source language; by default the file name's ending.")
     ] = None,
     target_lang: Annotated[
-        str | None, typer.Option(metavar="CODE", help="Target language; by default as the file's name ends.")
+        str | None, typer.Option(metavar="CODE", help="Target language; by default the file name's ending.")
     ] = None,
     minutes: Annotated[
-        float | None, typer.Option(metavar="N", help="Time at hand for the whole run.  [default: 30]")
+        float | None, typer.Option(metavar="N", help="Minutes for the whole run.  [default: 30]")
     ] = None,
     latency: Annotated[
         str | None,
         typer.Option(
-            metavar="N%|Nms", help="Latency constraint, of the largest network's or in ms.  [default: 60%]"
+            metavar="N%|Nms", help="Latency constraint: % of the largest network's, or ms.  [default: 60%]"
         ),
     ] = None,
     device: Annotated[
@@ -82,11 +82,11 @@ def init(
             autocompletion=device_names,
         ),
     ] = None,
-    force: Annotated[bool, typer.Option("--force", help="Replace a recipe that is there already.")] = False,
+    force: Annotated[bool, typer.Option("--force", help="Replace an existing recipe.")] = False,
 ) -> None:
-    """Write a recipe for your own text: asks on a terminal for what the options leave open.
+    """Write a recipe for your own text; asks on a terminal for all that the options leave open.
 
-    Text and time decide vocabulary, design space and updates; comments in the recipe say why.
+    Text and time decide vocabulary, design space and updates; comments in the recipe give the reasons.
     """
     if recipe.exists() and not force:
         raise UserError(f"{recipe}: exists already; name another file, or --force")
@@ -114,20 +114,20 @@ def init(
     with Terminal().working("init") as progress:
         budget = write_first_recipe(recipe, wishes, progress)
     if budget.too_short:
-        typer.echo(f"{wishes.minutes:g} minutes are short for this text; the recipe says more")
+        typer.echo(f"{wishes.minutes:g} minutes are short for this text; comments in the recipe say more")
     typer.echo(visible(f"{recipe} is written; start it with"))
     typer.echo(visible(f"    {command_line('hat', 'run', recipe)}"))
 
 
 class Questions:
-    """What options leave open is asked on a terminal; elsewhere what has no default is missing."""
+    """Asks on a terminal for what the options leave open; elsewhere, collects the missing options."""
 
     def __init__(self) -> None:
         self._terminal = sys.stdin is not None and sys.stdin.isatty()
         self._missing: list[str] = []
 
     def text(self, source: Path | None, target: Path | None, tsv: Path | None) -> "Part":
-        """The training text. Raises UserError for two kinds of it at once."""
+        """The training text. Raises UserError if it is given in both forms."""
         from hat.data import Part
 
         if tsv is not None:
@@ -139,7 +139,7 @@ class Questions:
         return Part(Path(left), Path(right))
 
     def language(self, side: str, given: str | None, file: Path | None) -> str:
-        """A language's code, by default what the name of its file ends in."""
+        """A language's code, by default the ending of its file's name."""
         names = [file.suffix] if file else []
         if file and file.suffix.lower() in COMPRESSED:
             names = [file.with_suffix("").suffix]
@@ -147,13 +147,13 @@ class Questions:
         return self._needed(f"--{side}-lang", f"Code of the {side} language", given, guess)
 
     def choice(self, question: str, given: Value | None, default: Value) -> Value:
-        """What has a default."""
+        """The answer to a question that has a default."""
         if given is not None:
             return given
         return type(default)(typer.prompt(question, default=default)) if self._terminal else default
 
     def complain(self) -> None:
-        """Raises UserError where something is missing and there is nobody to ask."""
+        """Raises UserError where options are missing and there is no terminal to ask on."""
         if self._missing:
             or_tsv = " (or --tsv)" if {"--source", "--target"} & set(self._missing) else ""
             raise UserError(f"hat init: no terminal to ask on; give {', '.join(self._missing)}{or_tsv}")

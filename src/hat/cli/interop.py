@@ -40,7 +40,7 @@ def add_to(app: typer.Typer) -> None:
 def import_checkpoint(
     file: Annotated[Path, typer.Argument(metavar="FILE.pt", help="A checkpoint of the published code.")],
     out: Annotated[
-        Path, typer.Option(metavar="DIR", help="Where to write; a model there is replaced, nothing else is.")
+        Path, typer.Option(metavar="DIR", help="Folder to write; only an earlier model is replaced.")
     ],
     dictionaries: Annotated[
         list[Path] | None,
@@ -93,7 +93,7 @@ def import_config(
     qkv_dim: Annotated[
         int | None,
         typer.Option(
-            min=1, help="Width of queries, keys and values if not in the file; else the embeddings' or 512."
+            min=1, help="Width of queries, keys and values if not in the file, else the embeddings' or 512."
         ),
     ] = None,
 ) -> None:

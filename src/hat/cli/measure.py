@@ -100,7 +100,7 @@ def measure(
         typer.Option(
             "--export",
             metavar="FILE.csv",
-            help="Write the run's measurements, perhaps over earlier ones.",
+            help="Write the run's measurements; an earlier export is replaced.",
         ),
     ] = None,
     overrides: Overrides = None,
@@ -171,14 +171,14 @@ def predict(
     device: Annotated[
         str | None,
         typer.Option(
-            metavar="NAME", help="The device; that of the run by default.", autocompletion=device_names
+            metavar="NAME", help="The device; by default the run's own device.", autocompletion=device_names
         ),
     ] = None,
     run: Annotated[
         Path | None,
         typer.Option(
             metavar="DIR",
-            help="A run whose predictor is fitted; the newest in runs/ by default.",
+            help="A run with a fitted predictor; by default the newest in runs/.",
             autocompletion=runs,
         ),
     ] = None,
@@ -224,7 +224,7 @@ def _of_device(name: str, file: Path | None) -> list[str]:
 
 
 def _quoted(value: object) -> str | None:
-    """A value as text that YAML reads as it is, whatever characters are in it; None for None."""
+    """A value as text that YAML reads back unchanged, whatever characters it has; None for None."""
     return None if value is None else json.dumps(str(value), ensure_ascii=False)
 
 

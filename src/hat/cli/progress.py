@@ -30,7 +30,7 @@ class Terminal:
         self._lock = Lock()
 
     def say(self, line: str) -> None:
-        """Print a message, made safe for a terminal: it may name files and quote devices."""
+        """Print a message; characters from files or devices that a terminal would obey are escaped."""
         print(readable(line), file=self._stream, flush=True)
 
     @contextmanager

@@ -34,10 +34,10 @@ STAGES = {
     "evaluate": "Score, time and compare the final models.",
 }
 
-# Where a run is looked at without the libraries that could tell.
+# Printed with the saved status of a run where the libraries to check it are not installed.
 OUTDATED = (
-    "this is how the last command left it; its recipe, its text or HAT has changed since, and what that "
-    "changes only an installation with the [train] extra can tell"
+    "this is the status after the last command; recipe, text or HAT have changed since, and the effect of "
+    "that is known only to an installation with the [train] extra"
 )
 ALL = ("prepare", "train-super", "measure", "fit", "search", "distill", "train", "evaluate")
 
@@ -114,8 +114,8 @@ def status(
 
 
 def _status(target: str, overrides: list[str], verify: bool) -> "tuple[Path, SavedStatus]":
-    """A run's folder and how it stands: what the last command saved if nothing has changed since, else found
-    out, for which HAT needs the [train] extra."""
+    """A run's folder and its status: as the last command saved it if nothing has changed since, else computed
+    anew, which needs the [train] extra."""
     from hat.pipeline.folder import is_run, open_folder
     from hat.pipeline.last_status import SavedStatus, saved_status
 
@@ -137,7 +137,7 @@ def _add_stage(app: typer.Typer, stage: str, about: str) -> None:
     def command(target: Target, overrides: Overrides = None, run_dir: RunDir = None) -> None:
         root = work(stage, target, run_dir, overrides, (stage,))
         if stage == "search":
-            _tell_constraints(root)
+            _print_constraints(root)
 
     command.__doc__ = f"{about} Goes on where it was stopped."
     examples = [f"hat {stage} runs/demo"]
@@ -146,8 +146,8 @@ def _add_stage(app: typer.Typer, stage: str, about: str) -> None:
     app.command(stage, epilog=_examples(*examples))(command)
 
 
-def _tell_constraints(root: Path) -> None:
-    """What the searches of a run found, and whether that is within their constraints."""
+def _print_constraints(root: Path) -> None:
+    """Print the results of a run's searches and the verdicts on their constraints."""
     from hat import pipeline
 
     for line in pipeline.constraint_lines(*pipeline.open_run(str(root))):

@@ -1,4 +1,4 @@
-"""Standard input, output and error: UTF-8 whatever the locale says, and one line where they are closed."""
+"""Standard input, output and error: always UTF-8, whatever the locale; closed streams are one-line errors."""
 
 import errno
 import io
@@ -20,17 +20,17 @@ INPUT, OUTPUT, ERROR = 0, 1, 2  # descriptors
 
 
 class ReaderGone(Exception):
-    """Nobody reads standard output any more, as after `| head -1`: the end, but no error."""
+    """Standard output has no reader any more, as after `| head -1`: the command ends, without an error."""
 
 
 def open_streams() -> None:
-    """Set up the standard streams of this process; call it before anything is read or written.
+    """Set up the standard streams of this process; to be called before anything is read or written.
 
-    Raises UserError where standard output is closed: whatever a command does, it has something to say.
+    Raises UserError where standard output is closed: every command prints something.
     """
     for descriptor in (INPUT, OUTPUT, ERROR):
         _occupy(descriptor)
-    # Streams that others put there, such as a test's, are theirs.
+    # Streams that other code put there, such as a test's, are left alone.
     if sys.stderr is sys.__stderr__:
         sys.stderr = _text(_Messages(ERROR, "wb", closefd=False))
     if sys.stdout is None:
@@ -42,7 +42,7 @@ def open_streams() -> None:
 
 
 def flush_output(failed: bool = False) -> None:
-    """Write what is left. Raises what writing raises, unless the command `failed` already."""
+    """Write all that is buffered. Raises the errors of writing, unless the command `failed` already."""
     lost = (ReaderGone, HatError) if failed else ()
     with suppress(*lost):
         if sys.stdout is not None:
@@ -50,10 +50,10 @@ def flush_output(failed: bool = False) -> None:
 
 
 def input_lines() -> Iterator[str]:
-    """Standard input as lines (`hat.lines`), each as soon as it is there.
+    """Standard input as lines (`hat.lines`), each as soon as it arrives.
 
-    Read below Python's buffer: its lock, held by a thread that waits for input, would end in a crash
-    when the process exits meanwhile. Raises UserError where it is closed, cannot be read or is not UTF-8.
+    Reads below Python's buffer: a thread that waits for input holds the buffer's lock, and Python crashes if
+    the process exits meanwhile. Raises UserError where the input is closed, unreadable or not UTF-8.
     """
     if sys.stdin is None:
         raise UserError("standard input is closed; give it text, for example < in.txt")
@@ -71,7 +71,7 @@ def input_lines() -> Iterator[str]:
 
 
 def typed_lines() -> Iterator[str]:
-    """The lines that somebody types, with a prompt; those of `input_lines` where nobody does."""
+    """Lines typed on a terminal, after a prompt; without a terminal, those of `input_lines`."""
     if sys.stdin is None or not sys.stdin.isatty():
         yield from input_lines()
         return
@@ -85,12 +85,12 @@ def typed_lines() -> Iterator[str]:
 
 
 def print_line(text: str) -> None:
-    """Print `text` as one line, at once; a terminal is shown what it would obey as escapes."""
+    """Print `text` as one line, at once; characters that a terminal would obey are escaped."""
     print(visible(text) if sys.stdout.isatty() else as_line(text), flush=True)
 
 
 def _occupy(descriptor: int) -> None:
-    """A file that is opened later must not become the standard stream that is closed now."""
+    """Open /dev/null in the place of a closed standard stream, which a file opened later would take."""
     try:
         os.fstat(descriptor)
     except OSError:
@@ -98,15 +98,15 @@ def _occupy(descriptor: int) -> None:
 
 
 def _text(raw: io.FileIO) -> io.TextIOWrapper:
-    # What is no text, such as a file's name in another encoding, comes out escaped.
+    # Text that cannot be encoded, such as a file name in another encoding, is printed with escapes.
     return io.TextIOWrapper(
         io.BufferedWriter(raw), "utf-8", "backslashreplace", newline="\n", line_buffering=raw.isatty()
     )
 
 
 class _Output(io.FileIO):
-    """Standard output below Python's buffers: its failures are known from those of other files and told
-    once; what comes after is dropped."""
+    """Standard output below Python's buffers: its errors differ from those of other files, are raised once,
+    and later output is dropped."""
 
     _lost = False
 
@@ -115,7 +115,7 @@ class _Output(io.FileIO):
         if self._lost:
             return size
         try:
-            while (written := super().write(data)) is None:  # another program made it non-blocking
+            while (written := super().write(data)) is None:  # another program made the stream non-blocking
                 select.select([], [self], [])
         except OSError as error:
             self._lost = True
@@ -132,7 +132,7 @@ class _Output(io.FileIO):
 
 
 class _Messages(_Output):
-    """Standard error: where nobody takes messages, the work goes on without them."""
+    """Standard error: work goes on without messages where they cannot be written."""
 
     def _tell(self, error: OSError) -> None:
         pass

@@ -17,9 +17,9 @@ if TYPE_CHECKING:
 
 NOTES = SPLIT, CUT, COPIED, UNKNOWN = (
     "lines translated sentence by sentence",
-    "lines with a sentence cut that is longer than those of the training text",
-    "lines with words copied that the model does not know",
-    "lines left as they were, of which the model knows nothing",
+    "lines with a sentence that was cut, being longer than those of the training text",
+    "lines with words unknown to the model, which were copied",
+    "lines without anything known to the model, left unchanged",
 )
 
 EXAMPLES = """
@@ -101,7 +101,7 @@ def translate(
 ) -> None:
     """Translate standard input, line by line, to standard output.
 
-    Says on standard error how many lines were split, and how many hold what the model does not know.
+    Prints on standard error how many lines were split, and how many hold words that the model does not know.
     """
     from hat.runtime import Translator
 
@@ -130,13 +130,13 @@ class Options(TypedDict):
 
 
 class Notes:
-    """Counts the lines that were not simply translated."""
+    """Counts of the lines that needed more than plain translation, by kind."""
 
     def __init__(self) -> None:
         self.counts: Counter[str] = Counter()
 
     def on(self, translations: "Iterable[Translation]") -> "Iterator[Translation]":
-        """The same translations, counted as they pass."""
+        """The same translations; counts each as it passes."""
         for translation in translations:
             self.counts.update(_kinds(translation))
             yield translation

@@ -170,7 +170,7 @@ def _cell(figure: "Figure | None", write: Any) -> str:
 
 
 def _mark(source: str) -> str:
-    """What is printed of a figure after its value: where it is from."""
+    """The mark printed after a figure that names its source."""
     return source[0]
 
 

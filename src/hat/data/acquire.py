@@ -1,7 +1,7 @@
 """Corpora's archives from the network: resumed, checked, from mirrors, or from an offline folder.
 
-What came over https is vouched for by its host, what has a checksum by who wrote that down. Everything
-else may have been changed on its way, and that is said.
+A file from an https URL is vouched for by its host, a file with a checksum by the author of the checksum.
+Any other file may have been changed on its way, and the user is told so.
 
 Proxies are those of the environment (http_proxy, https_proxy, no_proxy), as `urllib` takes them.
 """
@@ -28,10 +28,10 @@ from hat.progress import Progress, silent
 
 MIRRORS_VARIABLE = "HAT_MIRRORS"
 CHUNK = 1 << 18
-VOUCHED = ("https", "file")  # schemes of URLs that answer with what is there, or not at all
+VOUCHED = ("https", "file")  # URL schemes whose content nobody can change on its way
 LONGEST_WAIT = 60.0  # seconds between attempts
 TRY_LATER = (408, 425, 429)  # of the statuses 4xx, those that may pass
-RANGE_NOT_THERE = 416  # also the answer to a range that begins at the end: all is here already
+RANGE_NOT_THERE = 416  # also the answer to a range that begins at the end of a complete file
 
 
 @dataclass(frozen=True)
@@ -47,10 +47,10 @@ class Archive:
 
 @dataclass(frozen=True)
 class Places:
-    """Where archives may come from. `mirrors`: folders (URLs) that hold files by their names, tried
-    before an archive's own URL. `offline`: a folder to take everything from, and nothing from the
-    network. `attempts` without any gain and `timeout` (seconds without a byte) before a place is
-    given up; `wait` sleeps. `say`: tells the person what nobody vouches for."""
+    """The sources of archives. `mirrors`: folders (URLs) that hold files by name, tried before an
+    archive's own URL. `offline`: a folder to take everything from, without the network. A place is given up
+    after `attempts` without progress; an attempt ends after `timeout` seconds without a byte. `wait` sleeps.
+    `say`: tells the user of files that nobody vouches for."""
 
     cache: Path
     mirrors: tuple[str, ...] = ()
@@ -108,8 +108,8 @@ def _from_folder(archive: Archive, folder: Path) -> Path:
 def _download(archive: Archive, path: Path, places: Places, progress: Progress) -> None:
     part = path.with_name(f"{path.name}.part")
     problems = []
-    own = [f"{mirror.rstrip('/')}/{archive.name}" for mirror in places.mirrors]
-    for url in (*own, archive.url):
+    mirrored = [f"{mirror.rstrip('/')}/{archive.name}" for mirror in places.mirrors]
+    for url in (*mirrored, archive.url):
         try:
             _Download(url, part, archive, places, progress).complete()
         except _GivenUp as error:
@@ -131,7 +131,7 @@ class _Download:
     def __init__(self, url: str, part: Path, archive: Archive, places: Places, progress: Progress) -> None:
         self._url, self._part, self._archive = url, part, archive
         self._places, self._progress = places, progress
-        if part.exists() and not _state(part).is_file():  # browsers name theirs so too
+        if part.exists() and not _state(part).is_file():  # browsers use the same name
             raise UserError(f"{part}: is another program's download; move it away, or change data.cache")
         state: Mapping[str, object] = read_json(_state(part)) if _state(part).is_file() else {}
         if state.get("url") != url:
@@ -151,7 +151,7 @@ class _Download:
                 if error.code == RANGE_NOT_THERE and before:
                     if self._is_whole(error, before):
                         break
-                    self._part.unlink()  # it is no part of what is there
+                    self._part.unlink()  # it is not the beginning of the file on the server
                 elif 400 <= error.code < 500 and error.code not in TRY_LATER:
                     raise _GivenUp(f"{error.code} {error.reason}") from error
                 problem = f"{error.code} {error.reason}"
@@ -215,7 +215,7 @@ class _Download:
             self._progress(stream.tell(), max(total, stream.tell()), self._archive.name)
 
     def _is_whole(self, refused: HTTPError, size: int) -> bool:
-        """Whether a server that refuses a range from `size` on does so because that is its file's end."""
+        """True if a server refuses a range from byte `size` on because its file ends there."""
         unit, _, length = refused.headers.get("Content-Range", "").partition("*/")
         if unit.strip() == "bytes" and length.isdecimal():
             return int(length) == size
@@ -226,7 +226,7 @@ class _Download:
 
 
 class _Redirects(HTTPRedirectHandler):
-    """Follows redirects, but not from https to what nobody vouches for, nor out of the web."""
+    """Follows redirects, but not from https to an unprotected scheme, nor out of the web."""
 
     def redirect_request(
         self, req: Request, fp: IO[bytes], code: int, msg: str, headers: HTTPMessage, newurl: str
@@ -240,7 +240,7 @@ class _Redirects(HTTPRedirectHandler):
 
 
 def _will_not_pass(error: Exception) -> bool:
-    """Asking again helps against most failures, but not against these."""
+    """True for failures that another attempt cannot mend."""
     reason = getattr(error, "reason", None)
     unknown = isinstance(reason, socket.gaierror) and reason.errno == socket.EAI_NONAME
     return unknown or isinstance(reason, ssl.SSLCertVerificationError)
@@ -259,7 +259,7 @@ def _mismatch(path: Path, archive: Archive) -> str | None:
 
 
 def _doubt(path: Path, archive: Archive) -> str | None:
-    """What the person should know of a file that neither a checksum nor TLS vouches for."""
+    """A warning about a file that neither a checksum nor TLS vouches for; None for others."""
     checksum, url = _first_download(path)
     if archive.sha256 or checksum is None or urlsplit(url).scheme in VOUCHED:
         return None
@@ -270,7 +270,7 @@ def _doubt(path: Path, archive: Archive) -> str | None:
 
 
 def _first_download(path: Path) -> tuple[str | None, str]:
-    """The checksum of a file's first download, and the URL; None and "" where it was put there otherwise."""
+    """Checksum and URL of a file's first download; None and "" for a file that came otherwise."""
     noted = _noted(path)
     if not noted.is_file():
         return None, ""
@@ -279,7 +279,7 @@ def _first_download(path: Path) -> tuple[str | None, str]:
 
 
 def _noted(path: Path) -> Path:
-    """Where that stands."""
+    """The file that records checksum and URL of the first download."""
     return path.with_name(f"{path.name}.sha256")
 
 

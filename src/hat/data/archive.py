@@ -15,7 +15,7 @@ from hat.data.compressed import Damaged, decompressed
 from hat.errors import UserError, named
 from hat.progress import Progress, silent
 
-# Names that promise an archive: what else such a file holds, say a web page, is no text either.
+# Names that promise an archive: a file so named with other content, such as a web page, is no text either.
 NAMES = (".zip", ".tar", ".tgz", ".tbz2", ".txz", *(f".tar.{kind}" for kind in ("gz", "bz2", "xz", "zst")))
 ZIP = (b"PK\x03\x04", b"PK\x05\x06")
 # What damaged archives make their readers raise.
@@ -27,13 +27,13 @@ CHUNK = 1 << 20
 
 
 def is_archive(path: Path) -> bool:
-    """Whether the file holds members, by its content or its name; one that does not is text itself,
+    """True if the file is an archive of members, by its content or its name; any other file is text itself,
     perhaps compressed."""
     return path.name.lower().endswith(NAMES) or _kind(path) is not None
 
 
 def _kind(path: Path) -> Literal["zip", "tar"] | None:
-    """What kind of archive begins like this file; None for none."""
+    """The kind of archive, by the file's first bytes; None for other files."""
     with path.open("rb") as raw:
         if raw.peek(4).startswith(ZIP):
             return "zip"
@@ -78,11 +78,11 @@ def _from_tar(archive: Path, wanted: dict[str, Path], progress: Progress) -> lis
     with archive.open("rb") as raw, decompressed(archive, raw) as content:
         with _Tar.open(fileobj=_Cautious(content), mode="r:") as members:
             while member := members.next():
-                members.members.clear()  # which would grow with every member
+                members.members.clear()  # the list would grow with every member
                 progress(raw.tell(), total, archive.name)
                 name = _checked(archive, member.name)
                 if name in wanted:
-                    plain = member.isreg() and not member.issparse()  # whose size may be any
+                    plain = member.isreg() and not member.issparse()  # a sparse file may claim any size
                     stream = members.extractfile(member) if plain else None
                     if stream is None:
                         raise _no_file(archive, name)
@@ -93,13 +93,13 @@ def _from_tar(archive: Path, wanted: dict[str, Path], progress: Progress) -> lis
 
 
 class _Tar(tarfile.TarFile):
-    """As the library's; `members` are those that it has met."""
+    """The library's class; `members` holds the members read so far."""
 
     members: list[tarfile.TarInfo]
 
 
 class _Cautious(io.BufferedReader):
-    """The content of a tar: a header may claim any size, and the tar's reader would hold it."""
+    """The content of a tar; refuses headers of a claimed size that the tar reader would hold in memory."""
 
     def read(self, size: int | None = -1, /) -> bytes:
         if size is None or not 0 <= size <= CHUNK:
@@ -107,7 +107,7 @@ class _Cautious(io.BufferedReader):
         return super().read(size)
 
     def close(self) -> None:
-        """Leaves the content open: its end is still to be read."""
+        """Leave the content open: the rest of it is still to be read."""
 
 
 def _from_zip(archive: Path, wanted: dict[str, Path], progress: Progress) -> list[str]:

@@ -1,4 +1,4 @@
-"""Compressed files (gzip, bzip2, xz, Zstandard), known by their content, whatever they are called."""
+"""Compressed files (gzip, bzip2, xz, Zstandard), recognised by content, not by name."""
 
 import bz2
 import gzip
@@ -13,22 +13,22 @@ from typing import NamedTuple
 
 from hat.errors import UserError
 
-BEGINNING = 10  # bytes that tell the kind
+BEGINNING = 10  # bytes that identify the kind
 
-# A stream of the content, and what it raises where the file is damaged.
+# A stream of decompressed content, and the errors it raises where the file is damaged.
 Opened = tuple[io.BufferedIOBase, tuple[type[Exception], ...]]
 
 
 class Damaged(Exception):
-    """The content of a compressed file cannot be had. The message is for the person."""
+    """The content of a compressed file cannot be read. The message is for the user."""
 
 
 @contextmanager
 def decompressed(path: Path, raw: io.BufferedReader) -> Iterator[io.BufferedIOBase]:
-    """The content of the file `path`, opened as `raw`, as a stream; of a plain file `raw` itself.
+    """The content of the file `path`, opened as `raw`, as a stream; `raw` itself for a plain file.
 
-    Its `read(n)` gives at most n bytes and holds little more. Raises Damaged while it is read, and
-    UserError where the package that a kind needs is not installed.
+    `read(n)` of the stream gives at most n bytes and holds little more. Reading raises Damaged, and UserError
+    if the package that the kind of compression needs is not installed.
     """
     beginning = raw.peek(BEGINNING)[:BEGINNING]
     kind = next((kind for kind in KINDS if beginning.startswith(kind.beginnings)), None)
@@ -65,7 +65,7 @@ def _xz(raw: io.BufferedReader) -> Opened:
 
 
 def _zstandard(raw: io.BufferedReader) -> Opened:
-    # ruff: noqa: PLC0415 (the one kind that needs a package, before Python 3.14)
+    # ruff: noqa: PLC0415 (before Python 3.14, only Zstandard needs a package)
     if sys.version_info >= (3, 14):
         from compression import zstd
     else:
@@ -74,8 +74,8 @@ def _zstandard(raw: io.BufferedReader) -> Opened:
 
 
 class Kind(NamedTuple):
-    """A kind of compression. `beginnings`: those of its files, which no UTF-8 text has; bzip2's are
-    text, but longer than chance."""
+    """A kind of compression. `beginnings`: the first bytes of its files. No UTF-8 text begins so, except by a
+    bzip2 beginning, which is ASCII but too long to occur by chance."""
 
     name: str
     beginnings: tuple[bytes, ...]

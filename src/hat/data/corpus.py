@@ -1,4 +1,4 @@
-"""Parallel text as it lies on disk: two line-aligned files, or one TSV, plain or compressed."""
+"""Parallel text in files: two line-aligned files, or one TSV, plain or compressed."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -18,9 +18,9 @@ PROGRESS_EVERY = 1 << 14
 class Part:
     """Some parallel text: line i of `source` belongs to line i of `target`.
 
-    Without a `target`, `source` is a TSV: source, one tab, target; or, with `columns` (from 1), those
-    of more. Files may be compressed with gzip, bzip2, xz or Zstandard: their content tells, not their
-    names.
+    Without a `target`, `source` is a TSV: source, one tab, target; or, with `columns` (counted from 1), two
+    of its columns. Files may be compressed with gzip, bzip2, xz or Zstandard, recognised by content, not by
+    name.
     """
 
     source: Path
@@ -38,13 +38,12 @@ def read_pairs(
 ) -> Iterator[Pair]:
     """Stream the sentence pairs of `parts` in turn, in constant memory.
 
-    A byte order mark at the start of a file, NULs, and white space at the end of a sentence are
-    removed. Lines are as `hat.lines` has them: a "\\r" within a sentence, U+2028 and their like are part
-    of it. `progress` counts bytes.
+    A byte order mark at the start of a file, NULs, and white space at the end of a sentence are removed.
+    Lines end as `hat.lines` says: a "\\r" within a sentence, U+2028 and the like are part of it. `progress`
+    counts bytes.
 
-    Raises UserError naming file and line as `TextFile` does; for unequal line counts; for a TSV line
-    without exactly one tab, or with fewer columns than are asked for; and, unless `allow_empty`, for
-    an empty sentence.
+    Raises UserError naming file and line as `TextFile` does; for unequal line counts; for a TSV line without
+    exactly one tab, or with too few columns for `columns`; and, unless `allow_empty`, for an empty sentence.
     """
     if isinstance(parts, str | Path | Part):
         raise UserError(f"parts: expected a list of Part, not {shown(parts)}")

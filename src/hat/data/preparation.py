@@ -28,8 +28,8 @@ CHUNK_CHARACTERS = 2_000_000
 SAMPLE_BYTES = 150_000_000
 SETS = ("train", "valid", "test")
 QUANTILES = (10, 50, 90)
-# A model is given no longer lines than all but one in 10,000 of those that it was trained on, and no more
-# sentences at once than one in 20 of them had.
+# Limits of what a model translates at once: the length of all but one in 10,000 of its training lines, and
+# the number of sentences that at least one in 20 of these lines has.
 LONGEST, SEVERAL = 0.9999, 0.05
 # Called as learn(folder, pairs, vocabulary): writes its files to `folder`, the same bytes every time.
 Learner = Callable[[Path, Iterable[Pair], Vocabulary], Tokenizers]
@@ -62,8 +62,8 @@ def prepare(
     `valid.source.txt`, `valid.target.txt` and likewise for test, `lengths.json` and, last of all,
     `report.json`, which is also returned: a folder without it is unfinished. Only training text is
     cleaned. Memory grows with the corpus by some 30 bytes a pair (its lengths), nothing else.
-    `source_language`: whose rules tell how many sentences a line has. `learn` makes the tokenizers.
-    `threads` (all by default) changes nothing but the time.
+    `source_language`: the language by whose rules sentences are counted. `learn` makes the tokenizers.
+    `threads` (all by default) changes only the time.
 
     Raises UserError for bad text (see `read_pairs`), an impossible vocabulary size, or when no
     training pair survives cleaning.
@@ -124,7 +124,7 @@ def typical_lengths(store: TokenStore) -> list[tuple[int, int]]:
 
 
 def _counted(pairs: Iterable[Pair], language: str, sentences: Counter[int]) -> Iterator[Pair]:
-    """The same pairs; adds to `sentences` how many lines have how many sentences on the source side."""
+    """The same pairs; counts in `sentences` the lines by their number of source sentences."""
     for pair in pairs:
         sentences[len(split_sentences(pair[0], language))] += 1
         yield pair
@@ -222,7 +222,7 @@ def _summary(store: TokenStore) -> dict[str, Any]:
 
 
 def _unknown(store: TokenStore) -> dict[str, dict[str, float]]:
-    """Pieces that the vocabulary does not know, and their share of all pieces of the side."""
+    """For each side, the number of <unk> pieces, and their share of all pieces."""
     sides = zip(SIDES, (store.source_tokens, store.target_tokens), strict=True)
     found = {side: (int(np.count_nonzero(tokens == UNK)), len(tokens)) for side, tokens in sides}
     return {side: {"pieces": some, "share": some / max(1, of)} for side, (some, of) in found.items()}

@@ -17,7 +17,7 @@ from hat.lines import as_line, line_writer
 from hat.progress import Progress, silent
 
 Markup = Literal["none", "segments", "tags"]
-# Two expressions that look at each character once: one for both would take hours on a hostile line.
+# Two expressions that look at each character once: a single one for both would take hours on a hostile line.
 SEGMENT = re.compile(r"<seg id=[^<>]*>", re.IGNORECASE)
 SEGMENT_END = re.compile(r"</seg>", re.IGNORECASE)
 KEPT_TAGS = re.compile(r"</?(?:title|description)>")
@@ -50,10 +50,10 @@ def write_sets(
 ) -> dict[str, int]:
     """Write `SET.source.txt` and `SET.target.txt` for the SETS; returns their numbers of pairs.
 
-    `valid_every` n: every n-th pair of "train" (if it has two sides) goes to "valid" instead. What
-    is not UTF-8 becomes U+FFFD, and rows without all columns are left out: nobody can mend a published
-    file. `say` tells how many rows. Raises UserError where sides differ in length or a set would be
-    empty; then nothing is written.
+    `valid_every` n: every n-th pair of "train" (if it has two sides) goes to "valid" instead. Bytes that are
+    not UTF-8 become U+FFFD, and rows without all columns are left out, since users cannot mend a published
+    file; `say` reports the number of such rows. Raises UserError where sides differ in length or a set would
+    be empty; then nothing is written.
     """
     counts = Counter(dict.fromkeys(SETS, 0))
     sizes = {text: text.source.stat().st_size for texts in sets.values() for text in texts}
@@ -90,7 +90,7 @@ def set_files(name: str) -> tuple[str, str]:
 
 
 def read_raw(text: RawText, short: Counter[Path] | None = None) -> Iterator[Pair]:
-    """The sentence pairs of `text`, in constant memory; counts in `short` the rows that lack a column.
+    """The sentence pairs of `text`, in constant memory; counts rows that lack a column in `short`.
 
     Raises UserError as `write_sets`.
     """
@@ -136,7 +136,8 @@ def _segments(line: str, where: str) -> Iterator[str]:
 
 
 def _text(markup: str, where: str) -> str:
-    """What markup stands for. "&#10;" is a newline, which would make two sentences of one."""
+    """The text that markup stands for. "&#10;" is a newline, which would split a sentence: it becomes a
+    blank."""
     try:
         return as_line(unescape(markup)).strip()
     except ValueError as error:

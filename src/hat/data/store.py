@@ -141,7 +141,7 @@ class _SideWriter(ExitStack):
         self.offsets.write(ends)
 
     def finish(self) -> dict[str, Any]:
-        """Hand all to the system; returns the side's entry in the manifest."""
+        """Hand all data to the operating system; returns the side's entry in the manifest."""
         return {
             "vocab": self.vocab,
             "dtype": self.dtype.name,

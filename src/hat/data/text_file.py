@@ -13,11 +13,11 @@ from hat.lines import decoded_lines
 
 @dataclass
 class TextFile:
-    """The lines of one file, in constant memory. A NUL, which no text has, is left out of them.
+    """The lines of one file, in constant memory, without NULs, which no text has.
 
-    `errors`: what becomes of bytes that are not UTF-8 ("strict": a UserError). `remedy`: ends the
-    message about a damaged file. Iterating raises UserError naming file and line for a file that is
-    missing, unreadable, empty, damaged, binary or UTF-16, or has a line of more than MAX_LINE_BYTES.
+    `errors`: treatment of bytes that are not UTF-8, as in `bytes.decode` ("strict": a UserError). `remedy`:
+    the end of the message about a damaged file. Iterating raises UserError naming file and line for a file
+    that is missing, unreadable, empty, damaged, binary or UTF-16, or has a line of more than MAX_LINE_BYTES.
     """
 
     path: Path
@@ -26,7 +26,7 @@ class TextFile:
     _file: BinaryIO | None = field(default=None, repr=False)
 
     def position(self) -> int:
-        """Bytes read so far, of the compressed file if it is one."""
+        """The number of bytes read so far, of the compressed file if it is one."""
         return self._file.tell() if self._file and not self._file.closed else 0
 
     def __iter__(self) -> Iterator[str]:
@@ -46,7 +46,7 @@ class TextFile:
             raise UserError(f"{self.path}: empty file")
 
     def _reader(self, stream: io.BufferedIOBase) -> Callable[[int], bytes]:
-        """Reads the stream, the beginning of which decides whether this is text."""
+        """The function that reads the stream. Raises UserError if its beginning is not that of a text."""
         begun = False
 
         def read(size: int) -> bytes:
@@ -61,10 +61,10 @@ class TextFile:
 
 
 def _other_kind(beginning: bytes) -> str | None:
-    """What a file is whose NULs did not stray into UTF-8 text; None for text.
+    """The kind of a file that holds NULs and is not UTF-8 text; None for text with stray NULs.
 
-    A tar, UTF-32 and most binary files have several in a row. UTF-16 has one on the same side of every
-    newline, and some in the text itself (in its blanks, if nowhere else).
+    A tar, UTF-32 and most binary files have several NULs in a row. UTF-16 has one on the same side of every
+    newline, and some in the text itself (at least in its blanks).
     """
     if b"\0\0\0" in beginning:
         return "a binary file or an archive, not UTF-8 text"

@@ -85,7 +85,7 @@ class Tokenizer:
         return int(self._processor.vocab_size())
 
     def encode(self, lines: Sequence[str], threads: int = 1) -> list[list[int]]:
-        """Ids of each line, without <s> and </s>; characters without meaning have none."""
+        """Ids of each line, without <s> and </s>; characters that carry no meaning get no id."""
         check_lines(lines)
         texts = [cleaned(line, self._joiners) for line in lines]
         encoded = self._processor.encode(texts, out_type=int, num_threads=threads)

@@ -14,18 +14,18 @@ from scipy.special import stdtrit
 from hat.errors import UserError
 from hat.evaluation.scores import text_lines
 
-Statistics = NDArray[np.int64]  # (sentences, lengths and n-gram counts)
+Statistics = NDArray[np.int64]  # rows: sentences; columns: lengths and n-gram counts
 
 ORDER = 4
 CONFIDENCE = 0.95
-# A resample of fewer sentences says nothing of how another text would come out.
+# A resample of fewer sentences says nothing about another text.
 FEWEST = 10
 
 
 @dataclass(frozen=True)
 class Difference:
-    """BLEU of one system minus that of another: of the whole test text, and its 95% interval, from `samples`
-    resampled ones; from −100 to 100 where the text has fewer than 10 sentences."""
+    """BLEU of one system minus that of another: the value on the whole test text, and its 95% interval from
+    `samples` resamples, which is −100 to 100 if the text has fewer than 10 sentences."""
 
     bleu: float
     low: float
@@ -54,7 +54,7 @@ def paired_bootstrap(
 
 
 def difference(ours: Statistics, theirs: Statistics, samples: int, seed: int) -> Difference:
-    """As `paired_bootstrap`, of what `statistics` gives for both."""
+    """`paired_bootstrap` from the `statistics` of both systems."""
     whole = _bleu(ours.sum(axis=0)) - _bleu(theirs.sum(axis=0))
     count = len(ours)
     if count < FEWEST:
@@ -70,8 +70,9 @@ def difference(ours: Statistics, theirs: Statistics, samples: int, seed: int) ->
 def _left_out(count: int) -> float:
     """The share of resamples outside the interval on either side.
 
-    Less than 2.5 %: resamples of few sentences vary too little, by (n − 1) / n and as much as a normal
-    interval is narrower than Student's (Hesterberg 2015, "What teachers should know about the bootstrap").
+    It is less than 2.5 % to make up for two effects of few sentences: resamples vary too little, by the
+    factor (n − 1) / n, and a normal interval is narrower than Student's (Hesterberg 2015, "What teachers
+    should know about the bootstrap").
     """
     student = stdtrit(count - 1, (1 + CONFIDENCE) / 2)
     return NormalDist().cdf(-student * sqrt(count / (count - 1)))

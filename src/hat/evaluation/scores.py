@@ -51,7 +51,7 @@ def score(hypotheses: Iterable[str], references: Iterable[str]) -> Scores:
 
 
 def text_lines(lines: Iterable[str]) -> list[str]:
-    """`lines` as a list. Raises UserError for one string, and for what is no text."""
+    """`lines` as a list. Raises UserError for a single string, and for items that are not text."""
     check_lines(lines)
     listed = list(lines)
     for number, line in enumerate(listed, start=1):

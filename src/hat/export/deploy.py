@@ -15,8 +15,8 @@ FORMATS = ("artefact", "onnx")
 def deploy(artefact: Artefact, folder: Path, form: str = "artefact") -> Sizes:
     """Write `artefact` at its precision into `folder`, whole or not at all.
 
-    A model that is there already is replaced. Raises UserError where there is no such form or
-    `folder` holds anything else, ModuleNotFoundError where `onnx` is needed and not installed.
+    An earlier model is replaced. Raises UserError for an unknown form, or if `folder` holds anything else,
+    ModuleNotFoundError if `onnx` is needed and not installed.
     """
     if form not in FORMATS:
         raise UserError(f"format: {shown(form)}; the choices are {', '.join(FORMATS)}")

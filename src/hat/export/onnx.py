@@ -17,7 +17,7 @@ __all__ = ["export_onnx", "write_onnx"]
 def export_onnx(artefact: Artefact, folder: Path) -> None:
     """Write the model as ONNX, whole or not at all; an export already there is replaced.
 
-    Raises UserError where `folder` holds anything else or the tokenizer is not there.
+    Raises UserError if `folder` holds anything else or the artefact has no tokenizer.
     """
     with atomic_folder(folder, ONNX_EXPORT) as temporary:
         write_onnx(artefact, temporary)

@@ -48,7 +48,7 @@ OPERATIONS = {
 }
 
 
-# A call within so much of the one before ends the warm-up.
+# A call whose time differs from that of the call before by at most this share ends the warm-up.
 STABLE = 0.05
 
 

@@ -1,4 +1,4 @@
-"""The answers of an agent, each checked once, where it arrives: nothing that a device says is trusted."""
+"""The answers of an agent, each checked once, on arrival: no data from a device is trusted."""
 
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
@@ -8,7 +8,7 @@ from typing import Any, TypeGuard
 from hat.errors import named, shown
 from hat.hardware.link import BadAnswer
 
-# Milliseconds, bytes and counts beyond these are no measurements; SQLite and floats hold them.
+# Greater values are no milliseconds, bytes or counts of a measurement; SQLite and floats can hold these.
 MOST_MS, MOST_COUNT = 1e12, 2**53
 # Of an environment: entries, items of a list, and characters of a text.
 MOST_ENTRIES, MOST_TEXT = 200, 1000
@@ -16,8 +16,8 @@ MOST_ENTRIES, MOST_TEXT = 200, 1000
 
 @dataclass(frozen=True)
 class Timing:
-    """One call: milliseconds of a batch of each pair of lengths, joules of all of it (None: unknown), and
-    how often other work took a core away meanwhile."""
+    """One call: milliseconds of a batch for each pair of lengths, joules of the whole call (None: unknown),
+    and the number of times that other work took a core away during the call."""
 
     pairs_ms: list[float]
     energy_j: float | None
@@ -25,8 +25,8 @@ class Timing:
 
 
 def environment_of(answer: Mapping[str, Any]) -> dict[str, Any]:
-    """The environment in an answer to `hello`: the entries of `environment()`, None where it lacks one; of
-    others, plain values. Raises BadAnswer."""
+    """The environment in an answer to `hello`: the entries of `environment()`, None for missing ones, and
+    further entries with plain values. Raises BadAnswer."""
     found = answer.get("environment")
     if not isinstance(found, dict) or len(found) > MOST_ENTRIES:
         raise _bad("hello", "environment", f"a mapping of at most {MOST_ENTRIES} entries", found)
@@ -39,7 +39,7 @@ def environment_of(answer: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def slot_of(answer: Mapping[str, Any], taken: Collection[int] = ()) -> tuple[int, int | None]:
-    """Slot, none of those that are `taken`, and bytes of memory in an answer to `load`. Raises BadAnswer."""
+    """Slot and bytes of memory in an answer to `load`. Raises BadAnswer, also for a slot in `taken`."""
     slot, memory = answer.get("slot"), answer.get("memory_bytes")
     if not _is_count(slot) or slot in taken:
         raise _bad("load", "slot", "a whole number that no other model has", slot)
@@ -49,7 +49,7 @@ def slot_of(answer: Mapping[str, Any], taken: Collection[int] = ()) -> tuple[int
 
 
 def timing_of(answer: Mapping[str, Any], pairs: int) -> Timing:
-    """The answer to `time` of a model loaded for so many pairs of lengths. Raises BadAnswer."""
+    """The answer to `time` by a model loaded for that many pairs of lengths. Raises BadAnswer."""
     times, joules, preempted = (answer.get(name) for name in ("pairs_ms", "energy_j", "preempted"))
     if not isinstance(times, list) or len(times) != pairs or not all(map(is_time, times)):
         raise _bad("time", "pairs_ms", f"{pairs} positive numbers of milliseconds", times)
@@ -61,7 +61,7 @@ def timing_of(answer: Mapping[str, Any], pairs: int) -> Timing:
 
 
 def peak_memory_of(answer: Mapping[str, Any]) -> int | None:
-    """Bytes in an answer to `state`. Raises BadAnswer."""
+    """The bytes in an answer to `state`. Raises BadAnswer."""
     peak = answer.get("peak_memory_bytes")
     if peak is None or _is_count(peak):
         return peak
@@ -69,7 +69,7 @@ def peak_memory_of(answer: Mapping[str, Any]) -> int | None:
 
 
 def is_time(value: object) -> bool:
-    """Whether this is a number of milliseconds that something can have taken."""
+    """True for a plausible time in milliseconds."""
     return _is_number(value) and 0 < value <= MOST_MS
 
 

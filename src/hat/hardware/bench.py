@@ -44,7 +44,7 @@ class Bench(Protocol):
 
 
 class AgentBench:
-    """A device by its agent: each request has a time limit, each answer is checked."""
+    """A device, through its agent: each request has a time limit, each answer is checked."""
 
     def __init__(self, link: Link, cores: Sequence[int] = (), gpu: int | None = None) -> None:
         """`cores`: those that the agent keeps to; none for all. `gpu`: the one that it may use."""
@@ -53,7 +53,7 @@ class AgentBench:
         self._greet()
 
     def _greet(self) -> None:
-        self._loaded: dict[int, tuple[float, int]] = {}  # work of a call, pairs of lengths
+        self._loaded: dict[int, tuple[float, int]] = {}  # slot → work of a call, number of pairs of lengths
         self._environment = environment_of(self._link.ask(self._hello, START_SECONDS))
 
     def environment(self) -> dict[str, Any]:
@@ -74,7 +74,7 @@ class AgentBench:
     def time(self, slot: int, *, first: bool = False) -> Timing:
         request = {"op": "time", "slot": slot, "first": first}
         work, pairs = self._loaded[slot]
-        if first:  # less work than a whole call, by how much is not known
+        if first:  # less work than a whole call, but unknown how much less
             return timing_of(self._link.ask(request, self._limits.of_call(work)), pairs)
         answer = self._limits.timed(work, lambda seconds: self._link.ask(request, seconds))
         return timing_of(answer, pairs)

@@ -25,14 +25,14 @@ MODEL = ModelConfig(
     source_vocab=4000,
     target_vocab=4000,
 )
-MOST_ROUNDS = 4096  # whoever needs more needs another machine
+MOST_ROUNDS = 4096  # a machine that needs more is too noisy
 
 
 @dataclass(frozen=True)
 class Calibration:
-    """`noise`: the interquartile range of the times as a share of their median. `rounds`: about how many
-    times a model has to be timed until its latency is known within the protocol's interval, if noise is
-    normal and all that happens."""
+    """`noise`: the interquartile range of the times as a share of their median. `rounds`: the approximate
+    number of rounds until a model's latency is known within the protocol's interval, if noise is normal and
+    the only disturbance."""
 
     times_ms: tuple[float, ...]
     median_ms: float
@@ -86,7 +86,7 @@ def judged(times_ms: list[float], protocol: MeasureProtocol) -> Calibration:
 
 
 def _rounds(deviation: float, protocol: MeasureProtocol) -> int:
-    """The first number of rounds after which a series of this noise typically ends."""
+    """The first number of rounds after which a series with this noise typically ends."""
     counts = sorted({*looks(protocol.rounds), *looks(MOST_ROUNDS)})
     widths = ((count, PAIRED_NOISE * deviation * typical_half_width(count)) for count in counts)
     return next((count for count, width in widths if width <= protocol.interval), MOST_ROUNDS)

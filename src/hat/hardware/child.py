@@ -1,4 +1,4 @@
-"""A Python module of HAT in a process of its own on this machine, that answers lines with lines."""
+"""A Python module of HAT in a child process on this machine, which answers each line with a line."""
 
 import os
 import queue
@@ -15,16 +15,16 @@ from hat.errors import visible
 from hat.threads import start
 
 CHUNK = 1 << 16
-# Bytes of an answer at most, and of what the process complained that is kept: its end.
+# The most bytes of an answer, and of standard error (its end) that are kept.
 LONGEST_LINE, TAIL = 1 << 20, 1 << 13
-# Seconds that a killed process and the readers of its pipes are waited for.
+# Seconds to wait for a killed process and for the readers of its pipes to end.
 END_SECONDS = 5.0
 
 
 def start_python(arguments: list[str], folder: str) -> subprocess.Popen[bytes]:
-    """Start this Python in the empty `folder`, with nothing of the current folder on its path.
+    """Start this Python in the empty `folder`, without the current folder on its path.
 
-    Every child of HAT is started here. It leads a process group, so that what it starts ends with it.
+    Every child of HAT is started here. It leads a process group, so that the processes it starts end with it.
     """
     return subprocess.Popen(
         [sys.executable, "-P", *arguments],
@@ -39,7 +39,7 @@ def start_python(arguments: list[str], folder: str) -> subprocess.Popen[bytes]:
 
 
 def _environment() -> dict[str, str]:
-    """This process's; neither `python -m` nor a relative PYTHONPATH finds modules in the child's folder."""
+    """This process's environment, changed so that Python does not import modules from the child's folder."""
     environment = os.environ | {"PYTHONSAFEPATH": "1"}
     if "PYTHONPATH" in environment:
         places = filter(None, environment["PYTHONPATH"].split(os.pathsep))
@@ -48,7 +48,7 @@ def _environment() -> dict[str, str]:
 
 
 class Child:
-    """The process, its pipes, and threads that empty them whatever it writes."""
+    """The process, its pipes, and threads that empty them at all times."""
 
     def __init__(self, *arguments: str) -> None:
         self._folder = TemporaryDirectory(prefix="hat-", ignore_cleanup_errors=True)  # of mode 0700
@@ -72,10 +72,10 @@ class Child:
             raise
 
     def ask(self, line: bytes, seconds: float) -> bytes:
-        """The line that answers `line`; what there was of it where the process has ended.
+        """The line that answers `line`; an incomplete one if the process has ended.
 
-        A line that came before it was asked for is that answer too: the caller sees what it is worth. Raises
-        TimeoutError after `seconds`. A line longer than LONGEST_LINE comes without its end.
+        A line that came before it was asked for counts as that answer: the caller checks it. A line longer
+        than LONGEST_LINE comes without its end. Raises TimeoutError after `seconds`.
         """
         # Writing waits where the process does not read, as long as it likes.
         start(Thread(target=self._write, args=(line,), daemon=True))
@@ -85,7 +85,8 @@ class Child:
             raise TimeoutError from None
 
     def end(self) -> int | None:
-        """Kill the process with all that it started, and wait for it; its exit code, None where it stays."""
+        """Kill the process and all that it started, and wait for it; its exit code, None if it does not
+        end."""
         self.ended = True
         with suppress(OSError):
             if self.process.poll() is None:
@@ -104,13 +105,13 @@ class Child:
         return code
 
     def last_words(self) -> str:
-        """The last line that the process complained, or else its exit code; once its output has ended."""
+        """The last line of standard error, or else the exit code; to be called once its output has ended."""
         code = self._exit_code()
         self._readers[1].join(END_SECONDS)
         return self.said() or f"exit code {code}"
 
     def said(self) -> str:
-        """The last line that it complained so far; "" if none."""
+        """The last line of standard error so far; "" if there is none."""
         lines = self._said.decode(errors="replace").split("\n")
         return next((visible(line.strip()) for line in reversed(lines) if line.strip()), "")
 
@@ -122,18 +123,18 @@ class Child:
     def _write(self, line: bytes) -> None:
         assert self.process.stdin
         left = memoryview(line)
-        with suppress(OSError, ValueError):  # it has ended; its output tells
+        with suppress(OSError, ValueError):  # the process has ended; its output tells why
             while left:
                 left = left[self.process.stdin.write(left) or 0 :]
 
     def _read(self, stream: IO[bytes]) -> None:
-        """Put each line into the queue, at last what is left without a newline."""
+        """Put each line into the queue, at the end also text without a newline."""
         rest = b""
         while len(rest) <= LONGEST_LINE and (chunk := _received(stream)):
             *lines, rest = (rest + chunk).split(b"\n")
             for line in lines:
                 self._lines.put(line + b"\n")
-            if self._lines.qsize() > 1:  # more than was asked for: a flood must not fill the memory
+            if self._lines.qsize() > 1:  # more answers than requests: a flood must not fill the memory
                 break
         self._lines.put(rest)
 
@@ -143,7 +144,7 @@ class Child:
 
 
 def _received(stream: IO[bytes]) -> bytes:
-    """What has come; b"" where nothing comes any more."""
+    """The bytes that have arrived; b"" at the end."""
     try:
         return stream.read(CHUNK)
     except (OSError, ValueError):

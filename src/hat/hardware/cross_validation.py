@@ -42,8 +42,8 @@ class Grouped:
         return np.array_split(rng.permutation(self.judged), min(count, len(self.judged)))
 
     def held_out(self, folds: Sequence[Rows], fit: Fit) -> Array:
-        """Predictions (N,) of the rows of every group in `folds`, by what is fitted to all that are not in
-        its fold; ones elsewhere."""
+        """Predictions (N,): each group in `folds` is predicted by a model fitted to all rows outside its
+        fold; rows of other groups get 1."""
         predicted = np.ones(len(self.y))
         for fold in folds:
             out = np.isin(self.group, fold)
@@ -51,7 +51,7 @@ class Grouped:
         return predicted
 
     def ratios(self, predicted: Array, groups: Rows) -> Array:
-        """Measured ÷ predicted of the mean of each of some groups, in their order."""
+        """Measured ÷ predicted of the mean of each of the `groups`, in their order."""
         return (self.means(self.y) / self.means(predicted))[groups]
 
 
@@ -79,11 +79,11 @@ def errors(ratios: Array) -> Array:
 
 
 def choose(data: Grouped, folds: Sequence[Rows], seed: int) -> tuple[Settings, Array]:
-    """The settings of least held-out error, and what they predict of rows held out (N,).
+    """The settings with the least held-out error, and their predictions of held-out rows (N,).
 
-    A boosted residual has to win by more than the standard error of its gain: trees that do not
-    help cost time and smoothness. The held-out error is that of the choice, which flatters it by
-    next to nothing, as the choices are few and alike.
+    A boosted residual has to win by more than the standard error of its gain: trees that do not help cost
+    time and smoothness. The held-out error is that of the chosen settings, which flatters them very little,
+    as the candidates are few and alike.
     """
 
     def judged(predicted: Array, folds: Sequence[Rows]) -> Array:

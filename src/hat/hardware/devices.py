@@ -122,7 +122,7 @@ def known_devices(file: Path | None = None) -> dict[str, Device]:
 
 
 def default_file() -> Path | None:
-    """The first of FILES that there is."""
+    """The first of FILES that exists."""
     return next((path for path in map(Path.expanduser, FILES) if path.is_file()), None)
 
 
@@ -135,7 +135,7 @@ def device_named(name: str, file: Path | None = None) -> Device:
 
 
 def declared_devices(file: Path) -> dict[str, Device]:
-    """The devices that a file declares, by name. Raises UserError as `known_devices`."""
+    """The devices declared in a file, by name. Raises UserError like `known_devices`."""
     value = read_yaml(file)
     with naming_lines(file):
         return _declared(value, file)

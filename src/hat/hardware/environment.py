@@ -14,7 +14,7 @@ from hat.threads import available_threads, processor
 
 CPU = Path("/sys/devices/system/cpu")
 THERMAL = Path("/sys/class/thermal")
-# How long NVIDIA's program is waited for, and how many GPUs are listed.
+# Seconds to wait for NVIDIA's program, and the most GPUs that are listed.
 NVIDIA_SECONDS, MOST_GPUS = 20.0, 100
 LIBRARIES = ("numpy", "torch", "onnxruntime")
 # The instruction sets that decide which matrix kernels run (x86 names, then ARM's).
@@ -105,7 +105,7 @@ def _number(path: Path) -> float | None:
 
 
 def nvidia_gpus(fields: str) -> list[str]:
-    """A line for each of NVIDIA's GPUs: the fields as the driver reports them; none without an answer."""
+    """One line for each NVIDIA GPU: the `fields` as the driver reports them; none without an answer."""
     program = shutil.which("nvidia-smi")
     if program is None:
         return []

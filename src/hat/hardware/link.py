@@ -11,7 +11,7 @@ from hat.hardware.child import LONGEST_LINE, Child
 from hat.hardware.limits import ANSWER_SECONDS
 from hat.strict_json import parse_json
 
-# After `python -P`: modules come from where Python's are installed, never from the current folder.
+# Arguments after `python -P`, which keeps the current folder off the path of modules.
 COMMAND = ("-m", "hat.hardware.agent")
 LOCAL = "the measuring process"
 
@@ -25,17 +25,17 @@ class NoAnswer(LinkLost):
 
 
 class BadAnswer(HatError):
-    """The agent answered something that does not answer what it was asked."""
+    """The agent's answer does not fit the request."""
 
 
 class Link(Protocol):
     """What measuring needs of a way to a device."""
 
     def ask(self, request: Mapping[str, Any], seconds: float = ANSWER_SECONDS) -> dict[str, Any]:
-        """Send one request and wait for its answer, at most for so long.
+        """Send one request and wait at most `seconds` for its answer.
 
-        Raises what the agent raised, LinkLost (NoAnswer after `seconds`: the agent is ended then), and
-        BadAnswer for what is no JSON mapping.
+        Raises the error that the agent reports, LinkLost (NoAnswer after `seconds`, when the agent is ended),
+        and BadAnswer for an answer that is no JSON mapping.
         """
 
     def put(self, folder: Path) -> str:
@@ -49,9 +49,10 @@ class Link(Protocol):
 
 
 def parse_answer(line: str | bytes, where: str = LOCAL) -> dict[str, Any]:
-    """An agent's answer. Raises what it reports, UserError or HatError; BadAnswer for no JSON mapping.
+    """An agent's answer. Raises the error that it reports, UserError or HatError; BadAnswer for no JSON
+    mapping.
 
-    `where`: whose it is, for messages.
+    `where`: the name of the agent in messages.
     """
     try:
         found = parse_json(line, "answer")
@@ -68,10 +69,10 @@ def parse_answer(line: str | bytes, where: str = LOCAL) -> dict[str, Any]:
 
 
 def no_answer(where: str, request: Mapping[str, Any], seconds: float, said: str) -> NoAnswer:
-    """What to say where `request` was not answered; `said`: what the agent complained last."""
-    told = f"; the last that it said is: {named(said)}" if said else ""
+    """The error for an unanswered `request`. `said`: the last line of the agent's standard error."""
+    last = f"; its last message is: {named(said)}" if said else ""
     return NoAnswer(
-        f"{where} does not answer: no reply to {shown(request.get('op'))} within {seconds:.0f} s{told}"
+        f"{where} does not answer: no reply to {shown(request.get('op'))} within {seconds:.0f} s{last}"
     )
 
 
@@ -88,7 +89,7 @@ class LocalLink:
         self._process = self._child.process
 
     def ask(self, request: Mapping[str, Any], seconds: float = ANSWER_SECONDS) -> dict[str, Any]:
-        """As Link has it. An interrupted question leaves the link lost: its answer may still come."""
+        """As Link.ask. Interrupting it loses the link, since its answer may still come."""
         if self._child.ended:
             raise LinkLost(f"{LOCAL} has ended")
         try:

@@ -1,4 +1,4 @@
-"""Measuring latency: interleaved randomised rounds, in each of which a reference model tells of drift."""
+"""Latency measurement in interleaved randomised rounds; a reference model in each round shows drift."""
 
 import random
 from collections.abc import Sequence
@@ -17,7 +17,7 @@ from hat.progress import Progress, silent
 # Models timed together: enough to spread drift over many, little enough to hold in memory.
 BLOCK = 8
 FIRST_ROUNDS = 3  # in which the encoder is timed alone as well
-BUSY_ROUNDS = 16  # are enough where most are disturbed
+BUSY_ROUNDS = 16  # enough rounds if other work disturbs most of them
 TRIES = 3  # at a call that other work does not disturb
 ATTEMPTS = 5  # at a block whose device is lost each time
 
@@ -37,8 +37,8 @@ class Series:
         return self.store.series(self.name, self.device, self.protocol.digest(), model_key(self.reference))
 
     def forget_older(self) -> int:
-        """Drop measurements that ended after a number of rounds at which none ends any more, so that their
-        intervals would not be what they claim; how many."""
+        """Drop measurements that ended at a number of rounds at which series no longer end, since their
+        intervals would not have the stated confidence; returns their number."""
         ends = looks(self.protocol.rounds)
         old = [one for one in self.records().values() if len(one.pairs_ms) not in ends]
         self.store.remove(old)
@@ -60,7 +60,7 @@ def measure(
     series.store.discard_damaged(series.name)
     environment = series.store.begin(series.device, bench.environment(), series.protocol)
     if older := series.forget_older():
-        progress(0, len(models), f"{older} were measured by an older rule for when to stop; measured again")
+        progress(0, len(models), f"measurements made again, as an older stopping rule ended them: {older}")
     done = series.records()
     waiting = list({model_key(model): model for model in models if model_key(model) not in done}.values())
     for start in range(0, len(waiting), BLOCK):
@@ -100,7 +100,7 @@ def _persist(
         try:
             _Block(left, series, bench, environment, seed).run(progress, len(block))
         except LinkLost as error:
-            # A device that was silent until its time was over is asked once more only: that takes long.
+            # A device that stayed silent until its time limit is asked only once more, since that takes long.
             if attempt == ATTEMPTS - 1 or (attempt and isinstance(error, NoAnswer)):
                 raise
             progress(len(block) - len(left), len(block), "the device was lost; connecting again")
@@ -176,7 +176,7 @@ class _Block:
         return timing
 
     def _finish(self, hopeless: bool) -> None:
-        """Write and unload the models that are measured well enough, or all."""
+        """Write and unload the models that are measured well enough, or all if the others are `hopeless`."""
         for subject in list(self._subjects):
             if hopeless or self._settled(subject):
                 self._series.store.append(self._record(subject), self._environment)

@@ -19,14 +19,14 @@ UNSURE, DISTURBED = 0.05, 0.5
 class Measurement:
     """The latency of one model, in milliseconds per sentence.
 
-    `latency_ms`: median over `runs` rounds of the time relative to the reference model's in the same round,
-    times `reference_ms`, with its 95% confidence interval and interquartile range. So `latency_ms` by
-    `reference_ms`, and the interval by it, is the ratio to the reference that these rounds showed.
-    `raw_ms`: the median as the clock said. `pairs`, `pairs_ms`: the latency for each (source, target)
-    length. `encoder_ms`: encoder and first step; `step_ms`: each further step. `reference_ms`: the
-    reference model's median over the whole series, and `noise` the interquartile range of its calls
-    relative to that. `disturbed`: share of rounds in which other work took the core. `memory_bytes`,
-    `energy_j`: as in `Record`.
+    `latency_ms`: `reference_ms` times the median, over `runs` rounds, of the model's time relative to the
+    reference model's in the same round, with its 95% confidence interval and interquartile range. Divided by
+    `reference_ms`, latency and interval are thus the ratio to the reference that these rounds showed.
+    `raw_ms`: the median of the times as the clock gave them. `pairs`, `pairs_ms`: the latency for each
+    (source, target) length. `encoder_ms`: encoder and first step; `step_ms`: each further step.
+    `reference_ms`: the reference model's median over the whole series; `noise`: the interquartile range of
+    its calls relative to that median. `disturbed`: the share of rounds in which other work took the core.
+    `memory_bytes`, `energy_j`: as in `Record`.
     """
 
     architecture: AnyArchitecture
@@ -62,8 +62,8 @@ def summarise(
 
 
 def _steadiness(records: Mapping[str, Record]) -> tuple[float, float]:
-    """The reference's median round over the whole series, and the spread of its calls. Rounds count once
-    for each model that was timed in them, which is the same for all models of a block."""
+    """The reference's median round over the whole series, and the spread of its calls. A round counts once
+    for each model that was timed in it; that number is the same for all models of a block."""
     calls = np.concatenate([np.asarray(record.reference_ms, float) for record in records.values()])
     level = float(np.median(calls.mean(axis=1)))
     return level, _iqr(np.ravel(calls)) / level

@@ -36,17 +36,17 @@ NUMBERS: dict[str, type[int] | type[float]] = {"memory_bytes": int, "energy_j": 
 
 @dataclass(frozen=True)
 class Imported:
-    """What became of a file's measurements: `added` ones, those that were `known`, of which the store's
-    were kept, and how many of the latter `differ` from the file's."""
+    """The result of an import: the numbers of measurements `added`, of those already `known`, whose stored
+    version was kept, and of known ones that `differ` from the file's."""
 
     added: int
     known: int
     differ: int
 
     def __str__(self) -> str:
-        """In one line, for the person."""
-        told = f"{self.added} of {self.added + self.known} measurements added, {self.known} known already"
-        return f"{told}; {self.differ} of these differ, and stay as they were" if self.differ else told
+        """One line for the user."""
+        text = f"{self.added} of {self.added + self.known} measurements added, {self.known} known already"
+        return f"{text}; {self.differ} of these differ from the file and were kept" if self.differ else text
 
 
 def export_csv(store: MeasurementStore, path: Path) -> int:
@@ -57,9 +57,9 @@ def export_csv(store: MeasurementStore, path: Path) -> int:
 
 
 def import_csv(store: MeasurementStore, path: Path) -> Imported:
-    """Add what `export_csv` wrote, all of it or, where anything is wrong, nothing.
+    """Add the measurements of a file by `export_csv`; none if anything in it is wrong.
 
-    Measurements that the store has already stay. Raises UserError naming file, line and column.
+    Measurements already in the store stay. Raises UserError naming file, line and column.
     """
     rows = read_rows(path)
     names = rows[0][1] if rows else []
@@ -74,8 +74,8 @@ def import_csv(store: MeasurementStore, path: Path) -> Imported:
 
 
 def is_measurement_csv(path: Path) -> bool:
-    """Whether the file's columns are those of `export_csv`, in any order. Raises UserError where it
-    cannot be read."""
+    """True if the file's columns are those of `export_csv`, in any order. Raises UserError if it cannot be
+    read."""
     rows = read_rows(path)
     return bool(rows) and set(COLUMNS[:2]) <= set(rows[0][1])
 
@@ -116,7 +116,7 @@ def _number(name: str, cell: str) -> float:
 def _cell(name: str, cell: str, where: str) -> Any:
     try:
         if name in TIMES:
-            return json.loads(cell)  # NaN too, which `check_times` refuses in better words
+            return json.loads(cell)  # NaN too, which `check_times` refuses with a better message
         if name in JSON_CELLS:
             return parse_json(cell, name)
         if name in NUMBERS:

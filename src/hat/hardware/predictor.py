@@ -34,12 +34,12 @@ WORTHWHILE = 0.1
 
 @dataclass(frozen=True)
 class FitReport:
-    """How good a predictor is on architectures that it was not fitted on.
+    """The accuracy of a predictor on architectures that it was not fitted to.
 
-    `mape`: mean absolute error in % over `folds`-fold cross-validation; `mape_low` and `mape_high` its
-    95% interval (Student's, of its logarithm: errors are skewed, and may be few). `linear_mape`: that of
-    ordinary linear regression on the paper's ten features in the same folds. `half_mape`: the error when
-    fitted to half of the architectures. `samples`: the architectures that were judged.
+    `mape`: mean absolute error in % in `folds`-fold cross-validation; `mape_low`, `mape_high`: its 95%
+    interval (Student's, of the logarithm, as errors are skewed and may be few). `linear_mape`: the error of
+    ordinary linear regression on the paper's ten features in the same folds. `half_mape`: the error after
+    fitting to half of the architectures. `samples`: the number of architectures that were held out.
     """
 
     samples: int
@@ -67,10 +67,10 @@ class FitReport:
 class LatencyPredictor:
     """A regression on a set of features, in milliseconds.
 
-    Monotone: more work never lowers a prediction. `pairs`: the (source, target) lengths that were
-    measured; `ratios`: measured ÷ predicted of each judged architecture, held out, in the order in which
-    they were given; `pair_ratios`: the same at each of the pairs (none where not all were measured at all
-    of them).
+    Monotone: more work never lowers a prediction. `pairs`: the measured (source, target) lengths. `ratios`:
+    measured ÷ predicted of each held-out architecture, in the order given. `pair_ratios`: the same at each of
+    the pairs; empty if not every architecture was measured at all of them.
+
     """
 
     features: str
@@ -148,14 +148,14 @@ class LatencyPredictor:
     def predict_interval(
         self, architectures: Inputs, coverage: float = 0.9, pairs: Pairs | None = None
     ) -> tuple[Array, Array]:
-        """Conformal bounds in milliseconds, each (N,), that hold the measured latency of a new
-        architecture with the probability `coverage`, if it is drawn like the judged ones.
+        """Conformal bounds in milliseconds, each (N,): they hold the measured latency of a new architecture,
+        drawn like the held-out ones, with the probability `coverage`.
 
-        Quantiles of measured ÷ predicted in cross-validation (the "CV" of Barber et al. 2021, without
-        their "+", which would keep every fold's model). Errors at single pairs of lengths are larger than
-        those of their mean, so that for other `pairs` than all that were measured each architecture counts
-        with its extremes over these, or over all where lengths are new. Where the measurements are too few
-        for this coverage, the bounds are 0 and infinity.
+        The bounds are quantiles of measured ÷ predicted in cross-validation (the "CV" of Barber et al. 2021,
+        without the "+", which would need every fold's model). Errors at single pairs of lengths are larger
+        than those of their mean; so for `pairs` other than all measured ones, each architecture counts with
+        its extremes over these pairs, or over all pairs if lengths are new. With too few measurements for
+        this coverage, the bounds are 0 and infinity.
         """
         if not 0 < coverage < 1:
             raise UserError(f"coverage: {shown(coverage)} is not between 0 and 1")
@@ -169,7 +169,8 @@ class LatencyPredictor:
         return predicted * low, predicted * high
 
     def _extremes(self, pairs: Pairs | None) -> tuple[Sequence[float], Sequence[float]]:
-        """The lowest and the highest measured ÷ predicted of each judged architecture at some pairs."""
+        """The lowest and the highest measured ÷ predicted of each held-out architecture at the given
+        pairs."""
         asked = {(source, target) for source, target in pairs or self.pairs}
         if asked == set(self.pairs) or not self.pair_ratios:
             return self.ratios, self.ratios
@@ -220,8 +221,8 @@ class LatencyPredictor:
 
 
 def _error_interval(found: Array) -> tuple[float, float]:
-    """The 95% interval of the mean of positive errors (N,). Like a latency's it is looked at again and
-    again, as measuring ends where the error is small enough."""
+    """The 95% interval of the mean of positive errors (N,). Like a latency's, it is wide enough to be
+    checked repeatedly, since measuring ends once the error is small enough."""
     from scipy.special import stdtrit  # noqa: PLC0415  (only fitting needs it, not predicting)
 
     mean, count = float(found.mean()), len(found)
@@ -232,7 +233,8 @@ def _error_interval(found: Array) -> tuple[float, float]:
 
 
 def _by_pair(data: Grouped, ratios: Array, pairs: Pairs | None) -> tuple[tuple[float, ...], ...]:
-    """Measured ÷ predicted of each judged group at each pair; none where not each has all pairs once."""
+    """Measured ÷ predicted of each held-out group at each pair; empty unless each group has all pairs
+    once."""
     rows_pairs = list(pairs) if pairs else [TYPICAL[0]] * len(ratios)
     known = sorted(set(rows_pairs))
     column = {pair: index for index, pair in enumerate(known)}
@@ -265,7 +267,7 @@ def _check_numbers(numbers: Mapping[Any, Any], where: str) -> None:
 
 
 def _table(value: object, rows: int, columns: int, where: str) -> tuple[tuple[float, ...], ...]:
-    """None, or so many rows of numbers."""
+    """`value`, None or that many rows of numbers, checked."""
     if not isinstance(value, list) or len(value) not in (0, rows):
         raise UserError(f"{where}: expected {rows} rows, or none")
     for number, row in enumerate(value):

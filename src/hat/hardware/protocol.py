@@ -12,7 +12,7 @@ from hat.files import check_keys, digest
 from hat.runtime import DecodeOptions
 from hat.runtime.precision import check_precision
 
-# Calls of a model before it is timed, at most.
+# The most calls of a model before it is timed.
 MOST_WARMUP = 20
 
 
@@ -21,12 +21,12 @@ class MeasureProtocol:
     """How latency is measured. One timed call decodes every pair of lengths once.
 
     `source_lengths` and `target_lengths` are paired, in tokens including </s>: a source of S random
-    tokens is decoded for exactly T steps, beam search and output projection included. `batch`:
-    sentences decoded together; `device`: "cpu" or "cuda". Each model is called untimed, at least
-    `warmup` times, until its calls take about equally long, and then once a round, until the 95%
-    confidence interval of its latency is within ± `interval` of it (which is looked at after 8, 16, 32, …
-    rounds), or for `rounds` rounds, of which 8 at least are timed: fewer have no such interval. Raises
-    UserError.
+    tokens is decoded for exactly T steps, beam search and output projection included. `batch`: sentences
+    decoded together; `device`: "cpu" or "cuda". Each model is called untimed, at least `warmup` times, until
+    its calls take about equally long. It is then timed once a round, until the 95% confidence interval of its
+    latency is within ± `interval` of it (checked after 8, 16, 32, … rounds), or for `rounds` rounds, at least
+    8, since fewer have no such interval. Raises UserError.
+
     """
 
     source_lengths: tuple[int, ...]

@@ -32,7 +32,7 @@ fi
 rm -rf {INCOMING}
 """
 STAMP = "hat-wheel.sha256"
-# It has to run, and answer, in any Python there ever was, also in those that know no -P.
+# It has to run and answer in any Python, however old, also in those without the option -P.
 PROBE = """
 import sys
 sys.path[:] = [place for place in sys.path if place]
@@ -43,7 +43,8 @@ except Exception:
     hat = None
 print(json.dumps({"python": sys.version_info[:2], "machine": platform.machine(), "hat": hat}))
 """
-# For sh: a command in an empty folder that only the user can write to, so that nothing in it is imported.
+# For sh: runs a command in an empty folder that only the user can write to, so that it imports nothing from
+# there.
 IN_EMPTY_FOLDER = """
 umask 077
 d="${{TMPDIR:-/tmp}}"/hat-{token}
@@ -54,7 +55,7 @@ PYTHONSAFEPATH=1 {command} & p=$!
 wait $p; status=$?; p=; exit $status
 """
 NO_FOLDER = 73
-# pip compiles what it finds no wheel of: a Raspberry Pi needs its time.
+# pip compiles packages for which it finds no wheel; a Raspberry Pi takes long for that.
 INSTALL_SECONDS = 3600.0
 WHEEL_NAME = re.compile(r"(?P<name>[^-]+)-(?P<version>[^-]+)(-\d[^-]*)?-(?P<tags>[^-]+-[^-]+-[^-]+)\.whl")
 # What pip and venv say → what it means. `wheel` and `last` are filled in.
@@ -179,7 +180,7 @@ def _probe(connection: Connection, python: str) -> Interpreter | None:
 
 
 def _interpreter(answer: str, where: str) -> Interpreter:
-    """What PROBE printed. Raises HatError for anything else."""
+    """The parsed output of PROBE. Raises HatError for any other output."""
     try:
         found = parse_json(answer, "answer")
         python, machine, hat = (found[key] for key in ("python", "machine", "hat"))
@@ -191,7 +192,7 @@ def _interpreter(answer: str, where: str) -> Interpreter:
             return Interpreter(tuple(python), machine, hat)
     except (UserError, KeyError, TypeError):
         pass
-    raise HatError(f"{where}: its Python does not tell what it is, but: {named(answer.strip())}")
+    raise HatError(f"{where}: its Python printed no version, but: {named(answer.strip())}")
 
 
 def _checked(found: Interpreter | None, device: Device) -> Interpreter:

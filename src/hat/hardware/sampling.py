@@ -28,7 +28,7 @@ POOL = 512  # candidates that a designed one is the best of
 RIDGE = 1e-3  # what is known of a feature's weight before anything is measured
 TRIES = 50  # draws of an architecture that was chosen before: tiny spaces run out
 FEWEST = 3 * BLOCK
-# A normal error's mean absolute value, in standard errors.
+# The mean absolute value of a normal error, in standard errors.
 MEAN_ERROR = sqrt(2 / pi)
 
 

@@ -29,8 +29,8 @@ PASSING = (LinkLost, Unreachable, KeyRefused)
 
 # One line, for a quoting that all login shells know. The shell waits beside the agent and removes the
 # session's folder when it ends: also where this machine is switched off, and its input just stops.
-# {token} makes the folder new, and the processes known again. Nothing in the folder is there to be imported;
-# a stopped agent only ends by signal 9.
+# {token} makes the folder unique and identifies the processes. The folder is empty, so that Python imports
+# nothing from it. A stopped agent ends only by signal 9.
 SESSION = (
     'umask 077; d="${{TMPDIR:-/tmp}}"/hat-{token}; mkdir "$d" || exit 73; '
     "trap 'kill -9 $p 2>/dev/null; rm -rf \"$d\"' EXIT; trap 'exit 143' HUP INT TERM; "
@@ -135,7 +135,7 @@ class SshLink:
         self._left, self._process = (token, *found), process
 
     def _try_to_clean(self) -> None:
-        """Where the device is gone, its session ends, and tidies up, when it notices."""
+        """Clean up if the device can be reached; otherwise its session ends and cleans up once it notices."""
         with suppress(HatError):
             self._clean()
 
@@ -173,8 +173,8 @@ class SshLink:
 
 
 async def _session(process: Program, token: str) -> tuple[str, str] | None:
-    """Number of the session's shell and its folder; what a login shell prints before is skipped. None where
-    the session has ended."""
+    """The process id of the session's shell, and its folder; output of a login shell before is skipped. None
+    if the session has ended."""
     while line := await process.line():
         if found := re.fullmatch(rf"{token} ([0-9]+) (/[^\n]*/hat-{token})\n", line):
             return found[1], found[2]

@@ -60,30 +60,31 @@ class Finished:
 
 
 def last_line(said: str) -> str:
-    """The last line with anything on it, safe to print; "" where there is none."""
+    """The last line that is not blank, safe to print; "" if there is none."""
     lines = (line.strip() for line in reversed(said.split("\n")))
     return next((visible(line) for line in lines if line), "")
 
 
 class Program:
-    """A program on the device that is started and goes on. To be made in the loop's thread."""
+    """A running program on the device. To be made in the thread of the event loop."""
 
     def __init__(self, process: "asyncssh.SSHClientProcess[str]", where: str) -> None:
-        """`where`: names the device in messages."""
+        """`where`: the name of the device in messages."""
         self._process, self._where = process, where
-        self.said = ""  # the end of what it complained so far
+        self.said = ""  # the end of its standard error so far
         self._drained = asyncio.ensure_future(self._drain())
 
     async def _drain(self) -> None:
-        """A program whose complaints nobody reads would stop when the window is full."""
+        """Read standard error all the time: a program stops when the window of unread output is full."""
         try:
             while text := await self._process.stderr.read(CHUNK):
                 self.said = (self.said + text)[-TAIL:]
-        except (asyncssh.Error, OSError):  # lost; whoever waits for an answer is told
+        except (asyncssh.Error, OSError):  # the connection is lost, as the wait for an answer will report
             pass
 
     async def ask(self, line: str) -> str:
-        """Its next line; less, or "", where it has ended. Raises HatError for a line without end."""
+        """The program's next line; incomplete or "" if it has ended. Raises HatError for a line without
+        end."""
         try:
             self._process.stdin.write(line + "\n")
         except BrokenPipeError:
@@ -91,7 +92,7 @@ class Program:
         return await self.line()
 
     async def line(self) -> str:
-        """The next line that it prints, as `ask`."""
+        """The program's next line; see `ask`."""
         text = ""
         while not text.endswith("\n") and (more := await self._process.stdout.readline()):
             text += more
@@ -100,15 +101,15 @@ class Program:
         return text
 
     async def ending(self) -> tuple[str, int | None]:
-        """The last line that it complained and its exit status, None where the connection was lost."""
+        """The last line of standard error, and the exit status, None if the connection was lost."""
         await self._process.wait_closed()
         await self._drained
         return last_line(self.said), self._process.exit_status
 
     async def collected(self, text: str) -> Finished:
-        """Give it `text` as its input and wait for its end; a wait that is given up ends it.
+        """Send `text` as the program's input and wait for its end; interrupting the wait ends the program.
 
-        Raises HatError where it prints without end.
+        Raises HatError for output without end.
         """
         try:
             return await self._collected(text)
@@ -119,7 +120,7 @@ class Program:
             raise
 
     async def _collected(self, text: str) -> Finished:
-        with suppress(BrokenPipeError, ConnectionResetError):  # it has ended; its output tells
+        with suppress(BrokenPipeError, ConnectionResetError):  # the program has ended; its output tells why
             self._process.stdin.write(text)
             self._process.stdin.write_eof()
         out = ""
@@ -156,9 +157,9 @@ class Connection:
         await self._stopped.wait()
 
     def wait(self, work: Coroutine[Any, Any, Result], seconds: float = START_SECONDS) -> Result:
-        """The result of a coroutine, run in the loop's thread. An interrupted wait cancels it.
+        """The result of a coroutine, run in the thread of the event loop. Interrupting the wait cancels it.
 
-        Raises HatError for what goes wrong, NoAnswer after `seconds`.
+        Raises HatError for errors, NoAnswer after `seconds`.
         """
         future = asyncio.run_coroutine_threadsafe(work, self._loop)
         try:
@@ -171,7 +172,7 @@ class Connection:
         try:
             return future.result(seconds)
         except TimeoutError:
-            if future.done():  # its own
+            if future.done():  # the coroutine's own error
                 raise
         where = f"device {self.device.name}: {self.device.address}"
         raise NoAnswer(f"{where} does not answer within {seconds:.0f} s")
@@ -190,7 +191,7 @@ class Connection:
         return self.wait(work(), START_SECONDS if seconds is None else seconds)
 
     def start(self, script: str) -> Program:
-        """Start a script of one line with the device's sh, which reads and writes through the program."""
+        """Start a one-line script in the device's sh, with the program's input and output."""
         command = f"exec sh -c {shlex.quote(script)}"
 
         return self.wait(self._program(command))

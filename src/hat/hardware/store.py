@@ -43,7 +43,7 @@ CREATE TABLE measurement (
 """
 # A writer waits so long for another's transaction, which is over in milliseconds.
 BUSY_SECONDS = 60.0
-# What SQLite says where a file cannot be locked, or not be shared between processes.
+# SQLite's messages for a file that cannot be locked, or not shared between processes.
 NO_LOCKS = ("SQLITE_PROTOCOL", "SQLITE_IOERR_LOCK", "SQLITE_IOERR_RDLOCK", "SQLITE_IOERR_SHMLOCK")
 # What makes two environments the same machine.
 MACHINE = ("cpu", "machine", "cores")
@@ -91,7 +91,8 @@ def model_key(config: ModelConfig) -> str:
 
 
 def _insert(connection: sqlite3.Connection, record: Record, environment: int) -> bool:
-    """Whether it was added; one that is there already stays. Raises HatError for no measurement."""
+    """True if the record was added; one already stored stays. Raises HatError for an impossible
+    measurement."""
     try:
         check_numbers(record)
     except ValueError as error:
@@ -186,7 +187,7 @@ class MeasurementStore:
                 )
 
     def _environment(self, content: str) -> dict[str, Any]:
-        """A machine as it was stored; what is no finite number is not known. Raises UserError."""
+        """A stored machine; numbers that are not finite become None. Raises UserError."""
         try:
             found = json.loads(content, parse_constant=lambda name: None)
         except (ValueError, TypeError, RecursionError) as error:
@@ -205,8 +206,8 @@ class MeasurementStore:
     ) -> tuple[int, int, int]:
         """Add measurements with their protocol, time and environment, all of them or none.
 
-        Returns how many were added, how many were there already, and how many of those differ from
-        what is there, which stays. Raises UserError where a device was another machine before.
+        Returns the numbers of measurements added, already stored, and among the latter different from the
+        stored one, which stays. Raises UserError if a device was another machine before.
         """
         added = differ = 0
         with self._transaction() as connection:
@@ -227,7 +228,7 @@ class MeasurementStore:
         return self._record(row)
 
     def remove(self, records: Sequence[Record]) -> None:
-        """Drop measurements, which are to be made again."""
+        """Remove measurements, so that they are made again."""
         where = "series = ? AND device = ? AND model = ? AND protocol = ? AND reference = ?"
         with self._transaction() as connection:
             connection.executemany(f"DELETE FROM measurement WHERE {where}", [one.key for one in records])
@@ -244,7 +245,7 @@ class MeasurementStore:
 
     def discard_damaged(self, series: str | None = None) -> None:
         """Remove the damaged rows of one series, or of all, so that they are measured again, and damaged
-        environments with all that was measured in them; each is told in a warning."""
+        environments with all measurements in them; each is reported in a warning."""
         with self._transaction() as connection:
             for number, content in connection.execute("SELECT id, content FROM environment").fetchall():
                 try:
@@ -276,8 +277,8 @@ class MeasurementStore:
         return self._environment(row[0])
 
     def rows(self) -> Iterator[dict[str, Any]]:
-        """All measurements with their protocol and environment, as `measurement_csv` writes them; one that is
-        damaged is left out, with a warning."""
+        """All measurements with protocol and environment, as `measurement_csv` writes them; damaged ones are
+        left out, with a warning."""
         with self._errors_explained(HatError, "cannot be read"):
             rows = self._connection.execute(
                 "SELECT m.*, p.content, e.taken_at, e.content FROM measurement m "
@@ -299,7 +300,7 @@ class MeasurementStore:
             yield found
 
     def _record(self, row: Sequence[Any]) -> Record:
-        """Raises UserError for one that is damaged."""
+        """The record of a row. Raises UserError for a damaged row."""
         try:
             values = {
                 n: parse_json(v, n) if n in DOCUMENTS else v for n, v in zip(COLUMNS, row, strict=False)
@@ -326,8 +327,8 @@ class MeasurementStore:
 
     @contextmanager
     def _errors_explained(self, kind: type[HatError], problem: str) -> Iterator[None]:
-        """Around statements: SQLite's errors as DiskFull, a UserError where there are no locks, or else as
-        `kind` with the `problem`."""
+        """Context for statements: converts SQLite's errors to DiskFull, to a UserError without locks, or else
+        to `kind` with the `problem`."""
         try:
             yield
         except sqlite3.Error as error:
@@ -348,7 +349,7 @@ def check_times(rounds: object) -> None:
 
 
 def check_numbers(record: Record) -> None:
-    """Raises ValueError where a number of the record is none that can have been measured."""
+    """Raises ValueError for a number that cannot have been measured."""
     for name in TIMES:
         check_times(getattr(record, name))
     for name in ("memory_bytes", "energy_j", "disturbed"):
@@ -360,7 +361,7 @@ def check_numbers(record: Record) -> None:
 
 
 def check_rounds(record: Record, pairs: int | None = None) -> None:
-    """Raises ValueError where the rounds do not fit together, or not the protocol's number of `pairs`."""
+    """Raises ValueError if the rounds do not fit together, or do not have `pairs` pairs of lengths."""
     pairs = len(record.pairs_ms[0]) if pairs is None and record.pairs_ms else pairs
     if not pairs or {len(one) for one in (*record.pairs_ms, *record.first_ms)} != {pairs}:
         raise ValueError("the rounds have not one time for each pair of lengths")

@@ -28,9 +28,10 @@ from hat.errors import UserError
 ZIP_START = b"PK\x03\x04"
 STREAM_MAGIC = 0x1950A86A20F9469CFC6C
 STREAM_PROTOCOL = 1001
-# How often the bytes of a storage may be named: embeddings of source and target and the output can be one.
+# The most times that the bytes of a storage may be used: source and target embeddings and the output may
+# share.
 MOST_SHARED = 3
-# Values of the settings, those in lists and mappings included: published ones have some 150.
+# The most values of the settings, those in lists and mappings included; published ones have some 150.
 MOST_SETTINGS = 100_000
 
 # What damaged bytes make a pickle or a zip reader raise.
@@ -85,7 +86,7 @@ def _read(path: Path, assemble: "Callable[[_Container], Content]") -> "Content":
 
 
 class _Inert:
-    """Stands in for a published object: keeps its attributes as they come, uncopied, and does nothing."""
+    """Stands in for a published object: keeps its attributes uncopied, and does nothing."""
 
     attributes: object = None
 
@@ -94,13 +95,13 @@ class _Inert:
 
 
 class _Items(dict[object, object]):
-    """Stands in for an OrderedDict: takes its items one by one, never those of another again."""
+    """Stands in for an OrderedDict: takes its items one by one, never the items of another again."""
 
     def __init__(self) -> None:
         super().__init__()
 
     def __setstate__(self, attributes: object) -> None:
-        """A state dict's versions are not needed."""
+        """Ignores a state dict's attributes, the versions of its layers."""
 
 
 class _Storage(NamedTuple):
@@ -112,7 +113,7 @@ class _Storage(NamedTuple):
 
     @property
     def size(self) -> int:
-        """In bytes."""
+        """The size in bytes."""
         return self.numel * self.dtype.itemsize
 
     def check(self, count: int, what: str) -> None:
@@ -161,7 +162,7 @@ KNOWN: dict[str, object] = {
 class _Unpickler(pickle._Unpickler):
     """Builds plain data, and nothing by a name outside KNOWN. Lists the storages it meets."""
 
-    # Nor does it reserve what a bytearray, which no checkpoint has, claims to be long.
+    # It does not reserve the length that a bytearray claims either; checkpoints have no bytearray.
     dispatch: ClassVar = {
         op: load for op, load in pickle._Unpickler.dispatch.items() if op != pickle.BYTEARRAY8[0]
     }
@@ -249,8 +250,8 @@ def _assemble(container: _Container) -> ReferenceCheckpoint:
 
 
 def _settings(attributes: object) -> dict[str, object]:
-    """The trainer's settings. Raises ValueError for what repeats itself so often that a message that
-    quotes it would not end."""
+    """The trainer's settings. Raises ValueError for settings that repeat themselves so often that a message
+    quoting them would not end."""
     if not isinstance(attributes, Mapping):
         raise ValueError("no settings")
     pending: list[object] = [attributes]
@@ -277,7 +278,7 @@ def _tensors(records: object, container: _Container) -> dict[str, Tensor]:
 
 
 def _check_sizes(records: Mapping[object, object], file_size: int) -> None:
-    """Raises UserError where the tensors are more than the file can hold."""
+    """Raises UserError if the tensors are larger than the file."""
     named: Counter[_Storage] = Counter()
     for name, record in records.items():
         if not isinstance(record, _TensorRecord):
@@ -296,7 +297,7 @@ def _check_sizes(records: Mapping[object, object], file_size: int) -> None:
 
 
 def _tensor(name: str, record: _TensorRecord, container: _Container, storages: dict[str, Tensor]) -> Tensor:
-    """A view of its storage, which is read once, or a copy where it does not lie there in order."""
+    """A view of its storage, which is read once; a copy if its elements are not in order there."""
     storage = record.storage
     if storage.key not in storages:
         data = bytearray(container.read(storage))

@@ -10,9 +10,9 @@ from hat.errors import UserError
 def architecture_from_reference(
     configuration: object, qkv_dim: int, where: str = "configuration"
 ) -> Architecture:
-    """Convert {"encoder": …, "decoder": …} as the published code's samplers and searches write it.
+    """Convert {"encoder": …, "decoder": …} in the form of the published code's samplers and searches.
 
-    Raises UserError as `hat.architecture.published.schema_of`, and for numbers that make no network.
+    Raises UserError like `hat.architecture.published.schema_of`, and for numbers that no network can have.
     """
     return Architecture.from_dict(schema_of(configuration, qkv_dim, where), f"{where}: architecture")
 

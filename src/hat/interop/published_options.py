@@ -1,5 +1,5 @@
-"""The published code's options as far as the importers know them: the original's defaults, and what
-of each can be expressed here.
+"""The options of the published code that the importers know: the original's defaults, and the values that can
+be expressed here.
 
 From the argument parsers of the published code (fairseq 0.8 and HAT's own additions): `fairseq/options.py`,
 `fairseq/models/transformer_super.py`, the criterion, Adam, the two schedules, `evo_search.py`,
@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 from hat.errors import UserError, shown
 
-# Other names of an option.
+# Alternative names of options → name.
 ALIASES = {
     "learning_rate": "lr",
     "wd": "weight_decay",
@@ -20,7 +20,8 @@ ALIASES = {
     "relu_dropout": "activation_dropout",
     "local_rank": "device_id",
 }
-# What `arch` sets where the file does not. Others, pre-norm ones or of other code, are not known here.
+# Values that `arch` sets if the file does not. Other values of `arch`, such as pre-norm ones, are unknown
+# here.
 ARCHITECTURES: dict[str, dict[str, float]] = {
     "transformersuper": {"dropout": 0.1, "attention_dropout": 0.0},
     "transformersuper_iwslt_de_en": {"dropout": 0.1, "attention_dropout": 0.0},
@@ -43,7 +44,7 @@ SCHEDULES: dict[str, dict[str, float]] = {
     "cosine": {"warmup_updates": 0},
     "inverse_sqrt": {"warmup_updates": 4000},
 }
-# Options that are read: section → name → the original's default. `arch` and the schedule have their own.
+# Options that are read: section → name → the original's default. `arch` and the schedule are read separately.
 DEFAULTS: dict[str, dict[str, float | bool]] = {
     "training": {
         "lr": 0.25,
@@ -53,7 +54,7 @@ DEFAULTS: dict[str, dict[str, float | bool]] = {
         "update_freq": 1,
         "fp16": False,
         "memory_efficient_fp16": False,
-        "bf16": False,  # of later fairseq, as the next
+        "bf16": False,  # this and the next are options of a later fairseq
         "memory_efficient_bf16": False,
         "share_all_embeddings": False,
     },
@@ -80,19 +81,19 @@ DEFAULTS: dict[str, dict[str, float | bool]] = {
 
 
 class Fixed(NamedTuple):
-    """An option that is not ours to choose: the original's default, and the values that mean what is
-    done here."""
+    """An option with a fixed meaning in HAT: the original's default, and the values that mean the same as
+    what HAT does."""
 
     default: object
     supported: tuple[object, ...]
 
     def allows(self, value: object) -> bool:
-        """Whether `value` (None: left out) is supported."""
+        """True if `value` (None: left out) is supported."""
         found = self.default if value is None else value
         return _plain(found) in map(_plain, self.supported)
 
     def choices(self) -> str:
-        """What is supported, for a message."""
+        """The supported values, for a message."""
         return " or ".join(repr(one) for one in self.supported)
 
 
@@ -100,7 +101,7 @@ def _only(default: object) -> Fixed:
     return Fixed(default, (default,))
 
 
-# Of the network.
+# Options of the network.
 FIXED_NETWORK: dict[str, Fixed] = {
     "activation_fn": _only("relu"),
     "encoder_normalize_before": _only(False),
@@ -113,7 +114,7 @@ FIXED_NETWORK: dict[str, Fixed] = {
     "adaptive_input": _only(False),
     "adaptive_softmax_cutoff": _only(None),
 }
-# Of all files: of the network, its beginning, and decoding.
+# Options of all files: the network's, its initial weights', and those of decoding.
 FIXED: dict[str, Fixed] = {
     **FIXED_NETWORK,
     "task": _only("translation"),
@@ -139,7 +140,7 @@ FIXED: dict[str, Fixed] = {
     "diverse_beam_groups": _only(-1),
     "score_reference": _only(False),
 }
-# Of a training.
+# Options of a training.
 FIXED_TRAINING: dict[str, Fixed] = {
     "optimizer": Fixed("nag", ("adam",)),
     "adam_betas": Fixed("(0.9, 0.999)", ("(0.9, 0.98)",)),
@@ -155,7 +156,7 @@ FIXED_TRAINING: dict[str, Fixed] = {
     "t_mult": _only(1.0),
     "lr_period_updates": _only(-1.0),
 }
-# Of what a training or a translation gives they change nothing: logs, places, processes, what is kept.
+# Options without influence on the result of a training or translation: logs, folders, processes, files kept.
 IGNORED = {
     *("arch", "seed", "cpu", "pdb", "configs", "sub_configs", "evo_configs", "data", "dataset_path"),
     *("no_progress_bar", "log_interval", "log_format", "tensorboard_logdir", "tbmf_wrapper", "quiet"),
@@ -178,22 +179,23 @@ IGNORED = {
 
 
 def check_architecture_name(value: object) -> str:
-    """The value of `arch`. Raises UserError where it is none of ARCHITECTURES: another network."""
+    """The value of `arch`. Raises UserError for values outside ARCHITECTURES, which name another network."""
     if not isinstance(value, str) or value not in ARCHITECTURES:
         raise UserError(f"arch: {shown(value)}; the ones known here are {', '.join(ARCHITECTURES)}")
     return value
 
 
 def check_fixed(name: str, value: object, fixed: Fixed) -> None:
-    """Raises UserError where `value` (None: left out) is not supported."""
+    """Raises UserError if `value` (None: left out) is not supported."""
     if not fixed.allows(value):
         left_out = f"left out, so {shown(fixed.default)}, the original's default"
-        told = left_out if value is None else shown(value)
-        raise UserError(f"{name.replace('_', '-')}: {told}; only {fixed.choices()} is supported")
+        given = left_out if value is None else shown(value)
+        raise UserError(f"{name.replace('_', '-')}: {given}; only {fixed.choices()} is supported")
 
 
 def _plain(value: object) -> str:
-    """Equal for what the published parsers read as equal: 0 and "0.0", [0.9, 0.98] and "(0.9,0.98)"."""
+    """A text that is equal for values the published parsers read as equal: 0 and "0.0", [0.9, 0.98] and
+    "(0.9,0.98)"."""
     if isinstance(value, list | tuple):
         return ",".join(map(_plain, value))
     if isinstance(value, bool) or value is None:

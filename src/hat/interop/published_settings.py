@@ -1,4 +1,4 @@
-"""The settings of one of the published code's YAML files, and how each is read."""
+"""The settings of a YAML file of the published code, and readers for their values."""
 
 import math
 from collections.abc import Callable
@@ -13,7 +13,7 @@ from hat.strict_yaml import key_lines, line_of
 
 
 class Settings(dict[str, object]):
-    """A file's settings by their names in Python; what is read is taken out."""
+    """A file's settings by their Python names; reading one removes it."""
 
     def __init__(self, value: object) -> None:
         if not isinstance(value, dict) or not value:
@@ -22,16 +22,16 @@ class Settings(dict[str, object]):
         for key, entry in value.items():
             name = _name(str(key))
             if name in self:
-                raise UserError(f"{named(key)}: says again what another key says")
+                raise UserError(f"{named(key)}: the same option as another key")
             self[name] = entry
 
     def take(self, key: str, read: Callable[[str, object], Any], default: Any = None) -> Any:
-        """The setting, checked by `read`, or `default` where it is absent."""
+        """The setting, converted by `read`, or `default` if it is absent."""
         value = self.pop(key, None)
         return default if value is None else read(key, value)
 
     def has(self, *keys: str) -> bool:
-        """Whether any of them is given."""
+        """True if any of the keys is given."""
         return any(self.get(key) is not None for key in keys)
 
 
@@ -47,7 +47,8 @@ def _name(key: str) -> str:
 
 
 def number(key: str, value: object) -> float:
-    """A number; YAML reads 1e-7 as text, and lists of one are what the command line makes of options."""
+    """A number. YAML reads 1e-7 as text, and the command line makes some options lists of one: both are
+    accepted."""
     if isinstance(value, list) and len(value) == 1:
         value = value[0]
     if isinstance(value, str):
@@ -59,7 +60,7 @@ def number(key: str, value: object) -> float:
 
 
 def whole_numbers(key: str, value: object) -> list[int]:
-    """A list of whole numbers, or one that stands for a list. Raises UserError."""
+    """A list of whole numbers; a single number counts as a list. Raises UserError."""
     values = value if isinstance(value, list) else [value]
     numbers = [one for one in values if isinstance(one, int) and not isinstance(one, bool)]
     if not values or len(numbers) < len(values):

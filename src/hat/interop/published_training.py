@@ -1,4 +1,4 @@
-"""A training of the published code as the training section of a recipe."""
+"""The training settings of the published code, as the training section of a recipe."""
 
 from typing import Any
 
@@ -13,9 +13,9 @@ from hat.interop.published_options import (
 )
 from hat.interop.published_settings import Settings, flag, number, text
 
-# Where a file does not say: the published trainings of WMT ran on eight, those of IWSLT on one.
+# GPUs if a file does not say: the published trainings on WMT used eight, those on IWSLT one.
 GPUS, IWSLT_GPUS = 8, 1
-# Their key → our key.
+# Key of the published code → key of a recipe.
 NUMBERS = {
     "max_update": "updates",
     "max_tokens": "batch_tokens",
@@ -29,10 +29,10 @@ NUMBERS = {
 
 
 def training_section(settings: Settings, gpus: int | None) -> dict[str, Any]:
-    """The training that settings describe, as plain data; what it read is taken out of them.
+    """The training that the settings describe, as plain data; the settings used are removed from `settings`.
 
-    `gpus`: how many it is meant for; by default what the settings say, else as published. Raises
-    UserError naming the key that cannot be expressed.
+    `gpus`: the number of GPUs it is meant for; by default the settings' number, else the published one.
+    Raises UserError naming a key that cannot be expressed.
     """
     arch = settings.get("arch") or PLAIN
     criterion = settings.get("criterion")
@@ -46,7 +46,7 @@ def training_section(settings: Settings, gpus: int | None) -> dict[str, Any]:
     defaults = {**DEFAULTS["training"], **SCHEDULES[schedule], **ARCHITECTURES[str(arch)]}
     section = {ours: settings.take(theirs, number, defaults.get(theirs)) for theirs, ours in NUMBERS.items()}
     if section["batch_tokens"] is None:
-        del section["batch_tokens"]  # the original has no default: it wants to be told
+        del section["batch_tokens"]  # the original has no default and requires the option
     section["schedule"] = schedule.replace("_", "-")
     section |= _learning_rates(settings, schedule, section["warmup"])
     _check_end(settings, section)
@@ -57,8 +57,8 @@ def training_section(settings: Settings, gpus: int | None) -> dict[str, Any]:
 
 
 def _learning_rates(settings: Settings, schedule: str, warmup: float) -> dict[str, float]:
-    """Peak and floor. The cosine ends at `lr`, and the warm-up starts there unless told otherwise, the
-    inverse square root's at 0."""
+    """Peak and floor. The cosine ends at `lr`, and by default its warm-up starts there; the warm-up of the
+    inverse square root starts at 0."""
     start = settings.take("warmup_init_lr", number, -1)
     lr = settings.take("lr", number, DEFAULTS["training"]["lr"])
     if schedule == "inverse_sqrt":

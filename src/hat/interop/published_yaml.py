@@ -1,7 +1,7 @@
-"""The published code's YAML files: architectures, spaces, latency data, searches, trainings.
+"""The published code's YAML files: architectures, design spaces, latency data, searches, trainings.
 
-A setting that a file leaves out has the original's default (`published_options`); what the original has
-and HAT cannot express is refused by name.
+A setting that a file leaves out has the original's default (`published_options`); settings of the original
+that HAT cannot express are refused by name.
 """
 
 from collections.abc import Mapping
@@ -101,7 +101,7 @@ class PublishedFile:
 
 
 def read_published_yaml(path: Path, gpus: int | None = None, qkv_dim: int | None = None) -> PublishedFile:
-    """Read one of the published code's YAML files, whichever it is, or an architecture of its logs.
+    """Read a YAML file of the published code of any kind, or an architecture from its logs.
 
     `gpus`: how many its training is meant for (their batches are added up); by default what the
     file says, else as published for its task. `qkv_dim`: where the file leaves it out; by default the
@@ -133,10 +133,10 @@ def line_of_field(path: Path, section: str, key: str) -> int:
 
 
 def published_architecture(settings: Mapping[str, object], qkv_dim: int = QKV_DIM) -> Architecture | None:
-    """The SubTransformer that settings describe (of a YAML file, or a checkpoint's `args`), or None.
+    """The SubTransformer that the settings (of a YAML file, or a checkpoint's `args`) describe, or None.
 
-    `qkv_dim`: where the settings leave it out. Raises UserError naming the key, for one that describes
-    more than a SubTransformer has too.
+    `qkv_dim`: used if the settings have none. Raises UserError naming the key, also for settings that
+    describe more than a SubTransformer.
     """
     unknown = [key for key in settings if key.endswith(SUB) and key not in OF_SUB | NOT_OF_SUB]
     if unknown:
@@ -149,17 +149,17 @@ def published_architecture(settings: Mapping[str, object], qkv_dim: int = QKV_DI
     return Architecture.from_dict(schema_of(nested(given), own[0], where), where)
 
 
-def _set_qkv_dim(settings: dict[str, object], told: int | None) -> None:
-    """As wide as the embeddings where nobody says: the original's default. A file without a whole
-    SuperTransformer leaves the width to another."""
+def _set_qkv_dim(settings: dict[str, object], given: int | None) -> None:
+    """Set it to the width of the embeddings, the original's default, if nothing else is given. A file without
+    a whole SuperTransformer leaves it to another file."""
     if settings.get("qkv_dim") is not None:
         return
     dims = {settings.get(f"{side}_embed_dim") for side in ("encoder", "decoder")} - {None}
     if not dims and settings.get("arch") is not None:
         dims = {WIDTHS.get(str(settings["arch"]), WIDTH)}
-    if told is None and len(dims) > 1:
+    if given is None and len(dims) > 1:
         raise UserError("missing key qkv-dim, and the two sides' embeddings have different widths")
-    settings["qkv_dim"] = told or (dims.pop() if dims else QKV_DIM)
+    settings["qkv_dim"] = given or (dims.pop() if dims else QKV_DIM)
 
 
 def _convert(settings: Settings, gpus: int | None) -> PublishedFile:
@@ -191,7 +191,7 @@ def _convert(settings: Settings, gpus: int | None) -> PublishedFile:
 
 
 def _check_left(left: Mapping[str, object], trains: bool) -> None:
-    """Raises UserError for what cannot be left out without importing something else."""
+    """Raises UserError for settings that are not read but change what is imported."""
     if not trains and any(left.get(key) is not None for key in ("lr_scheduler", "max_epoch", "max_lr")):
         raise UserError("missing key max-update: a training here ends after so many updates")
     harmless = IGNORED | LARGEST.keys()
@@ -209,7 +209,7 @@ def _dashed(keys: list[str]) -> str:
 
 
 def _data(settings: Settings, of_network: bool) -> dict[str, Any]:
-    """`of_network`: whether the file is about a network, whose embeddings are one or are not."""
+    """The data section. `of_network`: the file describes a network, whose embeddings may be shared."""
     section: dict[str, Any] = {}
     for key, name in (("source_lang", "source_language"), ("target_lang", "target_language")):
         if (value := settings.take(key, text)) is not None:
@@ -219,8 +219,8 @@ def _data(settings: Settings, of_network: bool) -> dict[str, Any]:
         shared = DEFAULTS["training"]["share_all_embeddings"]
     if settings.take("share_decoder_input_output_embed", flag) and not shared:
         raise UserError(
-            "share-decoder-input-output-embed: True; here either all embeddings are one "
-            "(share-all-embeddings) or none is another's"
+            "share-decoder-input-output-embed: True; here either all embeddings are shared "
+            "(share-all-embeddings) or none are"
         )
     if shared is not None:
         section["vocabulary"] = {"joint": shared}
@@ -259,7 +259,7 @@ def _search(settings: Settings) -> dict[str, Any]:
 
 
 def _predictor(settings: Settings) -> dict[str, Any]:
-    """The predictor's training, or of a search the norms alone."""
+    """The predictor's training; for a file about a search, only the norms."""
     trained = settings.has(*(DEFAULTS["predictor"].keys() - {"lat_norm"}))
     norm, scale = settings.take("feature_norm", whole_numbers), settings.take("lat_norm", number)
     section = _numbers(settings, "predictor", trained)
@@ -271,8 +271,8 @@ def _predictor(settings: Settings) -> dict[str, Any]:
 
 
 def _numbers(settings: Settings, section: str, asked: bool = False) -> dict[str, Any]:
-    """A section of which any setting is given, or that is `asked` for otherwise; the others have the
-    original's defaults."""
+    """A section, if any of its settings is given or it is `asked` for; its other settings have the original's
+    defaults."""
     if not asked and not settings.has(*NUMBERS[section]):
         return {}
     defaults = DEFAULTS[section]

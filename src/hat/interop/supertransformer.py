@@ -85,7 +85,7 @@ def reference_names(name: str) -> tuple[str, ...]:
 
 
 def _check_args(args: Mapping[str, object]) -> None:
-    """Raises UserError for settings of another network than ours."""
+    """Raises UserError for settings of a network that HAT does not have."""
     if args.get("arch") is not None:
         check_architecture_name(args["arch"])
     for name, fixed in FIXED_NETWORK.items():

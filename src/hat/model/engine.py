@@ -76,7 +76,7 @@ class TorchEngine:
         return [tuple(row[: len(own)]) for row, own in rows]
 
     def close(self) -> None:
-        """Let the weights go; without effect in a process forked after loading."""
+        """Release the weights; without effect in a process forked after loading."""
         del self.model, self._decoder, self._origin
 
     def _sources(self, sources: Sequence[Sequence[int]]) -> Tensor:
@@ -84,13 +84,13 @@ class TorchEngine:
 
     def _set_threads(self) -> None:
         if torch.get_num_threads() != self._threads:
-            check_can_start(self._threads)  # where OpenMP cannot start a thread, it ends the process
+            check_can_start(self._threads)  # OpenMP ends the process if it cannot start a thread
             torch.set_num_threads(self._threads)  # a setting of the process: PyTorch knows no other
 
 
 def _threads_here(threads: int) -> int:
-    """`threads`, or one where this process was forked from one with PyTorch loaded: more would wait for
-    threads that are the parent's."""
+    """`threads`, or 1 in a process forked from one that had loaded PyTorch: with more it would wait for
+    threads that only the parent has."""
     if threads == 1 or not forked_after_torch():
         return threads
     log.warning(

@@ -1,6 +1,6 @@
 """A run: its recipe, its folder, its stages.
 
-What is named here is imported on first use: `hat status` and `hat predict` need no PyTorch.
+The names are imported on first use, so that `hat status` and `hat predict` need no PyTorch.
 """
 
 from importlib import import_module

@@ -1,7 +1,7 @@
-"""Settings count once the stage that uses them has accepted them: a refused value leaves a run as it was.
+"""Settings are accepted by the stage that uses them: a refused value leaves a run as it was.
 
-`recipe.yaml` holds the settings that are being tried, so that a killed run goes on with them. As long as
-some of them have not been accepted, `recipe.accepted.yaml` holds those to go back to.
+`recipe.yaml` holds the settings that are being tried, so that a killed run continues with them. As long as
+some of them are not accepted, `recipe.accepted.yaml` holds the settings to return to.
 """
 
 import json
@@ -22,7 +22,7 @@ from hat.pipeline.recipe_file import check_savable, load_recipe, save_recipe
 from hat.pipeline.stages import distill, prepare
 
 ACCEPTED_FILE = "recipe.accepted.yaml"
-# Stage → the sections of a recipe that it accepts by finishing.
+# Stage → the sections of a recipe that are accepted once it finishes.
 SECTIONS = {
     "prepare": ("name", "seed", "data"),
     "train-super": ("space", "norm", "super_training"),
@@ -41,7 +41,7 @@ def check_settings(context: Context) -> None:
     check_savable(context.recipe)
     for path in (*prepare.text_files(context), *distill.teacher_files(context)):
         if not path.is_file():
-            context.text_digest(path)  # refused, unless it has been read before
+            context.text_digest(path)  # raises UserError for an absent file, unless it was read before
     published = context.published_latencies
     if published is None:
         context.engine_for(context.space.largest())
@@ -90,7 +90,7 @@ def trying(
 
 
 def _saved(path: Path) -> Recipe | None:
-    """The recipe in a file of the run folder; None where there is none that this version can read."""
+    """The recipe in a file of the run folder; None if there is none that this version of HAT can read."""
     try:
         return load_recipe(str(path)) if path.is_file() else None
     except UserError:
@@ -98,7 +98,7 @@ def _saved(path: Path) -> Recipe | None:
 
 
 def _is_consistent(recipe: Recipe) -> bool:
-    """Whether sections of two recipes make one."""
+    """True if sections of two recipes together make a valid recipe."""
     try:
         Recipe.model_validate(recipe.model_dump(mode="json"))
     except ValidationError:

@@ -1,4 +1,4 @@
-"""Sizes for a text and a time at hand: vocabulary, design space, updates."""
+"""The sizes that suit a text and the available time: vocabulary, design space, updates."""
 
 import time
 from dataclasses import dataclass
@@ -13,16 +13,16 @@ from hat.training import TrainingSettings, label_smoothed_loss
 from hat.training.device import autocast, training_device
 from hat.zoo import space
 
-# Sentence pairs up to which a vocabulary of so many pieces is enough; more pieces only where there is text to
+# Sentence pairs → pieces of a vocabulary that is large enough for so many; more pieces need more text to
 # learn their embeddings from.
 VOCABULARIES = ((10_000, 2000), (50_000, 4000), (500_000, 8000), (5_000_000, 16_000))
 LARGEST_VOCABULARY = 32_000
-# Pieces a word, in such vocabularies.
+# Pieces per word in such vocabularies.
 PIECES = 1.4
 
 
 class Scale(NamedTuple):
-    """A design space, the sentence pairs from which on it is worth it, and how its networks are trained."""
+    """A design space, the sentence pairs from which it is worthwhile, and the training of its networks."""
 
     space: str
     fewest_pairs: int
@@ -30,18 +30,19 @@ class Scale(NamedTuple):
     batch_tokens: int
 
 
-# From the smallest.
+# From the smallest to the largest.
 SCALES = (
     Scale("demo", 0, 0.003, 1200),
     Scale("multi30k", 10_000, 0.002, 2048),
     Scale("iwslt-space1", 100_000, 0.001, 4096),
     Scale("wmt-space0", 1_000_000, 0.001, 4096),
 )
-# Shares of the time. The rest is for text, measuring, search, scoring.
+# Shares of the time. The rest is for preparing text, measuring, searching and scoring.
 SUPER, FOUND, BASELINE = 0.40, 0.25, 0.15
-# A SubTransformer drawn at random does this share of the largest one's work.
+# The mean work of a random SubTransformer, as a share of the largest one's.
 MEAN_WORK = 0.6
-# A space is worth it if its SuperTransformer sees the text so often; more often than that nothing is gained.
+# Epochs that the SuperTransformer needs for a space to be worthwhile, and epochs after which it gains
+# nothing.
 FEWEST_EPOCHS, MOST_EPOCHS = 5, 40
 FEWEST_UPDATES = 100
 TRIAL_TOKENS, TRIAL_LENGTH, TRIAL_VOCABULARY = 1024, 16, 4000
@@ -50,8 +51,8 @@ TRIAL_SPACE = "multi30k"
 
 @dataclass(frozen=True)
 class Budget:
-    """What a recipe's sections say. `epochs`: of the SuperTransformer's training; `tokens_per_second`: what
-    this machine trains of the largest network."""
+    """The content of a recipe's sections. `epochs`: of the SuperTransformer's training; `tokens_per_second`:
+    this machine's speed of training the largest network."""
 
     scale: Scale
     largest: Architecture
@@ -64,13 +65,13 @@ class Budget:
 
     @property
     def too_short(self) -> bool:
-        """Whether the time is not enough for a model that translates."""
+        """True if the time is not enough for a model that translates."""
         return self.epochs < 1
 
 
 def plan(text: Survey, minutes: float, work_per_second: float) -> Budget:
     """The largest design space whose SuperTransformer sees the text FEWEST_EPOCHS times in its share of
-    `minutes`, or else the smallest one. `work_per_second`: see `measured_speed`."""
+    `minutes`, or else the smallest space. `work_per_second`: as `measured_speed` gives it."""
     vocabulary = _vocabulary(text)
     tokens = text.pairs * text.words * PIECES
     worth_it = [scale for scale in reversed(SCALES) if text.pairs >= scale.fewest_pairs]
@@ -86,13 +87,13 @@ def plan(text: Survey, minutes: float, work_per_second: float) -> Budget:
 
     whole = updates(SUPER)
     epochs = min(SUPER * seen, whole * scale.batch_tokens) / tokens
-    baseline = updates(BASELINE * MEAN_WORK)  # which is about as large as the largest
+    baseline = updates(BASELINE * MEAN_WORK)  # about as large as the largest SubTransformer
     return Budget(scale, largest, vocabulary, whole, updates(FOUND), baseline, epochs, speed)
 
 
 def measured_speed() -> float:
-    """Multiply-accumulates a second that this machine trains with, as `_work` counts them: a few updates of
-    a middling network on random tokens, some seconds."""
+    """This machine's training speed in multiply-accumulates per second, counted as by `_work`: measured in a
+    few updates of a middle-sized network on random tokens, in some seconds."""
     architecture = space(TRIAL_SPACE).largest()
     model = build(ModelConfig(architecture, TRIAL_VOCABULARY, TRIAL_VOCABULARY, "shared"))
     device = training_device()
@@ -115,12 +116,12 @@ def measured_speed() -> float:
 
 
 def _work(architecture: Architecture, vocabulary: int) -> float:
-    """Multiply-accumulates for a target token and its source token, output projection included."""
+    """Multiply-accumulates for one target token and one source token, output projection included."""
     length = 30
     return cost(architecture, length).flops / 2 / length + architecture.decoder.embed_dim * vocabulary
 
 
 def _vocabulary(text: Survey) -> int:
     wanted = next((size for pairs, size in VOCABULARIES if text.pairs < pairs), LARGEST_VOCABULARY)
-    # No more pieces than the text has: each character, and words to merge them into.
+    # No more pieces than the text can fill: its characters, and pieces merged from its words.
     return max(text.characters + 50, min(wanted, text.distinct_words))

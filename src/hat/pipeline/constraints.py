@@ -1,4 +1,4 @@
-"""How a run's constraints stand, in a line each."""
+"""The verdicts on a run's constraints, one line each."""
 
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -16,8 +16,8 @@ from hat.report import judgement_sentence
 
 
 def constraint_lines(recipe: Recipe, root: Path) -> list[str]:
-    """One line for each constraint that has been searched under: by the rounds of all final models where they
-    have been timed, and by the search's verification until then."""
+    """One line for each constraint that has been searched under: its verdict by the timing of all final
+    models if that was done, and by the search's verification before."""
     context = finished(recipe, root)
     return [
         f"{constraint.name}: {judgement_sentence(judgement(context, constraint, measurement))}, by {series}"
@@ -27,7 +27,7 @@ def constraint_lines(recipe: Recipe, root: Path) -> list[str]:
 
 
 def _deciding(context: Context, constraint: Constraint) -> Iterator[tuple[Mapping[str, Any], str]]:
-    """The measurement that decides, if there is one yet, and the series it is of."""
+    """The measurement that decides, if there is one yet, and the name of its series."""
     if LATENCY_STEP in context.outcomes:
         (model,) = (one for one in final_models(context) if one.name == constraint.name)
         measured = read_measurements(context)[model.twin or model.name]

@@ -1,4 +1,4 @@
-"""A first recipe for a text of one's own, with the reasons for its numbers as comments."""
+"""A first recipe for the user's own text, with the reasons for its numbers as comments."""
 
 import json
 from dataclasses import dataclass
@@ -19,8 +19,8 @@ SEARCHED_SENTENCES = 200
 
 @dataclass(frozen=True)
 class Wishes:
-    """What a user says of the model: text, languages, time, device. `valid` and `test` None: taken from
-    `train`. `latency`: a constraint such as 60% or 12.5ms."""
+    """The user's wishes: text, languages, time, device. `valid` and `test`: None to take them from `train`.
+    `latency`: a constraint such as 60% or 12.5ms."""
 
     train: Part
     valid: Part | None
@@ -32,24 +32,23 @@ class Wishes:
     device: str
 
     def check(self) -> None:
-        """Raises UserError for what no recipe can say."""
+        """Raises UserError for wishes that no recipe can express."""
         try:
             constraint = Constraint.parse(self.latency)
         except ValueError as error:
             raise UserError(f"--latency: {error}") from error
         if constraint.relative and constraint.value >= 100:
-            raise UserError(f"--latency {self.latency}: below 100 % of the largest network's")
+            raise UserError(f"--latency {self.latency}: must be below 100 % of the largest network's")
         if self.minutes < 1:
-            raise UserError(f"--minutes {self.minutes:g}: at least 1")
+            raise UserError(f"--minutes {self.minutes:g}: must be at least 1")
         device_named(self.device)
 
 
 def write_first_recipe(path: Path, wishes: Wishes, progress: Progress) -> Budget:
-    """Write a recipe that runs to `path`, and, for sets that the user does not have, text in a folder beside
-    it; the sizes that were chosen.
+    """Write a recipe that runs to `path`, and the text of missing validation and test sets to a folder beside
+    it; returns the chosen sizes.
 
-    Raises UserError, before anything is written, for text that cannot be used and wishes that cannot be
-    met.
+    Raises UserError, before anything is written, for unusable text and for wishes that cannot be met.
     """
     wishes.check()
     for part in (wishes.valid, wishes.test):
@@ -79,7 +78,7 @@ def is_recipe(path: Path) -> bool:
 
 
 def _check(part: Part) -> None:
-    """Raises UserError where a validation or test set cannot be read, or has an empty sentence."""
+    """Raises UserError if a validation or test set cannot be read, or has an empty sentence."""
     for _ in read_pairs([part], allow_empty=False):
         pass
 
@@ -117,7 +116,7 @@ def _head(wishes: Wishes, missing: list[str], text: Survey, budget: Budget) -> s
         sets = {"valid": "validation", "test": "test"}
         lines += [
             f"# No {' and no '.join(sets[name] for name in missing)} text was named: some of the text",
-            "# was set aside: no sentence of it is in the training text.",
+            "# was set aside for that; no sentence of it is in the training text.",
         ]
     return "\n".join([*lines, "seed: 1"])
 
@@ -133,7 +132,7 @@ def _data(folder: Path, wishes: Wishes, parts: dict[str, Part], text: Survey, bu
         "  # embedding of each is bytes on the device and time in every step.",
         f"  vocabulary: {{size: {budget.vocabulary}, joint: true}}",
         "",
-        "# The largest that the time trains well, of those that are worth it for this much text.",
+        "# The largest that suits this much text and that the time is enough to train well.",
         f"space: {budget.scale.space}",
     ]
     if budget.scale.space in ("demo", "multi30k"):
@@ -149,10 +148,10 @@ def _training(wishes: Wishes, budget: Budget) -> str:
             f"# {budget.epochs:.1f} times.",
             _section("super", budget.super_updates, budget.scale.learning_rate, budget),
             "",
-            f"# {FOUND:.0%} of the time: the found model goes on from those weights, so at a lower rate.",
+            f"# {FOUND:.0%} of the time: the found model is trained on from those weights, at a lower rate.",
             _section("sub", budget.found_updates, found_rate, budget),
             "",
-            f"# {BASELINE:.0%} of the time: a hand-made Transformer from nothing, to compare with.",
+            f"# {BASELINE:.0%} of the time: a hand-made Transformer, from scratch, to compare with.",
             _section("baseline", budget.baseline_updates, budget.scale.learning_rate, budget),
             _baselines(budget),
         ]
@@ -207,7 +206,7 @@ def _part(folder: Path, part: Part) -> str:
 
 
 def _from(folder: Path, path: Path) -> str:
-    """The path as a recipe in `folder` names it: relative where it lies below it."""
+    """The path as written in a recipe in `folder`: relative if it is below the folder."""
     absolute, base = path.absolute(), folder.absolute()
     return str(absolute.relative_to(base) if absolute.is_relative_to(base) else absolute)
 
@@ -221,5 +220,5 @@ def _minutes(wishes: Wishes) -> str:
 
 
 def _rounded(value: float) -> str:
-    """With two digits that count: a speed is known no better."""
+    """The value with two significant digits, as a speed is known no better."""
     return f"{float(f'{value:.2g}'):,.0f}"

@@ -69,10 +69,10 @@ def create_folder(root: Path) -> None:
 
 @contextmanager
 def locked(root: Path) -> Iterator[None]:
-    """Hold the run folder for this process. The kernel lets go of it when the process ends, however.
+    """Hold the run folder for this process. The kernel releases it when the process ends, in whatever way.
 
-    Raises UserError naming the process that holds it already, where there can be no folder, and where
-    the file system has no locks; DiskFull.
+    Raises UserError naming the process that already holds it, if the folder cannot be made, and if the file
+    system has no locks; DiskFull.
     """
     try:
         with Room(root):

@@ -1,4 +1,4 @@
-"""Which constraints are met: one series of rounds decides for each model, and is what is shown."""
+"""The verdicts on constraints: for each model one series of rounds decides, and the same series is shown."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -9,8 +9,8 @@ from hat.pipeline.recipe import Constraint
 
 
 def judgement(context: Context, constraint: Constraint, measurement: Mapping[str, Any]) -> dict[str, Any]:
-    """What a measurement says of a constraint, as hat.report.constraints shows it: a relative one is judged
-    by the ratio to the largest SubTransformer in the same rounds."""
+    """The verdict of a measurement on a constraint, in the form of hat.report.constraints: a relative
+    constraint is judged by the ratio to the largest SubTransformer in the same rounds."""
     limit = constraint.milliseconds(measurement["reference_ms"])
     latency, low, high = (measurement[name] for name in ("latency_ms", "low_ms", "high_ms"))
     return {
@@ -19,6 +19,6 @@ def judgement(context: Context, constraint: Constraint, measurement: Mapping[str
         "latency_ms": latency,
         "low_ms": low,
         "high_ms": high,
-        # A prediction agrees with itself: that verifies nothing.
+        # A prediction that is compared with itself verifies nothing.
         "verdict": None if context.published_latencies else verdict(latency, high, limit),
     }

@@ -1,9 +1,9 @@
-"""How a run stands, as its last command left it: `hat status` and `hat predict` read this, at once and
-without the libraries that do the work.
+"""The status of a run as its last command left it: `hat status` and `hat predict` read it at once, without
+the libraries that do the work.
 
-`status.json` lists the run's steps with their folders. States and costs are looked up when it is read;
-which steps there are, and in which folders, holds as long as everything that decides it is as it was:
-the recipe, the text, declared devices and HAT itself. `SavedStatus.current` says so.
+`status.json` lists the run's steps with their folders. States and costs are read from these folders; the list
+itself is valid as long as everything that decides it is unchanged: the recipe, the text, declared devices and
+HAT itself. `SavedStatus.current` says so.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -20,16 +20,16 @@ from hat.pipeline.steps import MANIFEST, read_outcome
 STATUS = "status.json"
 KEYS = ("device", "steps", "constraints", "decided_by")
 STEP_KEYS = ("stage", "step", "folder", "state", "changes")
-# Where devices are declared unless a recipe names a file (see `hat.hardware.devices`).
+# The files that may declare devices, unless a recipe names one (see `hat.hardware.devices`).
 DEVICE_FILES = (Path("devices.yaml"), Path("~/.config/hat/devices.yaml"))
-# Of HAT's own files, those that decide which steps a run has and what their folders are called.
+# HAT's own files that decide which steps a run has and how their folders are named.
 CODE = ("pipeline/*.py", "pipeline/stages/*.py", "training/settings.py", "zoo/spaces/*.yaml")
 
 
 @dataclass(frozen=True)
 class StepStatus:
-    """How one step stands. `state`: done, unfinished or to do. `changes`: why it will run again, or what
-    that depends on. `folder`: its results' place in the run folder; empty where that is not known yet."""
+    """The status of one step. `state`: done, unfinished or to do. `changes`: the reasons to run it again, or
+    what that depends on. `folder`: the folder of its results in the run folder; empty if not known yet."""
 
     stage: str
     step: str
@@ -41,8 +41,8 @@ class StepStatus:
 
 @dataclass(frozen=True)
 class SavedStatus:
-    """`device`: the name of the run's device. `constraints`: how each stands, in a line, as far as it has
-    been searched under. `current`: nothing has changed that decides the steps."""
+    """`device`: the name of the run's device. `constraints`: one line for each that has been searched under.
+    `current`: nothing that decides the steps has changed."""
 
     device: str
     steps: tuple[StepStatus, ...]
@@ -50,7 +50,7 @@ class SavedStatus:
     current: bool
 
     def folder_of(self, step: str) -> str | None:
-        """Where the finished step's results lie in the run folder; None where it is not finished."""
+        """The folder of the finished step's results in the run folder; None if it is not finished."""
         folders = (one.folder for one in self.steps if one.step == step and one.state == "done")
         return next(folders, None)
 
@@ -62,7 +62,7 @@ def save_status(
     device: str,
     device_file: str | None,
 ) -> None:
-    """Write down how the run stands. `device_file`: where the recipe says that devices are declared."""
+    """Save the status of the run. `device_file`: the recipe's file that declares devices."""
     files = [Path(device_file)] if device_file else DEVICE_FILES
     rows = [{key: value for key, value in asdict(one).items() if key in STEP_KEYS} for one in steps]
     there = {str(path): _stamp(path) for path in _absolute(files) if path.exists()}
@@ -71,13 +71,13 @@ def save_status(
 
 
 def forget_status(root: Path) -> None:
-    """From now on the steps have to be found out."""
+    """Remove the saved status; the steps have to be determined anew from now on."""
     (root / STATUS).unlink(missing_ok=True)
 
 
 def saved_status(root: Path, *, verify: bool = False) -> SavedStatus | None:
-    """How the run stood after its last command, with states and costs of now; None where that was not
-    saved, or by a version of HAT that saved something else. `verify` compares all results with their digests.
+    """The status saved by a run's last command, with present states and costs; None if it was not saved, or
+    in another format by another version of HAT. `verify` compares all results with their digests.
 
     Raises UserError if a result is damaged.
     """
@@ -88,7 +88,7 @@ def saved_status(root: Path, *, verify: bool = False) -> SavedStatus | None:
     except UserError:
         return None
     steps = tuple(_now(root, row, verify) for row in rows)
-    # A finished step may have made others known.
+    # Once a step has finished, further steps may be known.
     same = all(
         (row["state"] == "done") == (one.state == "done") for row, one in zip(rows, steps, strict=True)
     )
@@ -121,7 +121,7 @@ def _decided_by(root: Path, devices: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _texts(root: Path) -> dict[str, Any]:
-    """The user's text files as they are; one that has gone counts as it was, as it does for steps."""
+    """Stamps of the user's text files; one that is missing counts as unchanged, as it does for steps."""
     path = root / TEXT_DIGESTS
     known = read_json(path) if path.exists() else {}
     return {
@@ -131,7 +131,7 @@ def _texts(root: Path) -> dict[str, Any]:
 
 
 def _devices_now(before: Mapping[str, Any]) -> dict[str, Any]:
-    """Stamps of the files that declare devices; one that has gone counts as it was."""
+    """Stamps of the files that declare devices; one that is missing counts as unchanged."""
     found = {name: _stamp(Path(name)) if Path(name).exists() else stamp for name, stamp in before.items()}
     if not before:
         found = {str(path): _stamp(path) for path in _absolute(DEVICE_FILES) if path.exists()}

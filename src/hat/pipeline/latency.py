@@ -55,8 +55,8 @@ def fit_summary(recipe: Recipe, root: Path) -> dict[str, Any]:
 
 
 def export_measurements(root: Path, path: Path) -> int:
-    """Write every measurement of a run to a CSV file, which may be an earlier export; how many. Raises
-    UserError."""
+    """Write every measurement of a run to a CSV file; an earlier export is replaced. Returns their number.
+    Raises UserError."""
     open_folder(root)
     check_new(path, is_measurement_csv, "an export of measurements")
     if not (root / STORE).is_file():
@@ -66,7 +66,7 @@ def export_measurements(root: Path, path: Path) -> int:
 
 
 def import_measurements(root: Path, path: Path) -> Imported | None:
-    """Add what `export_measurements` wrote to a run; None where the file is something else."""
+    """Add the measurements of an export to a run; None if the file is something else."""
     if not is_measurement_csv(path):
         return None
     open_folder(root)

@@ -1,4 +1,4 @@
-"""Latencies from a run's fitted predictor: a file of numbers, which needs no PyTorch to be read."""
+"""Latencies from a run's fitted predictor, a file of numbers that is read without PyTorch."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -22,21 +22,21 @@ MEASURED = "latencies.json"
 
 @dataclass(frozen=True)
 class Fitted:
-    """A predictor: the run that it is in, the folder of the step that fitted it, and its device."""
+    """A fitted predictor: its run, the folder of the step that fitted it, and its device."""
 
     run: Path
     folder: Path
     device: str
 
     def load(self) -> LatencyPredictor:
-        """Raises UserError where the file is damaged."""
+        """The predictor. Raises UserError if the file is damaged."""
         path = self.folder / PREDICTOR
         return LatencyPredictor.from_dict(read_json(path), str(path))
 
 
 def find_fitted(run: Path | None, device: str | None) -> Fitted:
-    """The predictor of a run, or of the newest one in runs/ that has one: of the run's device as it is
-    set now, or the newest for `device`. Raises UserError where there is none."""
+    """The predictor of a run, or of the newest run in runs/ that has one. It is the one for the device that
+    the run is set to, or the newest for `device`. Raises UserError if there is none."""
     if run is not None:
         open_folder(run)
         if found := _fitted(run, device):
@@ -90,8 +90,8 @@ def _finished(root: Path, step: str) -> Iterator[Path]:
 
 
 def _measured_digest(folder: Path) -> str | None:
-    """What a predictor that was fitted to these measurements names them by; None of published ones, which
-    do not say of which device they are."""
+    """The digest by which a fitted predictor names these measurements; None for published ones, which do not
+    name their device."""
     outcome = read_outcome(folder)
     return outcome.digest_of(MEASURED) if MEASURED in outcome.files else None
 

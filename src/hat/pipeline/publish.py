@@ -104,9 +104,9 @@ def _search(context: Context, model: FinalModel, measurement: Mapping[str, Any])
 
 
 def _default(context: Context, measurements: Mapping[str, Mapping[str, Any]]) -> str:
-    """The fastest found model that meets the first constraint; failing that, the fastest found one.
+    """The fastest found model that meets the first constraint; if none does, the fastest found model.
 
-    `measurements`: those of the found models, by name."""
+    `measurements`: of the found models, by name."""
     first = Constraint.parse(context.recipe.search.constraints[0])
     good = [
         name

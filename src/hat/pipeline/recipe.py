@@ -32,8 +32,8 @@ class Device(Section):
     """YAML file that declares it, relative to the recipe's folder; by default ./devices.yaml or
     ~/.config/hat/devices.yaml."""
     latencies: RecipePath | None = None
-    """Instead of measuring: a CSV file of published latencies, of a device that one need not own, relative
-    to the recipe's folder. What is found is then a prediction that nothing here can verify."""
+    """Instead of measuring: a CSV file of published latencies of a device, which the user need not own,
+    relative to the recipe's folder. A latency is then a prediction that cannot be verified here."""
     engine: str = "auto"
     """Engine that decodes on the device; `auto`: as the device is declared, and on this machine the first
     of native, onnxruntime and torch that is installed."""
@@ -80,17 +80,17 @@ class Measure(Section):
     """Source and target lengths that are decoded, in tokens, as `[[10, 12], [30, 30]]`; `from-data`:
     those typical of the training text."""
     interval: float = Field(default=0.02, ge=0, lt=1)
-    """A model is timed until the 95% confidence interval of its latency is within ± this share of it, which
-    is looked at after 8, 16, 32, … timings."""
+    """A model is timed until the 95% confidence interval of its latency is within ± this share of the
+    latency, which is checked after 8, 16, 32, … timings."""
     rounds: int = Field(default=60, gt=0)
-    """Timings of each at most, in interleaved rounds, and 8 at least; their median counts."""
+    """The most timings of each model, in interleaved rounds, at least 8; their median counts."""
     warmup: int = Field(default=1, gt=0)
     """Untimed decodes of each before its timings."""
     verify_interval: float = Field(default=0.01, ge=0, lt=1)
-    """As `interval`, where few models are compared: re-measuring, verification, the final table. A constraint
-    is met where the whole interval is within it, so that a narrow one wastes less of it."""
+    """Like `interval`, for comparisons of few models: re-measuring, verification, the final table. A
+    constraint is met if the whole interval is within it, so a narrow interval wastes less of it."""
     verify_rounds: int = Field(default=100, gt=0)
-    """Rounds at most where few models are compared."""
+    """The most rounds in comparisons of few models."""
 
     @field_validator("samples")
     @classmethod
@@ -180,8 +180,8 @@ class Recipe(Section):
     """Everything a run does, from text to models."""
 
     name: str = ""
-    """Names the run in its reports; unless given, the name of the recipe's file, as its default folder
-    runs/NAME has in any case."""
+    """The run's name in its reports; by default the name of the recipe's file. The default folder runs/NAME
+    is always named after the file."""
     seed: int = Field(default=1, ge=0)
     """Seed of everything drawn at random."""
     data: Data
@@ -229,7 +229,7 @@ class Recipe(Section):
     @field_validator("name")
     @classmethod
     def _check_name(cls, value: str) -> str:
-        # As wide as the names of recipe files are: spaces and any letters will do.
+        # As permissive as names of recipe files: spaces and letters of all scripts are allowed.
         if not value.isprintable() or "/" in value or value.startswith("."):
             raise ValueError(f"{value!r} cannot name a folder")
         return value

@@ -19,7 +19,7 @@ def check_name(value: str) -> str:
 
 
 def check_columns(value: tuple[int, int]) -> None:
-    """Raises ValueError for columns that cannot hold the two sides of a text."""
+    """Raises ValueError unless the columns are two different ones, counted from 1."""
     if min(value) < 1 or value[0] == value[1]:
         raise ValueError(f"columns: {list(value)} are not two different ones, counted from 1")
 
@@ -40,7 +40,7 @@ class Part(Section):
     tsv: str | None = None
     """Instead of both: one file with source, a tab, and target on each line."""
     columns: tuple[int, int] | None = None
-    """Of a `tsv` with more columns: those that hold source and target, from 1, as `[1, 2]`."""
+    """The columns of a `tsv` that hold source and target, counted from 1, such as `[1, 2]`."""
 
     @model_validator(mode="after")
     def _check_choice(self) -> "Part":
@@ -73,8 +73,8 @@ class Archive(Section):
     """A file of a published corpus: tar, zip, or text, perhaps compressed."""
 
     url: str
-    """Where it is published (http or https); asked after the mirrors. Over http nobody vouches for what
-    comes, which is said, unless there is a `sha256`."""
+    """The URL (http or https) of its publisher, tried after the mirrors. Files that come over http are not
+    vouched for, as a warning says, unless there is a `sha256`."""
     name: str | None = None
     """What it is called in the cache, on mirrors and in an offline folder; the last part of the URL."""
     sha256: str | None = None
@@ -210,7 +210,7 @@ class Data(Section):
     """A folder that holds the archives: then nothing is downloaded (`published` only). Relative to the
     recipe's folder."""
     cache: RecipePath = "~/.cache/hat"
-    """Where downloads are kept, for other runs too (`published` only). Relative to the recipe's folder."""
+    """The folder for downloads, shared between runs (`published` only). Relative to the recipe's folder."""
     vocabulary: Vocabulary = Vocabulary()
     """How text becomes tokens."""
     cleaning: Cleaning = Cleaning()

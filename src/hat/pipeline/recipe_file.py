@@ -20,15 +20,15 @@ from hat.space import DesignSpace
 from hat.strict_yaml import key_lines, line_of, parse_yaml
 from hat.zoo import recipe_names, recipe_text, space
 
-# Of the key path of an override; the schema is less deep.
+# The most parts of an override's key path; the schema is less deep.
 MOST_PARTS = 20
 
 Known = TypeVar("Known")
 
 
 def load_recipe(name: str, overrides: Sequence[str] = ()) -> Recipe:
-    """The recipe in the file `name`, or the built-in one called so, with overrides and absolute paths.
-    Unless it names itself, it is called as its file is.
+    """The recipe in the file `name`, or the built-in one of that name, with overrides and absolute paths.
+    Without a name of its own it gets that of its file.
 
     Raises UserError with one line per mistake.
     """
@@ -52,8 +52,8 @@ def recipe_as_written(name: str) -> Recipe | None:
 
 
 def run_folder(name: str) -> Path:
-    """Where the recipe that `load_recipe` finds under `name` runs unless told otherwise: runs/ and the name
-    of its file, or its own where it is built in; a run's own recipe runs where it is."""
+    """The default run folder of the recipe that `load_recipe` finds under `name`: runs/ with the name of its
+    file or of the built-in recipe; for the recipe of a run folder, that folder."""
     path = Path(name)
     if path.name == RECIPE_FILE and is_run(path.parent):
         return path.parent
@@ -115,8 +115,8 @@ def _build(text: str, overrides: Sequence[str], where: str, folder: Path) -> Rec
 
 
 def _with_device_file(recipe: Recipe) -> Recipe:
-    """The recipe with the file that declares its device, if that is one of those looked for by default:
-    the next command may be given in another folder."""
+    """The recipe with the file that declares its device, if that is a default one: the next command may be
+    given in another folder."""
     device, file = recipe.device, default_file()
     if device.name == LOCAL or device.file or device.latencies or file is None:
         return recipe
@@ -137,7 +137,8 @@ def _unshared(value: Any) -> Any:
 
 
 def _override(recipe: dict[str, Any], text: str) -> tuple[str, ...]:
-    """Apply `a.b.c=value`; numbers index lists; the value is YAML. Its key path. Raises UserError."""
+    """Apply `a.b.c=value` (numbers index lists, the value is YAML); returns its key path. Raises
+    UserError."""
     written, equals, value = text.partition("=")
     path = tuple(written.strip().split("."))
     if not equals or not all(path):
@@ -183,8 +184,8 @@ def _explain(
     lines: Mapping[tuple[str, ...], int],
     given: Mapping[tuple[str, ...], str],
 ) -> list[str]:
-    """One line per mistake: file, line if it is in the file, key, what is wrong, what would be right; and
-    the option, where the value was given by one of those in `given`."""
+    """One line per mistake: file, line if the key is in the file, key, problem and remedy; and the option, if
+    the value is from one of those in `given`."""
     explained = []
     for mistake in error.errors():
         location, section = _place(tuple(str(part) for part in mistake["loc"]))
@@ -201,7 +202,7 @@ def _from_option(option: str | None) -> str:
 
 
 def _nearest(known: Mapping[tuple[str, ...], Known], location: tuple[str, ...]) -> Known | None:
-    """What is known of the key path, or else of the nearest section around it."""
+    """The schema's part for the key path, or else for the nearest section around it."""
     around = (location[:end] for end in range(len(location), 0, -1))
     return next((known[path] for path in around if path in known), None)
 

@@ -1,4 +1,4 @@
-"""Paths in a recipe: relative to its file, absolute once it is loaded, whichever section they stand in."""
+"""Paths in a recipe, in all sections: relative to its file, made absolute when it is loaded."""
 
 import os
 from collections.abc import Iterator
@@ -16,8 +16,8 @@ S = TypeVar("S", bound=BaseModel)
 
 @dataclass(frozen=True)
 class PathMark:
-    """Marks a field, or the items of a list, as paths. `or_name`: text without a / in it is a name of
-    something else and stays as it is."""
+    """Marks a field, or the items of a list, as paths. `or_name`: text without a / is the name of something
+    else and stays unchanged."""
 
     or_name: bool = False
 
@@ -29,14 +29,14 @@ class PathMark:
             return value
         try:
             return str((folder / Path(os.path.expandvars(value)).expanduser()).resolve())
-        except (RuntimeError, ValueError, OSError) as error:  # a user unknown here, a NUL, a loop of links
+        except (RuntimeError, ValueError, OSError) as error:  # an unknown user, a NUL, a loop of links
             raise UserError(f"{shown(value)} is no path here: {error}") from error
 
 
 RecipePath = Annotated[str, PathMark()]
 """The type of a field that holds a path."""
 PathOrName = Annotated[str, PathMark(or_name=True)]
-"""The type of a field that holds a path, if there is a / in it, or else a name."""
+"""The type of a field that holds a path (any text with a /) or else a name."""
 
 
 def with_absolute_paths(section: S, folder: Path) -> S:
@@ -62,13 +62,13 @@ def _inside(value: Any, folder: Path) -> Any:
 
 
 def path_mark(field: FieldInfo) -> PathMark | None:
-    """The mark of a field of paths, None for all others."""
+    """The mark of a field that holds paths; None for other fields."""
     marks = (one for one in (*field.metadata, *_parts(field.annotation)) if isinstance(one, PathMark))
     return next(marks, None)
 
 
 def _parts(annotation: Any) -> Iterator[Any]:
-    """What a type is made of, such as the members of a union and marks, however deep."""
+    """All parts of a type, such as the members of a union and marks, at any depth."""
     for part in get_args(annotation):
         yield part
         yield from _parts(part)

@@ -26,7 +26,7 @@ from hat.progress import Progress, silent
 from hat.threads import check_can_start
 from hat.zoo import recipe_names
 
-# Of results that depend on ones that are not finished.
+# The state of results that depend on unfinished ones.
 DEPENDS = "repeats only if its inputs change"
 # Another device or space changes everything: the first few tell.
 CHANGES_TOLD = 6
@@ -80,7 +80,7 @@ def run(
     reporter: Reporter | None = None,
     written: Recipe | None = None,
 ) -> None:
-    """Do what is not yet done of `stages`, in the run folder `root`, which is made if need be.
+    """Do the unfinished work of `stages` in the run folder `root`, which is made if it does not exist.
 
     The recipe is saved in the folder; what a stage refuses of it, not for long (see `trying`). `written`:
     the recipe of a new run without overrides, where it makes sense without them. Raises UserError if a
@@ -154,13 +154,13 @@ class _OneOfMany:
 
     @contextmanager
     def working(self, name: str) -> Iterator[Progress]:
-        def told(done: float, total: float, note: str) -> None:
+        def report(done: float, total: float, note: str) -> None:
             if self.stop.is_set():
                 raise KeyboardInterrupt
             progress(done, total, note)
 
         with self.reporter.working(f"{self.device}: {name}") as progress:
-            yield told
+            yield report
 
 
 def finished(recipe: Recipe, root: Path) -> Context:
@@ -184,14 +184,14 @@ def status(recipe: Recipe, root: Path, *, verify: bool = False) -> list[StepStat
 
 
 def _save_status(context: Context) -> None:
-    """Write down how the run stands, for `hat status`; where that cannot be told, only that."""
+    """Save the run's status for `hat status`; remove it if an error keeps the steps from being known."""
     from hat.pipeline.constraints import constraint_lines  # noqa: PLC0415 (which imports this module)
 
     device = context.recipe.device
     try:
         steps = [entry for stage in STAGES for entry in _look(context, stage)]
         constraints = constraint_lines(context.recipe, context.root)
-    except UserError:  # of a later stage, which will say so when it is its turn
+    except UserError:  # an error of a later stage, which will report it
         forget_status(context.root)
     else:
         save_status(context.root, steps, constraints, device.name, device.file)
@@ -223,7 +223,7 @@ def _costs(context: Context) -> dict[str, StepCost]:
 
 
 def _look(context: Context, stage: str) -> list[StepStatus]:
-    """The stage's steps as far as they can be told without running anything; where more of them are
+    """The stage's steps as far as they can be known without running anything; where more of them are
     to come, the stage itself stands for these."""
     found = []
     try:
@@ -242,10 +242,10 @@ def _look(context: Context, stage: str) -> list[StepStatus]:
 
 
 def _behind(root: Path, stage: str, known: Collection[StepStatus]) -> tuple[str, ...]:
-    """What will become of a stage's earlier results, beside those of its steps that are `known`, when
-    those that they depend on are finished."""
+    """The changes for a stage whose steps depend on unfinished ones: its earlier results, beside those of the
+    steps that are `known`, and their future."""
     names = [status.step for status in known]
     made = {name: version for name, version in finished_steps(root, stage).items() if name not in names}
     older = sorted(name for name, version in made.items() if version < version_of(name))
-    told = (f"{', '.join(older)} {OLDER}",) if older else ()
-    return (*told, DEPENDS) if made.keys() - set(older) else told
+    notes = (f"{', '.join(older)} {OLDER}",) if older else ()
+    return (*notes, DEPENDS) if made.keys() - set(older) else notes

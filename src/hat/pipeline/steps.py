@@ -1,8 +1,8 @@
 """A stage is made of steps: pure functions of their inputs that resume where they were killed.
 
-A step works in `RUN/steps/<name>/<key>/`, where the key is a digest of its inputs and of the version of
-its algorithm. It may keep partial state there; `manifest.json`, written last, makes the folder finished
-for good. A changed recipe gives another key, so older results stay and changing back reuses them.
+A step works in `RUN/steps/<name>/<key>/`, where the key is a digest of its inputs and of its algorithm's
+version. It may keep partial state there; `manifest.json`, written last, marks the folder as finished for
+good. A changed recipe gives another key, so older results stay, and changing it back reuses them.
 """
 
 import json
@@ -29,11 +29,11 @@ OLDER, NEWER = "made by an older version of this step", "made by a newer version
 class Step:
     """One piece of work.
 
-    `inputs`: JSON-like, everything that decides the result (settings under their recipe names,
-    upstream results as digests under `results`). `outputs`: the files and folders in the step's
-    folder that are the result, the same bytes however often it was interrupted; what else it leaves
-    there (logs, times) is no part of it. `run(folder, progress)` does the work, or goes on with it.
-    `version`: that of its algorithm (see `hat.pipeline.versions`).
+    `inputs`: JSON-like, everything that decides the result (settings under their recipe names, digests of
+    upstream results under `results`). `outputs`: the files and folders in the step's folder that are the
+    result, with the same bytes however often the step was interrupted; other files there (logs, times) are no
+    part of it. `run(folder, progress)` does the work, or continues it. `version`: that of the algorithm (see
+    `hat.pipeline.versions`).
     """
 
     name: str
@@ -140,10 +140,9 @@ def started(root: Path, step: Step) -> bool:
 
 
 def changes(root: Path, step: Step) -> list[str]:
-    """How version and inputs of the step differ from those of its most recently finished run, one line
-    each.
+    """The differences of the step's version and inputs from its most recently finished run, one line each.
 
-    Empty if it has never been finished, or is finished now.
+    Empty if it was never finished, or is finished now.
     """
     latest = _latest(root / STEPS / step.name)
     if latest is None or (step.folder(root) / MANIFEST).exists():
@@ -163,7 +162,7 @@ def finished_steps(root: Path, stage: str) -> dict[str, int]:
     steps = root / STEPS
     homes = [steps / stage, *(path for path in (steps / stage).glob("*") if path.is_dir())]
     latest = {home.relative_to(steps).as_posix(): _latest(home) for home in homes}
-    # Outputs may have a file of that name too.
+    # A step's outputs may hold a manifest.json too.
     manifests = {name: _manifest(folder) for name, folder in latest.items() if folder and _is_step(folder)}
     return {name: manifest["version"] for name, manifest in manifests.items()}
 
@@ -184,7 +183,7 @@ def _other_version(before: int, now: int) -> list[str]:
 
 def _manifest(folder: Path) -> dict[str, Any]:
     path = folder / MANIFEST
-    # Steps have had versions since after the first ones were written.
+    # Manifests of the first steps have no version.
     manifest = check_keys(read_json(path), MANIFEST_KEYS, str(path), optional=("version",))
     if manifest["format"] != MANIFEST_FORMAT:
         raise UserError(f"{path}: format {manifest['format']}, but this version reads {MANIFEST_FORMAT}")
@@ -192,7 +191,7 @@ def _manifest(folder: Path) -> dict[str, Any]:
 
 
 def read_outcome(folder: Path) -> Outcome:
-    """The finished step in `folder`. Raises UserError where its manifest is damaged or of another format."""
+    """The finished step in `folder`. Raises UserError if its manifest is damaged or has another format."""
     manifest = _manifest(folder)
     return Outcome(manifest["step"], folder, manifest["outputs"])
 

@@ -1,4 +1,4 @@
-"""A latency constraint to try next, which the device can reach."""
+"""A latency constraint to try next, within the reach of the device."""
 
 from collections.abc import Collection
 from math import ceil
@@ -7,17 +7,19 @@ from hat.pipeline.context import Context
 from hat.pipeline.recipe import Constraint
 from hat.pipeline.stages.measure import largest_latency
 
-# Predicted and measured latencies differ by some per cent, and the very fastest leaves nothing to choose.
+# Predicted and measured latencies differ by some per cent, and near the fastest there is little to choose
+# from.
 MARGIN = 1.1
 STEP = 5  # per cent
 
 
 def suggested_constraint(context: Context, measured_share: float) -> str | None:
-    """A constraint in % of the largest SubTransformer's latency that is not one of the recipe's; None
-    where there is none left.
+    """A constraint in % of the largest SubTransformer's latency that the recipe does not have yet; None if
+    none is left.
 
-    `measured_share`: the smallest SubTransformer's latency as a share of the largest's, in the final
-    series. The search goes by the prediction, so both have to be within the constraint.
+    `measured_share`: the smallest SubTransformer's latency as a share of the largest's, in the final series.
+    The search uses predictions, so that the predicted and the measured latency both have to be within the
+    constraint.
     """
     largest = largest_latency(context)
     predicted_share = float(context.predictor().predict([context.space.smallest()])[0]) / largest
@@ -29,8 +31,8 @@ def suggested_constraint(context: Context, measured_share: float) -> str | None:
 
 
 def suggest(least: float, tried: Collection[float]) -> str | None:
-    """A multiple of 5 % that is well above `least` (%): half-way from there to the tightest of those
-    `tried` (%) if there is room, or else the first above them."""
+    """A multiple of 5 % clearly above `least` (%): half-way between it and the tightest of the `tried` ones
+    (%) if there is room, or else the first above them."""
     lowest = STEP * ceil(round(MARGIN * least / STEP, 6))
     tightest = min(tried)
     halfway = STEP * ceil((lowest + tightest) / 2 / STEP)

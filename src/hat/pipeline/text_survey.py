@@ -1,4 +1,4 @@
-"""What a first recipe has to know of a text, and the validation and test sets it may have to take from it."""
+"""The facts about a text that a first recipe needs, and the sets held out of it for validation and test."""
 
 import hashlib
 from collections.abc import Iterable
@@ -11,18 +11,18 @@ from hat.errors import UserError
 from hat.lines import line_writer
 from hat.progress import Progress, silent
 
-# Below this there is nothing to learn from, and nothing to hold out.
+# Fewer sentence pairs leave nothing to learn from and nothing to hold out.
 FEWEST_PAIRS = 200
-# A twentieth is held out for each set, up to so many pairs: more do not make BLEU's interval much narrower.
+# Each set gets a twentieth of the text, up to this many pairs: more hardly narrow the interval of BLEU.
 HELD_OUT_SHARE, HELD_OUT_MOST = 0.05, 1000
-# Words of more lines would only fill memory: a vocabulary of pieces is learnt from fewer.
+# Words are counted in so many lines; more would only fill memory, as a vocabulary is learnt from fewer.
 WORDS_OF_LINES = 100_000
 
 
 @dataclass(frozen=True)
 class Survey:
-    """`pairs`: with text on both sides; `words`: a sentence's mean, of the longer side; `distinct_words` and
-    `characters`: of both sides, in the first WORDS_OF_LINES lines."""
+    """`pairs`: the number with text on both sides; `words`: the mean per sentence, of the longer side;
+    `distinct_words` and `characters`: those of both sides in the first WORDS_OF_LINES lines."""
 
     pairs: int
     words: float
@@ -31,7 +31,8 @@ class Survey:
 
 
 def survey(part: Part, progress: Progress = silent) -> Survey:
-    """Read the whole text once. Raises UserError for what `read_pairs` refuses, and for too little text."""
+    """Read the whole text once. Raises UserError for text that `read_pairs` refuses, and for too little
+    text."""
     pairs = length = 0
     vocabulary: set[str] = set()
     for source, target in read_pairs([part], progress=progress):
@@ -44,27 +45,27 @@ def survey(part: Part, progress: Progress = silent) -> Survey:
             vocabulary.update(left, right)
     if pairs < FEWEST_PAIRS:
         raise UserError(
-            f"{part.source}: {pairs} sentence pairs with text on both sides; it takes at least {FEWEST_PAIRS}"
+            f"{part.source}: {pairs} sentence pairs with text on both sides; at least {FEWEST_PAIRS} needed"
         )
     return Survey(pairs, length / pairs, len(vocabulary), len(set("".join(vocabulary))))
 
 
 def hold_out(part: Part, missing: Iterable[str], pairs: int, names: dict[str, tuple[Path, Path]]) -> None:
-    """Write the text in disjoint sets: for each of `missing` ("valid", "test") some pairs, all others as
-    "train". `names`: each set's two files.
+    """Divide the text into disjoint sets and write them: some pairs for each of `missing` ("valid", "test"),
+    the others as "train". `names`: the two files of each set.
 
-    A pair's set depends on its source sentence, so that no test sentence is in the training text, and the
-    same text is always divided alike. Raises UserError where a set would be empty, or other files than
-    these are in their folder.
+    A pair's set depends only on its source sentence, so that no test sentence is in the training text, and
+    the same text is always divided alike. Raises UserError if a set would be empty, or the folder of these
+    files holds other ones.
     """
     folder = names["train"][0].parent
-    own = {path.name for files in names.values() for path in files}
-    if folder.exists() and (other := {path.name for path in folder.iterdir()} - own):
-        raise UserError(f"{folder}: holds other files, {min(other)} for one; call the recipe something else")
+    expected = {path.name for files in names.values() for path in files}
+    if folder.exists() and (other := {path.name for path in folder.iterdir()} - expected):
+        raise UserError(f"{folder}: holds other files, such as {min(other)}; give the recipe another name")
     try:
         _write_sets(part, [*missing, "train"], pairs, names)
     except BaseException:
-        with suppress(OSError):  # there were files before
+        with suppress(OSError):  # not if it held files before
             folder.rmdir()
         raise
 
@@ -87,7 +88,7 @@ def _write_sets(part: Part, sets: list[str], pairs: int, names: dict[str, tuple[
 
 
 def _place(pair: Pair, pairs: int) -> float:
-    """From 0 to 1, by the source sentence; otherwise in another text, which may be what was left of this
-    one."""
+    """A number from 0 to 1 that depends on the source sentence, and on the number of pairs: the text may be
+    the rest of an earlier division, and is divided independently of that."""
     hashed = hashlib.blake2b(pair[0].encode(), digest_size=8, salt=pairs.to_bytes(8))
     return int.from_bytes(hashed.digest()) / 2**64

@@ -1,13 +1,13 @@
 """Versions of the steps' algorithms: when a step's results change, its number here goes up by one.
 
-Results of an older version stay on disk, are named by `hat status`, and are made again by the next run.
-Steps at FIRST keep the keys they had before there were versions. Beside each later number stands what
-changed.
+Results of an older version stay on disk, are named by `hat status`, and are made again by the next run. Steps
+at FIRST keep the keys from before there were versions. The comment of each later number says what changed.
+
 """
 
 FIRST = 1
 
-# A step, or the stage of all its steps that are not named themselves.
+# A step, or a stage for all its steps that have no entry.
 VERSIONS = {
     "prepare/acquire": 2,  # a carriage return stays in its sentence, every <seg> of a line counts
     "prepare": 2,  # characters without meaning go; the report says what the training lines are like

@@ -1,4 +1,4 @@
-"""A constraint beside the figure that decides it, in the constraint's own unit.
+"""A constraint beside the figure that decides on it, in the constraint's own unit.
 
 A judgement is data: `text` of the constraint, `latency_ms` with its interval `low_ms` and `high_ms`, the
 constraint in `milliseconds` of the same series of rounds, and the `verdict` (None: predicted only).
@@ -24,17 +24,17 @@ def judgement_sentence(judgement: Judgement) -> str:
 
 
 def of_limit(judgement: Judgement, share: float) -> str:
-    """A share of the limit, in the constraint's unit."""
+    """A share of the limit, in the unit of the constraint."""
     return f"{_number(judgement, share * judgement['milliseconds'])} {_unit(judgement)}"
 
 
 def milliseconds(value: float) -> str:
-    """With as many decimals as tell latencies of that size apart."""
+    """Milliseconds with enough decimals to tell latencies of that size apart."""
     return f"{value:.{decimals(value)}f}"
 
 
 def decimals(value: float) -> int:
-    """Decimals that leave three digits that count, of milliseconds."""
+    """The number of decimals that gives milliseconds three significant digits."""
     return 1 if value >= 10 else 2 if value >= 1 else 3
 
 

@@ -64,7 +64,8 @@ def print_report(root: Path) -> None:
 
 
 def print_status(root: Path, steps: Sequence[Status], constraints: Sequence[str] = ()) -> None:
-    """Print what is done, what it cost, how the constraints stand and what is next to standard output."""
+    """Print to standard output which steps are done, their costs, the verdicts on constraints, and what is
+    next."""
     rows = tuple(
         (
             step.step,
@@ -84,7 +85,7 @@ def print_status(root: Path, steps: Sequence[Status], constraints: Sequence[str]
         todo = f"next: {waiting[0].step}; `{alone}` alone, or `{everything}`"
     else:
         translate = command("hat", "translate", root)
-        todo = f"all done; `{translate}` translates, {root / 'report.md'} tells the results"
+        todo = f"all done; `{translate}` translates, {root / 'report.md'} has the results"
     console.print(_text(todo), soft_wrap=True)
 
 
@@ -106,7 +107,7 @@ def _print_lines(console: Console, title: str, lines: Sequence[str]) -> None:
 
 
 def _text(text: str) -> Text:
-    """Names, sentences and paths as they are: no markup, nothing that a terminal would obey."""
+    """Text shown literally: without markup, and without characters that a terminal would obey."""
     return Text(visible(text))
 
 

@@ -12,7 +12,7 @@ from hat.errors import command, visible
 from hat.report.constraints import decimals, judgement_cell, judgement_sentence, milliseconds, of_limit
 
 Report = Mapping[str, Any]
-# What Markdown would take for its own inside a line.
+# Characters that Markdown would read as markup within a line.
 MARKUP = re.compile(r"^[-+#*]|[\\`\[\]~<>&]|\*(?=\S)|(?<!\w)_(?=\S)")
 ENTITIES = {"<": "&lt;", ">": "&gt;", "&": "&amp;"}
 
@@ -137,12 +137,12 @@ def to_markdown(report: Report) -> str:
 
 
 def markdown(text: object) -> str:
-    """Text as it is, for a line of Markdown: none of it is markup or HTML."""
+    """Text for a line of Markdown, shown literally: nothing in it is markup or HTML."""
     return MARKUP.sub(lambda found: ENTITIES.get(found[0], rf"\{found[0]}"), visible(text))
 
 
 def _fenced(lines: Sequence[str]) -> str:
-    """A block of lines as they are, whose fence is longer than any row of backticks in them."""
+    """A block of lines shown literally; its fence is longer than any row of backticks in them."""
     content = [visible(line) for line in lines]
     fence = "`" * max(3, 1 + max((len(row) for line in content for row in re.findall("`+", line)), default=0))
     return "\n".join([fence, *content, fence])
@@ -195,13 +195,13 @@ def _constraint(model: Mapping[str, Any]) -> str:
 
 def _found_note(model: Mapping[str, Any]) -> str:
     judgement = model["constraint"]
-    told = "in rounds that took no part in choosing it"
+    basis = "in rounds that took no part in choosing it"
     if judgement["verdict"] is None:
-        told = "predicted from published latencies, which nothing here could verify"
+        basis = "predicted from published latencies, which nothing here could verify"
     rival = model["random_search_loss"]
     rival_told = "none within the constraint" if rival is None else f"{rival:.3f}"
     return (
-        f"{model['name']}: {judgement_sentence(judgement)}, {told}; predicted "
+        f"{model['name']}: {judgement_sentence(judgement)}, {basis}; predicted "
         f"{of_limit(judgement, model['predicted_of_limit'])}; loss with inherited weights "
         f"{model['inherited_loss']:.3f}, of random search with the same {model['evaluations']} evaluations "
         f"{rival_told}"

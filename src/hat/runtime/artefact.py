@@ -57,20 +57,20 @@ CONFIG_KEYS = (
     "tokenizer",
     "provenance",
 )
-# Beside the others where the precision is one of k-means, where layers do not normalise as published, and
-# where the lengths of the training text are known.
+# Keys of config.json that are there only for a k-means precision, for layers that do not normalise as
+# published, and for a known length of the training text's lines.
 CODE_BOOKS, NORM, TRAINING_LINES = "code_books", "norm", "training_lines"
 OPTIONAL = (NORM, TRAINING_LINES)
 
 
 @dataclass(frozen=True)
 class ArtefactConfig:
-    """What config.json says.
+    """The content of config.json.
 
-    `decode`: the model's own defaults (nbest and min_length are the user's and not written).
-    `tokenizer`: None for a model made only for timing. `provenance`: free JSON data (recipe, data
-    digest, metrics). `code_books`: of a k-means precision; the others have none. `training_lines`: what
-    the model can translate at once; None where that is not known.
+    `decode`: the model's own defaults (nbest and min_length are the user's and not written). `tokenizer`:
+    None for a model made only for timing. `provenance`: free JSON data (recipe, data digest, metrics).
+    `code_books`: those of a k-means precision, else None. `training_lines`: the length of lines that the
+    model can translate at once; None if not known.
     """
 
     model: ModelConfig
@@ -211,10 +211,10 @@ class Artefact:
         return {name: unpack(name, shape, self.weights, self.config.code_books) for name, shape in shapes}
 
     def save(self, folder: Path) -> None:
-        """Write the folder, whole or not at all; an artefact already there is replaced.
+        """Write the folder, whole or not at all; an earlier artefact is replaced.
 
-        Raises UserError where `folder` holds anything else or the weights do not fit the
-        configuration, HatError where writing fails.
+        Raises UserError if `folder` holds anything else or the weights do not fit the configuration, HatError
+        if writing fails.
         """
         with atomic_folder(folder, ARTEFACT) as temporary:
             self.write(temporary)
@@ -243,8 +243,8 @@ def is_artefact(folder: Path) -> bool:
 
 
 def marked_format(folder: Path) -> object:
-    """The format that the folder's configuration says it has; None for that of another program, which may
-    have a file of that name too."""
+    """The format that the folder's configuration states; None for a configuration of another program, which
+    may have the same file name."""
     try:
         config = read_json(folder / CONFIG)
     except UserError:
@@ -258,7 +258,7 @@ TOKENIZER_FILES = frozenset(
     for joint in (True, False)
     for name in TokenizerConfig(kind, joint).file_names()
 )
-# Of whatever version.
+# Artefacts of all versions.
 ARTEFACT = FolderKind(
     "an artefact",
     lambda folder: isinstance(marked_format(folder), int),

@@ -1,4 +1,4 @@
-"""Which sources are decoded together."""
+"""The division of sources into batches that are decoded together."""
 
 from collections.abc import Iterator, Sequence
 
@@ -8,7 +8,7 @@ from hat.runtime import long_input as long
 
 
 def checked_size(batch: object) -> int:
-    """How many sources a batch holds at most. Raises UserError."""
+    """The most sources in a batch, checked. Raises UserError."""
     size = whole_number("batch", batch)
     if size < 1:
         raise UserError(f"batch: {size} is less than 1")
@@ -18,8 +18,8 @@ def checked_size(batch: object) -> int:
 def batches_of(sources: Sequence[Sequence[int]], size: int) -> Iterator[list[int]]:
     """Indices of sources in batches, longest first, so that lengths in a batch are alike.
 
-    Attention's memory grows with the square of the length, so a batch of long ones holds fewer: never more
-    memory than one of MAX_SOURCE_TOKENS needs.
+    Attention's memory grows with the square of the length, so a batch of long sources has fewer of them: it
+    never needs more memory than a batch of MAX_SOURCE_TOKENS.
     """
     order = sorted(range(len(sources)), key=lambda index: -len(sources[index]))
     start = 0

@@ -19,15 +19,15 @@ class Gate:
         self._changed = Condition()
 
     def check(self) -> None:
-        """Raises UserError where the gate is closed, or was made before this process was forked."""
+        """Raises UserError if the gate is closed, or if this process was forked after the gate was made."""
         self._origin.check()
         if self._closed:
             raise UserError(f"{self._what} is closed and cannot be used any more")
 
     @contextmanager
     def entered(self) -> Iterator[None]:
-        """Around a use. Raises UserError as `check`."""
-        self._origin.check()  # before the lock, which a thread of the parent's may have held
+        """Context for one use. Raises UserError like `check`."""
+        self._origin.check()  # before the lock, which a thread of the parent process may hold for ever
         with self._changed:
             self.check()
             self._inside += 1
@@ -39,8 +39,8 @@ class Gate:
                 self._changed.notify_all()
 
     def close(self) -> bool:
-        """Let nobody in any more and wait until all are out. False where there is nothing to close: it was
-        closed before, or in a forked process."""
+        """Let no further use in, and wait until all have ended. False if there is nothing to close: the gate
+        is closed already, or this process is forked."""
         if not self._origin.is_here:
             return False
         with self._changed:

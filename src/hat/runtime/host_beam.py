@@ -163,14 +163,14 @@ def _finish(
 
 
 def _advance(beams: _Beams, beam: int, ranked: _Ranked, running: list[int]) -> None:
-    """Go on with the K best continuations that are not </s> of the sentences `running`, or with all of
-    them where the vocabulary has fewer."""
+    """Continue the sentences `running` with their K best continuations that are not </s>, or with all of them
+    if the vocabulary has fewer."""
     kept: tuple[Any, Any] = slice(None), slice(beam)
     totals = ranked.totals
     if ranked.any_ended:
         keep = ranked.ended.argsort(axis=1, kind="stable")[running, :beam]
         kept = np.array(running, np.int64)[:, None], keep
-        totals = np.where(ranked.ended, np.float32(-np.inf), totals)  # one that fills a row up is dead
+        totals = np.where(ranked.ended, np.float32(-np.inf), totals)  # one that only fills up a row is dead
     places = ranked.places[kept].ravel()
     step = _Step(places // ranked.looked_at, ranked.words[kept].ravel(), ranked.word_scores[places])
     beams.steps.append(step)

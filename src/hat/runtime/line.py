@@ -1,4 +1,4 @@
-"""From a line of text to what an engine translates of it, and back."""
+"""The parts of a line of text that an engine translates, and the line's translation from theirs."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -14,9 +14,9 @@ from hat.runtime.unknown import Rest, put_in, take_out, translatable
 
 @dataclass(frozen=True)
 class Part:
-    """Some sentences of a line, with the white space around them. `sources`: ids to translate, more than
-    one where a sentence had to be cut, none where the text comes back as it was; `spaced`: whether a space
-    is before each. `rest`: where words were taken out, what is translated in their place."""
+    """Some sentences of a line, with the white space around them. `sources`: ids to translate, several if a
+    sentence was cut, none if the text comes back unchanged; `spaced`: whether a space is before each. `rest`:
+    if words were taken out, the text that is translated in their place."""
 
     text: str
     sources: Sequence[list[int]] = ()
@@ -24,7 +24,7 @@ class Part:
     rest: Rest | None = None
 
     def written(self, hypotheses: Sequence[Hypothesis], tokenizer: Tokenizer) -> str:
-        """The translation, from those of `sources`, with the white space that is around the sentences."""
+        """The translation, from the hypotheses of `sources`, with the white space around the sentences."""
         if not self.sources:
             return self.text
         text = ""
@@ -38,22 +38,23 @@ class Part:
 
 @dataclass(frozen=True)
 class Line:
-    """A line in parts; joined, their texts are the line again."""
+    """A line in parts; the texts of the parts, joined, are the line."""
 
     parts: Sequence[Part]
 
     @property
     def sources(self) -> list[list[int]]:
-        """What an engine is to translate."""
+        """The ids of all parts, for an engine to translate."""
         return [source for part in self.parts for source in part.sources]
 
     def joined(self, decoded: Sequence[Decoded], tokenizer: Tokenizer) -> Translation:
-        """The line's translation from those of `sources`; the r-th best from all r-th bests."""
+        """The line's translations, from those of `sources`; the r-th best is joined from all r-th best
+        ones."""
         if not decoded:
             text = "".join(part.text for part in self.parts)
             return Translation(text, 0.0, (), parts=0, copied=(text,) if text.strip() else ())
         ranks = list(zip(*(part.hypotheses for part in decoded), strict=False))
-        # Pieces with </s> left out; the tokenizer turns each part into text of its own.
+        # Pieces without </s>; the tokenizer turns those of each part into text separately.
         best = [
             pair
             for one in ranks[0]
@@ -81,23 +82,25 @@ class Line:
 
 
 class LineReader:
-    """Reads lines as one model is to translate them: in parts like the lines that it was trained on."""
+    """Divides lines, for one model, into parts as long as the lines that it was trained on."""
 
     def __init__(
         self, tokenizer: Tokenizer, language: str, trained_on: TrainingLines, long_input: str
     ) -> None:
-        """`language`: the source's code. `long_input`: one of long_input.CHOICES, else UserError."""
+        """`language`: the code of the source language. Raises UserError if `long_input` is not in
+        long_input.CHOICES."""
         long.check_choice(long_input)
         self._tokenizer, self._language = tokenizer, language
         self._trained_on, self._refusing = trained_on, long_input == "refuse"
 
     def read(self, line: str, where: str, split: bool) -> Line:
-        """`line` in parts, its end left out; in one part where it is not to be `split`.
+        """`line`, without its line end, in parts; in one part unless `split`.
 
-        Raises UserError naming `where` for what is no text, and for what is too long and not to be split.
+        Raises UserError naming `where` for anything but text, and for a line that is too long and must not be
+        split.
         """
         tokens = self._tokenizer.encode(line, where)
-        if line.endswith("\n"):  # as iterating over a file gives them
+        if line.endswith("\n"):  # lines from iterating over a file have it
             line = line[:-1].removesuffix("\r")
         most = self._trained_on.source_tokens
         if self._refusing:

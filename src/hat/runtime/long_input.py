@@ -1,4 +1,4 @@
-"""What becomes of lines that are longer than those that a model was trained on."""
+"""The treatment of lines that are longer than those that a model was trained on."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
@@ -11,22 +11,23 @@ from hat.files import check_keys
 from hat.runtime.tokenizer import EOS, SPACE, Tokenizer
 from hat.sentences import split_sentences
 
-# Of a line that is kept whole or scored: attention's cost grows with the square, and scoring computes the
-# whole vocabulary's logits for every target token at once.
+# The most tokens of a line that is kept whole or scored: attention's cost grows with the square of the
+# length, and scoring computes logits over the whole vocabulary for all target tokens at once.
 MAX_SOURCE_TOKENS = 8192
 MAX_TARGET_TOKENS = 512
 CHOICES = ("split", "refuse")
 LARGEST = 1 << 16
-# Where to cut a sentence, the best first: behind what ends a clause, behind a comma, else before a word.
+# Places to cut a sentence, the best first: after the end of a clause, after a comma, else before a word.
 STOPS = (tuple(".!?;:…。！？；："), tuple(",、，،"))
 
 
 @dataclass(frozen=True)
 class TrainingLines:
-    """Lines of source text as a model met them in training, and so what it can translate at once.
+    """The lines of source text that a model was trained on, and thus what it can translate at once.
 
-    `source_tokens`: what all but one in 10,000 of them had at most, </s> included. `sentences`: what at
-    least one in 20 of them had. The defaults are for models whose artefacts do not say.
+    `source_tokens`: the greatest length of all but one in 10,000 of the lines, </s> included. `sentences`:
+    the greatest number that at least one in 20 of the lines has. The defaults are for artefacts without this
+    entry.
     """
 
     source_tokens: int = 256
@@ -41,7 +42,7 @@ class TrainingLines:
 
     @classmethod
     def from_dict(cls, value: object, where: str) -> "TrainingLines":
-        """Read strictly. Raises UserError."""
+        """The lines from JSON data, read strictly. Raises UserError."""
         keys = check_keys(value, [field.name for field in fields(cls)], where)
         try:
             return cls(**keys)
@@ -49,7 +50,7 @@ class TrainingLines:
             raise UserError(f"{where}.{error}") from error
 
     def to_dict(self) -> Mapping[str, Any]:
-        """What `from_dict` reads."""
+        """JSON data for `from_dict`."""
         return asdict(self)
 
 
@@ -66,7 +67,8 @@ def check_length(tokens: Sequence[int], most: int, where: str) -> None:
 
 
 def grouped(line: str, language: str, tokenizer: Tokenizer, lines: TrainingLines) -> list[str]:
-    """`line` in parts of as many sentences as the model met in one line; joined, they are `line` again."""
+    """`line` in parts with as many sentences as one training line may have; joined, the parts are `line`
+    again."""
     parts: list[str] = []
     count = length = 0
     for sentence in split_sentences(line, language):
@@ -81,7 +83,7 @@ def grouped(line: str, language: str, tokenizer: Tokenizer, lines: TrainingLines
 
 
 def cut(tokens: list[int], tokenizer: Tokenizer, most: int) -> list[list[int]]:
-    """Source ids in as few parts of much the same length as `most` tokens allow, </s> included in each."""
+    """Source ids in as few parts of similar length as `most` tokens allow, each with its own </s>."""
     parts = []
     while tokens:
         end = len(tokens)
@@ -94,7 +96,8 @@ def cut(tokens: list[int], tokenizer: Tokenizer, most: int) -> list[list[int]]:
 
 
 def _end(pieces: list[str], wanted: int) -> int:
-    """Where to end the first part: near `wanted` pieces, after a clause, else before a word, else there."""
+    """The end of the first part: near `wanted` pieces, after a clause, else before a word, else exactly
+    there."""
     words = [at for at in range(1, len(pieces)) if pieces[at].startswith(SPACE)]
     for stops in STOPS:
         ends = [at for at in words if pieces[at - 1].endswith(stops) and 2 * at >= wanted]

@@ -70,7 +70,7 @@ def load_codes(path: Path) -> "BPE":
 
 
 def _filled_lines(path: Path) -> list[str]:
-    """The lines of a file, at least one, without blank ones at its end."""
+    """The lines of a file, without blank ones at its end, but at least one."""
     lines = read_lines(path) or [""]
     while len(lines) > 1 and not lines[-1].strip():
         lines.pop()

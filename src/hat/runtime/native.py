@@ -28,8 +28,8 @@ class NativeEngine:
     name = "native"
 
     def __init__(self, artefact: Artefact, settings: EngineSettings) -> None:
-        """Raises UserError for a device or an instruction set this machine lacks, or for weights
-        that are not finite, HatError where the system refuses so many threads."""
+        """Raises UserError for a device or an instruction set that this machine lacks, and for weights that
+        are not finite; HatError if the system refuses so many threads."""
         if settings.device != "cpu":
             raise UserError(
                 f"device: {settings.device}: the native engine runs on the cpu only; use engine torch"
@@ -52,8 +52,8 @@ class NativeEngine:
 
     @property
     def memory_bytes(self) -> tuple[int, int]:
-        """Bytes of packed weights, and of the activations and caches kept between calls. Waits for a call
-        that is under way. Raises UserError in a process forked after loading."""
+        """Bytes of packed weights, and of the activations and caches kept between calls. Waits for a running
+        call. Raises UserError in a process forked after loading."""
         self._origin.check()
         return self._engine.packed_bytes, self._engine.workspace_bytes
 
@@ -87,7 +87,7 @@ class NativeEngine:
         return [tuple(scores) for scores in found]
 
     def close(self) -> None:
-        """Let the weights and threads go; without effect in a process forked after loading."""
+        """Release weights and threads; without effect in a process forked after loading."""
         del self._engine, self._origin
 
 

@@ -22,7 +22,7 @@ from hat.runtime.int8_view import Int8View
 from hat.runtime.onnx_interface import Port, Ports, onnx_precision
 from hat.runtime.precision import SCALE, Array, Weights, is_kmeans, unpack
 
-# 255 · 127 · so many is the largest sum that 32 bits hold: onnxruntime's activations go from 0 to 255.
+# A sum of this many terms of 255 · 127 still fits into 32 bits: onnxruntime's activations go from 0 to 255.
 MOST_INT8_INPUTS = (2**31 - 1) // (255 * 127)
 OPSET = 17  # the first with LayerNormalization
 IR_VERSION = 8  # what opset 17 came with: older runtimes refuse later ones
@@ -43,7 +43,7 @@ class GraphBuilder:
         self._weights: Weights = Int8View(artefact) if is_kmeans(precision) else artefact.weights
         self._shapes = weight_shapes(artefact.config.model)
         self._nodes: list[NodeProto] = []
-        self._watched: list[str] = []  # (N, 1) each: sums of rows that `spoiled` looks at
+        self._watched: list[str] = []  # (N, 1) each: sums over rows that `spoiled` checks
         self._constants: dict[str, TensorProto] = {}
 
     def op(self, kind: str, *inputs: str, name: str = "", domain: str = "", **attributes: Any) -> str:
@@ -73,8 +73,8 @@ class GraphBuilder:
     ) -> str:
         """x (N, I) times a layer's weight, plus bias: (N, O); stacked projections lie side by side.
 
-        `factors` (O): what each output is multiplied by. `inner`: x is made within a branch; anything
-        else that is not finite stays in the residual stream (see `spoiled`).
+        `factors` (O): multiplied with the outputs. `inner`: x is made within a branch; any other x keeps its
+        infinities and NaN visible in the residual stream (see `spoiled`).
         """
         weight, bias = f"{name}.weight", self._stored(f"{name}.bias").ravel()
         matrix = self._stored(weight)
@@ -126,13 +126,14 @@ class GraphBuilder:
         return self.op("DynamicQuantizeMatMul", x, columns, scales, domain=CONTRIB)
 
     def watch(self, x: str) -> None:
-        """Have `spoiled` look at x (N, I), the input of an int8 product; float32 ones hide nothing."""
+        """Have `spoiled` check x (N, I), the input of an int8 product; float32 products hide no NaN."""
         if self.int8:
             self._watched.append(self.op("ReduceSum", x, self.integers(1)))
 
     def spoiled(self, *values: str) -> list[str]:
-        """Each of `values` (N, …), with NaN in the rows in which what was watched since the last call is
-        not finite. Quantizing hides that, and what overflowed would be translated."""
+        """Each of `values` (N, …), with NaN in the rows in which an input watched since the last call is not
+        finite. Quantizing hides infinities and NaN, so that a translation would be made of overflowed
+        numbers."""
         sums, self._watched = self._watched, []
         if not sums:
             return list(values)
@@ -177,8 +178,8 @@ class GraphBuilder:
 def _check_width(weight: str, inputs: int) -> None:
     if inputs > MOST_INT8_INPUTS:
         raise UserError(
-            f"{weight}: {inputs} inputs are more than {MOST_INT8_INPUTS}, from where on sums of "
-            "onnxruntime's int8 products overflow; use float32 or bfloat16"
+            f"{weight}: {inputs} inputs are more than {MOST_INT8_INPUTS}, the most without overflow in "
+            "onnxruntime's int8 products; use float32 or bfloat16"
         )
 
 

@@ -26,8 +26,8 @@ from hat.runtime.origin import Origin
 from hat.runtime.tokenizer import EOS, PAD
 from hat.threads import check_can_start
 
-# Threads that wait sleep, and work is shared out in small blocks: beside another busy process two threads are
-# then as fast as one at least.
+# Waiting threads sleep, and work is shared in small blocks: beside another busy process, two threads are then
+# at least as fast as one.
 YIELDING = {"session.intra_op.allow_spinning": "0", "session.dynamic_block_base": "4"}
 
 
@@ -38,8 +38,8 @@ class OnnxEngine:
     name = "onnxruntime"
 
     def __init__(self, artefact: Artefact, settings: EngineSettings) -> None:
-        """Raises UserError for another device than the CPU, HatError where the system refuses so many
-        threads, ModuleNotFoundError without `onnx`."""
+        """Raises UserError for another device than the CPU, HatError if the system refuses so many threads,
+        ModuleNotFoundError without `onnx`."""
         from hat.runtime.onnx_graph import decoder_model, encoder_model  # noqa: PLC0415 (exports run without)
 
         _check_device(settings)
@@ -84,7 +84,7 @@ class OnnxEngine:
         return [tuple(row[: len(target)].tolist()) for row, target in zip(scores, targets, strict=True)]
 
     def close(self) -> None:
-        """Give back the sessions' memory; without effect in a process forked after loading."""
+        """Release the sessions' memory; without effect in a process forked after loading."""
         del self._encoder, self._decoder, self._origin
 
 
@@ -153,7 +153,7 @@ def _check_device(settings: EngineSettings) -> None:
 
 
 def _session(model: bytes | str, settings: EngineSettings) -> InferenceSession:
-    check_can_start(settings.threads)  # onnxruntime waits for ever for one that cannot
+    check_can_start(settings.threads)  # onnxruntime waits for ever for a thread that cannot start
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = settings.threads
     options.inter_op_num_threads = 1

@@ -1,7 +1,7 @@
-"""What may be in an ONNX file before onnxruntime loads it.
+"""The check of an ONNX file before onnxruntime loads it.
 
-A graph is a program, which runs in part while it is loaded: a few bytes can ask for any memory or time,
-or for the content of other files. HAT's exports need few operators, no functions and no other files.
+A graph is a program that partly runs while it is loaded: a few bytes can ask for any amount of memory or
+time, or for the content of other files. HAT's exports need few operators, no functions and no other files.
 """
 
 import mmap
@@ -10,14 +10,14 @@ from pathlib import Path
 from hat.errors import UserError, named
 from hat.runtime.protocol_buffer import fields_of
 
-# Of the standard domain, and of onnxruntime's own.
+# Operators of the standard domain, and of onnxruntime's own.
 OPERATORS = {
     *("Add", "Cast", "Concat", "CumSum", "Equal", "Gather", "GatherElements", "Gemm", "Identity"),
     *("LayerNormalization", "LogSoftmax", "MatMul", "Min", "Mul", "Not", "Pad", "ReduceMax", "ReduceSum"),
     *("Relu", "Reshape", "Shape", "Sigmoid", "Sin", "Slice", "Softmax", "Split", "Sub", "Sum", "TopK"),
     *("Transpose", "Unsqueeze", "DynamicQuantizeMatMul"),
 }
-# Numbers of fields: of a model, of its graph, of a node and of a tensor.
+# Field numbers: those of a model, of its graph, of a node and of a tensor.
 GRAPH, FUNCTIONS = 7, 25
 NODE, TENSOR = 1, 5
 OPERATOR = 4
@@ -25,19 +25,19 @@ EXTERNAL = 13
 
 
 def check_onnx_file(path: Path) -> None:
-    """Raises UserError for a file that is no model, or that has what no export of HAT has."""
+    """Raises UserError for a file that is no model, or that has a feature no export of HAT has."""
     try:
         with path.open("rb") as stream:
             content = mmap.mmap(stream.fileno(), 0, access=mmap.ACCESS_READ)
         found = _foreign(memoryview(content))
-    except (ValueError, OSError) as error:  # ValueError: of an empty file too
+    except (ValueError, OSError) as error:  # ValueError: also for an empty file
         raise UserError(f"{path}: onnxruntime cannot load it ({named(error)})") from error
     if found:
         raise UserError(f"{path}: {named(found)}, which no export of HAT has")
 
 
 def _foreign(model: memoryview) -> str | None:
-    """What the model has that no export has, or None."""
+    """A feature of the model that no export has, or None."""
     for number, content in fields_of(model):
         if number == FUNCTIONS:
             return "has functions"

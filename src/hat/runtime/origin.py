@@ -1,7 +1,7 @@
-"""The process in which an engine was loaded, and what a process forked from it may do with it: nothing.
+"""The process in which an engine was loaded. A process forked from it must not use the engine.
 
-A forked process has one thread. The others, which computed or held a lock, stayed in the parent: whoever
-waits for them waits for ever, and libraries that end them end the process or wait too.
+A forked process has one thread. The others, which computed or held a lock, exist only in the parent: waiting
+for them never ends, and libraries that end them end the process or wait too.
 """
 
 import ctypes
@@ -10,19 +10,19 @@ import sys
 
 from hat.errors import UserError
 
-# Whether this process was forked from one that had loaded PyTorch, whose threads it then lacks.
+# True if this process was forked from one that had loaded PyTorch: PyTorch's threads are then missing.
 _forked_after_torch = False
 
 
 class ForkedError(UserError, RuntimeError):
-    """A use of what was made before this process was forked. A RuntimeError too, as Python's own are that
-    tell of forks and threads."""
+    """The use of an object that was made before this process was forked. It is also a RuntimeError, like
+    Python's own errors about forks and threads."""
 
 
 class Origin:
-    """Remembers the process that made something, for example "the translator", with its resources.
+    """Remembers the process in which an object, such as "the translator", and its resources were made.
 
-    In a process forked from that one, resources are never destroyed: it may take threads or locks that
+    A process forked from that one never destroys the resources, since that may need threads or locks that
     only the parent has. They end with the process.
     """
 
@@ -32,11 +32,11 @@ class Origin:
 
     @property
     def is_here(self) -> bool:
-        """Whether this is that process."""
+        """True in the process that made the object."""
         return os.getpid() == self._process
 
     def check(self) -> None:
-        """Raises ForkedError, a UserError, in another process. To be called before any lock is taken."""
+        """Raises ForkedError, a UserError, in any other process. To be called before any lock is taken."""
         if not self.is_here:
             raise ForkedError(
                 f"{self._what} was loaded before this process was forked, and its threads and locks "
@@ -50,8 +50,8 @@ class Origin:
 
 
 def forked_after_torch() -> bool:
-    """Whether this process was forked from one that had loaded PyTorch: more than one of its threads would
-    wait for those of the parent's."""
+    """True if this process was forked from one that had loaded PyTorch: with more than one thread, PyTorch
+    would wait for threads of the parent."""
     return _forked_after_torch
 
 
@@ -60,5 +60,5 @@ def _note_fork() -> None:
     _forked_after_torch = _forked_after_torch or "torch" in sys.modules
 
 
-if hasattr(os, "register_at_fork"):  # where there is fork
+if hasattr(os, "register_at_fork"):  # systems that can fork
     os.register_at_fork(after_in_child=_note_fork)

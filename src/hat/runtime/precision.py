@@ -37,7 +37,7 @@ DTYPES: dict[str, np.dtype[Any]] = {
     "I8": np.dtype("i1"),
     "U8": np.dtype("u1"),
 }
-# 127 times it is still finite.
+# 127 times this is still finite.
 LARGEST_SCALE = np.nextafter(np.finfo(np.float32).max / np.float32(127), np.float32(0))
 MATRIX_TYPES = {"float32": "F32", "bfloat16": "BF16", "int8": "I8"}
 
@@ -164,8 +164,8 @@ def from_bfloat16(bits: NDArray[np.uint16]) -> NDArray[np.float32]:
 
 
 def check_values(name: str, array: Array, where: str) -> None:
-    """Raises UserError for what no weight may be: not finite, a scale that is not positive or makes
-    weights that are not finite, or -128."""
+    """Raises UserError for impossible weights: values that are not finite, -128, and scales that are not
+    positive or make weights that are not finite."""
     if array.dtype == DTYPES["BF16"]:
         finite = bool((array & 0x7FFF).max() < 0x7F80)
         least = 1

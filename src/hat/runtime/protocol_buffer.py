@@ -1,18 +1,18 @@
-"""Reading of protocol buffers as far as needed to look at a file before a library does."""
+"""A reader of protocol buffers, to check a file before a library loads it."""
 
 from collections.abc import Iterator
 
 
 def fields_of(message: memoryview) -> Iterator[tuple[int, memoryview]]:
-    """Number and content of the fields of a message that have a length: texts, bytes and messages.
+    """Field number and content of each field of a message that has a length: texts, bytes and messages.
 
-    Raises ValueError where it is no message.
+    Raises ValueError if the bytes are no message.
     """
     at = 0
     try:
         while at < len(message):
             tag, at = _varint(message, at)
-            tag &= 0xFFFFFFFF  # of a longer one, libraries look at no more
+            tag &= 0xFFFFFFFF  # libraries read no more bits of a longer tag
             kind = tag & 7
             if kind == 2:
                 size, at = _varint(message, at)
@@ -29,7 +29,7 @@ def fields_of(message: memoryview) -> Iterator[tuple[int, memoryview]]:
 
 
 def _varint(message: memoryview, at: int) -> tuple[int, int]:
-    """A number, and where what follows it begins."""
+    """A number, and the position after it."""
     value = message[at] & 127
     shift = 0
     while message[at] > 127:

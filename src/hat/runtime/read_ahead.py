@@ -13,10 +13,10 @@ _END = object()
 
 
 class ReadAhead:
-    """Reads lines in a thread of its own; at most `limit` of them are read and not yet done with.
+    """Reads lines in a thread of its own; at most `limit` of them are read but not yet `done`.
 
-    The thread ends with the lines, with an error of theirs, or after `stop` as soon as the iterable
-    gives its next line (which is dropped). Raises HatError where the system refuses the thread.
+    The thread ends with the lines or with an error in reading them; after `stop`, as soon as the iterable
+    gives its next line, which is dropped. Raises HatError if the system refuses the thread.
     """
 
     def __init__(self, lines: Iterable[str], limit: int) -> None:
@@ -31,9 +31,9 @@ class ReadAhead:
         start(Thread(target=self._read, args=(lines,), name="hat-read-ahead", daemon=True))
 
     def take(self) -> list[str]:
-        """The lines that are there, at least one; none at the end.
+        """The lines that have been read, at least one; none at the end.
 
-        Raises what the iterable raised, after the lines before it are taken; UserError in a forked process,
+        Raises an error of the iterable once the lines before it are taken; UserError in a forked process,
         which lacks the thread.
         """
         self._origin.check()
@@ -46,7 +46,7 @@ class ReadAhead:
             return taken
 
     def done(self) -> None:
-        """One line that was taken is done with: there is room for another. Raises UserError as `take`."""
+        """Report one taken line as finished, which makes room for another. Raises UserError like `take`."""
         self._origin.check()
         with self._changed:
             self._held -= 1

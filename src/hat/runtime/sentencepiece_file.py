@@ -1,27 +1,28 @@
-"""How much text a SentencePiece model makes of little: a file of some kilobytes must not turn a line
-into gigabytes.
+"""The most text that a SentencePiece model makes of one character or id: a file of some kilobytes must not
+turn a line into gigabytes.
 
-A model is a protocol buffer. Its normalisers replace characters by texts that the file lists, and it says
-what text stands for an unknown id.
+A model is a protocol buffer. Its normalisers replace characters by texts listed in the file, and it names the
+text of an unknown id.
 """
 
 import struct
 
 from hat.runtime.protocol_buffer import fields_of
 
-# In bytes. NFKC's longest is 33; pieces have 16 characters unless someone asks for more.
+# In bytes. The longest replacement in NFKC has 33; pieces have 16 characters unless the trainer was told
+# otherwise.
 LONGEST_REPLACEMENT = 256
 LONGEST_PIECE = 4096
-# Fields of a model and of what is in them: the training's text for unknown ids, and the rules of the two
-# normalisers, of what is encoded and of what is decoded.
+# Field numbers of a model and its parts: the text for unknown ids in the trainer's settings, and the rules of
+# the two normalisers, for encoding and for decoding.
 UNKNOWN, NORMALISERS = (2, 44), ((3, 2), (5, 2))
 
 
 def longest_replacement(model: bytes) -> int:
-    """Bytes of the longest text that the serialized `model` puts in the place of a character or of an
-    unknown id.
+    """Length in bytes of the longest text that the serialized `model` makes of one character or of an unknown
+    id.
 
-    Raises ValueError where it is no model.
+    Raises ValueError if the bytes are no model.
     """
     longest = 0
     for number, message in fields_of(memoryview(model)):
@@ -35,7 +36,8 @@ def longest_replacement(model: bytes) -> int:
 
 
 def _longest_text(rules: bytes) -> int:
-    """Of a normaliser's rules: the size of a trie, the trie, and texts that each end in a zero."""
+    """The longest text in a normaliser's rules: the size of a trie, the trie, and texts that each end in a
+    zero."""
     if len(rules) < 4:
         return 0
     (size,) = struct.unpack_from("<I", rules)

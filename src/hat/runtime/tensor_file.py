@@ -79,7 +79,7 @@ def write_tensors(path: Path, tensors: Weights, expected: Stored) -> None:
             found = type_names.get(array.dtype, str(array.dtype)), array.shape
             _check_tensor(name, found, expected[name], "weights")
             check_values(name, array, "weights")
-            # Not tofile, whose error does not say that it was the disk.
+            # Not tofile, whose error does not name the disk as the cause.
             stream.write(array.reshape(-1).view(np.uint8).data)
 
 

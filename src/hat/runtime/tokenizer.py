@@ -87,7 +87,7 @@ class Side(Protocol):
         """Number of ids."""
 
     def encode(self, text: str) -> list[int]:
-        """Ids of one sentence of Unicode text, without </s>; characters without meaning have none."""
+        """Ids of one sentence of Unicode text, without </s>; characters that carry no meaning get no id."""
 
     def pieces(self, tokens: list[int]) -> list[str]:
         """The pieces of ids; a word's first piece begins with SPACE."""
@@ -193,7 +193,7 @@ def _load(path: Path) -> sentencepiece.SentencePieceProcessor:
         if loaded:  # fails for pieces that are not UTF-8: nothing else looks before they are needed
             pieces = model.id_to_piece(list(range(model.vocab_size())))
             _check_sizes(max(map(len, pieces), default=0), longest_replacement(content), path)
-    except (RuntimeError, OSError, ValueError):  # ValueError: of texts that are not UTF-8 too
+    except (RuntimeError, OSError, ValueError):  # ValueError: also for texts that are not UTF-8
         loaded = False
     if not loaded:
         raise UserError(f"{path}: not a SentencePiece model, or a damaged one")
@@ -206,7 +206,8 @@ def _load(path: Path) -> sentencepiece.SentencePieceProcessor:
 
 
 def _check_sizes(piece: int, replacement: int, path: Path) -> None:
-    """Raises UserError where one id or character becomes so much text that a line of it would not fit."""
+    """Raises UserError if one id or character becomes so much text that a line of it would not fit into
+    memory."""
     if piece > LONGEST_PIECE or replacement > LONGEST_REPLACEMENT:
         raise UserError(
             f"{path}: a damaged SentencePiece model: it has a piece of {piece} characters, or makes "

@@ -10,15 +10,15 @@ from hat.runtime.engine import Hypothesis
 class Translation:
     """One translated line; `str()` of it is its text.
 
-    `score`: length-normalised log-probability (of a line that was translated in parts: the mean of
-    theirs). `tokens`: target pieces, `token_scores`: the log-probability of each (</s> has none of
-    its own here). `alternatives`: text and score of the 2nd best, 3rd best, …, where more than one
-    was asked for. `milliseconds`: this line's share of the time its batch took to decode, so that
-    the shares of all lines add up; of a batch of one, its latency without tokenizing. Waiting for
-    other threads' use of the same engine counts, and translations are equal whatever it was.
-    `parts`: how many parts of the line were translated one by one, 0 where it came back as it was;
-    `cut`: a sentence was longer than those the model was trained on, and was cut. `copied`: what
-    stands in `text` as it stood in the line, because the vocabulary does not know it.
+    `score`: length-normalised log-probability (of a line translated in parts: the mean of theirs). `tokens`:
+    target pieces; `token_scores`: the log-probability of each (</s> is left out). `alternatives`: text and
+    score of the 2nd best, 3rd best, …, if more than one was asked for. `milliseconds`: this line's share of
+    the decoding time of its batch, so that the shares of all lines add up; for a batch of one, the latency
+    without tokenizing. It includes waiting for other threads that use the same engine, which never changes a
+    translation. `parts`: the number of parts of the line that were translated separately, 0 if the line came
+    back unchanged; `cut`: a sentence longer than those that the model was trained on was cut. `copied`: the
+    passages of the line that were copied to `text`, because the vocabulary does not know them.
+
     """
 
     text: str
@@ -37,10 +37,10 @@ class Translation:
 
 @dataclass(frozen=True)
 class Score:
-    """How probable a given translation is. `tokens`: its pieces, the last of them </s>;
-    `token_scores`: the log-probability of each, given the source and the pieces before it;
-    `score`: their sum, normalised by length as that of a Translation with the model's own length
-    penalty, so that the two compare."""
+    """The probability of a given translation. `tokens`: its pieces, the last of them </s>; `token_scores`:
+    the log-probability of each, given the source and the pieces before it; `score`: their sum, normalised by
+    length like that of a Translation with the model's default length penalty, so that the two are
+    comparable."""
 
     tokens: tuple[str, ...]
     token_scores: tuple[float, ...]
@@ -54,7 +54,7 @@ class Score:
 
 @dataclass(frozen=True)
 class Decoded:
-    """One source: its hypotheses, best first, and its share of the batch's milliseconds."""
+    """One decoded source: its hypotheses, best first, and its share of the batch's milliseconds."""
 
     hypotheses: Sequence[Hypothesis]
     milliseconds: float

@@ -37,8 +37,8 @@ WINDOW_BATCHES = 16
 class Translator:
     """Translates lines of text with one model. Close it, or use it in a `with` statement.
 
-    It may be used from several threads, and a process may have several. A copy of it, or a pickled one
-    that is read again, loads the same model once more.
+    Several threads may use it, and a process may have several. A copied or unpickled translator loads the
+    same model again.
     """
 
     def __init__(
@@ -50,9 +50,9 @@ class Translator:
     ) -> None:
         """Join a model's configuration, its tokenizer and the engine that runs it.
 
-        Lines of more tokens than those that the model was trained on (`config.training_lines`) are
-        translated in parts (`long_input` "split") or are an error ("refuse"). Raises UserError if they
-        cannot speak.
+        Lines of more tokens than those that the model was trained on (`config.training_lines`) are translated
+        in parts (`long_input` "split") or are an error ("refuse"). Raises UserError if there is no
+        tokenizer, or one that does not fit the model.
         """
         long.check_choice(long_input)
         if config.tokenizer is None or tokenizer_folder is None:
@@ -116,7 +116,8 @@ class Translator:
         return loaded
 
     def __reduce__(self) -> tuple[Any, ...]:
-        """For pickle and copy: how to load it again. Raises UserError for one that was not loaded."""
+        """The arguments to load it again, for pickle and copy. Raises UserError if it was not loaded from a
+        folder."""
         self._gate.check()
         if self._loaded_with is None:
             raise UserError(
@@ -154,12 +155,13 @@ class Translator:
     ) -> list[Translation]:
         """Translate `lines`, results in their order; an empty line stays empty.
 
-        What is None takes the model's default; `max_length` counts target tokens including </s>;
-        `batch` sentences are decoded together. A line of several sentences is translated sentence by
-        sentence, or as many at once as the model met in a line, and joined with the white space that
-        was between them; without `split` it is translated as a whole. A line in which the model knows
-        nothing comes back as it was, single words that it does not know are copied. Raises UserError,
-        for a long line that is refused with its number.
+        Options that are None take the model's defaults; `max_length` counts target tokens including </s>;
+        `batch` sentences are decoded together. A line of several sentences is translated sentence by sentence
+        (or as many at once as the model's training lines have) and joined with the white space between them;
+        without `split` it is translated as a whole. A line without anything that the model knows comes back
+        unchanged; single words unknown to the model are copied. Raises UserError, for a refused long line
+        with the line's number.
+
         """
         options, batch = self._options(lines, beam, nbest, length_penalty, max_length, batch)
         return self._translate(list(lines), options, batch, split, first=1)
@@ -185,10 +187,10 @@ class Translator:
         return self._stream(lines, options, batch, split)
 
     def score(self, pairs: Iterable[tuple[str, str]], *, batch: int = 16) -> list[Score]:
-        """How probable the model finds each (source, target) pair.
+        """The probability that the model gives to each (source, target) pair.
 
-        Raises UserError, naming the pair, for what is none and for one that is too long: nothing is
-        split here; and where the model's weights are so large that the score is not finite.
+        Raises UserError, naming the pair, for anything else than a pair of texts, for a pair that is too long
+        (nothing is split here), and if the model's weights are so large that the score is not finite.
         """
         self._gate.check()
         batch, pairs = checked_size(batch), text_pairs(pairs)
@@ -215,7 +217,7 @@ class Translator:
         max_length: int | None,
         batch: int,
     ) -> tuple[DecodeOptions, int]:
-        """What is asked for, and the batch. Raises UserError."""
+        """The decoding options and the size of a batch. Raises UserError."""
         self._gate.check()
         check_lines(lines)
         batch = checked_size(batch)

@@ -1,8 +1,8 @@
 """Words that a model's vocabulary cannot write: taken out of a sentence, and put into its translation.
 
-A model has learnt nothing about <unk>: left in the source, it makes another sentence of the rest, and what it
-stood for is lost. Where a word belongs in the translation is told by how many words stand before it, which
-is right at both ends of a sentence and near it between.
+A model has learnt nothing about <unk>: an <unk> in the source changes the translation of the rest, and the
+word it stands for is lost. A word's place in the translation is found by the number of words before it, which
+is right at both ends of a sentence and about right between them.
 """
 
 from collections.abc import Callable
@@ -12,27 +12,27 @@ from itertools import product
 
 import regex
 
-# Scripts that put no spaces between words: each character with its marks is one.
+# Scripts without spaces between words: each character, with its marks, counts as a word.
 _APART = r"[\p{Ideographic}\p{Hiragana}\p{Katakana}\p{Line_Break=SA}]"
 RUN = regex.compile(rf"{_APART}\p{{M}}*|(?:(?!{_APART})\S)+")
 TO_LAST_LETTER = regex.compile(r".*[\w\p{M}]", regex.DOTALL)
 CHARACTER = regex.compile(r"\X")
-# Before and behind a word these do not belong to it: the word is translated without them.
+# Characters that do not belong to a word if they are before or after it: the word is translated without them.
 EDGE = regex.compile(r"[\p{P}\p{So}\p{Extended_Pictographic}--\p{N}]", regex.V1)
-# Inside a word they are written one way or another, and mean the same.
+# Characters inside a word that have several forms of the same meaning.
 APOSTROPHES, DASHES = "'’", "-‐–"
 DASH = regex.compile(r"\p{Dash}")
 INNER = regex.compile(r"(?<=\w)(?:\p{Dash}|['‘’ʼ])(?=\w)")
 LETTER, LETTER_OR_DIGIT = regex.compile(r"\p{L}"), regex.compile(r"[\p{L}\p{N}]")
-# The last letter of one word and the first of another, once what stood between them is gone.
+# The last letter of one word directly before the first of another, once the text between them is taken out.
 MEETING = regex.compile(rf"(?!{_APART})\w(?!{_APART})\w")
 PUNCTUATION = regex.compile(r"\p{P}")
 
 
 @dataclass(frozen=True)
 class Unit:
-    """Text to copy. `words`: how many words of the rest stand before it; `spaced`: there is white space
-    before it, and behind it; `stopped`: punctuation stands between the word before and it."""
+    """Text to copy. `words`: the number of words of the rest before it; `spaced`: white space stands before
+    it, and after it; `stopped`: punctuation stands between the word before and it."""
 
     text: str
     words: int
@@ -42,7 +42,8 @@ class Unit:
 
 @dataclass(frozen=True)
 class Rest:
-    """What a model is to translate of a sentence: `text`, of `words` words, and what was taken out."""
+    """The text of a sentence that a model is to translate, of `words` words, and the units taken out of
+    it."""
 
     text: str
     words: int
@@ -50,16 +51,16 @@ class Rest:
 
 
 def translatable(text: str) -> bool:
-    """Whether `text` holds a letter or a digit: what does not is the same in every language."""
+    """True if `text` holds a letter or a digit; any other text is the same in every language."""
     return bool(LETTER_OR_DIGIT.search(text))
 
 
 def take_out(text: str, knows: Callable[[str], bool]) -> Rest | None:
-    """`text` without what the vocabulary does not know, or None where too little is left to translate.
+    """`text` without what the vocabulary does not know, or None if too little is left to translate.
 
-    A word that holds something unknown goes as a whole, so that names and addresses stay what they are;
-    emoji and punctuation before and behind a word alone. Too little is left without letters, or where more
-    letters are unknown than that.
+    A word with an unknown character is taken out as a whole, so that names and addresses stay intact; emoji
+    and punctuation before or after a word are taken out alone. Too little is left if the rest has no letters,
+    or fewer letters than were taken out.
     """
     knows = cache(knows)
     text = RUN.sub(lambda run: _as_written(run[0], knows), text)
@@ -75,7 +76,7 @@ def take_out(text: str, knows: Callable[[str], bool]) -> Rest | None:
         stopped = bool(PUNCTUATION.search(piece, more[-1][1] if more else 0)) or (stopped and not more)
         units.append(Unit(text[begin:end], words, spaced, stopped))
         unknown += sum(not knows(letter) for letter in LETTER.findall(text[begin:end]))
-        # One of the two spaces goes with it, and the one before what closes the sentence.
+        # Of the two spaces around the unit one is removed, and so is a space before closing punctuation.
         pieces.append(piece.rstrip() if spaced[1] or PUNCTUATION.match(behind) else piece)
         if MEETING.match(text[begin - 1 : begin] + behind):
             pieces.append(" ")
@@ -87,7 +88,7 @@ def take_out(text: str, knows: Callable[[str], bool]) -> Rest | None:
 
 
 def put_in(translation: str, rest: Rest) -> str:
-    """`translation` of `rest`, with what was taken out of it."""
+    """`translation` of `rest`, with the units that were taken out."""
     words = _words(translation)
     inserted: list[tuple[int, str]] = []
     for unit in rest.units:
@@ -110,7 +111,7 @@ def put_in(translation: str, rest: Rest) -> str:
 
 
 def _words(text: str) -> list[tuple[int, int]]:
-    """Where words begin and end, punctuation behind them left out."""
+    """Beginning and end of each word, without punctuation after it."""
     found = ((run.start(), TO_LAST_LETTER.match(run[0])) for run in RUN.finditer(text))
     return [(start, start + word.end()) for start, word in found if word]
 
@@ -134,7 +135,7 @@ def _unknown_spans(text: str, knows: Callable[[str], bool]) -> list[tuple[int, i
 
 
 def _unknown_in(run: str, knows: Callable[[str], bool]) -> list[tuple[int, int]]:
-    """The spans of `run` to take out: its middle, if that is not known, and unknown edges."""
+    """The spans of `run` to take out: its middle if that is unknown, and unknown edges."""
     begin, end = _middle(run)
     found = [match.span() for match in CHARACTER.finditer(run, 0, begin)]
     if not knows(run[begin:end]):
@@ -144,7 +145,7 @@ def _unknown_in(run: str, knows: Callable[[str], bool]) -> list[tuple[int, int]]
 
 
 def _middle(run: str) -> tuple[int, int]:
-    """Where the word begins and ends in `run`: without edges on either side."""
+    """Beginning and end of the word in `run`, without the edges on either side."""
     spans = [match.span() for match in CHARACTER.finditer(run)]
     first, last = 0, len(spans)
     while first < last and EDGE.match(run, spans[first][0]):
@@ -157,7 +158,7 @@ def _middle(run: str) -> tuple[int, int]:
 
 
 def _as_written(run: str, knows: Callable[[str], bool]) -> str:
-    """`run` with another apostrophe or dash in its word, where the vocabulary knows only that one."""
+    """`run` with another form of apostrophe or dash in its word, if the vocabulary knows only that form."""
     if knows(run):
         return run
     begin, end = _middle(run)

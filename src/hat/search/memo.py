@@ -17,10 +17,10 @@ from hat.strict_json import parse_json
 class Memo:
     """Losses by architecture, appended to a file as they come. Use as a context manager.
 
-    Every loss reaches the operating system before the next evaluation starts, so a killed process
-    loses only the one under way; all are on the disk when the memo is left. A last line cut short is
-    removed and evaluated again. Raises UserError naming path and line where the file holds anything
-    else, DiskFull.
+    Every loss reaches the operating system before the next evaluation starts, so a killed process loses only
+    the evaluation that was running; all losses are on the disk when the memo is left. An incomplete last line
+    is removed and evaluated again. Raises UserError naming path and line for any other content, DiskFull.
+
     """
 
     def __init__(self, path: Path) -> None:

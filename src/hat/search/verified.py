@@ -1,9 +1,10 @@
-"""Search that believes no prediction: candidates are measured before one is chosen, and that one once more.
+"""Search with measured results: candidates are measured before one is chosen, and the choice is measured
+again.
 
-Predictions propose; measurements choose. The best candidates of an evolutionary search are measured, and the
-one of lowest loss whose whole interval meets the constraint is chosen. Where there is none, the predictor
-was too hopeful here: the search is repeated below a corrected latency. Then a fresh measurement, which took
-no part in choosing, is made once, and what it says is the result whatever it says.
+Predictions propose; measurements choose. The best candidates of an evolutionary search are measured, and of
+those whose whole interval meets the constraint the one of lowest loss is chosen. If there is none, the
+predictor was too optimistic here, and the search is repeated below a corrected latency. Finally the choice is
+measured once afresh; this measurement took no part in choosing and is the result, whatever its verdict.
 """
 
 from collections.abc import Callable, Sequence
@@ -19,11 +20,11 @@ from hat.search.evolution import EvolutionSettings, evolve
 from hat.search.problem import Candidate, SearchProblem
 from hat.search.result import SearchResult
 
-# Shares of the progress of up to three searches, and of the verification.
+# Shares of the progress: up to three searches, then the verification.
 ATTEMPTS = ((0.0, 0.65), (0.65, 0.8), (0.8, 0.95))
 SEARCHING = 0.6  # of each; measuring is the rest
 VERIFICATION = "verification"
-# The next search is at least this much below the last, whose candidates hardly missed the constraint.
+# The next search's limit is at most this share of the last one's, even if candidates missed that narrowly.
 TIGHTER = 0.97
 
 # The milliseconds that are allowed, given the reference model's in the same rounds. A constraint relative
@@ -35,9 +36,9 @@ Measure = Callable[[Sequence[Architecture], str, Progress], list[Measurement]]
 
 @dataclass(frozen=True)
 class Chosen:
-    """A candidate and the `measurement` that it was chosen by. `within`: all of its interval is within the
-    constraint (if not, it is the nearest); `measured`: all that was measured to choose from; `search`: what
-    the candidates came from."""
+    """A candidate and the `measurement` that it was chosen by. `within`: its whole interval is within the
+    constraint (otherwise it is the nearest one); `measured`: all candidates measured to choose from;
+    `search`: the result that the candidates come from."""
 
     candidate: Candidate
     measurement: Measurement
@@ -48,8 +49,8 @@ class Chosen:
 
 @dataclass(frozen=True)
 class Choice:
-    """What a search ends in: what the last of `attempts` searches chose, and the `verification` that came
-    after, with its verdict."""
+    """The end of a search: the choice of the last of `attempts` searches, and its `verification`, a later
+    measurement with a verdict."""
 
     chosen: Chosen
     verification: Measurement
@@ -66,7 +67,7 @@ class Verifying:
     group: int
 
     def verdict(self, measurement: Measurement) -> Verdict:
-        """What a measurement says of the constraint, whose limit is that of the same series."""
+        """The verdict of a measurement on the constraint, with the limit of the same series."""
         limit_ms = self.limit(measurement.reference_ms)
         return verdict(measurement.latency_ms, measurement.high_ms, limit_ms)
 
@@ -83,8 +84,8 @@ def search_verified(
     memo: Path,
     progress: Progress = silent,
 ) -> Choice:
-    """Search, choose by measurements, and verify the choice once. Raises UserError where no architecture
-    is predicted to meet the constraint."""
+    """Search, choose by measurements, and verify the choice once. Raises UserError if no architecture is
+    predicted to meet the constraint."""
     limit_ms = problem.constraint_ms
     for attempt, (start, end) in enumerate(ATTEMPTS):
         middle = start + (end - start) * SEARCHING
@@ -99,8 +100,8 @@ def search_verified(
 
 
 def choose(found: SearchResult, verifying: Verifying, name: str, progress: Progress = silent) -> Chosen:
-    """Measure candidates, best first, until one is within the constraint with its whole interval: the first
-    such one, or else the nearest."""
+    """Measure candidates, best first, until the whole interval of one is within the constraint; returns that
+    one, or else the nearest."""
     measured: list[tuple[Candidate, Measurement]] = []
     for start in range(0, len(found.best), verifying.group):
         some = found.best[start : start + verifying.group]

@@ -62,12 +62,12 @@ def train(
 ) -> TrainingResult:
     """Train, leaving the kept weights in the trainee and in folder/model.safetensors.
 
-    `lessons`: a teacher's labels of both texts, to learn from and to be judged by as well. Goes on from
-    folder/checkpoint.safetensors if there is one, and ends in the same bytes as an undisturbed
-    training on the same machine with the same numbers of threads, which folder/threads.json records; not
-    on a GPU, which adds up in no fixed order.
-    Raises HatError when the loss diverges, Stopped after SIGTERM or SIGINT, UserError for a damaged
-    checkpoint or damaged labels.
+    `lessons`: a teacher's labels of both texts, to learn from and to be judged by as well. Training continues
+    from folder/checkpoint.safetensors if there is one, and ends in the same bytes as an uninterrupted
+    training on the same machine with the same numbers of threads, which folder/threads.json records; not on a
+    GPU, which sums in no fixed order.
+    Raises HatError if the loss diverges, Stopped after SIGTERM or SIGINT, UserError for a damaged checkpoint
+    or damaged labels.
     """
     if (folder / SUMMARY).exists():
         return _finished(trainee, folder)
@@ -140,7 +140,7 @@ def _update(
 def _add_gradients(
     networks: list[Network], batch: Batch, settings: TrainingSettings, distillation: Distillation | None
 ) -> float:
-    """Add up the gradients of the networks' losses of a batch; returns the sum of these losses."""
+    """Add the gradients of the networks' losses on a batch to theirs; returns the sum of these losses."""
     loss_sum = 0.0
     source, target_in, target_out = tensors(batch)
     for network in networks:
@@ -159,7 +159,7 @@ def _trial(
     seed: int,
     distillation: Distillation | None,
 ) -> Trial:
-    """The work of an update but for its last step, which would change the weights."""
+    """The work of an update without its last step, which would change the weights."""
     batches = cache(lambda: epoch_batches(store, settings.batch_tokens, seed, 0))
 
     def trial(update: int) -> None:

@@ -46,8 +46,8 @@ class TrainingSettings(BaseModel):
     )
     threads: Annotated[int | Literal["auto"], BeforeValidator(_check_threads)] = Field(
         "auto",
-        description="Of the processor. auto: as a short measurement of this network says. Decides only the "
-        "order in which sums are rounded.",
+        description="Processor threads. auto: the best number in a short measurement of this network. "
+        "Decides only the order in which sums are rounded.",
     )
     validate_every: int = Field(500, gt=0, description="Updates between validations; each leaves a snapshot.")
     patience: int = Field(0, ge=0, description="Stop after this many validations without gain; 0: never.")

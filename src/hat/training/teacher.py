@@ -64,7 +64,7 @@ def write_soft_labels(
 
 
 def label_trial(teacher: TranslationModel, text: TokenStore) -> Trial:
-    """The work of `write_soft_labels` with one batch of `text`, by number."""
+    """The work of `write_soft_labels` on one batch of `text`, given its number."""
     batches = cache(lambda: sequential_batches(text, BATCH_TOKENS))
 
     @torch.inference_mode()

@@ -1,6 +1,6 @@
-"""How many processor threads a piece of work with a network gets: what the user says, or what a short
-measurement of that very work says. It is recorded, since sums are rounded in another order on another
-number of threads, and a resumed training has to end in the same bytes.
+"""The number of processor threads for work with a network: the user's, or the result of a short measurement
+of that very work. It is recorded, since the number of threads decides the order in which sums are rounded,
+and a resumed training has to end in the same bytes.
 """
 
 import statistics
@@ -20,9 +20,9 @@ from hat.training.device import training_device
 
 RECORD = "threads.json"
 KEYS = ("threads", "processor", "measured")
-# Fewer threads are as good within so much of the least time: they leave other processes more room.
+# The fewest threads whose time is within this factor of the least win: they leave other processes more room.
 NEAR = 1.05
-# Numbers of threads this far from the least time are given up after their first trial.
+# Numbers of threads whose first trial takes this many times the least time are not tried again.
 HOPELESS = 1.5
 ENOUGH_SECONDS, MOST_ROUNDS = 2.0, 15
 # A training that has become this much slower shares its cores with other processes.
@@ -30,22 +30,22 @@ SLOWER = 1.3
 # Seconds after which the machine may have become idle again: a measurement takes 1 % of them.
 RARELY = 100 * ENOUGH_SECONDS
 
-# One piece of the work, by number: it changes nothing.
+# One piece of the work, by its number; it changes nothing.
 Trial = Callable[[int], object]
 Threads = int | Literal["auto"]
 
 
 def start_threads() -> int:
-    """The threads of work that is not measured: what the user's environment says, or else all."""
+    """The number of threads for work that is not measured: the user's environment's, or else all."""
     return own_threads() or min(torch.get_num_threads(), available_threads())
 
 
 def use_threads(folder: Path, asked: Threads, trial: Trial) -> int:
     """Let PyTorch use `asked` threads; the number is recorded in `folder` and returned.
 
-    "auto": as many as the user's environment says, or else as this work was begun with, or else as a
-    measurement of `trial` says. The record holds on the same processor, where it has so many threads.
-    Raises UserError for a damaged record, HatError where the system refuses the threads.
+    "auto": the number in the user's environment, or else the recorded one of this work, or else the result of
+    measuring `trial`. The record is valid on the same processor, if so many threads are available. Raises
+    UserError for a damaged record, HatError if the system refuses the threads.
     """
     own, recorded = _said(asked), _recorded(folder / RECORD)
     threads = own or recorded or chosen(measure(_counts(available_threads()), trial))
@@ -56,8 +56,8 @@ def use_threads(folder: Path, asked: Threads, trial: Trial) -> int:
 
 
 class TrainingThreads:
-    """The threads of a training, as `use_threads` chooses them, and chosen again where the machine has become
-    busier or idler: at checkpoints only, so that a training that goes on from one has the recorded number.
+    """The threads of a training, chosen by `use_threads`, and again where the machine has become busier or
+    idler: only at checkpoints, so that a training resumed from a checkpoint has the recorded number.
     """
 
     def __init__(self, folder: Path, asked: Threads, trial: Trial) -> None:
@@ -69,7 +69,7 @@ class TrainingThreads:
 
     @contextmanager
     def update(self) -> Iterator[None]:
-        """Times an update."""
+        """Context that times one update."""
         began = perf_counter()
         yield
         self._updates += 1
@@ -90,8 +90,8 @@ class TrainingThreads:
 
 
 def measure(counts: Sequence[int], trial: Trial) -> dict[int, float]:
-    """Seconds of a trial with each number of threads, most first; in turn, so that what disturbs the
-    machine disturbs all alike. The hopeless are left out."""
+    """Seconds of a trial with each number of threads, most first; in turn, so that disturbances of the
+    machine affect all alike. Hopeless numbers are left out."""
     if len(counts) == 1:
         return {counts[0]: 0.0}
     began, first = perf_counter(), dict[int, float]()
@@ -110,7 +110,7 @@ def measure(counts: Sequence[int], trial: Trial) -> dict[int, float]:
 
 
 def chosen(times: dict[int, float]) -> int:
-    """The fewest threads that take about the least time."""
+    """The fewest threads that take nearly the least time."""
     return min(count for count, taken in times.items() if taken <= NEAR * min(times.values()))
 
 
@@ -128,12 +128,12 @@ def _seconds(count: int, trial: Trial, number: int) -> float:
 
 def _set(threads: int) -> None:
     if torch.get_num_threads() != threads:
-        check_can_start(threads)  # where OpenMP cannot start a thread, it ends the process
+        check_can_start(threads)  # OpenMP ends the process if it cannot start a thread
         torch.set_num_threads(threads)
 
 
 def _said(asked: Threads) -> int | None:
-    """The number of threads that is not to be measured: the user's, or that beside a GPU."""
+    """The number of threads without measuring: the user's, or that for work on a GPU; None to measure it."""
     own = own_threads() if asked == "auto" else asked
     return start_threads() if own is None and training_device().type != "cpu" else own
 
@@ -143,7 +143,7 @@ def _record(folder: Path, threads: int, *, measured: bool) -> None:
 
 
 def _recorded(path: Path) -> int | None:
-    """The number of threads that this work was begun with here; None where that does not hold any more."""
+    """The number of threads that this work was begun with; None if there is no record that is valid here."""
     if not path.exists():
         return None
     record = check_keys(read_json(path), KEYS, str(path))

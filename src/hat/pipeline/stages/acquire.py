@@ -82,7 +82,7 @@ def _unpack(
         if not is_archive(path):
             files |= {(name, member): path for member in members}
             continue
-        # Numbered, so that no member's own name decides where it goes; messages show that, too.
+        # Numbered, so that no member's name decides its path; the name is kept for messages.
         wanted = {
             member: work / f"{index}-{number}-{re.sub(r'[^A-Za-z0-9._-]', '_', member)[-100:]}"
             for number, member in enumerate(members)

@@ -31,7 +31,8 @@ NAME = "measure"
 LATENCIES = MEASURED
 PUBLISHED = "latencies.csv"
 STORE = "measurements.sqlite"
-# The fields of the measure section that only a measurement of few models depends on, and all that it does.
+# The fields of the measure section that only measurements of few models depend on, and all that these depend
+# on.
 VERIFYING_ONLY = {"verify_interval", "verify_rounds"}
 VERIFYING = {"lengths", "warmup", *VERIFYING_ONLY}
 
@@ -128,10 +129,10 @@ def measure_on_device(
     seed: int = 0,
     engine: str | None = None,
 ) -> list[Measurement]:
-    """Measure few models as the recipe says for these, in a series named after the folder.
+    """Measure few models with the recipe's settings for that, in a series named after the folder.
 
-    `elastic`: whether they belong to the design space (all, or one flag each). `engine`: another than the
-    device's.
+    `elastic`: True for models of the design space (one flag for all, or one each). `engine`: replaces the
+    device's engine.
     """
     flags = [elastic] * len(architectures) if isinstance(elastic, bool) else elastic
     models = [
@@ -178,7 +179,7 @@ _KEYS = tuple(Measurement.__dataclass_fields__)
 
 
 def verifying_protocol(context: Context, engine: str | None = None) -> MeasureProtocol:
-    """How this run measures few models that are compared."""
+    """The protocol for measurements of few models that are compared."""
     settings = context.recipe.measure
     return make_protocol(context, settings.verify_rounds, settings.verify_interval, engine)
 

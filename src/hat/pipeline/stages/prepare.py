@@ -92,7 +92,7 @@ def text_files(context: Context) -> list[Path]:
 
 
 def _files(context: Context) -> dict[str, Path]:
-    """Key in the recipe → file."""
+    """Key in the recipe → text file."""
     return {
         f"data.{name}.{side}": path
         for name in PARTS

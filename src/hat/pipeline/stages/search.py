@@ -103,7 +103,7 @@ def _run(context: Context, constraint: Constraint, losses: str, folder: Path, pr
 
 def _loss(context: Context, memo: Path) -> Callable[[Architecture], float]:
     """Validation loss with inherited weights, on the first sentences of the validation text. `memo`: the
-    folder of the losses that are known, which also knows with how many threads they were computed."""
+    folder of the known losses, and of the number of threads that they were computed with."""
     recipe = context.recipe
     settings = recipe.super_training
     network = load_super(context, settings)

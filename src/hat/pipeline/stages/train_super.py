@@ -44,16 +44,16 @@ def steps(context: Context) -> Iterator[Step]:
 
 
 def training_inputs(settings: TrainingSettings) -> dict[str, object]:
-    """What of the settings decides the result: not how often a checkpoint is written, nor the threads,
-    which a resumed training may change."""
+    """The settings that decide the result; not the interval of checkpoints, nor the threads, which a resumed
+    training may change."""
     return settings.model_dump(mode="json", exclude={"checkpoint_every", "threads"})
 
 
 def seed_and_threads(seed: int) -> None:
-    """Make what follows the same whatever this process did before.
+    """Make the following work independent of what this process did before.
 
-    Initial weights come from the seed; the thread count, which engines and trainings change, decides the
-    order of sums.
+    Initial weights come from the seed; the order of sums depends on the thread count, which engines and
+    trainings change.
     """
     torch.manual_seed(seed)
     torch.set_num_threads(THREADS)
