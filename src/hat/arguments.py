@@ -3,6 +3,8 @@
 import math
 from collections.abc import Iterable, Mapping
 from numbers import Integral, Real
+from pathlib import Path
+from typing import Any
 
 from hat.errors import UserError, shown
 
@@ -38,17 +40,35 @@ def plain_numbers(record: object) -> None:
             object.__setattr__(record, name, int(value) if isinstance(value, Integral) else float(value))
 
 
+def file_path(name: str, value: Any) -> Path:
+    """`value` as a path. Raises UserError naming the argument."""
+    try:
+        return Path(value)
+    except TypeError as error:
+        raise UserError(f"{name}: {shown(value)} is not a path") from error
+
+
 def check_lines(lines: object) -> None:
-    """Raises UserError for what gives no lines in an order, though it can be iterated over."""
+    """Raises UserError for what gives no lines, or none in an order."""
     if isinstance(lines, NO_LIST):
         kind = type(lines).__name__ if isinstance(lines, UNORDERED) else "one string"
         raise UserError(f"expected a list of lines, not {kind}")
+    _check_gives_more(lines, "lines")
+
+
+def _check_gives_more(value: Any, what: str) -> None:
+    """Raises UserError for what cannot be iterated over."""
+    try:
+        iter(value)
+    except TypeError as error:
+        raise UserError(f"expected a list of {what}, not {shown(value)}") from error
 
 
 def text_pairs(pairs: Iterable[object]) -> list[tuple[str, str]]:
     """(source, target) pairs from whatever gives them. Raises UserError naming the pair that is none."""
     if isinstance(pairs, NO_LIST):
         raise UserError(f"expected a list of (source, target) pairs, not {shown(pairs)}")
+    _check_gives_more(pairs, "(source, target) pairs")
     return [_text_pair(pair, number) for number, pair in enumerate(pairs, start=1)]
 
 
