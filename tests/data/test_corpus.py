@@ -157,7 +157,7 @@ def test_a_damaged_beginning_of_a_further_stream_is_no_end(
     path = tmp_path / "two"
     for damaged in (b"?" + pack(b"c\td\n")[1:], b"and this"):
         path.write_bytes(pack(b"a\tb\n") + damaged)
-        with pytest.raises(UserError, match="damaged .* file"):
+        with pytest.raises(UserError, match=r"damaged .* file"):
             list(read_pairs([Part(path)]))
 
 
@@ -172,15 +172,15 @@ def test_zeros_pad_compressed_streams(tmp_path: Path, pack: Callable[[bytes], by
     "columns", [(0, 1), (-1, 1), (1, 1), (1, 2, 3), ("1", "2"), (1.0, 2), 1, "12", (True, 2)]
 )
 def test_columns_that_cannot_be_meant(tmp_path: Path, columns: Any) -> None:
-    with pytest.raises(UserError, match="^columns: "):
+    with pytest.raises(UserError, match=r"^columns: "):
         Part(tmp_path / "text.tsv", columns=columns)
 
 
 @pytest.mark.parametrize("value", [5, b"text.tsv", ["text.tsv"]])
 def test_a_part_is_named_by_paths(value: Any) -> None:
-    with pytest.raises(UserError, match="^source: .* is not a path"):
+    with pytest.raises(UserError, match=r"^source: .* is not a path"):
         Part(value)
-    with pytest.raises(UserError, match="^target: .* is not a path"):
+    with pytest.raises(UserError, match=r"^target: .* is not a path"):
         Part(Path("text.en"), value)
 
 

@@ -107,7 +107,7 @@ def test_what_is_no_pair_is_not_scored(speaking: Translator, pairs: Any, message
 
 @pytest.mark.parametrize("path", [None, 5, b"runs/demo", ["runs/demo"]])
 def test_what_is_no_path_is_not_loaded(path: Any) -> None:
-    with pytest.raises(UserError, match="path: .* is not a path"):
+    with pytest.raises(UserError, match=r"path: .* is not a path"):
         Translator.load(path)
 
 

@@ -4,6 +4,7 @@ import re
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import onnx
@@ -123,11 +124,12 @@ def test_threads_share_an_engine() -> None:
 @pytest.mark.parametrize("kind", [OnnxEngine, TorchEngine, NativeEngine])
 def test_engines_take_whatever_gives_ids(kind: Callable[[Artefact, EngineSettings], Engine]) -> None:
     artefact = random_artefact(5)
-    engine, batch = kind(artefact, ONE), sources(artefact, 1)
+    engine: Any = kind(artefact, ONE)
+    batch = sources(artefact, 1)
     options = DecodeOptions(beam=2, max_length_offset=5)
-    assert engine.translate(map(iter, batch), options) == engine.translate(batch, options)  # type: ignore[arg-type]
+    assert engine.translate(map(iter, batch), options) == engine.translate(batch, options)
     arrays = [np.array(source) for source in batch]
-    assert engine.score(iter(arrays), map(tuple, arrays)) == engine.score(batch, batch)  # type: ignore[arg-type]
+    assert engine.score(iter(arrays), map(tuple, arrays)) == engine.score(batch, batch)
     engine.close()
 
 
