@@ -14,6 +14,10 @@ PLAIN = (bool, int, float, str, tuple)
 NO_LIST = (str, bytes, bytearray, *UNORDERED)
 
 
+class NotIterable(UserError, TypeError):
+    """A user's mistake that is also an error of Python's own kind, which callers may expect."""
+
+
 def whole_number(name: str, value: object) -> int:
     """`value`, of Python's or NumPy's whole numbers. Raises UserError naming the argument."""
     if isinstance(value, bool) or not isinstance(value, Integral):
@@ -57,11 +61,11 @@ def check_lines(lines: object) -> None:
 
 
 def _check_gives_more(value: Any, what: str) -> None:
-    """Raises UserError for what cannot be iterated over."""
+    """Raises NotIterable for what cannot be iterated over."""
     try:
         iter(value)
     except TypeError as error:
-        raise UserError(f"expected a list of {what}, not {shown(value)}") from error
+        raise NotIterable(f"expected a list of {what}, not {shown(value)}, which is not iterable") from error
 
 
 def text_pairs(pairs: Iterable[object]) -> list[tuple[str, str]]:
