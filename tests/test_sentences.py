@@ -18,6 +18,10 @@ from hat.sentences import split_sentences
         ("en", ["One.\t", "Two.\u00a0", "Three.\u3000 ", "Four."]),
         ("en", ["The dog\u00ad sleeps.\u00ad ", "The c\u2060at runs."]),
         ("en", ["The dog sleeps here.", "The cat runs there."]),
+        ("en", ["(The dog sleeps.) ", "The cat [a black one!] runs. ", "Good."]),
+        ("en", ["The cat runs (it is black.) ", "“The dog sleeps.” ", "Good."]),
+        ("en", ["The dog sleeps… ", "The cat runs here…", "“The dog wakes up.”"]),
+        ("en", ["The dog\u2029", "A dog sleeps.\u2029 ", "The cat runs"]),
         ("und", ["A dog. ", "A cat."]),
         ("xx", ["A dog. ", "A cat."]),
     ],
@@ -34,6 +38,9 @@ def test_sentences_end_by_the_rules_of_the_language(language: str, sentences: li
         "Write to a.b@C.D.",
         "1. First.",
         "… and so on.",
+        "Ein Haus (bzw.) Häuser.",
+        "The end… of the line.",
+        "Mc…Donald",
         "The dog sleeps. …",
         "The dog sleeps. \U0001f600",
         "12. 13. 14.",
@@ -63,6 +70,9 @@ def test_the_sentences_joined_are_the_line() -> None:
         "“Q. R.” ",
         "\r",
         "e.g. ",
+        "(X y.) ",
+        "of ab…",
+        "\u2029",
     ]
     for first in pieces:
         for second in pieces:

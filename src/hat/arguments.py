@@ -3,6 +3,8 @@
 import math
 from collections.abc import Iterable, Mapping
 from numbers import Integral, Real
+from pathlib import Path
+from typing import Any
 
 from hat.errors import UserError, shown
 
@@ -10,6 +12,10 @@ from hat.errors import UserError, shown
 UNORDERED = (set, frozenset, Mapping)
 PLAIN = (bool, int, float, str, tuple)
 NO_LIST = (str, bytes, bytearray, *UNORDERED)
+
+
+class NotIterable(UserError, TypeError):
+    """A user's mistake that is also an error of Python's own kind, which callers may expect."""
 
 
 def whole_number(name: str, value: object) -> int:
@@ -38,11 +44,28 @@ def plain_numbers(record: object) -> None:
             object.__setattr__(record, name, int(value) if isinstance(value, Integral) else float(value))
 
 
+def file_path(name: str, value: Any) -> Path:
+    """`value` as a path. Raises UserError naming the argument."""
+    try:
+        return Path(value)
+    except TypeError as error:
+        raise UserError(f"{name}: {shown(value)} is not a path") from error
+
+
 def check_lines(lines: object) -> None:
-    """Raises UserError for one string, and for collections without an order."""
+    """Raises UserError for one string, for what gives no lines, and for collections without an order."""
     if isinstance(lines, NO_LIST):
         kind = type(lines).__name__ if isinstance(lines, UNORDERED) else "one string"
         raise UserError(f"expected a list of lines, not {kind}")
+    _check_gives_more(lines, "lines")
+
+
+def _check_gives_more(value: Any, what: str) -> None:
+    """Raises NotIterable for what cannot be iterated over."""
+    try:
+        iter(value)
+    except TypeError as error:
+        raise NotIterable(f"expected a list of {what}, not {shown(value)}, which is not iterable") from error
 
 
 def text_pairs(pairs: Iterable[object]) -> list[tuple[str, str]]:
@@ -50,6 +73,7 @@ def text_pairs(pairs: Iterable[object]) -> list[tuple[str, str]]:
     pair."""
     if isinstance(pairs, NO_LIST):
         raise UserError(f"expected a list of (source, target) pairs, not {shown(pairs)}")
+    _check_gives_more(pairs, "(source, target) pairs")
     return [_text_pair(pair, number) for number, pair in enumerate(pairs, start=1)]
 
 

@@ -14,6 +14,12 @@ LETTER = regex.compile(r"\p{L}")
 STOPS = regex.compile(r"\S\s+(?:.*\s)?[^\s.]*\p{Ll}\.+$", regex.DOTALL)
 STARTS = regex.compile(r"\p{Lu}[\p{Ll}\s].*\s\S", regex.DOTALL)
 NEAR = 100  # characters on each side that decide whether it does
+# More ends than sentencex knows: of a paragraph, and before a capital letter a bracket behind a full stop, or
+# an ellipsis that is one character.
+_CLOSED = r"(?<bracket>[.!?…][\"'\p{Pf}]*[)\]]+)\s+"
+ENDS = regex.compile(rf"\p{{Zp}}\s*|(?:{_CLOSED}|…\s+|(?<joined>…))(?=[\"'\p{{Pi}}(\[]*\p{{Lu}})")
+# A bracket that closes several words ends a sentence; one word in brackets, "(bzw.)", does not.
+WORDS = regex.compile(r"\s\w*\p{Ll}{2,}$")
 # The most characters for sentencex at once: its time for unpaired quotation marks grows with the square.
 WINDOW = 1 << 13
 
@@ -46,16 +52,28 @@ def _apart(before: str, after: str) -> bool:
 
 
 def _segments(text: str, language: str) -> list[str]:
-    """The segments that sentencex makes of the visible characters of `text`, with the other characters put
-    back."""
+    """The segments of the visible characters of `text`, with the other characters put back."""
     code = regex.split("[-_]", language.lower())[0]
     if not UNSEEN.search(text):
-        return list(_windows(text, code))
+        return list(_visible_segments(text, code))
     seen = [position for position, character in enumerate(text) if not UNSEEN.match(character)]
     visible = "".join(text[position] for position in seen)
-    ends = accumulate(map(len, _windows(visible, code)))
+    ends = accumulate(map(len, _visible_segments(visible, code)))
     starts = [seen[end] for end in ends if end < len(seen)]
     return [text[start:end] for start, end in zip([0, *starts], [*starts, len(text)], strict=True)]
+
+
+def _visible_segments(text: str, code: str) -> Iterator[str]:
+    """What sentencex makes of `text`, cut at the other ENDS too."""
+    for segment in _windows(text, code):
+        start = 0
+        for end in ENDS.finditer(segment):
+            before = segment[max(start, end.start() - NEAR) : end.start()]
+            if WORDS.search(before) or not (end["bracket"] or end["joined"]):
+                yield segment[start : end.end()]
+                start = end.end()
+        if start < len(segment):
+            yield segment[start:]
 
 
 def _windows(text: str, code: str) -> Iterator[str]:

@@ -132,6 +132,11 @@ def test_what_is_missing_is_asked_for_on_a_terminal(
         ((*TEXT, "--latency", "fast"), "--latency: 'fast' is no latency; write it like 12.5ms, or 60%"),
         ((*TEXT, "--latency", "100%"), "--latency 100%: must be below 100 %"),
         ((*TEXT, "--minutes", 0), "--minutes 0: must be at least 1"),
+        ((*TEXT, "--minutes", "nan"), "--minutes nan: must be at least 1, and finite"),
+        ((*TEXT, "--minutes", "inf"), "--minutes inf: must be at least 1, and finite"),
+        ((*TEXT, "--source-lang", "../en"), "--source-lang '../en': not the code of a language"),
+        ((*TEXT, "--target-lang", ""), "--target-lang '': not the code of a language"),
+        (("--source", "text.en", "--target", "text.en"), "source and target are the same file"),
         ((*TEXT, "--device", "pi"), "no device is called pi; the known ones are local"),
         ((*TEXT, "--valid-source", "text.en"), "--valid-source and --valid-target: give both, or neither"),
         (
@@ -172,6 +177,24 @@ def test_only_a_recipe_is_replaced_with_force(hat: Hat, folder: Path, content: s
     assert (found.code, told in found.err) == (2, True)
     assert (folder / "mine.yaml").read_text() == content
     assert hat("init", "text.en", *TEXT, "--force").code == 2, "nor the text itself"
+
+
+def test_the_text_that_is_named_is_never_written_over(hat: Hat, folder: Path) -> None:
+    assert hat("init", *TEXT).code == 0
+    kept = ("--source", "my-text/train.en", "--target", "my-text/train.de")
+    before = (folder / "my-text" / "train.en").read_bytes()
+    assert "my-text/train.en: `hat init my.yaml` would write over it" in hat("init", *kept, "--force").err
+    assert (folder / "my-text" / "train.en").read_bytes() == before
+    assert hat("init", "other.yaml", *kept).code == 0
+
+
+def test_both_sides_may_be_of_one_language(hat: Hat, folder: Path) -> None:
+    assert hat("init", *TEXT, "--target-lang", "en").code == 0
+    recipe = load_recipe("my.yaml")
+    assert recipe.data.source_language == recipe.data.target_language == "en"
+    assert (folder / "my-text" / "train.source.en").read_text() != (
+        folder / "my-text" / "train.target.en"
+    ).read_text()
 
 
 def test_more_time_and_more_text_give_larger_networks() -> None:

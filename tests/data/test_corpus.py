@@ -10,6 +10,7 @@ import tarfile
 import tracemalloc
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -147,6 +148,40 @@ def test_a_nul_is_left_out(tmp_path: Path, good: Path) -> None:
     assert list(read_pairs([Part(source, good)])) == [("one", "eins"), ("two", "zwei")]
     tsv = write(tmp_path / "tsv", b"o\x00ne\tei\x00ns\n")
     assert list(read_pairs([Part(tsv)])) == [("one", "eins")]
+
+
+@pytest.mark.parametrize("pack", [gzip.compress, bz2.compress, lzma.compress, zstandard])
+def test_a_damaged_beginning_of_a_further_stream_is_no_end(
+    tmp_path: Path, good: Path, pack: Callable[[bytes], bytes]
+) -> None:
+    path = tmp_path / "two"
+    for damaged in (b"?" + pack(b"c\td\n")[1:], b"and this"):
+        path.write_bytes(pack(b"a\tb\n") + damaged)
+        with pytest.raises(UserError, match=r"damaged .* file"):
+            list(read_pairs([Part(path)]))
+
+
+@pytest.mark.parametrize("pack", [gzip.compress, lzma.compress])
+def test_zeros_pad_compressed_streams(tmp_path: Path, pack: Callable[[bytes], bytes]) -> None:
+    path = tmp_path / "padded"
+    path.write_bytes(pack(b"a\tb\n") + b"\0" * 8 + pack(b"c\td\n") + b"\0" * 70_000)
+    assert list(read_pairs([Part(path)])) == [("a", "b"), ("c", "d")]
+
+
+@pytest.mark.parametrize(
+    "columns", [(0, 1), (-1, 1), (1, 1), (1, 2, 3), ("1", "2"), (1.0, 2), 1, "12", (True, 2)]
+)
+def test_columns_that_cannot_be_meant(tmp_path: Path, columns: Any) -> None:
+    with pytest.raises(UserError, match=r"^columns: "):
+        Part(tmp_path / "text.tsv", columns=columns)
+
+
+@pytest.mark.parametrize("value", [5, b"text.tsv", ["text.tsv"]])
+def test_a_part_is_named_by_paths(value: Any) -> None:
+    with pytest.raises(UserError, match=r"^source: .* is not a path"):
+        Part(value)
+    with pytest.raises(UserError, match=r"^target: .* is not a path"):
+        Part(Path("text.en"), value)
 
 
 @pytest.mark.parametrize("pack", [bytes, gzip.compress])

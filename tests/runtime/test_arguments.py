@@ -74,7 +74,10 @@ def test_whatever_gives_pairs_is_scored(speaking: Translator, form: Callable[[An
     assert speaking.score(form(pairs)) == speaking.score(pairs)
 
 
-@pytest.mark.parametrize("lines", ["tree", b"tree", {"tree": 1}, {"tree"}, frozenset({"tree"})])
+@pytest.mark.parametrize(
+    "lines",
+    ["tree", b"tree", {"tree": 1}, {"tree"}, frozenset({"tree"}), None, 5, Path("in.txt"), np.array("tree")],
+)
 def test_what_gives_no_lines_in_order_is_refused(speaking: Translator, lines: Any) -> None:
     for use in (speaking.translate, speaking.translate_stream):
         with pytest.raises(UserError, match="expected a list of lines, not"):
@@ -92,12 +95,20 @@ def test_what_gives_no_lines_in_order_is_refused(speaking: Translator, lines: An
         ([3], "pair 1: .* not 3"),
         ("ab", r"expected a list of \(source, target\) pairs, not 'ab'"),
         ({"a": "b"}, r"expected a list of \(source, target\) pairs"),
+        (None, r"expected a list of \(source, target\) pairs, not None"),
+        (5, r"expected a list of \(source, target\) pairs, not 5"),
         ([("a", 3)], "pair 1, target: expected text, not int"),
     ],
 )
 def test_what_is_no_pair_is_not_scored(speaking: Translator, pairs: Any, message: str) -> None:
     with pytest.raises(UserError, match=message):
         speaking.score(pairs)
+
+
+@pytest.mark.parametrize("path", [None, 5, b"runs/demo", ["runs/demo"]])
+def test_what_is_no_path_is_not_loaded(path: Any) -> None:
+    with pytest.raises(UserError, match=r"path: .* is not a path"):
+        Translator.load(path)
 
 
 def test_numpys_numbers_are_options(speaking: Translator, echo: Echo) -> None:

@@ -1,8 +1,10 @@
 """The ONNX graphs and their engine: the same translations and scores as the torch engine's."""
 
 import re
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import onnx
@@ -10,7 +12,8 @@ import pytest
 
 from hat.errors import UserError
 from hat.model.engine import TorchEngine
-from hat.runtime import DecodeOptions, EngineSettings
+from hat.runtime import Artefact, DecodeOptions, Engine, EngineSettings
+from hat.runtime.native import NativeEngine
 from hat.runtime.onnx_engine import OnnxEngine
 from hat.runtime.onnx_graph import decoder_model, encoder_model
 from tests.runtime.random_models import assert_equal, random_artefact, sources
@@ -115,6 +118,18 @@ def test_threads_share_an_engine() -> None:
     with ThreadPoolExecutor(4) as pool:
         together = list(pool.map(lambda batch: engine.translate(batch, options), batches))
     assert together == alone
+    engine.close()
+
+
+@pytest.mark.parametrize("kind", [OnnxEngine, TorchEngine, NativeEngine])
+def test_engines_take_whatever_gives_ids(kind: Callable[[Artefact, EngineSettings], Engine]) -> None:
+    artefact = random_artefact(5)
+    engine: Any = kind(artefact, ONE)
+    batch = sources(artefact, 1)
+    options = DecodeOptions(beam=2, max_length_offset=5)
+    assert engine.translate(map(iter, batch), options) == engine.translate(batch, options)
+    arrays = [np.array(source) for source in batch]
+    assert engine.score(iter(arrays), map(tuple, arrays)) == engine.score(batch, batch)
     engine.close()
 
 

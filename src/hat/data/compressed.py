@@ -9,11 +9,15 @@ import zlib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from hat.errors import UserError
 
+if TYPE_CHECKING:
+    from _typeshed import WriteableBuffer
+
 BEGINNING = 10  # bytes that identify the kind
+CHUNK = 1 << 16
 
 # A stream of decompressed content, and the errors it raises where the file is damaged.
 Opened = tuple[io.BufferedIOBase, tuple[type[Exception], ...]]
@@ -57,11 +61,15 @@ def _gzip(raw: io.BufferedReader) -> Opened:
 
 
 def _bzip2(raw: io.BufferedReader) -> Opened:
-    return bz2.BZ2File(raw), (OSError, EOFError)
+    return io.BufferedReader(_Streams(raw, bz2.BZ2Decompressor)), (OSError, EOFError)
 
 
 def _xz(raw: io.BufferedReader) -> Opened:
-    return lzma.LZMAFile(raw), (lzma.LZMAError, EOFError)
+    return io.BufferedReader(_Streams(raw, _xz_stream)), (lzma.LZMAError, EOFError)
+
+
+def _xz_stream() -> lzma.LZMADecompressor:
+    return lzma.LZMADecompressor(lzma.FORMAT_XZ)
 
 
 def _zstandard(raw: io.BufferedReader) -> Opened:
@@ -71,6 +79,74 @@ def _zstandard(raw: io.BufferedReader) -> Opened:
     else:
         from backports import zstd
     return zstd.ZstdFile(raw), (zstd.ZstdError, EOFError)
+
+
+class _Streams(io.RawIOBase):
+    """The content of compressed streams end to end, with zeros behind each (xz pads so).
+
+    Unlike bz2.BZ2File and lzma.LZMAFile it does not take a stream with a damaged beginning for the end.
+    """
+
+    def __init__(
+        self,
+        raw: io.BufferedReader,
+        decompressor: Callable[[], bz2.BZ2Decompressor | lzma.LZMADecompressor],
+    ) -> None:
+        self._raw, self._new = raw, decompressor
+        self._start = raw.tell()
+        self._begin()
+
+    def _begin(self) -> None:
+        self._one, self._rest, self._position = self._new(), b"", 0
+
+    def readable(self) -> bool:
+        return True
+
+    def seekable(self) -> bool:
+        return True
+
+    def tell(self) -> int:
+        return self._position
+
+    def seek(self, offset: int, whence: int = io.SEEK_SET, /) -> int:
+        """Backwards, which readers of archives do by a byte, decompresses again from the beginning."""
+        if whence == io.SEEK_END:
+            raise io.UnsupportedOperation("the length is not known")
+        target = offset + (self._position if whence == io.SEEK_CUR else 0)
+        if target < self._position:
+            self._raw.seek(self._start)
+            self._begin()
+        while self._position < target and self.readinto(bytearray(min(target - self._position, CHUNK))):
+            pass
+        return self._position
+
+    def readinto(self, buffer: "WriteableBuffer", /) -> int:
+        view = memoryview(buffer)
+        while not self._one.eof or self._begin_another():
+            content = self._one.decompress(self._packed(), len(view))
+            view[: len(content)] = content
+            if content:
+                self._position += len(content)
+                return len(content)
+        return 0
+
+    def _begin_another(self) -> bool:
+        """False at the end of the file."""
+        packed = self._one.unused_data.lstrip(b"\0")
+        while not packed and (chunk := self._raw.read(CHUNK)):
+            packed = chunk.lstrip(b"\0")
+        if packed:
+            self._one, self._rest = self._new(), packed
+        return bool(packed)
+
+    def _packed(self) -> bytes:
+        """More of the stream, if it needs more. Raises EOFError where there is none."""
+        packed, self._rest = self._rest, b""
+        if packed or not self._one.needs_input:
+            return packed
+        if chunk := self._raw.read(CHUNK):
+            return chunk
+        raise EOFError("Compressed file ended before the end-of-stream marker was reached")
 
 
 class Kind(NamedTuple):

@@ -4,7 +4,9 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import zip_longest
 from pathlib import Path
+from typing import Any
 
+from hat.arguments import file_path, whole_number
 from hat.data.text_file import TextFile
 from hat.errors import UserError, shown
 from hat.progress import Progress, silent
@@ -28,9 +30,21 @@ class Part:
     columns: tuple[int, int] | None = None
 
     def __post_init__(self) -> None:
+        """Raises UserError for what is no path, and for columns that are not two whole numbers from 1."""
         for name in ("source", "target"):
-            if isinstance(getattr(self, name), str):
-                object.__setattr__(self, name, Path(getattr(self, name)))
+            if name == "source" or self.target is not None:
+                object.__setattr__(self, name, file_path(name, getattr(self, name)))
+        if self.columns is not None:
+            object.__setattr__(self, "columns", _two_columns(self.columns))
+
+
+def _two_columns(columns: Any) -> tuple[int, int]:
+    if not isinstance(columns, list | tuple) or len(columns) != 2:
+        raise UserError(f"columns: {shown(columns)} is not [SOURCE, TARGET], the numbers of two columns")
+    first, second = (whole_number("columns", column) for column in columns)
+    if first < 1 or second < 1 or first == second:
+        raise UserError(f"columns: {shown(list(columns))}; two different columns are needed, counted from 1")
+    return first, second
 
 
 def read_pairs(

@@ -1,11 +1,13 @@
 """A first recipe for the user's own text, with the reasons for its numbers as comments."""
 
 import json
+import math
+import re
 from dataclasses import dataclass
 from pathlib import Path
 
 from hat.data import Part, read_pairs
-from hat.errors import UserError
+from hat.errors import UserError, shown
 from hat.files import read_yaml, write_text
 from hat.hardware.devices import device_named
 from hat.pipeline.budget import BASELINE, FOUND, SUPER, Budget, measured_speed, plan
@@ -15,6 +17,7 @@ from hat.pipeline.text_survey import Survey, hold_out, survey
 from hat.progress import Progress
 
 SEARCHED_SENTENCES = 200
+LANGUAGE = re.compile(r"[A-Za-z]{2,8}(?:[-_][A-Za-z0-9]{1,8})*")
 
 
 @dataclass(frozen=True)
@@ -31,6 +34,11 @@ class Wishes:
     latency: str
     device: str
 
+    def files(self) -> list[Path]:
+        """All text that is the user's."""
+        parts = [part for part in (self.train, self.valid, self.test) if part is not None]
+        return [file for part in parts for file in (part.source, part.target) if file is not None]
+
     def check(self) -> None:
         """Raises UserError for wishes that no recipe can express."""
         try:
@@ -39,8 +47,15 @@ class Wishes:
             raise UserError(f"--latency: {error}") from error
         if constraint.relative and constraint.value >= 100:
             raise UserError(f"--latency {self.latency}: must be below 100 % of the largest network's")
-        if self.minutes < 1:
-            raise UserError(f"--minutes {self.minutes:g}: must be at least 1")
+        if not 1 <= self.minutes < math.inf:
+            raise UserError(f"--minutes {self.minutes:g}: must be at least 1, and finite")
+        for side, language in (("source", self.source_language), ("target", self.target_language)):
+            if not LANGUAGE.fullmatch(language):
+                raise UserError(
+                    f"--{side}-lang {shown(language)}: not the code of a language, such as en or pt-BR"
+                )
+        if self.train.source == self.train.target:
+            raise UserError(f"{self.train.source}: source and target are the same file")
         device_named(self.device)
 
 
@@ -51,6 +66,10 @@ def write_first_recipe(path: Path, wishes: Wishes, progress: Progress) -> Budget
     Raises UserError, before anything is written, for unusable text and for wishes that cannot be met.
     """
     wishes.check()
+    folder = _text_folder(path)
+    for file in wishes.files():
+        if file.absolute() == path.absolute() or file.absolute().parent == folder.absolute():
+            raise UserError(f"{file}: `hat init {path}` would write over it; call the recipe something else")
     for part in (wishes.valid, wishes.test):
         if part is not None:
             _check(part)
@@ -83,10 +102,16 @@ def _check(part: Part) -> None:
         pass
 
 
+def _text_folder(path: Path) -> Path:
+    return path.with_name(f"{path.stem}-text")
+
+
 def _written_names(path: Path, wishes: Wishes, sets: list[str]) -> dict[str, tuple[Path, Path]]:
-    folder = path.with_name(f"{path.stem}-text")
-    languages = wishes.source_language, wishes.target_language
-    return {name: (folder / f"{name}.{languages[0]}", folder / f"{name}.{languages[1]}") for name in sets}
+    folder = _text_folder(path)
+    ends = wishes.source_language, wishes.target_language
+    if ends[0] == ends[1]:
+        ends = f"source.{ends[0]}", f"target.{ends[1]}"
+    return {name: (folder / f"{name}.{ends[0]}", folder / f"{name}.{ends[1]}") for name in sets}
 
 
 def _recipe(

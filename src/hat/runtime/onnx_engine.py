@@ -58,6 +58,7 @@ class OnnxEngine:
         """The best hypotheses of each source (token ids that end in </s>), best first. Raises UserError
         in a process forked after loading."""
         self._origin.check()
+        sources = [list(source) for source in sources]
         if not sources:
             return []
         with self._lock:
@@ -70,6 +71,7 @@ class OnnxEngine:
         """The log-probability of every target token (ids end in </s> on both sides), pair by pair. Raises
         UserError in a process forked after loading."""
         self._origin.check()
+        sources, targets = ([list(one) for one in side] for side in (sources, targets))
         if not sources:
             return []
         rows, wanted = np.arange(len(sources)), _padded(targets)

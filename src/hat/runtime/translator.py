@@ -8,7 +8,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-from hat.arguments import check_lines, text_pairs, whole_number
+from hat.arguments import check_lines, file_path, text_pairs, whole_number
 from hat.errors import UserError
 from hat.runtime import long_input as long
 from hat.runtime.artefact import TOKENIZER, Artefact, ArtefactConfig
@@ -87,8 +87,9 @@ class Translator:
         "split" or "refuse". Raises UserError.
         """
         long.check_choice(long_input)
+        path = file_path("path", path)
         again = {
-            "path": Path(path).absolute(),
+            "path": path.absolute(),
             "model": model,
             "engine": engine,
             "threads": threads,
@@ -99,7 +100,7 @@ class Translator:
         settings = EngineSettings(
             available_threads() if threads is None else threads, device, instruction_set
         )
-        folder = model_folder(Path(path), model)
+        folder = model_folder(path, model)
         tokenizer: Path | None = folder / TOKENIZER
         if is_onnx_export(folder):
             config, runner = load_onnx_export(engine, folder, settings)

@@ -27,6 +27,7 @@ LETTER, LETTER_OR_DIGIT = regex.compile(r"\p{L}"), regex.compile(r"[\p{L}\p{N}]"
 # The last letter of one word directly before the first of another, once the text between them is taken out.
 MEETING = regex.compile(rf"(?!{_APART})\w(?!{_APART})\w")
 PUNCTUATION = regex.compile(r"\p{P}")
+CLOSING = regex.compile(r"[.,:;!?)\]]+")
 
 
 @dataclass(frozen=True)
@@ -127,7 +128,9 @@ def _unknown_spans(text: str, knows: Callable[[str], bool]) -> list[tuple[int, i
             continue
         for begin, end in _unknown_in(run[0], knows):
             first, last = run.start() + begin, run.start() + end
-            if spans and spans[-1][1] == first:
+            if first == 0 and run.end() < len(text) and CLOSING.fullmatch(text, last, run.end()):
+                last = run.end()  # "1." or "Anna," before all the rest
+            if spans and spans[-1][1] >= first:
                 spans[-1] = (spans[-1][0], last)
             else:
                 spans.append((first, last))
