@@ -17,7 +17,7 @@ COUNTS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS")
 # beside another busy process it then occupies a core that the thread it waits for needs. For each library:
 # its variable, a value that lets threads sleep soon, and the user's variables that take precedence.
 WAITING = (
-    ("GOMP_SPINCOUNT", "1000", ("OMP_WAIT_POLICY", "GOMP_WAIT_POLICY")),  # turns: some 50 µs
+    ("GOMP_SPINCOUNT", "10000", ("OMP_WAIT_POLICY", "GOMP_WAIT_POLICY")),  # turns: 0.1 to 0.5 ms
     ("KMP_BLOCKTIME", "1", ("OMP_WAIT_POLICY", "KMP_LIBRARY")),  # ms
 )
 

@@ -157,12 +157,13 @@ def test_a_measurement_changes_nothing(
         assert (tmp_path / "said" / name).read_bytes() == (tmp_path / "measured" / name).read_bytes()
 
 
-def updates(threads: TrainingThreads, clock: Clock, count: int = 4) -> None:
-    """Some updates, each as long as a trial, and a checkpoint."""
+def updates(threads: TrainingThreads, clock: Clock, count: int = 1000) -> None:
+    """Some updates, each as long as a trial, as a training does them."""
     for _ in range(count):
         with threads.update():
             clock.now += clock.seconds[clock.threads]
-    threads.checkpoint()
+        if threads.due:
+            threads.measure_again()
 
 
 def test_a_machine_that_has_become_busy_is_measured_again_at_a_checkpoint(
@@ -181,7 +182,7 @@ def test_a_machine_that_has_become_busy_is_measured_again_at_a_checkpoint(
 def test_updates_that_take_much_the_same_time_are_not_measured_again(clock: Clock, tmp_path: Path) -> None:
     threads = TrainingThreads(tmp_path, "auto", clock.trial)
     measured = list(clock.trials)
-    for seconds in (0.020, 0.024, 0.021, 0.025):
+    for seconds in (0.020, 0.024, 0.021, 0.029):
         clock.seconds = {4: seconds}
         updates(threads, clock)
     assert clock.trials == measured
@@ -214,7 +215,9 @@ def test_a_killed_training_goes_on_with_the_threads_that_it_had(
     text, valid = stores(tmp_path)
     monkeypatch.setattr(module, "own_threads", lambda: None)
     monkeypatch.setattr(module, "available_threads", lambda: 2)
-    monkeypatch.setattr(module, "SLOWER", 0.0)  # every checkpoint measures
+    # After every fourth update the threads are measured again.
+    for name, value in {"SLOWER": 0.0, "WINDOW_UPDATES": 4, "WINDOW_SECONDS": 0.0}.items():
+        monkeypatch.setattr(module, name, value)
 
     def trained(folder: Path, die_at: int | None) -> list[tuple[float, int]]:
         """The number of threads after each update; it changes with each measurement."""
@@ -229,9 +232,9 @@ def test_a_killed_training_goes_on_with_the_threads_that_it_had(
 
         if die_at is not None:
             with pytest.raises(KeyboardInterrupt):
-                train(sub(), text, valid, settings(updates=16), folder, progress=look)
+                train(sub(), text, valid, settings(updates=16, checkpoint_every=100), folder, progress=look)
             die_at = None
-        train(sub(), text, valid, settings(updates=16), folder, progress=look)
+        train(sub(), text, valid, settings(updates=16, checkpoint_every=100), folder, progress=look)
         return sorted(seen.items())
 
     undisturbed = trained(tmp_path / "undisturbed", None)

@@ -94,12 +94,12 @@ def train(
             if position.update % settings.validate_every == 0 or position.update == settings.updates:
                 _validate(trainee, judge, position, folder, journal)
                 _prune_snapshots(folder, position, settings.average)
-            if stop or position.update % settings.checkpoint_every == 0:
+            if stop or threads.due or position.update % settings.checkpoint_every == 0:
                 save_checkpoint(folder / CHECKPOINT, trainee.module, optimizer, asdict(position))
-                if not stop:
-                    threads.checkpoint()
             if stop:
                 raise Stopped(stop[0])
+            if threads.due:
+                threads.measure_again()
             progress(position.update, settings.updates, journal.note)
     return _keep(trainee, judge, settings.average, position, folder)
 

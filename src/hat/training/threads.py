@@ -25,8 +25,9 @@ NEAR = 1.05
 # Numbers of threads whose first trial takes this many times the least time are not tried again.
 HOPELESS = 1.5
 ENOUGH_SECONDS, MOST_ROUNDS = 2.0, 15
-# A training that has become this much slower shares its cores with other processes.
-SLOWER = 1.3
+# A training whose updates have become this much slower shares its cores with other processes. So many updates
+# and seconds are compared: those of a SuperTransformer differ, as its samples do.
+SLOWER, WINDOW_UPDATES, WINDOW_SECONDS = 1.5, 50, 5.0
 # Seconds after which the machine may have become idle again: a measurement takes 1 % of them.
 RARELY = 100 * ENOUGH_SECONDS
 
@@ -58,12 +59,19 @@ def use_threads(folder: Path, asked: Threads, trial: Trial) -> int:
 class TrainingThreads:
     """The threads of a training, chosen by `use_threads`, and again where the machine has become busier or
     idler: only at checkpoints, so that a training resumed from a checkpoint has the recorded number.
+
+    `due`: whether updates have become slower since the last measurement, or that was long ago. The training
+    then writes a checkpoint and calls `measure_again`.
     """
 
     def __init__(self, folder: Path, asked: Threads, trial: Trial) -> None:
         use_threads(folder, asked, trial)
         self._folder, self._trial = folder, trial
         self._open = _said(asked) is None and available_threads() > 1
+        self._begin()
+
+    def _begin(self) -> None:
+        self.due = False
         self._since, self._least = perf_counter(), inf
         self._updates, self._seconds = 0, 0.0
 
@@ -74,19 +82,18 @@ class TrainingThreads:
         yield
         self._updates += 1
         self._seconds += perf_counter() - began
+        if self._open and self._updates >= WINDOW_UPDATES and self._seconds >= WINDOW_SECONDS:
+            taken = self._seconds / self._updates
+            self._least = min(self._least, taken)
+            self._updates, self._seconds = 0, 0.0
+            self.due = taken > SLOWER * self._least or perf_counter() - self._since > RARELY
 
-    def checkpoint(self) -> None:
-        """Measure again if updates have become slower since the last measurement, or if that was long ago."""
-        if not self._open or not self._updates:
-            return
-        taken = self._seconds / self._updates
-        self._least = min(self._least, taken)
-        self._updates, self._seconds = 0, 0.0
-        if taken > SLOWER * self._least or perf_counter() - self._since > RARELY:
-            threads = chosen(measure(_counts(available_threads()), self._trial))
-            _set(threads)
-            _record(self._folder, threads, measured=True)
-            self._since, self._least = perf_counter(), inf
+    def measure_again(self) -> None:
+        """Choose the number of threads again, and record it, for the updates after a checkpoint."""
+        threads = chosen(measure(_counts(available_threads()), self._trial))
+        _set(threads)
+        _record(self._folder, threads, measured=True)
+        self._begin()
 
 
 def measure(counts: Sequence[int], trial: Trial) -> dict[int, float]:
