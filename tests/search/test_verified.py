@@ -126,8 +126,8 @@ def taking(shares: dict[Architecture, float], others: float) -> Measure:
     return lambda architectures, *_: [measured(shares.get(one, others), 0.005, rng) for one in architectures]
 
 
-def test_the_best_candidate_whose_whole_interval_is_within_is_chosen(proposals: SearchResult) -> None:
-    shares = {proposals.best[0].architecture: 1.005, proposals.best[1].architecture: 0.999}
+def test_the_best_candidate_with_room_for_another_series_is_chosen(proposals: SearchResult) -> None:
+    shares = {proposals.best[0].architecture: 1.005, proposals.best[1].architecture: 0.992}
     chosen = choose(proposals, Verifying(taking(shares, 0.9), limit, 5), "attempt-0")
     assert chosen.within
     assert chosen.candidate == proposals.best[2]

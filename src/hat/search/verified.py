@@ -27,6 +27,10 @@ VERIFICATION = "verification"
 # The next search's limit is at most this share of the last one's, even if candidates missed that narrowly.
 TIGHTER = 0.97
 
+# Two series of one model differ by this share more than their intervals say: its weights lie elsewhere in
+# memory, and other models run before it. A choice leaves room for a later series, which decides.
+BETWEEN_SERIES = 0.01
+
 # The milliseconds that are allowed, given the reference model's in the same rounds. A constraint relative
 # to the largest SubTransformer keeps a machine that has become slower or faster from deciding.
 Limit = Callable[[float], float]
@@ -36,8 +40,8 @@ Measure = Callable[[Sequence[Architecture], str, Progress], list[Measurement]]
 
 @dataclass(frozen=True)
 class Chosen:
-    """A candidate and the `measurement` that it was chosen by. `within`: its whole interval is within the
-    constraint (otherwise it is the nearest one); `measured`: all candidates measured to choose from;
+    """A candidate and the `measurement` that it was chosen by. `within`: its whole interval is BETWEEN_SERIES
+    below the limit (otherwise it is the nearest one); `measured`: all candidates measured to choose from;
     `search`: the result that the candidates come from."""
 
     candidate: Candidate
@@ -100,8 +104,8 @@ def search_verified(
 
 
 def choose(found: SearchResult, verifying: Verifying, name: str, progress: Progress = silent) -> Chosen:
-    """Measure candidates, best first, until the whole interval of one is within the constraint; returns that
-    one, or else the nearest."""
+    """Measure candidates, best first, until the whole interval of one is BETWEEN_SERIES below the limit;
+    returns that one, or else the nearest."""
     measured: list[tuple[Candidate, Measurement]] = []
     for start in range(0, len(found.best), verifying.group):
         some = found.best[start : start + verifying.group]
@@ -109,7 +113,7 @@ def choose(found: SearchResult, verifying: Verifying, name: str, progress: Progr
         fresh = verifying.measure(architectures, f"{name}/measured-{start}", progress)
         measured += zip(some, fresh, strict=True)
         for candidate, measurement in measured[start:]:
-            if verifying.verdict(measurement) is Verdict.MET:
+            if verifying.share(measurement) <= 1 - BETWEEN_SERIES:
                 return Chosen(candidate, measurement, True, tuple(measured), found)
     candidate, measurement = min(measured, key=lambda pair: verifying.share(pair[1]))
     return Chosen(candidate, measurement, False, tuple(measured), found)
