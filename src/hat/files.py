@@ -189,17 +189,17 @@ def read_yaml(path: Path) -> Any:
 
 
 @contextmanager
-def naming_lines(path: Path) -> Iterator[None]:
-    """Context for checks of a YAML file's content: adds the line of the key to errors of the form
-    `path: key: what is wrong`."""
+def naming_lines(path: Path, line: Callable[[], int | None] = lambda: None) -> Iterator[None]:
+    """Context for checks of a YAML file's content: adds a line to errors of the form `path: key: what is
+    wrong`. It is that of `line`, or that of the key where `line` gives none."""
     try:
         yield
     except UserError as error:
         place, colon, problem = str(error).partition(f"{path}: ")
         if place or not colon:
             raise
-        lines = key_lines(read_document(path), str(path))
-        raise UserError(f"{path}:{line_of(problem, lines)}: {problem}") from error
+        number = line() or line_of(problem, key_lines(read_document(path), str(path)))
+        raise UserError(f"{path}:{number}: {problem}") from error
 
 
 def check_keys(

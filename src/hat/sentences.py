@@ -64,7 +64,7 @@ def _segments(text: str, language: str) -> list[str]:
 
 
 def _visible_segments(text: str, code: str) -> Iterator[str]:
-    """What sentencex makes of `text`, cut at the other ENDS too."""
+    """The segments of sentencex, cut at the other ENDS too."""
     for segment in _windows(text, code):
         start = 0
         for end in ENDS.finditer(segment):

@@ -96,7 +96,7 @@ def test_suggested_commands_are_quoted_for_every_shell(hat: Hat) -> None:
 
 
 def completed(folder: Path, *words: str) -> list[str]:
-    """What bash offers for the last word."""
+    """The words that bash offers for the last one."""
     asked = {
         "_HAT_COMPLETE": "complete_bash",
         "COMP_WORDS": " ".join(words),

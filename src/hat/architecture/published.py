@@ -68,7 +68,7 @@ def _record(value: object, qkv_dim: int, path: Path) -> object:
 
 
 def read_content(path: Path) -> object:
-    """What a YAML or JSON file holds, or the last architecture in a log. Raises UserError naming path and
+    """The content of a YAML or JSON file, or the last architecture in a log. Raises UserError naming path and
     line."""
     if (logged := _last_logged(path)) is not None:
         number, text = logged
@@ -80,16 +80,8 @@ def read_content(path: Path) -> object:
 @contextmanager
 def naming_record_lines(path: Path) -> Iterator[None]:
     """`naming_lines` for what `read_content` read: of a log, the line of its last architecture."""
-    try:
+    with naming_lines(path, lambda: None if (logged := _last_logged(path)) is None else logged[0]):
         yield
-    except UserError as error:
-        place, colon, problem = str(error).partition(f"{path}: ")
-        if place or not colon:
-            raise
-        if (logged := _last_logged(path)) is not None:
-            raise UserError(f"{path}:{logged[0]}: {problem}") from error
-        with naming_lines(path):
-            raise
 
 
 def _last_logged(path: Path) -> tuple[int, str] | None:

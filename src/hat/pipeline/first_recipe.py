@@ -88,7 +88,7 @@ def write_first_recipe(path: Path, wishes: Wishes, progress: Progress) -> Budget
 
 
 def is_recipe(path: Path) -> bool:
-    """Whether a file has the sections of a recipe, right ones or not."""
+    """True if a file has the sections of a recipe, right ones or not."""
     try:
         value = read_yaml(path)
     except UserError:

@@ -44,7 +44,7 @@ def load_recipe(name: str, overrides: Sequence[str] = ()) -> Recipe:
 
 
 def recipe_as_written(name: str) -> Recipe | None:
-    """What `load_recipe` finds without overrides; None where it is no recipe without them."""
+    """The recipe that `load_recipe` finds without overrides; None where it is none without them."""
     try:
         return load_recipe(name)
     except UserError:
