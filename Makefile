@@ -9,6 +9,9 @@ SANITIZED := build/sanitize
 # What builds hat.runtime._native; in .venv, so that a change of one file compiles that file only.
 BUILD_TOOLS := cmake nanobind ninja scikit-build-core
 NATIVE := $(wildcard native/*.cpp native/*.h native/CMakeLists.txt)
+# An editable install knows the Python files of its day: one that was moved or added since needs a new install.
+MODULES := build/python-files
+$(shell mkdir -p build; find src -name '*.py' | sort | cmp -s - $(MODULES) || find src -name '*.py' | sort > $(MODULES))
 PIP := $(BIN)/pip install --quiet --constraint constraints.txt
 # A compiler that works has to compile the native engine; without one, HAT is installed as pure Python.
 REQUIRE_NATIVE = HAT_REQUIRE_NATIVE=$$(echo 'int main() {}' | $(CXX) -x c++ -o /dev/null - 2>/dev/null && echo 1)
@@ -20,7 +23,7 @@ help: ## This list
 
 install: $(INSTALLED) ## Set up .venv and compile the native engine (the other targets do it when needed)
 
-$(INSTALLED): pyproject.toml constraints.txt $(NATIVE)
+$(INSTALLED): pyproject.toml constraints.txt $(NATIVE) $(MODULES)
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
 		{ echo "HAT needs Python 3.11 or newer: make PYTHON=/path/to/python3.11 …"; exit 2; }
 	test -d .venv || $(PYTHON) -m venv .venv

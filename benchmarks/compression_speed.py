@@ -20,8 +20,8 @@ from architectures import HAT, VANILLA
 from hat.architecture import Architecture, Decoder, DecoderLayer, Encoder, EncoderLayer, ModelConfig
 from hat.files import write_json
 from hat.hardware import MeasureProtocol, environment
-from hat.hardware.estimate import median_interval
-from hat.hardware.side_by_side import forced, time_in_turn
+from hat.hardware.measuring.side_by_side import forced, time_in_turn
+from hat.intervals import median_interval
 from hat.runtime import Artefact, EngineSettings
 from hat.runtime.native import NativeEngine
 

@@ -102,7 +102,7 @@ def translation(engine: str, threads: int) -> Work:
     """Whole decodes, batch 1, of the benchmark's 6 + 1 layers with a small vocabulary, at int8."""
     from architectures import HAT  # noqa: PLC0415
     from hat.hardware import MeasureProtocol  # noqa: PLC0415
-    from hat.hardware.side_by_side import forced  # noqa: PLC0415
+    from hat.hardware.measuring.side_by_side import forced  # noqa: PLC0415
     from hat.runtime import Artefact, EngineSettings, load_engine  # noqa: PLC0415
 
     protocol = MeasureProtocol((STEPS,), (STEPS,), beam=BEAM)

@@ -14,8 +14,8 @@ from typing import Any
 import numpy as np
 
 from hat.files import read_json, write_json, write_text
-from hat.hardware.estimate import median_interval
-from hat.hardware.verdict import Verdict, verdict
+from hat.hardware.measuring.verdict import Verdict, verdict
+from hat.intervals import median_interval
 
 NEAR = 1.1  # what still counts as the floor
 PEER = ("ctranslate2 int8 ×1", "ctranslate2 int8 ×2")

@@ -34,7 +34,7 @@ from hat.cli.progress import Terminal
 from hat.errors import UserError
 from hat.files import read_json
 from hat.hardware import MeasureProtocol, environment
-from hat.hardware.side_by_side import Run, forced, time_in_turn
+from hat.hardware.measuring.side_by_side import Run, forced, time_in_turn
 from hat.model import static_decode
 from hat.model.engine import TorchEngine
 from hat.model.static_decode import StaticDecoder

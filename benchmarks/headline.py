@@ -38,19 +38,19 @@ from hat.compression import sizes_of
 from hat.evaluation.bootstrap import paired_bootstrap
 from hat.files import read_json, write_json, write_text
 from hat.hardware import Measurement, MeasurementStore, Series, environment, measure, open_bench
-from hat.hardware.devices import Device, known_devices
+from hat.hardware.device.devices import Device, known_devices
 from hat.lines import read_lines
 from hat.pipeline import Recipe, load_recipe, run, status
 from hat.pipeline.context import Context
 from hat.pipeline.folder import is_run
-from hat.pipeline.recipe_distillation import Distillation
 from hat.pipeline.runner import finished
 from hat.pipeline.stages.evaluate import TRANSLATIONS, deployed_artefact, score_step
 from hat.pipeline.stages.measure import make_protocol
 from hat.pipeline.stages.train import ARTEFACT, FinalModel, final_models
+from hat.recipe.distillation import Distillation
 from hat.runtime import Artefact
 from hat.runtime.engine import runs
-from hat.runtime.precision import usual_books
+from hat.runtime.weights.precision import usual_books
 from hat.training.stopping import Stopped
 from headline_report import best_baseline
 from pictures import headline_picture

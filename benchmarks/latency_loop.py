@@ -26,7 +26,6 @@ from hat.cli.progress import Terminal
 from hat.files import read_json, write_json, write_text
 from hat.hardware import (
     Bench,
-    LatencyPredictor,
     Measurement,
     MeasurementStore,
     MeasureProtocol,
@@ -35,9 +34,10 @@ from hat.hardware import (
     measure,
     open_bench,
 )
-from hat.hardware.devices import device_named
-from hat.hardware.sampling import fit, measure_until_predictable, noise_floor
-from hat.hardware.verdict import Verdict
+from hat.hardware.device.devices import device_named
+from hat.hardware.measuring.sampling import fit, measure_until_predictable, noise_floor
+from hat.hardware.measuring.verdict import Verdict
+from hat.predictor import LatencyPredictor
 from hat.progress import Progress
 from hat.search import EvolutionSettings, SearchProblem
 from hat.search.verified import Verifying, search_verified

@@ -1,6 +1,6 @@
 """The latency predictor against the paper's.
 
---published: on the published sets, CSV files as `hat.hardware.published` reads them. The results go
+--published: on the published sets, CSV files as `hat.predictor.published_sets` reads them. The results go
 to benchmarks/results/predictor-DATE/{report.md,report.json}.
 
     python benchmarks/predictor.py --published [--data FOLDER] [--seeds 3] [--draws 20] [--output FOLDER]
@@ -17,7 +17,7 @@ from hat.cli.progress import Terminal
 from hat.errors import UserError
 from hat.files import read_json, write_json, write_text
 from hat.hardware import environment
-from hat.hardware.environment import installed_version
+from hat.hardware.agent.environment import installed_version
 
 LIBRARIES = ("scikit-learn", "scipy")
 SECTIONS = {"published": published_sets.markdown}

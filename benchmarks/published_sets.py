@@ -9,12 +9,12 @@ import numpy as np
 from numpy.typing import NDArray
 from sklearn.ensemble import HistGradientBoostingRegressor
 
-from hat.hardware import LatencyPredictor
-from hat.hardware.cross_validation import ordinary
-from hat.hardware.features import AVERAGES, Array
-from hat.hardware.paper_mlp import PaperMLP
-from hat.hardware.published import PublishedLatencies, read_latency_csv
-from hat.hardware.regression import Settings, fit_regression
+from hat.predictor import LatencyPredictor
+from hat.predictor.cross_validation import ordinary
+from hat.predictor.features import AVERAGES, Array
+from hat.predictor.paper_network import PaperMLP
+from hat.predictor.published_sets import PublishedLatencies, read_latency_csv
+from hat.predictor.regression import Settings, fit_regression
 from hat.progress import Progress
 
 Rows = NDArray[np.intp]

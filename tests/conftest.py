@@ -27,7 +27,7 @@ def shared() -> Path:
 @pytest.fixture
 def rig(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator["Rig"]:
     """A device over SSH, on this machine."""
-    from hat.hardware import ssh  # noqa: PLC0415
+    from hat.hardware.device.ssh import link as ssh  # noqa: PLC0415
     from tests.hardware.rig import Rig  # noqa: PLC0415
 
     monkeypatch.setattr(ssh, "FIRST_WAIT", 0.1)

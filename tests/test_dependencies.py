@@ -9,7 +9,7 @@ SOURCE = Path(__file__).resolve().parents[1] / "src" / "hat"
 
 # What every room stands on; these import nothing above them.
 GROUND = {
-    *("arguments", "characters", "disk", "errors", "files", "lines", "progress", "sentences"),
+    *("arguments", "characters", "disk", "errors", "files", "intervals", "lines", "progress", "sentences"),
     *("strict_json", "strict_yaml", "threads"),
 }
 
@@ -20,7 +20,8 @@ ALLOWED: dict[str, set[str]] = {
     "data": set(),
     "model": {"architecture", "runtime"},
     "training": {"model", "data", "space"},
-    "hardware": {"architecture", "space", "runtime"},
+    "predictor": {"architecture"},
+    "hardware": {"architecture", "space", "runtime", "predictor"},
     "search": {"space", "hardware", "training"},
     "compression": {"model"},
     "runtime": {"architecture"},
@@ -28,6 +29,7 @@ ALLOWED: dict[str, set[str]] = {
     "evaluation": {"model", "runtime", "data"},
     "interop": {"model", "compression", "runtime"},
     "report": set(),
+    "recipe": {"*"},
     "pipeline": {"*"},
     "cli": {"*"},
 }

@@ -25,7 +25,7 @@ from hat.hardware import MeasurementStore, MeasureProtocol
 from hat.pipeline.folder import locked
 from hat.runtime import Artefact
 from hat.runtime.locate import MODEL, model_folder
-from hat.runtime.tensor_file import write_tensors
+from hat.runtime.weights.tensor_file import write_tensors
 from hat.search.memo import Memo
 from hat.training.checkpoint import save_tensors
 from tests.small_disk import resize, small_disk

@@ -13,7 +13,7 @@ import yaml
 from hat.architecture import Architecture, Decoder, DecoderLayer, Encoder, EncoderLayer, ModelConfig
 from hat.pipeline import load_recipe
 from hat.pipeline import run as run_stages
-from hat.pipeline.recipe_file import design_space
+from hat.recipe.file import design_space
 from hat.runtime import Artefact, TokenizerConfig, Translator
 from tests.pipeline.tiny import TINY, flops_timer
 from tests.runtime.tiny_tokenizer import LINES, VOCAB, train_tokenizer

@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 
 from benchmarks import published_sets
-from hat.hardware.paper_mlp import PaperMLP
-from hat.hardware.published import COLUMNS
+from hat.predictor.paper_network import PaperMLP
+from hat.predictor.published_sets import COLUMNS
 from hat.progress import silent
 
 

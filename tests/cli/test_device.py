@@ -8,7 +8,7 @@ import pytest
 import yaml
 
 from hat import __version__
-from hat.hardware.calibration import judged
+from hat.hardware.measuring.calibration import judged
 from hat.hardware.protocol import MeasureProtocol
 from tests.cli.conftest import Hat
 from tests.hardware.rig import Rig

@@ -98,7 +98,7 @@ def test_training_packages(hat: Hat, monkeypatch: pytest.MonkeyPatch) -> None:
     training = json.loads(hat("doctor", "--json").out)["training"]
     assert training["installed"] is True
     assert set(training["packages"]) >= {"torch", "sacrebleu"}
-    module = import_module("hat.hardware.environment")
+    module = import_module("hat.hardware.agent.environment")
     monkeypatch.setattr(module, "installed_version", {"torch": "2"}.get)
     missing = line(hat("doctor").out, "training")
     assert missing.startswith("missing ")

@@ -15,9 +15,9 @@ from hat.cli.app import Commands
 from hat.errors import command
 from hat.export.deploy import FORMATS
 from hat.runtime import ENGINES, PRECISIONS
-from hat.runtime.code_books import EMBEDDING_FORMS
 from hat.runtime.engine import DEVICES
-from hat.runtime.kmeans import INITIALIZATIONS
+from hat.runtime.weights.code_books import EMBEDDING_FORMS
+from hat.runtime.weights.kmeans import INITIALIZATIONS
 from hat.zoo import recipe_names, recipe_text
 from hat.zoo.models import models
 from tests.cli.conftest import Hat

@@ -8,8 +8,8 @@ import yaml
 
 from hat.data.builtin import write_builtin
 from hat.pipeline import load_recipe
-from hat.pipeline.budget import FEWEST_UPDATES, SCALES, plan
-from hat.pipeline.text_survey import Survey
+from hat.recipe.budget import FEWEST_UPDATES, SCALES, plan
+from hat.recipe.text_survey import Survey
 from tests.cli.conftest import Hat
 
 FAST, SLOW = 1e12, 1e9  # multiply-accumulates a second
@@ -21,7 +21,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A working folder with text, on a machine of a known speed without a terminal."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr("sys.stdin", io.StringIO())
-    monkeypatch.setattr("hat.pipeline.first_recipe.measured_speed", lambda: SLOW)
+    monkeypatch.setattr("hat.recipe.first_recipe.measured_speed", lambda: SLOW)
     write_builtin(tmp_path / "grammar", 600, 60, 60, 1)
     for language in ("en", "de"):
         (tmp_path / f"text.{language}").write_text((tmp_path / "grammar" / f"train.{language}").read_text())

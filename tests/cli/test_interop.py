@@ -13,7 +13,7 @@ import yaml
 from hat.architecture import Architecture
 from hat.interop import load_reference_checkpoint
 from hat.model import beam_search
-from hat.pipeline.recipe import Search
+from hat.recipe.recipe import Search
 from hat.runtime import Artefact
 from hat.space import DesignSpace
 from hat.zoo import published_models, space

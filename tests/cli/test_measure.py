@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 import yaml
 
-from hat.hardware.published import COLUMNS
 from hat.pipeline import load_recipe, run
-from hat.pipeline.recipe_file import design_space
+from hat.predictor.published_sets import COLUMNS
+from hat.recipe.file import design_space
 from tests.cli.conftest import Hat
 from tests.pipeline.tiny import TINY
 

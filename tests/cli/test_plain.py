@@ -13,7 +13,7 @@ import yaml
 
 from hat.pipeline import load_recipe, open_run, run, status
 from hat.pipeline.last_status import saved_status
-from hat.pipeline.recipe_file import design_space
+from hat.recipe.file import design_space
 from tests.cli.conftest import Hat
 from tests.pipeline.tiny import TINY, flops_timer
 

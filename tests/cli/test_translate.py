@@ -84,7 +84,7 @@ def test_no_model_there(hat: Hat, tmp_path: Path) -> None:
 ECHOING = """
 import sys
 from hat.cli import main
-from hat.runtime import translator
+from hat.runtime.translator import translator
 from tests.runtime.echo import Echo
 translator.load_engine = lambda *_: Echo()
 main(sys.argv[1:])

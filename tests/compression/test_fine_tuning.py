@@ -10,7 +10,7 @@ import torch
 from hat.compression.fine_tuning import CodeBookTrainee
 from hat.model import Dropout, Transformer
 from hat.runtime import Artefact, ArtefactConfig, CodeBooks
-from hat.runtime.code_books import on_steps
+from hat.runtime.weights.code_books import on_steps
 from hat.training import SubTrainee, train
 from hat.training.loss import label_smoothed_loss
 from tests.training.tiny import CONFIG, settings, stores

@@ -15,8 +15,8 @@ import yaml
 
 from hat.architecture import Architecture
 from hat.data.builtin import write_builtin
-from hat.hardware.features import paper_features
-from hat.hardware.published import COLUMNS
+from hat.predictor.features import paper_features
+from hat.predictor.published_sets import COLUMNS
 from hat.runtime import Artefact
 from hat.space import DesignSpace
 from hat.zoo.models import model

@@ -8,7 +8,7 @@ import yaml
 
 from hat import zoo
 from hat.cli import main
-from hat.hardware import calibration
+from hat.hardware.measuring import calibration
 from tests.pipeline.tiny import TINY
 
 SMALL = ("space", "super_training", "sub_training", "baseline_training", "measure", "search", "baselines")
@@ -33,7 +33,7 @@ def run(arguments: list[str]) -> None:
 
 
 def _init(arguments: list[str]) -> None:
-    from hat.pipeline import first_recipe  # noqa: PLC0415 (takes seconds, which other commands need not)
+    from hat.recipe import first_recipe  # noqa: PLC0415 (takes seconds, which other commands need not)
 
     first_recipe.measured_speed = lambda: 1e9
     try:

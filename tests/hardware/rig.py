@@ -10,8 +10,8 @@ from pathlib import Path
 import psutil
 
 from hat.errors import HatError
-from hat.hardware.devices import Address, Device
-from hat.hardware.ssh import SshLink
+from hat.hardware.device.devices import Address, Device
+from hat.hardware.device.ssh.link import SshLink
 from tests.hardware.ssh_server import Server
 
 PRETEND = Path(__file__).with_name("pretend_agent.py")

@@ -13,9 +13,9 @@ import pytest
 from hat.architecture import Architecture, Decoder, DecoderLayer, Encoder, EncoderLayer, ModelConfig
 from hat.errors import UserError
 from hat.hardware import LocalLink, MeasureProtocol
-from hat.hardware.agent import Agent
-from hat.hardware.bench import AgentBench
-from hat.hardware.link import LinkLost
+from hat.hardware.agent.requests import Agent
+from hat.hardware.device.bench import AgentBench
+from hat.hardware.device.link import LinkLost
 from hat.runtime import Artefact, ArtefactConfig
 from hat.runtime.engine import installed_engine
 

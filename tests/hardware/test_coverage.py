@@ -7,8 +7,8 @@ import numpy.typing as npt
 import pytest
 
 from hat.hardware import MeasureProtocol
-from hat.hardware.calibration import judged
-from hat.hardware.estimate import (
+from hat.hardware.measuring.calibration import judged
+from hat.intervals import (
     CONFIDENCE,
     FEWEST_ROUNDS,
     looks,

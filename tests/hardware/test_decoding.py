@@ -6,8 +6,9 @@ import pytest
 
 from hat.architecture import ModelConfig
 from hat.errors import HatError
-from hat.hardware import MeasureProtocol, decoding
-from hat.hardware.decoding import Decoding
+from hat.hardware import MeasureProtocol
+from hat.hardware.agent import decoding
+from hat.hardware.agent.decoding import Decoding
 from hat.runtime import Artefact, DecodeOptions, EngineSettings, Hypothesis
 
 PROTOCOL = MeasureProtocol((10, 30), (12, 28), threads=2, beam=2, batch=3)

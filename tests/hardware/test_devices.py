@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from hat.errors import UserError
-from hat.hardware import devices
-from hat.hardware.devices import Address, Device, device_named, known_devices
+from hat.hardware.device import devices
+from hat.hardware.device.devices import Address, Device, device_named, known_devices
 
 PI = (
     "devices:\n"
@@ -71,7 +71,7 @@ def test_a_driver_that_hangs_or_talks_nonsense_is_no_gpu(
     assert list(known_devices()) == ["local", "cuda:0"]
     assert known_devices()["cuda:0"].about == "N\ufffd"
     program.write_text("#!/bin/sh\nexec /bin/sleep 60\n")
-    monkeypatch.setattr(sys.modules["hat.hardware.environment"], "NVIDIA_SECONDS", 0.2)
+    monkeypatch.setattr(sys.modules["hat.hardware.agent.environment"], "NVIDIA_SECONDS", 0.2)
     assert list(known_devices()) == ["local"]
 
 

@@ -14,10 +14,11 @@ import pytest
 
 from hat.architecture import Architecture, Decoder, DecoderLayer, Encoder, EncoderLayer, ModelConfig
 from hat.errors import HatError, UserError
-from hat.hardware import LocalLink, MeasurementStore, MeasureProtocol, Series, link, measure
-from hat.hardware.bench import AgentBench
-from hat.hardware.limits import ANSWER_SECONDS, LOAD_SECONDS, START_SECONDS, TimeLimits, call_work
-from hat.hardware.link import BadAnswer, LinkLost, NoAnswer
+from hat.hardware import LocalLink, MeasurementStore, MeasureProtocol, Series, measure
+from hat.hardware.device import link
+from hat.hardware.device.bench import AgentBench
+from hat.hardware.device.limits import ANSWER_SECONDS, LOAD_SECONDS, START_SECONDS, TimeLimits, call_work
+from hat.hardware.device.link import BadAnswer, LinkLost, NoAnswer
 from hat.runtime.engine import installed_engine
 from tests.hardware.rig import eventually
 
@@ -295,7 +296,7 @@ def test_a_child_starts_in_an_empty_folder_of_its_own(
 
 def test_no_process_is_started_elsewhere() -> None:
     """`start_python` is the one place that starts Python; other programs are NVIDIA's alone."""
-    source = Path(link.__file__).parents[1]
+    source = Path(link.__file__).parents[2]
     starts = re.compile(
         r"subprocess\.(run|Popen|call|check_\w+)\(|os\.(system|popen|spawn|exec)|multiprocessing"
     )
@@ -304,7 +305,7 @@ def test_no_process_is_started_elsewhere() -> None:
         for path in source.rglob("*.py")
         if starts.search(path.read_text())
     }
-    assert found == {"hardware/child.py", "hardware/environment.py"}
+    assert found == {"hardware/device/child.py", "hardware/agent/environment.py"}
 
 
 def test_the_command_does_not_import_from_the_folder_it_is_called_in(tmp_path: Path) -> None:

@@ -6,11 +6,11 @@ from pathlib import Path
 import pytest
 
 from hat.errors import HatError
-from hat.hardware import ssh_connection
-from hat.hardware.link import BadAnswer, LinkLost, NoAnswer
-from hat.hardware.remote_install import install
-from hat.hardware.ssh import SshLink
-from hat.hardware.ssh_connection import Connection
+from hat.hardware.device.link import BadAnswer, LinkLost, NoAnswer
+from hat.hardware.device.ssh import connection as ssh_connection
+from hat.hardware.device.ssh.connection import Connection
+from hat.hardware.device.ssh.installation import install
+from hat.hardware.device.ssh.link import SshLink
 from tests.hardware.rig import Rig, eventually
 from tests.hardware.test_remote_install import write_wheel
 

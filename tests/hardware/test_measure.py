@@ -12,11 +12,11 @@ import pytest
 from hat.architecture import Architecture, ModelConfig
 from hat.errors import UserError
 from hat.hardware import InventedBench, Measurement, MeasurementStore, MeasureProtocol, Series, Timer, measure
-from hat.hardware.bench import Timing
-from hat.hardware.estimate import FEWEST_ROUNDS
-from hat.hardware.link import LinkLost
-from hat.hardware.measure import BUSY_ROUNDS, FIRST_ROUNDS
-from hat.hardware.store import model_key
+from hat.hardware.device.bench import Timing
+from hat.hardware.device.link import LinkLost
+from hat.hardware.measuring.measure import BUSY_ROUNDS, FIRST_ROUNDS
+from hat.hardware.measuring.store import model_key
+from hat.intervals import FEWEST_ROUNDS
 from hat.progress import Progress, silent
 
 Models = list[ModelConfig]

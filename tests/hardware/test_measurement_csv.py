@@ -8,8 +8,8 @@ import pytest
 from hat.architecture import Architecture
 from hat.errors import UserError
 from hat.hardware import MeasurementStore, MeasureProtocol
-from hat.hardware.measurement_csv import Imported, export_csv, import_csv, is_measurement_csv
-from hat.hardware.store import Record
+from hat.hardware.measuring.csv import Imported, export_csv, import_csv, is_measurement_csv
+from hat.hardware.measuring.store import Record
 
 PROTOCOL = MeasureProtocol((10,), (12,))
 HERE = {"cpu": "Abacus", "machine": "wood", "cores": 2}

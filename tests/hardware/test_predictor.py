@@ -12,11 +12,11 @@ import pytest
 
 from hat.architecture import Architecture, DecoderLayer
 from hat.errors import UserError
-from hat.hardware import LatencyPredictor
-from hat.hardware import predictor as predictor_module
-from hat.hardware.features import TERMS, features, paper_features
-from hat.hardware.regression import Settings
-from hat.hardware.sampling import design
+from hat.hardware.measuring.sampling import design
+from hat.predictor import LatencyPredictor
+from hat.predictor import predictor as predictor_module
+from hat.predictor.features import TERMS, features, paper_features
+from hat.predictor.regression import Settings
 from hat.space import DesignSpace
 
 

@@ -7,10 +7,10 @@ import pytest
 
 from hat.architecture import Architecture
 from hat.errors import UserError
-from hat.hardware import LatencyPredictor, paper_mlp
-from hat.hardware.features import paper_features
-from hat.hardware.paper_mlp import PaperMLP
-from hat.hardware.published import COLUMNS, read_latency_csv
+from hat.predictor import LatencyPredictor, paper_network
+from hat.predictor.features import paper_features
+from hat.predictor.paper_network import PaperMLP
+from hat.predictor.published_sets import COLUMNS, read_latency_csv
 
 ROW = "640,6,2048.0,8,512,3,1024.5,4,6.0,1.5,9.5,2e2,0.1,0"
 TEXT = ",".join(COLUMNS) + "\n" + f"{ROW}\n" * 3
@@ -123,13 +123,13 @@ def test_the_papers_network_learns(architectures: list[Architecture]) -> None:
 
 def test_its_gradients_are_those_of_the_squared_error() -> None:
     rng = np.random.default_rng(0)
-    parameters = paper_mlp._initial(rng)
+    parameters = paper_network._initial(rng)
     x, y = rng.random((5, 10)).astype(np.float32), rng.random(5).astype(np.float32)
 
     def loss() -> float:
-        return float(np.mean((paper_mlp._forward(parameters, x)[-1][:, 0] - y) ** 2, dtype=float))
+        return float(np.mean((paper_network._forward(parameters, x)[-1][:, 0] - y) ** 2, dtype=float))
 
-    for one, gradient in zip(parameters, paper_mlp._gradients(parameters, x, y), strict=True):
+    for one, gradient in zip(parameters, paper_network._gradients(parameters, x, y), strict=True):
         before, direction = one.copy(), np.sign(gradient)
         one[...] = before + 1e-4 * direction
         up = loss()

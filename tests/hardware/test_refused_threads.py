@@ -8,9 +8,9 @@ import pytest
 
 from hat.errors import HatError
 from hat.hardware import LocalLink
-from hat.hardware import child as child_module
-from hat.hardware.devices import Address, Device
-from hat.hardware.ssh_connection import Connection
+from hat.hardware.device import child as child_module
+from hat.hardware.device.devices import Address, Device
+from hat.hardware.device.ssh.connection import Connection
 
 TOLD = "the system lets this process start no more threads; allow it more memory or processes"
 

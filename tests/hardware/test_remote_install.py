@@ -8,10 +8,10 @@ import pytest
 
 from hat import __version__
 from hat.errors import HatError, UserError
-from hat.hardware.devices import Device
-from hat.hardware.remote_install import Interpreter, failure, install
-from hat.hardware.ssh import SshLink
-from hat.hardware.ssh_connection import Connection, Finished
+from hat.hardware.device.devices import Device
+from hat.hardware.device.ssh.connection import Connection, Finished
+from hat.hardware.device.ssh.installation import Interpreter, failure, install
+from hat.hardware.device.ssh.link import SshLink
 from tests.hardware.rig import PRETEND, Rig
 
 NAME = "hardware_aware_transformers"

@@ -9,8 +9,8 @@ import pytest
 
 from hat.architecture import Architecture, ModelConfig, cost
 from hat.hardware import InventedBench, MeasurementStore, MeasureProtocol, Series, Timer
-from hat.hardware.features import features
-from hat.hardware.sampling import Sampled, design, fit, measure_until_predictable, noise_floor
+from hat.hardware.measuring.sampling import Sampled, design, fit, measure_until_predictable, noise_floor
+from hat.predictor.features import features
 from hat.space import DesignSpace
 
 PROTOCOL = MeasureProtocol((10, 30), (12, 28), warmup=1)

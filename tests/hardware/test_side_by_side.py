@@ -5,7 +5,7 @@ import pytest
 from hat.architecture import ModelConfig
 from hat.errors import HatError, UserError
 from hat.hardware import MeasureProtocol
-from hat.hardware.side_by_side import forced, summary, time_engines, time_in_turn
+from hat.hardware.measuring.side_by_side import forced, summary, time_engines, time_in_turn
 from hat.runtime import ENGINES, Artefact, DecodeOptions, Hypothesis
 from tests.cli.conftest import ARCHITECTURE
 

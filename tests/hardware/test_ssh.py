@@ -14,12 +14,13 @@ import pytest
 
 from hat import __version__
 from hat.errors import HatError, UserError
-from hat.hardware import ssh, ssh_connection
-from hat.hardware.devices import Address
-from hat.hardware.link import LinkLost
-from hat.hardware.ssh import SshLink
-from hat.hardware.ssh_connection import Connection
-from hat.hardware.ssh_errors import HostKeyRefused, KeyRefused, Unreachable
+from hat.hardware.device.devices import Address
+from hat.hardware.device.link import LinkLost
+from hat.hardware.device.ssh import connection as ssh_connection
+from hat.hardware.device.ssh import link as ssh
+from hat.hardware.device.ssh.connection import Connection
+from hat.hardware.device.ssh.errors import HostKeyRefused, KeyRefused, Unreachable
+from hat.hardware.device.ssh.link import SshLink
 from tests.hardware.rig import PRETEND, Rig, eventually
 from tests.hardware.ssh_server import SSHD
 
@@ -232,8 +233,8 @@ def test_stopped_in_the_middle(rig: Rig, stop: signal.Signals) -> None:
         # Where the tests run in the background, children begin with SIGINT ignored.
         "signal.signal(signal.SIGINT, signal.default_int_handler)\n"
         "from pathlib import Path\n"
-        "from hat.hardware.devices import Address, Device\n"
-        "from hat.hardware.ssh import SshLink\n"
+        "from hat.hardware.device.devices import Address, Device\n"
+        "from hat.hardware.device.ssh.link import SshLink\n"
         f"device = Device('pi', Address('127.0.0.1', {rig.server.port}), Path('{rig.device.key}'),\n"
         f"    Path('{rig.known_hosts}'), python='{rig.device.python}')\n"
         "with SshLink(device) as link:\n"

@@ -13,7 +13,7 @@ import pytest
 
 from hat.errors import HatError, UserError
 from hat.hardware import MeasurementStore, MeasureProtocol
-from hat.hardware.store import SCHEMA, Record
+from hat.hardware.measuring.store import SCHEMA, Record
 
 PROTOCOL = MeasureProtocol((10,), (12,))
 HERE = {"cpu": "Abacus", "machine": "wood", "cores": 2, "hat": "1"}

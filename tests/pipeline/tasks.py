@@ -8,7 +8,7 @@ import tarfile
 import zipfile
 from collections.abc import Iterator
 
-from hat.pipeline.recipe_data import Acquire, Extract
+from hat.recipe.data import Acquire, Extract
 from tests.pipeline.tiny import TINY
 
 WORDS = "the dog cat house runs sleeps sees old big well-known small it's a & of on quickly".split()  # noqa: SIM905

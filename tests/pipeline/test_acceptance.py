@@ -12,9 +12,9 @@ import yaml
 from hat.errors import DiskFull, HatError, UserError
 from hat.pipeline import load_recipe, open_run, recipe_as_written, run
 from hat.pipeline.acceptance import ACCEPTED_FILE, SECTIONS, trying
-from hat.pipeline.recipe import Recipe
 from hat.pipeline.stages import STAGES
 from hat.progress import Progress
+from hat.recipe.recipe import Recipe
 from tests.pipeline.tiny import TINY, Recorder, flops_timer
 
 EARLY = ("prepare", "train-super", "measure", "fit")

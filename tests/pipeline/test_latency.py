@@ -13,12 +13,12 @@ import yaml
 from hat import pipeline
 from hat.architecture import Architecture
 from hat.errors import HatError, UserError
-from hat.hardware.features import paper_features
-from hat.hardware.published import COLUMNS
 from hat.pipeline import load_recipe, open_run, run
 from hat.pipeline.prediction import find_fitted, predict_latency
-from hat.pipeline.recipe_file import design_space
 from hat.pipeline.runner import Quiet
+from hat.predictor.features import paper_features
+from hat.predictor.published_sets import COLUMNS
+from hat.recipe.file import design_space
 from tests.pipeline.tiny import TINY, flops_timer
 
 

@@ -12,11 +12,11 @@ from pydantic.fields import FieldInfo
 
 from hat.architecture import EvolvedArchitecture, cost
 from hat.errors import UserError
-from hat.pipeline.recipe import Constraint, Recipe
-from hat.pipeline.recipe_baselines import Baseline
-from hat.pipeline.recipe_distillation import Distillation
-from hat.pipeline.recipe_file import design_space, load_recipe, save_recipe
-from hat.pipeline.recipe_paths import path_mark
+from hat.recipe.baselines import Baseline
+from hat.recipe.distillation import Distillation
+from hat.recipe.file import design_space, load_recipe, save_recipe
+from hat.recipe.paths import path_mark
+from hat.recipe.recipe import Constraint, Recipe
 from hat.zoo import recipe_names
 
 

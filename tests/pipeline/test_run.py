@@ -14,10 +14,10 @@ from hat.cli import main
 from hat.cli.export import export
 from hat.errors import UserError
 from hat.pipeline import constraint_lines, load_recipe, open_run, run, status
-from hat.pipeline.recipe_file import design_space
 from hat.pipeline.runner import DEPENDS
 from hat.pipeline.steps import OLDER
 from hat.pipeline.versions import VERSIONS, version_of
+from hat.recipe.file import design_space
 from hat.runtime import Artefact, DecodeOptions, TrainingLines, Translator
 from hat.search import verified
 from tests.pipeline.tiny import TINY, Recorder, flops_timer

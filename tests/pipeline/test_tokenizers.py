@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 
 from hat import data
-from hat.pipeline.recipe_data import Data
 from hat.pipeline.tokenizers import learner, tokenizer_config
+from hat.recipe.data import Data
 from hat.runtime import Tokenizer
 from tests.pipeline.tasks import WORDS
 

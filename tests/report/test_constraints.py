@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from hat.hardware.verdict import verdict
+from hat.hardware.measuring.verdict import verdict
 from hat.report import judgement_cell, judgement_sentence
 
 

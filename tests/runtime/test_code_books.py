@@ -16,9 +16,9 @@ from hat.architecture import (
     weight_shapes,
 )
 from hat.runtime import Artefact, CodeBooks
-from hat.runtime.code_books import books_shape, on_steps, pack_codes, quantize, unpack_codes
-from hat.runtime.kmeans import INITIALIZATIONS, code_books, nearest
-from hat.runtime.precision import is_matrix
+from hat.runtime.weights.code_books import books_shape, on_steps, pack_codes, quantize, unpack_codes
+from hat.runtime.weights.kmeans import INITIALIZATIONS, code_books, nearest
+from hat.runtime.weights.precision import is_matrix
 
 # Mean squared error of the best code book of 2^bits entries for N(0, 1) (Max 1960, table I).
 BEST_FOR_NORMAL = {1: 0.3634, 2: 0.1175, 3: 0.03454, 4: 0.009497, 5: 0.002499}

@@ -120,7 +120,7 @@ def onnx_export(artefact: Artefact, install: Any, tmp_path: Path) -> Path:
         return artefact.config, Fake("onnxruntime")
 
     install("onnxruntime", "torch")
-    sys.modules["hat.runtime.onnx_engine"].load_folder = load_folder  # type: ignore[attr-defined]
+    sys.modules["hat.runtime.onnx.engine"].load_folder = load_folder  # type: ignore[attr-defined]
     return tmp_path
 
 

@@ -7,7 +7,7 @@ import pytest
 
 from hat.architecture import EvolvedArchitecture, ModelConfig
 from hat.errors import UserError
-from hat.hardware.decoding import Decoding
+from hat.hardware.agent.decoding import Decoding
 from hat.hardware.protocol import MeasureProtocol
 from hat.model import beam_search
 from hat.model.engine import TorchEngine

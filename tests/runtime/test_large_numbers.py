@@ -17,7 +17,7 @@ from hat.architecture import (
 from hat.errors import UserError
 from hat.runtime import Artefact, DecodeOptions, Engine, EngineSettings, Translator
 from hat.runtime.engine import load_engine
-from hat.runtime.precision import dequantize_rows, quantize_rows
+from hat.runtime.weights.precision import dequantize_rows, quantize_rows
 from tests.runtime.random_models import random_artefact, sources
 
 ENGINES = ("native", "onnxruntime")

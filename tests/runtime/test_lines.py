@@ -9,7 +9,7 @@ import pytest
 
 from hat.errors import UserError
 from hat.runtime import Artefact, Hypothesis, Tokenizer, TokenizerConfig, TrainingLines, Translator
-from hat.runtime import long_input as long
+from hat.runtime.translator import long_input as long
 from tests.runtime.echo import Echo
 from tests.runtime.tiny_tokenizer import LINES, train_tokenizer
 

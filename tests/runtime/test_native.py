@@ -26,8 +26,8 @@ from hat.architecture import (
 )
 from hat.errors import UserError
 from hat.runtime import Artefact, CodeBooks, DecodeOptions, Engine, EngineSettings
-from hat.runtime.int8_view import Int8View
-from hat.runtime.precision import is_matrix
+from hat.runtime.weights.int8_view import Int8View
+from hat.runtime.weights.precision import is_matrix
 from tests.runtime.random_models import assert_equal, random_artefact, sources
 
 _native = pytest.importorskip("hat.runtime._native", reason="the native engine is not built")

@@ -14,8 +14,8 @@ from hat.errors import UserError
 from hat.model.engine import TorchEngine
 from hat.runtime import Artefact, DecodeOptions, Engine, EngineSettings
 from hat.runtime.native import NativeEngine
-from hat.runtime.onnx_engine import OnnxEngine
-from hat.runtime.onnx_graph import decoder_model, encoder_model
+from hat.runtime.onnx.engine import OnnxEngine
+from hat.runtime.onnx.graph import decoder_model, encoder_model
 from tests.runtime.random_models import assert_equal, random_artefact, sources
 
 ONE = EngineSettings()

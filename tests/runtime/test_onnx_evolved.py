@@ -10,8 +10,8 @@ import pytest
 from hat.export.onnx import export_onnx
 from hat.model.engine import TorchEngine
 from hat.runtime import DecodeOptions, EngineSettings
-from hat.runtime.onnx_engine import OnnxEngine, load_folder
-from hat.runtime.onnx_graph import decoder_model, encoder_model
+from hat.runtime.onnx.engine import OnnxEngine, load_folder
+from hat.runtime.onnx.graph import decoder_model, encoder_model
 from tests.model.evolved_models import evolved_artefact
 from tests.model.test_engine import SOURCES
 from tests.runtime.random_models import assert_equal

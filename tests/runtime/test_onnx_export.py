@@ -15,9 +15,9 @@ from hat.architecture import EvolvedArchitecture, ModelConfig
 from hat.errors import UserError
 from hat.export.onnx import export_onnx
 from hat.runtime import Artefact, DecodeOptions, EngineSettings
-from hat.runtime.onnx_engine import OnnxEngine, load_folder
-from hat.runtime.onnx_file import OPERATORS
-from hat.runtime.onnx_graph import decoder_model, encoder_model
+from hat.runtime.onnx.engine import OnnxEngine, load_folder
+from hat.runtime.onnx.file import OPERATORS
+from hat.runtime.onnx.graph import decoder_model, encoder_model
 from tests.runtime.random_models import random_artefact
 
 ONE = EngineSettings()
@@ -54,7 +54,7 @@ def test_a_device_without_the_onnx_package_runs_exports_only(
     artefact: Artefact, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     export_onnx(artefact, tmp_path / "model")
-    for name in ("hat.runtime.onnx_graph", "hat.runtime.onnx_builder"):
+    for name in ("hat.runtime.onnx.graph", "hat.runtime.onnx.builder"):
         monkeypatch.delitem(sys.modules, name)
     monkeypatch.setitem(sys.modules, "onnx", None)
     _, engine = load_folder(tmp_path / "model", ONE)

@@ -13,7 +13,7 @@ from safetensors.numpy import load_file, save_file
 from hat.architecture import ModelConfig, weight_shapes
 from hat.errors import HatError, UserError
 from hat.runtime import PRECISIONS, Artefact, CodeBooks
-from hat.runtime.precision import (
+from hat.runtime.weights.precision import (
     dequantize_rows,
     from_bfloat16,
     quantize_rows,

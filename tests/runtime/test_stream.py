@@ -8,7 +8,8 @@ from collections.abc import Iterator
 import pytest
 
 from hat.errors import HatError, UserError
-from hat.runtime import Translator, translator
+from hat.runtime import Translator
+from hat.runtime.translator import translator
 from tests.runtime.echo import Echo
 from tests.runtime.tiny_tokenizer import LINES
 

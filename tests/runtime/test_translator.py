@@ -22,9 +22,8 @@ from hat.runtime import (
     TokenizerConfig,
     TrainingLines,
     Translator,
-    long_input,
-    translator,
 )
+from hat.runtime.translator import long_input, translator
 from tests.runtime.echo import Echo
 from tests.runtime.tiny_tokenizer import LINES, train_tokenizer
 

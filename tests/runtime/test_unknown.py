@@ -4,7 +4,7 @@ import string
 
 import pytest
 
-from hat.runtime.unknown import put_in, take_out
+from hat.runtime.translator.unknown_words import put_in, take_out
 
 KNOWN = {*string.ascii_letters, *"äöüß .,!?'"}
 

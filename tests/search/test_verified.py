@@ -10,8 +10,8 @@ import pytest
 
 from hat.architecture import Architecture
 from hat.hardware import Measurement, MeasureProtocol
-from hat.hardware.estimate import looks, relative_times, series_interval, timed_enough
-from hat.hardware.verdict import Verdict, verdict
+from hat.hardware.measuring.verdict import Verdict, verdict
+from hat.intervals import looks, relative_times, series_interval, timed_enough
 from hat.progress import Progress
 from hat.search import Candidate, EvolutionSettings, SearchProblem, SearchResult, verified
 from hat.search.verified import VERIFICATION, Choice, Measure, Verifying, choose, search_verified

@@ -13,8 +13,8 @@ from hat.cli.progress import Terminal
 from hat.errors import visible
 
 if TYPE_CHECKING:
-    from hat.hardware.calibration import Calibration
-    from hat.hardware.devices import Device
+    from hat.hardware.device.devices import Device
+    from hat.hardware.measuring.calibration import Calibration
 
 # ruff: noqa: PLC0415 (the rooms are imported when the command runs: help needs none of them)
 
@@ -68,7 +68,7 @@ def list_devices(devices: Devices = None, as_json: AsJson = False) -> None:
     from rich.table import Table
     from rich.text import Text
 
-    from hat.hardware.devices import known_devices
+    from hat.hardware.device.devices import known_devices
 
     known = known_devices(devices)
     if as_json:
@@ -84,7 +84,7 @@ def list_devices(devices: Devices = None, as_json: AsJson = False) -> None:
 @commands.command("show", epilog=SHOW_EXAMPLES)
 def show(name: Name, devices: Devices = None, as_json: AsJson = False) -> None:
     """Show everything that is declared of a device; nothing is asked of it."""
-    from hat.hardware.devices import device_named
+    from hat.hardware.device.devices import device_named
 
     device = device_named(name, devices)
     if as_json:
@@ -101,9 +101,9 @@ def check(name: Name, devices: Devices = None, as_json: AsJson = False) -> None:
     the device is ready, 1 where it cannot be reached or is too noisy to measure, 2 where what is
     declared of it is wrong.
     """
-    from hat.hardware.bench import open_bench
-    from hat.hardware.calibration import calibrate, calibration_protocol
-    from hat.hardware.devices import device_named
+    from hat.hardware.device.bench import open_bench
+    from hat.hardware.device.devices import device_named
+    from hat.hardware.measuring.calibration import calibrate, calibration_protocol
 
     device = device_named(name, devices)
     terminal = Terminal()
@@ -126,8 +126,8 @@ def _installed(device: "Device", terminal: Terminal) -> str | None:
     if device.address is None or device.wheel is None:
         return None
     with optional_extra("device check", "ssh"):
-        from hat.hardware.remote_install import install
-        from hat.hardware.ssh_connection import Connection
+        from hat.hardware.device.ssh.connection import Connection
+        from hat.hardware.device.ssh.installation import install
     with Connection(device) as connection:
         terminal.say(f"connected to {device.address}; the wheel is looked at, and installed if it is new")
         return "installed now" if install(connection) else "there already"
@@ -163,7 +163,7 @@ def _declared(device: "Device") -> list[tuple[str, Any]]:
 def _report(
     device: "Device", wheel: str | None, environment: dict[str, Any], found: "Calibration"
 ) -> list[tuple[str, Any]]:
-    from hat.hardware.calibration import calibration_protocol
+    from hat.hardware.measuring.calibration import calibration_protocol
 
     flags = " ".join(environment["flags"]) or "no vector extension that HAT knows of"
     machine = f"{environment['system']} {environment['machine']}"

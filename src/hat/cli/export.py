@@ -103,7 +103,7 @@ def export(
     from hat.pipeline.folder import check_no_result
     from hat.runtime import Artefact, CodeBooks
     from hat.runtime.locate import MODEL, is_onnx_export, model_folder
-    from hat.runtime.precision import usual_books
+    from hat.runtime.weights.precision import usual_books
 
     folder = model_folder(source, model, "trained")
     if is_onnx_export(folder):
@@ -131,7 +131,7 @@ def export(
 def _check_kmeans(precision: str, books: "CodeBooks | None", updates: int, source: Path) -> None:
     """Raises UserError for options that would do nothing."""
     from hat.runtime import is_artefact
-    from hat.runtime.precision import is_kmeans
+    from hat.runtime.weights.precision import is_kmeans
 
     if not is_kmeans(precision) and (books or updates):
         raise UserError(

@@ -141,7 +141,7 @@ def _check_sections(file: Path, sections: dict[str, Any]) -> None:
     from pydantic import BaseModel, ValidationError
 
     from hat.interop.published_yaml import line_of_field
-    from hat.pipeline.recipe import Evaluate, Measure, Search
+    from hat.recipe.recipe import Evaluate, Measure, Search
     from hat.space import DesignSpace
     from hat.training import TrainingSettings
 

@@ -1,6 +1,6 @@
 """Smaller models: fine-tuning of code books, and what a model's size is.
 
-k-means itself and the packed forms are the runtime's (`hat.runtime.kmeans`, `code_books`, `precision`):
+k-means itself and the packed forms are the runtime's (`hat.runtime.weights`):
 `hat export` works where there is no PyTorch. Fine-tuning (`hat.compression.fine_tuning`) needs it.
 """
 

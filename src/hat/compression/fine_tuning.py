@@ -16,8 +16,8 @@ from torch.nn.utils import parametrize
 
 from hat.model import Dropout, build
 from hat.runtime import Artefact
-from hat.runtime.code_books import BOOK, TABLE_BITS, book_of_rows, on_steps, unpack_codes
-from hat.runtime.precision import KMEANS_BITS, Array, pack
+from hat.runtime.weights.code_books import BOOK, TABLE_BITS, book_of_rows, on_steps, unpack_codes
+from hat.runtime.weights.precision import KMEANS_BITS, Array, pack
 
 
 class LookUp(nn.Module):

@@ -7,7 +7,7 @@ from hat.errors import UserError, shown
 from hat.files import atomic_folder
 from hat.runtime import Artefact
 from hat.runtime.locate import MODEL
-from hat.runtime.onnx_interface import onnx_precision
+from hat.runtime.onnx.interface import onnx_precision
 
 FORMATS = ("artefact", "onnx")
 

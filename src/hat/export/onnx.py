@@ -1,5 +1,5 @@
 """From an artefact to a folder that plain onnxruntime runs: encoder.onnx, decoder.onnx, config.json
-and tokenizer/. Inputs and outputs of the graphs: `hat.runtime.onnx_interface` and docs/onnx.md."""
+and tokenizer/. Inputs and outputs of the graphs: `hat.runtime.onnx.interface` and docs/onnx.md."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -8,8 +8,8 @@ from hat.files import atomic_folder, write_json
 from hat.runtime import Artefact
 from hat.runtime.artefact import CONFIG
 from hat.runtime.locate import ONNX_EXPORT, ONNX_FILES
-from hat.runtime.onnx_graph import decoder_model, encoder_model
-from hat.runtime.onnx_interface import ONNX_FORMAT, onnx_precision
+from hat.runtime.onnx.graph import decoder_model, encoder_model
+from hat.runtime.onnx.interface import ONNX_FORMAT, onnx_precision
 
 __all__ = ["export_onnx", "write_onnx"]
 

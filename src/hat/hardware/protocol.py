@@ -10,7 +10,7 @@ from hat.arguments import plain_numbers
 from hat.errors import UserError, shown
 from hat.files import check_keys, digest
 from hat.runtime import DecodeOptions
-from hat.runtime.precision import check_precision
+from hat.runtime.weights.precision import check_precision
 
 # The most calls of a model before it is timed.
 MOST_WARMUP = 20

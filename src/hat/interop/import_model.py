@@ -16,8 +16,8 @@ from hat.interop.published_yaml import published_architecture, read_published_ya
 from hat.interop.supertransformer import supertransformer
 from hat.model import SuperTransformer, Transformer
 from hat.runtime import Artefact, ArtefactConfig, DecodeOptions, TokenizerConfig
-from hat.runtime.moses_bpe import load_codes, read_dictionary
-from hat.runtime.tokenizer import MOSES_BPE, MosesOptions
+from hat.runtime.tokenizer.moses_bpe import load_codes, read_dictionary
+from hat.runtime.tokenizer.tokenizer import MOSES_BPE, MosesOptions
 
 # The published test scripts' settings; 200 tokens at most, not counting the final </s>.
 WMT = DecodeOptions(beam=4, length_penalty=0.6, max_length_offset=201)

@@ -26,7 +26,7 @@ class ReferencePredictor:
     latency_norm: float
 
     def predict(self, features: ArrayLike) -> NDArray[np.float64]:
-        """Latencies in ms (N,) of rows of features (N, F), as `hat.hardware.features.paper_features` gives.
+        """Latencies in ms (N,) of rows of features (N, F), as `hat.predictor.features.paper_features` gives.
 
         Raises UserError for another number of features.
         """

@@ -15,9 +15,9 @@ if TYPE_CHECKING:
         import_measurements,
         measure_summary,
     )
-    from hat.pipeline.recipe import Recipe
-    from hat.pipeline.recipe_file import load_recipe, recipe_as_written
     from hat.pipeline.runner import Quiet, Reporter, open_run, run, run_on_devices, status
+    from hat.recipe.file import load_recipe, recipe_as_written
+    from hat.recipe.recipe import Recipe
 
 __all__ = [
     "Quiet",
@@ -38,14 +38,14 @@ __all__ = [
 ]
 
 _MODULES = {
-    "constraints": ("constraint_lines",),
-    "last_status": ("StepStatus",),
-    "latency": ("export_measurements", "fit_summary", "import_measurements", "measure_summary"),
-    "recipe": ("Recipe",),
-    "recipe_file": ("load_recipe", "recipe_as_written"),
-    "runner": ("Quiet", "Reporter", "open_run", "run", "run_on_devices", "status"),
+    "pipeline.constraints": ("constraint_lines",),
+    "pipeline.last_status": ("StepStatus",),
+    "pipeline.latency": ("export_measurements", "fit_summary", "import_measurements", "measure_summary"),
+    "recipe.recipe": ("Recipe",),
+    "recipe.file": ("load_recipe", "recipe_as_written"),
+    "pipeline.runner": ("Quiet", "Reporter", "open_run", "run", "run_on_devices", "status"),
 }
-_HOME = {name: f"hat.pipeline.{module}" for module, names in _MODULES.items() for name in names}
+_HOME = {name: f"hat.{module}" for module, names in _MODULES.items() for name in names}
 
 
 def __getattr__(name: str) -> object:

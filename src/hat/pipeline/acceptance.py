@@ -14,12 +14,12 @@ from pydantic import ValidationError
 
 from hat.disk import is_full
 from hat.errors import UserError
-from hat.hardware.published import read_latency_csv
 from hat.pipeline.context import Context
 from hat.pipeline.folder import RECIPE_FILE
-from hat.pipeline.recipe import Recipe
-from hat.pipeline.recipe_file import check_savable, load_recipe, save_recipe
 from hat.pipeline.stages import distill, prepare
+from hat.predictor.published_sets import read_latency_csv
+from hat.recipe.file import check_savable, load_recipe, save_recipe
+from hat.recipe.recipe import Recipe
 
 ACCEPTED_FILE = "recipe.accepted.yaml"
 # Stage → the sections of a recipe that are accepted once it finishes.

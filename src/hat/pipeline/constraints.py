@@ -7,11 +7,11 @@ from typing import Any
 from hat.files import read_json
 from hat.pipeline.context import Context
 from hat.pipeline.judging import judgement
-from hat.pipeline.recipe import Constraint, Recipe
 from hat.pipeline.runner import finished
 from hat.pipeline.stages.evaluate import LATENCY_STEP, read_measurements
 from hat.pipeline.stages.search import FOUND
 from hat.pipeline.stages.train import final_models
+from hat.recipe.recipe import Constraint, Recipe
 from hat.report import judgement_sentence
 
 

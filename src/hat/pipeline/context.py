@@ -11,13 +11,14 @@ from hat.architecture import AnyArchitecture, Architecture, ModelConfig
 from hat.data import TokenStore
 from hat.errors import UserError, command
 from hat.files import file_digest, read_json, write_json
-from hat.hardware import Bench, InventedBench, LatencyPredictor, Timer, open_bench
-from hat.hardware.devices import Device, device_named
+from hat.hardware import Bench, InventedBench, Timer, open_bench
+from hat.hardware.device.devices import Device, device_named
 from hat.pipeline.folder import TEXT_DIGESTS
 from hat.pipeline.prediction import PREDICTOR
-from hat.pipeline.recipe import Recipe
-from hat.pipeline.recipe_file import design_space
 from hat.pipeline.steps import Outcome
+from hat.predictor import LatencyPredictor
+from hat.recipe.file import design_space
+from hat.recipe.recipe import Recipe
 from hat.runtime import installed_engine
 from hat.runtime.engine import runs
 from hat.space import DesignSpace

@@ -3,9 +3,9 @@
 from collections.abc import Mapping
 from typing import Any
 
-from hat.hardware.verdict import verdict
+from hat.hardware.measuring.verdict import verdict
 from hat.pipeline.context import Context
-from hat.pipeline.recipe import Constraint
+from hat.recipe.recipe import Constraint
 
 
 def judgement(context: Context, constraint: Constraint, measurement: Mapping[str, Any]) -> dict[str, Any]:

@@ -9,13 +9,13 @@ from typing import Any
 from hat.errors import UserError, command
 from hat.files import check_new, read_json
 from hat.hardware import MeasurementStore
-from hat.hardware.measurement import DISTURBED
-from hat.hardware.measurement_csv import Imported, export_csv, import_csv, is_measurement_csv
+from hat.hardware.measuring.csv import Imported, export_csv, import_csv, is_measurement_csv
+from hat.hardware.measuring.measurement import DISTURBED
 from hat.pipeline.folder import locked, open_folder
-from hat.pipeline.recipe import Recipe
 from hat.pipeline.runner import finished
 from hat.pipeline.stages.fit import PREDICTIONS
 from hat.pipeline.stages.measure import LATENCIES, STORE, read_latencies
+from hat.recipe.recipe import Recipe
 
 # A device is too noisy where more than this share of its models is.
 TOO_MANY = 0.1

@@ -9,15 +9,15 @@ from typing import Any
 
 from hat.architecture import EMBEDDING_NAMES, weight_shapes
 from hat.files import read_json, write_json, write_text
-from hat.hardware.verdict import Verdict
+from hat.hardware.measuring.verdict import Verdict
 from hat.lines import read_lines
 from hat.pipeline.context import Context
 from hat.pipeline.costs import StepCost
 from hat.pipeline.judging import judgement
-from hat.pipeline.recipe import RESERVED_NAMES, Constraint
 from hat.pipeline.stages import evaluate
 from hat.pipeline.stages.train import ARTEFACT, TRAINING, FinalModel, final_models
 from hat.pipeline.suggestion import suggested_constraint
+from hat.recipe.recipe import RESERVED_NAMES, Constraint
 from hat.report import to_markdown
 
 MODELS, REPORT, MARKDOWN = "models.json", "report.json", "report.md"

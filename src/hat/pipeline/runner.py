@@ -17,12 +17,12 @@ from hat.pipeline.costs import StepCost, read_cost
 from hat.pipeline.folder import RECIPE_FILE, check_usable, create_folder, is_run, locked, open_folder
 from hat.pipeline.last_status import StepStatus, forget_status, save_status
 from hat.pipeline.publish import publish
-from hat.pipeline.recipe import Recipe
-from hat.pipeline.recipe_file import load_recipe, run_folder
 from hat.pipeline.stages import STAGES
 from hat.pipeline.steps import OLDER, changes, execute, find, finished_steps, started
 from hat.pipeline.versions import version_of
 from hat.progress import Progress, silent
+from hat.recipe.file import load_recipe, run_folder
+from hat.recipe.recipe import Recipe
 from hat.threads import check_can_start
 from hat.zoo import recipe_names
 

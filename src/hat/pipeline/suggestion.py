@@ -4,8 +4,8 @@ from collections.abc import Collection
 from math import ceil
 
 from hat.pipeline.context import Context
-from hat.pipeline.recipe import Constraint
 from hat.pipeline.stages.measure import largest_latency
+from hat.recipe.recipe import Constraint
 
 # Predicted and measured latencies differ by some per cent, and near the fastest there is little to choose
 # from.

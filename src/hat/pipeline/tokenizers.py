@@ -12,10 +12,17 @@ from hat import data
 from hat.characters import cleaned
 from hat.files import write_text
 from hat.lines import write_lines
-from hat.pipeline.recipe_data import Data
+from hat.recipe.data import Data
 from hat.runtime import TokenizerConfig
-from hat.runtime.moses_bpe import MOSES_DASH, Moses, load_codes, load_sides, missing_package, segment
-from hat.runtime.tokenizer import MOSES_BPE, MosesOptions, Side
+from hat.runtime.tokenizer.moses_bpe import (
+    MOSES_DASH,
+    Moses,
+    load_codes,
+    load_sides,
+    missing_package,
+    segment,
+)
+from hat.runtime.tokenizer.tokenizer import MOSES_BPE, MosesOptions, Side
 
 
 def tokenizer_config(recipe: Data) -> TokenizerConfig:

@@ -1,7 +1,6 @@
 """What goes on the device: the artefact, the engines' interface and the Translator. No torch."""
 
 from hat.runtime.artefact import Artefact, ArtefactConfig, is_artefact
-from hat.runtime.code_books import CodeBooks
 from hat.runtime.engine import (
     ENGINES,
     DecodeOptions,
@@ -11,11 +10,12 @@ from hat.runtime.engine import (
     installed_engine,
     load_engine,
 )
-from hat.runtime.long_input import TrainingLines
-from hat.runtime.precision import PRECISIONS
-from hat.runtime.tokenizer import Tokenizer, TokenizerConfig
-from hat.runtime.translation import Score, Translation
-from hat.runtime.translator import Translator
+from hat.runtime.tokenizer.tokenizer import Tokenizer, TokenizerConfig
+from hat.runtime.translator.long_input import TrainingLines
+from hat.runtime.translator.translation import Score, Translation
+from hat.runtime.translator.translator import Translator
+from hat.runtime.weights.code_books import CodeBooks
+from hat.runtime.weights.precision import PRECISIONS
 from hat.threads import available_threads
 
 __all__ = [

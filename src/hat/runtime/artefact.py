@@ -1,7 +1,7 @@
 """The artefact: a folder with all that a device needs to translate, checked when it is read.
 
 config.json (what the model is), model.safetensors (weights under the names and shapes of
-`hat.architecture.weight_shapes`, stored as `hat.runtime.precision` says) and tokenizer/ (absent from
+`hat.architecture.weight_shapes`, stored as `hat.runtime.weights.precision` says) and tokenizer/ (absent from
 models made only for timing).
 """
 
@@ -18,10 +18,11 @@ from hat.architecture import EMBEDDING_NAMES, ModelConfig, architecture_from_dic
 from hat.disk import restore_folder
 from hat.errors import UserError, shown
 from hat.files import FolderKind, atomic_folder, check_keys, read_json, write_json
-from hat.runtime.code_books import ONE_A_MATRIX, CodeBooks
 from hat.runtime.engine import DecodeOptions
-from hat.runtime.long_input import TrainingLines
-from hat.runtime.precision import (
+from hat.runtime.tokenizer.tokenizer import KINDS, TokenizerConfig
+from hat.runtime.translator.long_input import TrainingLines
+from hat.runtime.weights.code_books import ONE_A_MATRIX, CodeBooks
+from hat.runtime.weights.precision import (
     Stored,
     Weights,
     check_precision,
@@ -31,8 +32,7 @@ from hat.runtime.precision import (
     unpack,
     usual_books,
 )
-from hat.runtime.tensor_file import TensorFile, write_tensors
-from hat.runtime.tokenizer import KINDS, TokenizerConfig
+from hat.runtime.weights.tensor_file import TensorFile, write_tensors
 
 FORMAT = 1
 # What the engines take. Other widths need no bound of their own: the file holds weights of that shape.

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 # so that the plain install never loads torch.
 ENGINES = {
     "native": ("hat.runtime.native", "NativeEngine"),
-    "onnxruntime": ("hat.runtime.onnx_engine", "OnnxEngine"),
+    "onnxruntime": ("hat.runtime.onnx.engine", "OnnxEngine"),
     "torch": ("hat.model.engine", "TorchEngine"),
 }
 # How each comes onto a machine.

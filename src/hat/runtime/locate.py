@@ -6,7 +6,7 @@ from hat.disk import restore_folder
 from hat.errors import UserError, shown
 from hat.files import FolderKind, check_keys, read_json
 from hat.runtime.artefact import ARTEFACT, CONFIG, TOKENIZER_FILES, is_artefact, marked_format
-from hat.runtime.onnx_interface import ONNX_FORMAT
+from hat.runtime.onnx.interface import ONNX_FORMAT
 
 ONNX_FILES = ("encoder.onnx", "decoder.onnx")
 

@@ -8,11 +8,11 @@ from hat.architecture import ModelConfig
 from hat.errors import HatError, UserError
 from hat.runtime import _native
 from hat.runtime.artefact import Artefact
-from hat.runtime.code_books import TABLE_BITS
 from hat.runtime.engine import DecodeOptions, EngineSettings, Hypothesis
-from hat.runtime.int8_view import Int8View, TableView
 from hat.runtime.origin import Origin
-from hat.runtime.precision import KMEANS_BITS, Weights, is_kmeans
+from hat.runtime.weights.code_books import TABLE_BITS
+from hat.runtime.weights.int8_view import Int8View, TableView
+from hat.runtime.weights.precision import KMEANS_BITS, Weights, is_kmeans
 from hat.threads import available_threads
 
 # Forces an instruction set where the settings leave it open ("auto").

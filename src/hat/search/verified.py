@@ -14,7 +14,7 @@ from statistics import median
 
 from hat.architecture import Architecture
 from hat.hardware import Measurement
-from hat.hardware.verdict import Verdict, verdict
+from hat.hardware.measuring.verdict import Verdict, verdict
 from hat.progress import Progress, between, silent
 from hat.search.evolution import EvolutionSettings, evolve
 from hat.search.problem import Candidate, SearchProblem

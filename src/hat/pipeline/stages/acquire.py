@@ -11,10 +11,10 @@ from hat.data.archive import extract, is_archive
 from hat.data.raw_text import SETS, RawText, set_files, write_sets
 from hat.files import write_json
 from hat.pipeline.context import Context
-from hat.pipeline.recipe_data import Acquire, Extract
 from hat.pipeline.steps import Outcome, Step
 from hat.pipeline.versions import VERSIONS
 from hat.progress import Progress, between
+from hat.recipe.data import Acquire, Extract
 
 NAME = "prepare/acquire"
 TEXT_FILES = tuple(file for name in SETS for file in set_files(name))

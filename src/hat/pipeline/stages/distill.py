@@ -10,7 +10,6 @@ from hat.errors import UserError
 from hat.files import digest
 from hat.model.engine import TorchEngine
 from hat.pipeline.context import STORES, Context
-from hat.pipeline.recipe_distillation import Distillation
 from hat.pipeline.stages.train import ARTEFACT, teacher_model, train_step
 from hat.pipeline.stages.train_super import THREADS, seed_and_threads
 from hat.pipeline.steps import Step
@@ -18,6 +17,7 @@ from hat.pipeline.teaching import LABELS, SEQUENCES, TOKENS, lesson_texts
 from hat.pipeline.tokenizers import tokenizer_config
 from hat.pipeline.versions import VERSIONS
 from hat.progress import Progress
+from hat.recipe.distillation import Distillation
 from hat.runtime import Artefact, EngineSettings, load_engine
 from hat.runtime.artefact import CONFIG, WEIGHTS
 from hat.training import write_soft_labels, write_translations

@@ -13,7 +13,6 @@ from hat.hardware import MeasurementStore
 from hat.lines import read_lines, write_lines
 from hat.pipeline.context import Context
 from hat.pipeline.decoding import best_length_penalty, translate_all
-from hat.pipeline.recipe import LATENCIES
 from hat.pipeline.stages.measure import (
     STORE,
     VERIFYING,
@@ -27,6 +26,7 @@ from hat.pipeline.stages.train_super import THREADS
 from hat.pipeline.steps import Outcome, Step
 from hat.pipeline.versions import VERSIONS
 from hat.progress import Progress, between
+from hat.recipe.recipe import LATENCIES
 from hat.runtime import Artefact, Translator
 
 LATENCY_STEP = f"evaluate/{LATENCIES}"

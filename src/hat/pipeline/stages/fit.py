@@ -7,15 +7,16 @@ from pathlib import Path
 import numpy as np
 
 from hat.files import write_json
-from hat.hardware import LatencyPredictor, sampling
-from hat.hardware.cross_validation import group_rows
-from hat.hardware.csv_rows import write_rows
-from hat.hardware.published import read_latency_csv
+from hat.hardware.measuring import sampling
 from hat.pipeline.context import Context
 from hat.pipeline.prediction import PREDICTOR
 from hat.pipeline.stages.measure import PUBLISHED, measured_digest, read_latencies
 from hat.pipeline.steps import Step
 from hat.pipeline.versions import VERSIONS
+from hat.predictor import LatencyPredictor
+from hat.predictor.cross_validation import group_rows
+from hat.predictor.csv_rows import write_rows
+from hat.predictor.published_sets import read_latency_csv
 from hat.progress import Progress
 
 NAME = "fit"

@@ -10,21 +10,14 @@ from typing import Any
 from hat.architecture import AnyArchitecture, Architecture
 from hat.errors import UserError
 from hat.files import check_keys, read_json, read_text, write_json, write_text
-from hat.hardware import (
-    Bench,
-    LatencyPredictor,
-    Measurement,
-    MeasurementStore,
-    MeasureProtocol,
-    Series,
-    measure,
-)
-from hat.hardware.published import read_latency_csv
-from hat.hardware.sampling import Sampled, measure_until_predictable, noise_floor
+from hat.hardware import Bench, Measurement, MeasurementStore, MeasureProtocol, Series, measure
+from hat.hardware.measuring.sampling import Sampled, measure_until_predictable, noise_floor
 from hat.pipeline.context import Context
 from hat.pipeline.prediction import MEASURED
 from hat.pipeline.steps import Step
 from hat.pipeline.versions import VERSIONS
+from hat.predictor import LatencyPredictor
+from hat.predictor.published_sets import read_latency_csv
 from hat.progress import Progress
 
 NAME = "measure"

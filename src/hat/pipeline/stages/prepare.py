@@ -7,13 +7,13 @@ from typing import Any
 from hat import data
 from hat.data.builtin import write_builtin
 from hat.pipeline.context import Context
-from hat.pipeline.recipe_data import Part
 from hat.pipeline.stages.acquire import NAME as ACQUIRE
 from hat.pipeline.stages.acquire import TEXT_FILES, acquire_step, acquired_corpora
 from hat.pipeline.steps import Step
 from hat.pipeline.tokenizers import learner
 from hat.pipeline.versions import VERSIONS
 from hat.progress import Progress
+from hat.recipe.data import Part
 
 OUTPUTS = (
     "tokenizer",

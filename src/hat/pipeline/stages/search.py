@@ -12,7 +12,6 @@ from hat.files import write_json
 from hat.hardware import Measurement
 from hat.pipeline.context import Context
 from hat.pipeline.prediction import PREDICTOR
-from hat.pipeline.recipe import Constraint
 from hat.pipeline.stages.measure import (
     VERIFYING,
     device_inputs,
@@ -25,6 +24,7 @@ from hat.pipeline.stages.train_super import WEIGHTS, load_super, seed_and_thread
 from hat.pipeline.steps import Step, versioned_key
 from hat.pipeline.versions import VERSIONS
 from hat.progress import Progress, between
+from hat.recipe.recipe import Constraint
 from hat.search import EvolutionSettings, SearchProblem, random_search
 from hat.search.evaluate import candidate_loss
 from hat.search.verified import Choice, Verifying, search_verified

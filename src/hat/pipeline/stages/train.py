@@ -12,7 +12,6 @@ from hat.export import export
 from hat.files import read_json
 from hat.model import TranslationModel, build
 from hat.pipeline.context import Context
-from hat.pipeline.recipe import RESERVED_NAMES, Constraint
 from hat.pipeline.stages.search import FOUND
 from hat.pipeline.stages.train_super import (
     WEIGHTS,
@@ -26,6 +25,7 @@ from hat.pipeline.teaching import lesson_inputs, lesson_texts, soft_labels
 from hat.pipeline.tokenizers import tokenizer_config
 from hat.pipeline.versions import VERSIONS
 from hat.progress import Progress
+from hat.recipe.recipe import RESERVED_NAMES, Constraint
 from hat.runtime import DecodeOptions, TrainingLines, is_artefact
 from hat.training import SubTrainee, TrainingResult, TrainingSettings, train
 

@@ -1,0 +1,336 @@
+"""A synchronous face of one asyncssh connection, whose event loop runs in a thread of its own."""
+
+import asyncio
+import re
+import secrets
+import shlex
+import threading
+from collections.abc import Coroutine
+from concurrent.futures import Future
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from pathlib import Path
+from types import TracebackType
+from typing import Any, TypeVar
+
+import asyncssh
+
+from hat.errors import HatError, UserError, visible
+from hat.hardware.device.child import CHUNK, LONGEST_LINE, TAIL
+from hat.hardware.device.devices import Device
+from hat.hardware.device.limits import START_SECONDS, copy_seconds, folder_bytes
+from hat.hardware.device.link import BadAnswer, NoAnswer
+from hat.hardware.device.ssh.errors import (
+    DEFAULT_PORT,
+    HostKeyRefused,
+    changed_host_key,
+    known_hosts_file,
+    told_of,
+    unknown_host_key,
+)
+from hat.threads import start
+
+CONNECT_SECONDS = 15.0
+LOGIN_SECONDS = 30.0
+# A silent device is given up after three of these. Rare enough not to disturb what is measured.
+KEEPALIVE_SECONDS = 15.0
+# Asked for after the kinds that are known of a host: so a changed key is seen also where it is of another
+# kind, where asyncssh alone would just not connect.
+HOST_KEY_KINDS = (
+    *("ssh-ed25519", "ecdsa-sha2-nistp256", "ecdsa-sha2-nistp384", "ecdsa-sha2-nistp521"),
+    *("rsa-sha2-512", "rsa-sha2-256"),
+)
+# No terminal, whatever ~/.ssh/config says.
+PLAIN: Any = {"request_pty": False, "encoding": "utf-8", "errors": "replace"}
+
+Result = TypeVar("Result")
+
+
+@dataclass(frozen=True)
+class Finished:
+    """What a script left: its exit status (below 0: killed by a signal) and output."""
+
+    status: int
+    out: str
+    err: str
+
+    def last_words(self) -> str:
+        """The last line of what it complained."""
+        return last_line(self.err) or f"exit status {self.status}"
+
+
+def last_line(said: str) -> str:
+    """The last line that is not blank, safe to print; "" if there is none."""
+    lines = (line.strip() for line in reversed(said.split("\n")))
+    return next((visible(line) for line in lines if line), "")
+
+
+class Program:
+    """A running program on the device. To be made in the thread of the event loop."""
+
+    def __init__(self, process: "asyncssh.SSHClientProcess[str]", where: str) -> None:
+        """`where`: the name of the device in messages."""
+        self._process, self._where = process, where
+        self.said = ""  # the end of its standard error so far
+        self._drained = asyncio.ensure_future(self._drain())
+
+    async def _drain(self) -> None:
+        """Read standard error all the time: a program stops when the window of unread output is full."""
+        try:
+            while text := await self._process.stderr.read(CHUNK):
+                self.said = (self.said + text)[-TAIL:]
+        except (asyncssh.Error, OSError):  # the connection is lost, as the wait for an answer will report
+            pass
+
+    async def ask(self, line: str) -> str:
+        """The program's next line; incomplete or "" if it has ended. Raises HatError for a line without
+        end."""
+        try:
+            self._process.stdin.write(line + "\n")
+        except BrokenPipeError:
+            return ""
+        return await self.line()
+
+    async def line(self) -> str:
+        """The program's next line; see `ask`."""
+        text = ""
+        while not text.endswith("\n") and (more := await self._process.stdout.readline()):
+            text += more
+            if len(text) > LONGEST_LINE:
+                raise BadAnswer(f"{self._where} printed more than {LONGEST_LINE:,} characters in a line")
+        return text
+
+    async def ending(self) -> tuple[str, int | None]:
+        """The last line of standard error, and the exit status, None if the connection was lost."""
+        await self._process.wait_closed()
+        await self._drained
+        return last_line(self.said), self._process.exit_status
+
+    async def collected(self, text: str) -> Finished:
+        """Send `text` as the program's input and wait for its end; interrupting the wait ends the program.
+
+        Raises HatError for output without end.
+        """
+        try:
+            return await self._collected(text)
+        except BaseException:
+            with suppress(OSError):
+                self._process.terminate()
+                self._process.close()
+            raise
+
+    async def _collected(self, text: str) -> Finished:
+        with suppress(BrokenPipeError, ConnectionResetError):  # the program has ended; its output tells why
+            self._process.stdin.write(text)
+            self._process.stdin.write_eof()
+        out = ""
+        while more := await self._process.stdout.read(CHUNK):
+            out += more
+            if len(out) > LONGEST_LINE:
+                raise BadAnswer(f"{self._where} printed more than {LONGEST_LINE:,} characters")
+        await self.ending()
+        if self._process.exit_status is None:
+            raise asyncssh.ConnectionLost("no exit status")
+        return Finished(self._process.exit_status, out, self.said)
+
+
+class Connection:
+    """Connected when made. Raises UserError for refused keys, HatError where nothing answers."""
+
+    def __init__(self, device: Device) -> None:
+        self.device = device
+        ready = threading.Event()
+        self._thread = threading.Thread(
+            target=lambda: asyncio.run(self._serve(ready)), name=f"ssh {device.name}", daemon=True
+        )
+        start(self._thread)
+        ready.wait()
+        try:
+            self._ssh = self.wait(_connect(device))
+        except BaseException:
+            self._stop()
+            raise
+
+    async def _serve(self, ready: threading.Event) -> None:
+        self._loop, self._stopped = asyncio.get_running_loop(), asyncio.Event()
+        ready.set()
+        await self._stopped.wait()
+
+    def wait(self, work: Coroutine[Any, Any, Result], seconds: float = START_SECONDS) -> Result:
+        """The result of a coroutine, run in the thread of the event loop. Interrupting the wait cancels it.
+
+        Raises HatError for errors, NoAnswer after `seconds`.
+        """
+        future = asyncio.run_coroutine_threadsafe(work, self._loop)
+        try:
+            with told_of(self.device):
+                return self._result(future, seconds)
+        finally:
+            future.cancel()
+
+    def _result(self, future: "Future[Result]", seconds: float) -> Result:
+        try:
+            return future.result(seconds)
+        except TimeoutError:
+            if future.done():  # the coroutine's own error
+                raise
+        where = f"device {self.device.name}: {self.device.address}"
+        raise NoAnswer(f"{where} does not answer within {seconds:.0f} s")
+
+    def run(self, script: str, seconds: float | None = None) -> Finished:
+        """Run a script with the device's sh, whatever the user's login shell is."""
+        marker = secrets.token_hex(16)
+        # On its standard input, which the script's programs do not see.
+        text = f"{{ LC_ALL=C; export LC_ALL; echo {marker}\n{script}\n}} </dev/null; exit\n"
+
+        async def work() -> Finished:
+            done = await (await self._program("exec sh")).collected(text)
+            # What a login shell's configuration prints comes before.
+            return replace(done, out=done.out.partition(f"{marker}\n")[2])
+
+        return self.wait(work(), START_SECONDS if seconds is None else seconds)
+
+    def start(self, script: str) -> Program:
+        """Start a one-line script in the device's sh, with the program's input and output."""
+        command = f"exec sh -c {shlex.quote(script)}"
+
+        return self.wait(self._program(command))
+
+    async def _program(self, command: str) -> Program:
+        process = await self._ssh.create_process(command, **PLAIN)
+        return Program(process, f"device {self.device.name}")
+
+    def put(self, source: Path, target: str) -> None:
+        """Copy a file or folder. Raises HatError where the device cannot hold it."""
+
+        async def work() -> None:
+            async with self._ssh.start_sftp_client() as sftp:
+                await sftp.put(str(source), target, recurse=True)
+
+        try:
+            self.wait(work(), copy_seconds(source))
+        except HatError as error:
+            if self.lost:
+                raise
+            if isinstance(error.__cause__, asyncssh.SFTPError):
+                raise self._copy_failed(source, target, error.__cause__) from error
+            if isinstance(error.__cause__, asyncssh.ChannelOpenError):
+                raise HatError(f"device {self.device.name}: its SSH server offers no SFTP") from error
+            raise
+
+    def _copy_failed(self, source: Path, target: str, error: asyncssh.SFTPError) -> HatError:
+        """SFTP tells a full disk as "Failure": see what is free without what was copied in part."""
+        folder = shlex.quote(str(Path(target).parent))
+        done = self.run(f"rm -rf {shlex.quote(target)}; df -Pk {folder} | tail -n 1")
+        fields = done.out.split()
+        told = len(fields) > 5 and re.fullmatch("[0-9]{1,15}", fields[3])
+        free = int(fields[3]) * 1024 if told else None
+        return copy_error(self.device, source, target, str(error.reason), folder_bytes(source), free)
+
+    @property
+    def lost(self) -> bool:
+        """Whether the connection has ended."""
+        return self._ssh.is_closed()
+
+    def close(self) -> None:
+        """Disconnect and end the thread."""
+
+        async def work() -> None:
+            self._ssh.close()
+            await asyncio.wait_for(self._ssh.wait_closed(), 5)
+
+        try:
+            self.wait(work())
+        except HatError:
+            self._loop.call_soon_threadsafe(self._ssh.abort)
+        finally:
+            self._stop()
+
+    def __enter__(self) -> "Connection":
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def _stop(self) -> None:
+        self._loop.call_soon_threadsafe(self._stopped.set)
+        self._thread.join()
+
+
+def copy_error(
+    device: Device, source: Path, target: str, reason: str, needed: int, free: int | None
+) -> HatError:
+    """What to say about a copy that failed for `reason`; `needed` and `free` in bytes, None: not known."""
+    if free is not None and free < needed:
+        return HatError(
+            f"device {device.name}: the disk is full there: {source.name} needs {needed:,} bytes and "
+            f"{Path(target).parent} has {free:,} free"
+        )
+    return HatError(f"device {device.name}: {source} cannot be copied to {target} there: {reason}")
+
+
+KnownKeys = tuple[list[Any], list[Any], list[Any]]
+
+
+class _Client(asyncssh.SSHClient):
+    """Knows host keys as OpenSSH does, and remembers why one was refused.
+
+    asyncssh alone would also take, for a server at another port, the key of the host's port 22.
+    """
+
+    def __init__(self, device: Device) -> None:
+        self._device = device
+        self._known = _known_hosts(device)
+        self.refusal: HatError | None = None
+
+    def known_keys(self, host: str, address: str, port: int | None) -> KnownKeys:
+        """Host keys, authorities and revoked keys that known_hosts holds for the server."""
+        names = [name for name in (host, address) if name]
+        if port not in (None, DEFAULT_PORT):
+            names = [f"[{name}]:{port}" for name in names]
+        found = [self._known.match(name, "", None) for name in names]
+        hosts, authorities, revoked = ([key for one in found for key in one[kind]] for kind in range(3))
+        return hosts, authorities, revoked
+
+    def validate_host_public_key(self, host: str, addr: str, port: int, key: asyncssh.SSHKey) -> bool:
+        """Asked for a key that is not a known one."""
+        known = any(self.known_keys(host, addr, port)[:2])
+        self.refusal = (changed_host_key if known else unknown_host_key)(self._device, key)
+        return False
+
+
+async def _connect(device: Device) -> asyncssh.SSHClientConnection:
+    address = device.address
+    assert address is not None
+    client = _Client(device)
+    try:
+        return await asyncssh.connect(
+            address.host,
+            address.port if address.port != DEFAULT_PORT else (),  # (): as ~/.ssh/config says
+            username=address.user or (),
+            client_factory=lambda: client,
+            known_hosts=client.known_keys,
+            server_host_key_algs="+" + ",".join(HOST_KEY_KINDS),
+            client_keys=[str(device.key)] if device.key else (),
+            agent_path=None if device.key else (),
+            agent_forwarding=False,
+            preferred_auth="publickey",
+            connect_timeout=CONNECT_SECONDS,
+            login_timeout=LOGIN_SECONDS,
+            keepalive_interval=KEEPALIVE_SECONDS,
+        )
+    except asyncssh.HostKeyNotVerifiable as error:
+        # Without a refusal of ours: a revoked key, or a certificate that is not valid.
+        raise client.refusal or HostKeyRefused(f"device {device.name}: {error.reason}") from error
+
+
+def _known_hosts(device: Device) -> asyncssh.SSHKnownHosts:
+    """Empty where there is no such file yet. Raises UserError where it cannot be read."""
+    file = known_hosts_file(device)
+    try:
+        return asyncssh.read_known_hosts(str(file)) if file.exists() else asyncssh.import_known_hosts("")
+    except (ValueError, OSError) as error:
+        reason = getattr(error, "strerror", None) or error
+        raise UserError(f"device {device.name}: {file}: {reason}") from error

@@ -1,0 +1,1 @@
+"""Measurements of architectures on a device, and the file that keeps them."""

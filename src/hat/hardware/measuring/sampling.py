@@ -1,0 +1,156 @@
+"""Which architectures to measure, and when enough of them are.
+
+Not the paper's 2,000 random ones. Half of each block is designed: the ends of the space first, then
+always the one of which a linear predictor, given what was chosen before, is least sure (the D-optimal
+sequence: extremes and main effects come by themselves). The other half is random, as the search will
+ask; only these judge the predictor.
+"""
+
+import random
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from itertools import chain, islice, repeat
+from math import pi, sqrt
+
+import numpy as np
+
+from hat.architecture import Architecture, ModelConfig
+from hat.hardware.device.bench import Bench
+from hat.hardware.measuring.measure import BLOCK, Series, measure
+from hat.hardware.measuring.measurement import Measurement
+from hat.intervals import Array, standard_error
+from hat.predictor.features import features
+from hat.predictor.predictor import LatencyPredictor
+from hat.progress import Progress, silent
+from hat.space import DesignSpace
+
+POOL = 512  # candidates that a designed one is the best of
+RIDGE = 1e-3  # what is known of a feature's weight before anything is measured
+TRIES = 50  # draws of an architecture that was chosen before: tiny spaces run out
+FEWEST = 3 * BLOCK
+# The mean absolute value of a normal error, in standard errors.
+MEAN_ERROR = sqrt(2 / pi)
+
+
+@dataclass(frozen=True)
+class Sampled:
+    """A measured architecture. `judged`: it was drawn at random, so its held-out error counts."""
+
+    measurement: Measurement
+    judged: bool
+
+
+def measure_until_predictable(
+    space: DesignSpace,
+    model: Callable[[Architecture], ModelConfig],
+    series: Series,
+    bench: Bench,
+    most: int,
+    target_mape: float | None,
+    seed: int,
+    progress: Progress = silent,
+) -> list[Sampled]:
+    """Measure block after block until the held-out error of a predictor fitted to them is at most
+    `target_mape` % or what their noise explains (None: whatever it is), or `most` architectures are
+    measured."""
+    sequence = design(space, seed)
+    chosen: list[tuple[Architecture, bool]] = []
+    while True:
+        block = list(islice(sequence, min(BLOCK, most - len(chosen))))
+        chosen += block
+        models = [model(architecture) for architecture, _ in chosen]
+        found = [
+            Sampled(one, judged)
+            for one, (_, judged) in zip(
+                measure(models, series, bench, seed, _of(progress, most)), chosen, strict=True
+            )
+        ]
+        enough = target_mape is not None and _good_enough(found, target_mape, seed)
+        if enough or len(block) < BLOCK or len(found) >= most:
+            progress(most, most, f"{len(found)} models measured")
+            return found
+
+
+def _of(progress: Progress, most: int) -> Progress:
+    return lambda done, total, note: progress(done, most, note)
+
+
+def _good_enough(found: list[Sampled], target_mape: float, seed: int) -> bool:
+    if len(found) < FEWEST:
+        return False
+    report = fit(found, seed).report
+    return report.mape <= max(target_mape, noise_floor(found))
+
+
+def fit(found: Sequence[Sampled], seed: int) -> LatencyPredictor:
+    """The predictor of sampled architectures at each pair of lengths, judged by the random ones."""
+    rows = [
+        (one.measurement.architecture, pair, ms, one.judged)
+        for one in found
+        for pair, ms in zip(one.measurement.pairs, one.measurement.pairs_ms, strict=True)
+    ]
+    architectures, pairs, latencies, judged = zip(*rows, strict=True)
+    return LatencyPredictor.fit(architectures, latencies, seed, pairs, judged)
+
+
+def noise_floor(found: list[Sampled]) -> float:
+    """Error in % that a perfect predictor would have, since the measurements themselves are unsure."""
+    measurements = [one.measurement for one in found]
+    errors = [
+        standard_error((one.high_ms - one.low_ms) / 2, one.runs) / one.latency_ms for one in measurements
+    ]
+    return 100 * MEAN_ERROR * float(np.mean(errors))
+
+
+def design(space: DesignSpace, seed: int) -> Iterator[tuple[Architecture, bool]]:
+    """Distinct architectures in the order to measure them, and whether each was drawn at random.
+
+    Ends where the space has no others, or next to none.
+    """
+    rng = random.Random(f"design {seed}")
+    pool = dict.fromkeys(space.sample(rng) for _ in range(POOL))
+    doubt = _Doubt(features([*pool]))
+    seen: set[Architecture] = set()
+
+    def fresh(at_random: bool) -> Architecture | None:
+        left = [one for one in pool if one not in seen]
+        if left and not at_random:
+            return left[int(np.argmax(doubt.of(features(left))))]
+        drawn = (space.sample(rng) for _ in range(TRIES))
+        return next((one for one in drawn if one not in seen), None)
+
+    for number, end in enumerate(chain((space.largest(), space.smallest()), repeat(None))):
+        at_random = end is None and number % 2 == 1
+        chosen = end or fresh(at_random)
+        if chosen is None:
+            return
+        if chosen not in seen:
+            seen.add(chosen)
+            doubt.learn(features([chosen])[0])
+            yield chosen, at_random
+
+
+class _Doubt:
+    """How unsure a linear predictor of given architectures is: the variance of its prediction, in
+    units of the measurements'."""
+
+    def __init__(self, pool: Array) -> None:
+        """`pool`: rows of features, whose spread is the scale."""
+        self._mean, spread = pool.mean(axis=0), pool.std(axis=0)
+        self._scale = np.where(spread > 0, spread, 1.0)
+        self._covariance = np.eye(pool.shape[1] + 1) / RIDGE
+
+    def of(self, rows: Array) -> Array:
+        """One number for each row."""
+        design = self._design(rows)
+        found: Array = np.einsum("ij,jk,ik->i", design, self._covariance, design)
+        return found
+
+    def learn(self, row: Array) -> None:
+        """An architecture is going to be measured (Sherman and Morrison's update)."""
+        (x,) = self._design(row[None])
+        along = self._covariance @ x
+        self._covariance -= np.outer(along, along) / (1 + x @ along)
+
+    def _design(self, rows: Array) -> Array:
+        return np.hstack([(rows - self._mean) / self._scale, np.ones((len(rows), 1))])

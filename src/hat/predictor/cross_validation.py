@@ -1,0 +1,120 @@
+"""Errors on architectures that took no part in fitting, and the choices made by them."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hat.errors import UserError
+from hat.predictor.features import Array, Inputs
+from hat.predictor.regression import Settings, fit_regression
+
+Rows = NDArray[np.intp]
+Predict = Callable[[Array], Array]
+Fit = Callable[[Array, Array], Predict]
+
+FOLDS, FOLDS_OF_MANY, MANY = 10, 5, 200
+# Ridge strengths to choose from.
+STRENGTHS = (1e-5, 1e-4, 1e-3, 1e-2)
+# Fewer architectures do not support a boosted residual.
+FEWEST_TO_BOOST = 50
+
+
+@dataclass(frozen=True)
+class Grouped:
+    """Rows of features x (N, features) and latencies y (N,); `group` (N,) numbers the architecture of
+    each; `judged`: the groups whose errors count."""
+
+    x: Array
+    y: Array
+    group: Rows
+    judged: Rows
+
+    def means(self, values: Array) -> Array:
+        """The mean of each group of `values` (N,)."""
+        found: Array = np.bincount(self.group, values) / np.bincount(self.group)
+        return found
+
+    def folds(self, count: int, rng: np.random.Generator) -> list[Rows]:
+        """The judged groups in random parts; the others are in no fold, so always fitted to."""
+        return np.array_split(rng.permutation(self.judged), min(count, len(self.judged)))
+
+    def held_out(self, folds: Sequence[Rows], fit: Fit) -> Array:
+        """Predictions (N,): each group in `folds` is predicted by a model fitted to all rows outside its
+        fold; rows of other groups get 1."""
+        predicted = np.ones(len(self.y))
+        for fold in folds:
+            out = np.isin(self.group, fold)
+            predicted[out] = fit(self.x[~out], self.y[~out])(self.x[out])
+        return predicted
+
+    def ratios(self, predicted: Array, groups: Rows) -> Array:
+        """Measured ÷ predicted of the mean of each of the `groups`, in their order."""
+        return (self.means(self.y) / self.means(predicted))[groups]
+
+
+def group_rows(architectures: Inputs) -> Rows:
+    """The number of each row's architecture."""
+    keys: Sequence[Any] = architectures if not isinstance(architectures, np.ndarray) else _keys(architectures)
+    numbers = {key: number for number, key in enumerate(dict.fromkeys(keys))}
+    return np.array([numbers[key] for key in keys], np.intp)
+
+
+def judged_groups(group: Rows, judged: Sequence[bool] | None) -> Rows:
+    """The groups with a judged row. Raises UserError for fewer than two of them."""
+    if judged is not None and len(judged) != len(group):
+        raise UserError(f"{len(judged)} marks of what is judged for {len(group)} measurements")
+    found = np.unique(group if judged is None else group[np.asarray(judged, bool)])
+    if len(found) < 2:
+        raise UserError("a predictor needs at least two architectures to judge it by")
+    return found
+
+
+def errors(ratios: Array) -> Array:
+    """Absolute errors in % of the measured, of measured ÷ predicted."""
+    found: Array = 100 * np.abs(1 / ratios - 1)
+    return found
+
+
+def choose(data: Grouped, folds: Sequence[Rows], seed: int) -> tuple[Settings, Array]:
+    """The settings with the least held-out error, and their predictions of held-out rows (N,).
+
+    A boosted residual has to win by more than the standard error of its gain: trees that do not help cost
+    time and smoothness. The held-out error is that of the chosen settings, which flatters them very little,
+    as the candidates are few and alike.
+    """
+
+    def judged(predicted: Array, folds: Sequence[Rows]) -> Array:
+        return errors(data.ratios(predicted, np.concatenate(folds)))
+
+    ridges = {strength: data.held_out(folds, regression(Settings(strength), seed)) for strength in STRENGTHS}
+    strength = min(STRENGTHS, key=lambda one: float(judged(ridges[one], folds).mean()))
+    plain = ridges[strength]
+    if len(data.judged) < FEWEST_TO_BOOST:
+        return Settings(strength), plain
+    settings = Settings(strength, boosted=True)
+    half = len(folds) // 2
+    boosted = np.ones(len(data.y))
+    for part, so_far in ((folds[:half], folds[:half]), (folds[half:], folds)):
+        boosted = boosted * data.held_out(part, regression(settings, seed))
+        gain = judged(plain, so_far) - judged(boosted, so_far)
+        if gain.mean() < gain.std() / len(gain) ** 0.5:
+            return Settings(strength), plain
+    return settings, boosted
+
+
+def regression(settings: Settings, seed: int) -> Fit:
+    """Our regression, as `held_out` fits it."""
+    return lambda x, y: fit_regression(x, y, settings, seed).predict
+
+
+def ordinary(x: Array, y: Array) -> Predict:
+    """Ordinary linear regression: the baseline."""
+    solution = np.linalg.lstsq(np.hstack([x, np.ones((len(y), 1))]), y)[0]
+    return lambda new: new @ solution[:-1] + solution[-1]
+
+
+def _keys(averages: Array) -> list[tuple[float, ...]]:
+    return [tuple(row) for row in averages.tolist()]

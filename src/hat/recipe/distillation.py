@@ -1,0 +1,45 @@
+"""The distillation section of a recipe: who teaches the found SubTransformers, and what."""
+
+from typing import Literal
+
+from pydantic import Field
+
+from hat.recipe.data import Section
+from hat.recipe.paths import PathOrName
+
+
+class Distillation(Section):
+    """Knowledge distillation: the found SubTransformers learn from a teacher too."""
+
+    teacher: PathOrName
+    """A baseline; `largest`, with the SuperTransformer's weights; or, with a `/` in it, the path of an
+    artefact folder, such as another run's, of the same vocabulary, relative to the recipe's folder."""
+    kind: Literal["tokens", "sequences", "both"] = "tokens"
+    """`tokens`: its most probable tokens at every target position, beside the target itself, as the paper;
+    `sequences`: its translations of the training text instead of the targets (Kim & Rush, 2016); `both`:
+    its most probable tokens at every position of its translations."""
+    references: bool = False
+    """Whether the text's own targets stay beside the translations, of `sequences` and `both`; `tokens` has
+    them anyway."""
+    top_k: int = Field(default=5, gt=0)
+    """Most probable tokens that are kept at every position. The paper keeps 5."""
+    weight: float = Field(default=0.9, gt=0, le=1)
+    """Share of the teacher's tokens in the loss; the label-smoothed loss has the rest. The published code
+    sets 0.9."""
+    temperature: float = Field(default=1.0, gt=0)
+    """Of the softmax of both: above 1, the less probable tokens count for more."""
+
+    @property
+    def is_path(self) -> bool:
+        """Whether the teacher is named by its path."""
+        return "/" in self.teacher
+
+    @property
+    def uses_tokens(self) -> bool:
+        """Whether students learn from the teacher's most probable tokens."""
+        return self.kind != "sequences"
+
+    @property
+    def uses_sequences(self) -> bool:
+        """Whether students learn from the teacher's translations."""
+        return self.kind != "tokens"

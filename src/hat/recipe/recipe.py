@@ -1,0 +1,303 @@
+"""What a run does, as the user writes it: every section and field of a recipe."""
+
+import re
+from dataclasses import dataclass
+from typing import Annotated, Any, Literal
+
+from pydantic import Discriminator, Field, Tag, field_validator, model_validator
+
+from hat.architecture import Norm
+from hat.errors import UserError, shown
+from hat.recipe.baselines import Baseline, EvolvedBaseline, kind_of
+from hat.recipe.data import Data, Section
+from hat.recipe.distillation import Distillation
+from hat.recipe.paths import RecipePath
+from hat.runtime import PRECISIONS
+from hat.runtime.engine import check_engine
+from hat.threads import MOST_THREADS
+from hat.training.settings import TrainingSettings
+
+# The ends of the design space, evaluated with inherited weights beside the final models.
+RESERVED_NAMES = ("largest", "smallest")
+# Names the step that times all models together, beside the steps named after models.
+LATENCIES = "latencies"
+
+
+class Device(Section):
+    """Where the model will run, and how."""
+
+    name: str = "local"
+    """The device that is measured: `local` is this machine's processor; `hat device list` names others."""
+    file: RecipePath | None = None
+    """YAML file that declares it, relative to the recipe's folder; by default ./devices.yaml or
+    ~/.config/hat/devices.yaml."""
+    latencies: RecipePath | None = None
+    """Instead of measuring: a CSV file of published latencies of a device, which the user need not own,
+    relative to the recipe's folder. A latency is then a prediction that cannot be verified here."""
+    engine: str = "auto"
+    """Engine that decodes on the device; `auto`: as the device is declared, and on this machine the first
+    of native, onnxruntime and torch that is installed."""
+    precision: str | None = None
+    """Precision of the weights on the device: that of the models that are timed, scored and deployed. As
+    the device is declared, unless given: int8 on this machine."""
+    threads: int | None = Field(default=None, gt=0, le=MOST_THREADS)
+    """Processor threads of one translation. As the device is declared, unless given: on this machine one,
+    which leaves other cores to other work and is steady."""
+    beam: int = Field(default=5, gt=0)
+    """Beam width while measuring; equal to `evaluate.beam` unless the device decodes otherwise."""
+    batch: int = Field(default=1, gt=0)
+    """Sentences decoded together while measuring."""
+
+    @field_validator("engine")
+    @classmethod
+    def _check_engine(cls, value: str) -> str:
+        try:
+            check_engine(value)
+        except UserError as error:
+            raise ValueError(str(error)) from error
+        return value
+
+    @field_validator("precision")
+    @classmethod
+    def _check_precision(cls, value: str | None) -> str | None:
+        if value is not None and value not in PRECISIONS:
+            raise ValueError(f"{shown(value)}; the choices are {', '.join(PRECISIONS)}")
+        return value
+
+
+class Measure(Section):
+    """How latencies are measured for the predictor."""
+
+    samples: Literal["auto"] | int = "auto"
+    """SubTransformers measured; `auto`: until the predictor's held-out error reaches `target`. The paper
+    measured 2,000."""
+    most: int = Field(default=80, ge=8)
+    """SubTransformers measured at most where `samples` is `auto`."""
+    target: float = Field(default=2.0, gt=0)
+    """Held-out error in % (MAPE) that ends measuring where `samples` is `auto`; what the measurements'
+    own noise explains ends it as well."""
+    lengths: Literal["from-data"] | list[tuple[int, int]] = "from-data"
+    """Source and target lengths that are decoded, in tokens, as `[[10, 12], [30, 30]]`; `from-data`:
+    those typical of the training text."""
+    interval: float = Field(default=0.02, ge=0, lt=1)
+    """A model is timed until the 95% confidence interval of its latency is within ± this share of the
+    latency, which is checked after 8, 16, 32, … timings."""
+    rounds: int = Field(default=60, gt=0)
+    """The most timings of each model, in interleaved rounds, at least 8; their median counts."""
+    warmup: int = Field(default=1, gt=0)
+    """Untimed decodes of each before its timings."""
+    verify_interval: float = Field(default=0.01, ge=0, lt=1)
+    """Like `interval`, for comparisons of few models: re-measuring, verification, the final table. A
+    constraint is met if the whole interval is within it, so a narrow interval wastes less of it."""
+    verify_rounds: int = Field(default=100, gt=0)
+    """The most rounds in comparisons of few models."""
+
+    @field_validator("samples")
+    @classmethod
+    def _check_samples(cls, value: str | int) -> str | int:
+        if isinstance(value, int) and value < 8:
+            raise ValueError(f"{value} models are too few to fit a predictor to; at least 8, or auto")
+        return value
+
+    @field_validator("lengths")
+    @classmethod
+    def _check_lengths(cls, value: str | list[tuple[int, int]]) -> str | list[tuple[int, int]]:
+        if isinstance(value, list) and (not value or min(min(pair) for pair in value) < 2):
+            raise ValueError("a list of [source, target] lengths of at least 2 tokens, or from-data")
+        return value
+
+
+class Search(Section):
+    """The evolutionary search (HAT, section 3.2; the defaults are the paper's)."""
+
+    constraints: list[str] = Field(default=["60%"], min_length=1)
+    """Latency constraints, each giving one model: `12.5ms`, or `60%` of the largest SubTransformer's
+    measured latency."""
+    population: int = Field(default=125, gt=1)
+    """Candidates per iteration."""
+    parents: int = Field(default=25, gt=0)
+    """Best candidates kept and bred from."""
+    mutations: int = Field(default=50, gt=0)
+    """Candidates per iteration made by mutation."""
+    mutation_probability: float = Field(default=0.3, gt=0, le=1)
+    """Probability that a mutation redraws a gene."""
+    crossovers: int = Field(default=50, gt=0)
+    """Candidates per iteration made by crossover."""
+    iterations: int = Field(default=30, gt=0)
+    """Iterations."""
+    validation_sentences: int = Field(default=500, gt=0)
+    """Validation sentences (the first ones) a candidate's loss is computed on."""
+    remeasure: int = Field(default=5, gt=0)
+    """Best candidates that are measured on the device before one of them is chosen."""
+
+    @field_validator("constraints", mode="before")
+    @classmethod
+    def _check_constraints(cls, values: object) -> object:
+        if not isinstance(values, list):
+            raise ValueError(f"{shown(values)} is no list; write it like [12.5ms, 60%]")
+        names = [Constraint.parse(value).name for value in values]
+        if len(set(names)) < len(names):
+            raise ValueError("the same constraint twice")
+        return values
+
+    @model_validator(mode="after")
+    def _check_parents(self) -> "Search":
+        if self.parents > self.population:
+            raise ValueError(f"parents: {self.parents} of a population of {self.population}")
+        return self
+
+
+class Train(Section):
+    """How the found SubTransformers get their final weights."""
+
+    mode: Literal["fine-tune", "scratch"] = "fine-tune"
+    """`fine-tune` starts from the SuperTransformer's weights (a quarter of the updates, the paper says)."""
+
+
+class Evaluate(Section):
+    """How the final models translate, here and by default later."""
+
+    beam: int = Field(default=5, gt=0)
+    """Beam width."""
+    length_penalty: float = Field(default=1.0, ge=0)
+    """Scores are divided by length to this power."""
+    tune_length_penalty: bool = False
+    """Choose it for each model instead, by the BLEU of the validation text."""
+    batch: int = Field(default=16, gt=0)
+    """Sentences decoded at once; changes the speed, not the translations."""
+    tokenised_bleu: Literal["none", "cased", "lowercase"] = "none"
+    """Besides sacreBLEU, BLEU as HAT's authors report it: of Moses' tokens, compounds split at dashes."""
+
+
+def _completed(baseline: Any, common: dict[Any, Any]) -> Any:
+    match baseline:
+        case {"training": {**own}}:
+            return baseline | {"training": common | own}
+    return baseline
+
+
+class Recipe(Section):
+    """Everything a run does, from text to models."""
+
+    name: str = ""
+    """The run's name in its reports; by default the name of the recipe's file. The default folder runs/NAME
+    is always named after the file."""
+    seed: int = Field(default=1, ge=0)
+    """Seed of everything drawn at random."""
+    data: Data
+    """The parallel text."""
+    space: str | dict[str, Any]
+    """The design space: the name of a built-in one, or its choices written out."""
+    norm: Norm = "post"
+    """Where Transformers normalise: after each residual sum, as published, or before each branch (and at
+    the ends), which learns several times faster from little text."""
+    super_training: TrainingSettings
+    """Training of the SuperTransformer."""
+    sub_training: TrainingSettings
+    """Final training of the found SubTransformers (see `train.mode`)."""
+    baseline_training: TrainingSettings
+    """Training of the baselines, which may each change it (`training`)."""
+    device: Device = Device()
+    """Where the model will run."""
+    measure: Measure = Measure()
+    """How latencies are measured."""
+    search: Search = Search()
+    """The search under latency constraints."""
+    train: Train = Train()
+    """Final training."""
+    distillation: Distillation | None = None
+    """A teacher of the found SubTransformers; none: they learn from the text alone."""
+    baselines: list[
+        Annotated[
+            Annotated[Baseline, Tag("transformer")] | Annotated[EvolvedBaseline, Tag("evolved")],
+            Discriminator(kind_of),
+        ]
+    ] = Field(default=[])
+    """Models trained from scratch to compare with; `kind` is transformer (unless given) or evolved."""
+    evaluate: Evaluate = Evaluate()
+    """How the final models translate."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _complete_baseline_training(cls, data: Any) -> Any:
+        """What a baseline's own training leaves out is as in `baseline_training`."""
+        match data:
+            case {"baselines": [*baselines], "baseline_training": {**common}}:
+                return data | {"baselines": [_completed(one, common) for one in baselines]}
+        return data
+
+    @field_validator("name")
+    @classmethod
+    def _check_name(cls, value: str) -> str:
+        # As permissive as names of recipe files: spaces and letters of all scripts are allowed.
+        if not value.isprintable() or "/" in value or value.startswith("."):
+            raise ValueError(f"{value!r} cannot name a folder")
+        return value
+
+    @field_validator("space", mode="before")
+    @classmethod
+    def _check_space(cls, value: object) -> object:
+        if not isinstance(value, str | dict):
+            raise ValueError(f"expected the name of a design space, or its choices, not {shown(value)}")
+        return value
+
+    @model_validator(mode="after")
+    def _check_model_names(self) -> "Recipe":
+        names = [*RESERVED_NAMES, LATENCIES, *(baseline.name for baseline in self.baselines)]
+        names += [Constraint.parse(text).name for text in self.search.constraints]
+        twice = sorted({name for name in names if names.count(name) > 1})
+        if twice:
+            raise ValueError(f"baselines: {', '.join(twice)} is taken; name it otherwise")
+        return self
+
+    @model_validator(mode="after")
+    def _check_published_latencies(self) -> "Recipe":
+        evolved = [one.name for one in self.baselines if isinstance(one, EvolvedBaseline)]
+        if evolved and self.device.latencies:
+            raise ValueError(
+                f"baselines: {', '.join(evolved)}: published latencies tell nothing of an Evolved "
+                "Transformer; leave it out, or measure a device"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _check_teacher(self) -> "Recipe":
+        if self.distillation and not self.distillation.is_path:
+            names = [*(baseline.name for baseline in self.baselines), RESERVED_NAMES[0]]
+            if self.distillation.teacher not in names:
+                raise ValueError(
+                    f"distillation: teacher: no model is called {shown(self.distillation.teacher)}; the "
+                    f"choices are {', '.join(names)}, or a path with a / in it"
+                )
+        return self
+
+
+@dataclass(frozen=True)
+class Constraint:
+    """A latency constraint: a number of milliseconds, or per cent of the largest SubTransformer's latency."""
+
+    text: str
+    value: float
+    relative: bool
+
+    @classmethod
+    def parse(cls, text: object) -> "Constraint":
+        """Read `12.5ms` or `60%`. Raises ValueError."""
+        match = re.fullmatch(r"\s*([0-9]{1,9}(?:\.[0-9]{0,9})?)\s*(ms|%|)\s*", str(text))
+        if match and not match[2]:
+            raise ValueError(
+                f"{shown(text)} is no latency, for want of a unit; write {match[1]}ms, or {match[1]}% of the "
+                "largest's"
+            )
+        if not match or float(match[1]) <= 0:
+            raise ValueError(f"{shown(text)} is no latency; write it like 12.5ms, or 60% of the largest's")
+        return cls(f"{match[1]}{match[2]}", float(match[1]), match[2] == "%")
+
+    @property
+    def name(self) -> str:
+        """Names the SubTransformer found under this constraint."""
+        return f"hat-{self.text.replace('%', 'pct')}"
+
+    def milliseconds(self, largest_ms: float) -> float:
+        """The constraint in milliseconds, given the largest SubTransformer's measured latency."""
+        return self.value / 100 * largest_ms if self.relative else self.value

@@ -1,0 +1,1 @@
+"""Models as ONNX graphs, and the engine that runs them with onnxruntime."""

@@ -1,0 +1,191 @@
+"""The ONNX engine: onnxruntime runs the network, numpy the search.
+
+Over an artefact it builds the graphs in memory, which needs the package `onnx`; over an exported
+folder onnxruntime is enough.
+"""
+
+from collections.abc import Sequence
+from pathlib import Path
+from threading import Lock
+
+import numpy as np
+import onnxruntime
+from onnxruntime import InferenceSession
+
+from hat.architecture import ModelConfig
+from hat.errors import UserError, shown
+from hat.files import read_json
+from hat.runtime.artefact import CONFIG, FORMAT, Artefact, ArtefactConfig
+from hat.runtime.engine import DecodeOptions, EngineSettings, Hypothesis
+from hat.runtime.huge_pages import huge_pages
+from hat.runtime.locate import ONNX_FILES
+from hat.runtime.onnx.beam_search import Array, Floats, Integers, beam_search
+from hat.runtime.onnx.file import check_onnx_file
+from hat.runtime.onnx.interface import ONNX_FORMAT, Ports, caches, decoder_ports, encoder_ports
+from hat.runtime.origin import Origin
+from hat.runtime.tokenizer.tokenizer import EOS, PAD
+from hat.threads import check_can_start
+
+# Threads that wait spin for 20 microseconds, then sleep. Measured at batch 1: two threads are 1.06 times as
+# fast as one on an idle machine and 0.90 beside a busy process (0.86 and 0.85 where they sleep at once; 0.80
+# and 0.52 where they spin for as long as onnxruntime lets them).
+WAITING = {"session.intra_op.spin_duration_us": "20"}
+
+
+class OnnxEngine:
+    """Translates with onnxruntime on the CPU. bfloat16 artefacts are computed in float32, those of
+    k-means in int8."""
+
+    name = "onnxruntime"
+
+    def __init__(self, artefact: Artefact, settings: EngineSettings) -> None:
+        """Raises UserError for another device than the CPU, HatError if the system refuses so many threads,
+        ModuleNotFoundError without `onnx`."""
+        from hat.runtime.onnx.graph import decoder_model, encoder_model  # noqa: PLC0415 (exports run without)
+
+        _check_device(settings)
+        self._start(
+            artefact.config.model,
+            _session(encoder_model(artefact).SerializeToString(), settings),
+            _session(decoder_model(artefact).SerializeToString(), settings),
+        )
+
+    def _start(self, config: ModelConfig, encoder: InferenceSession, decoder: InferenceSession) -> None:
+        self._config, self._encoder, self._decoder = config, encoder, decoder
+        self._origin = Origin("the onnxruntime engine", encoder, decoder)
+        self._lock = Lock()  # two calls at once would take twice the threads that were asked for
+
+    def translate(self, sources: Sequence[Sequence[int]], options: DecodeOptions) -> list[list[Hypothesis]]:
+        """The best hypotheses of each source (token ids that end in </s>), best first. Raises UserError
+        in a process forked after loading."""
+        self._origin.check()
+        sources = [list(source) for source in sources]
+        if not sources:
+            return []
+        with self._lock:
+            decoder = _Decode(self, sources)
+            return beam_search(decoder, [len(s) for s in sources], self._config.target_vocab, options)
+
+    def score(
+        self, sources: Sequence[Sequence[int]], targets: Sequence[Sequence[int]]
+    ) -> list[tuple[float, ...]]:
+        """The log-probability of every target token (ids end in </s> on both sides), pair by pair. Raises
+        UserError in a process forked after loading."""
+        self._origin.check()
+        sources, targets = ([list(one) for one in side] for side in (sources, targets))
+        if not sources:
+            return []
+        rows, wanted = np.arange(len(sources)), _padded(targets)
+        last = np.full(len(sources), EOS)
+        found = []
+        with self._lock:
+            decoder = _Decode(self, sources)
+            for column in np.ascontiguousarray(wanted.T):
+                found.append(decoder.step(last, rows, column, 1)[2])
+                last = column
+        scores = np.stack(found, axis=1)
+        return [tuple(row[: len(target)].tolist()) for row, target in zip(scores, targets, strict=True)]
+
+    def close(self) -> None:
+        """Release the sessions' memory; without effect in a process forked after loading."""
+        del self._encoder, self._decoder, self._origin
+
+
+def load_folder(folder: Path, settings: EngineSettings) -> tuple[ArtefactConfig, OnnxEngine]:
+    """The engine over what `hat.export.onnx.export_onnx` wrote, and the model's configuration.
+
+    Raises UserError naming the file and what is wrong with it.
+    """
+    _check_device(settings)
+    path = folder / CONFIG
+    value = read_json(path)
+    if not isinstance(value, dict) or value.get("format") != ONNX_FORMAT:
+        raise UserError(f"{path}: not the configuration of an ONNX export of format {ONNX_FORMAT!r}")
+    config = ArtefactConfig.from_dict(value | {"format": FORMAT}, str(path))
+    ports = (encoder_ports(config.model), decoder_ports(config.model))
+    sessions = [
+        _load_session(folder / name, expected, settings)
+        for name, expected in zip(ONNX_FILES, ports, strict=True)
+    ]
+    engine = OnnxEngine.__new__(OnnxEngine)
+    engine._start(config.model, *sessions)
+    return config, engine
+
+
+class _Decode:
+    """A batch on its way through the decoder.
+
+    Arrays go in and come out without a copy. Keeping onnxruntime's own values between steps, or
+    binding them, was measured 1.2 to 1.5 times as slow: their Python wrappers cost more.
+    """
+
+    def __init__(self, engine: OnnxEngine, sources: Sequence[Sequence[int]]) -> None:
+        self._run, config = engine._decoder.run, engine._config
+        self._memory = [port.name for port in encoder_ports(config)[1]]
+        found = engine._encoder.run(self._memory, {"source": _padded(sources)})
+        self._feeds: dict[str, Array] = dict(zip(self._memory, found, strict=True))
+        self._outputs = [port.name for port in decoder_ports(config)[1]]
+        sizes = {"P": len(sources), "T": 0}
+        self._caches = [port.name for port in caches(config)]
+        for port in caches(config):
+            shape = [sizes.get(size, size) for size in port.shape]  # type: ignore[arg-type]
+            self._feeds[port.name] = np.zeros(shape, np.float32)
+
+    def step(
+        self, tokens: Integers, parents: Integers, wanted: Integers, candidates: int
+    ) -> tuple[Floats, Integers, Floats]:
+        feeds = self._feeds
+        feeds |= {"tokens": tokens, "parents": parents, "wanted": wanted[:, None]}
+        feeds["candidates"] = np.array([candidates])
+        log_probs, words, wanted_log_probs, *kept = self._run(self._outputs, feeds)
+        feeds |= zip(self._caches, kept, strict=True)
+        return log_probs, words, wanted_log_probs[:, 0]
+
+    def select(self, rows: Integers) -> None:
+        self._feeds |= {name: self._feeds[name][rows] for name in self._memory}
+
+
+def _padded(rows: Sequence[Sequence[int]]) -> Integers:
+    longest = max(len(row) for row in rows)
+    return np.array([[*row, *[PAD] * (longest - len(row))] for row in rows], np.int64)
+
+
+def _check_device(settings: EngineSettings) -> None:
+    if settings.device != "cpu":
+        raise UserError(f"device: {shown(settings.device)}; the onnxruntime engine runs on cpu only")
+
+
+def _session(model: bytes | str, settings: EngineSettings) -> InferenceSession:
+    check_can_start(settings.threads)  # onnxruntime waits for ever for a thread that cannot start
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = settings.threads
+    options.inter_op_num_threads = 1
+    for name, value in WAITING.items():
+        options.add_session_config_entry(name, value)
+    options.log_severity_level = 3  # what goes wrong is raised; warnings are about graphs not ours to change
+    with huge_pages():
+        return InferenceSession(model, options, providers=["CPUExecutionProvider"])
+
+
+def _load_session(path: Path, ports: Ports, settings: EngineSettings) -> InferenceSession:
+    check_onnx_file(path)
+    try:
+        session = _session(str(path), settings)
+    except Exception as error:  # onnxruntime's exceptions share no narrower base
+        lines = str(error).splitlines() or [type(error).__name__]
+        raise UserError(f"{path}: onnxruntime cannot load it ({lines[0]})") from error
+    for expected, found in zip(ports, (session.get_inputs(), session.get_outputs()), strict=True):
+        wanted = {port.name: (f"tensor({port.type})", _sizes(port.shape)) for port in expected}
+        has = {port.name: (port.type, _sizes(port.shape)) for port in found}
+        for name in [*wanted, *has]:
+            if wanted.get(name) != has.get(name):
+                raise UserError(
+                    f"{path}: does not fit {CONFIG}: {name} is {has.get(name, 'missing')}; "
+                    f"expected {wanted.get(name, 'no such tensor')}"
+                )
+    return session
+
+
+def _sizes(shape: Sequence[str | int | None]) -> list[int | None]:
+    """The fixed sizes of a shape, None where it varies."""
+    return [size if isinstance(size, int) else None for size in shape]

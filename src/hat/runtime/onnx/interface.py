@@ -1,0 +1,122 @@
+"""The two ONNX graphs of a model: what goes in and what comes out of each.
+
+**encoder**, once for a batch: `source` (B, S) int64, token ids including the final </s>, shorter
+sentences padded with 1 on either side → for each decoder layer i `cross_keys.i` (B, H, d, nS) and
+`cross_values.i` (B, H, nS, d), n the number of encoder layers it attends to; and `source_bias`
+(B, 1, 1, S), 0 for a token and -1e9 for padding.
+
+**decoder**, once for each target position, over R = B × K rows, the K hypotheses of a sentence next
+to each other:
+
+| input | |
+| --- | --- |
+| `tokens` (R) int64 | the last token of each hypothesis; </s> (2) at the first step |
+| `parents` (R) int64 | which row of the last step each hypothesis goes on from |
+| `wanted` (R, W) int64 | tokens of each row whose log-probability is asked for, whatever their rank |
+| `candidates` (1) int64 | how many of the best tokens of each row are asked for |
+| `source_bias`, `cross_keys.i`, `cross_values.i` | the encoder's outputs, one row per sentence |
+| `self_keys.i`, `self_values.i` (R', H, T, d) | `present_keys.i`, … of the last step; T = 0 at first |
+
+→ `log_probs`, `words` (R, candidates), best first, `wanted_log_probs` (R, W), and `present_keys.i`,
+`present_values.i` (R, H, T + 1, d). Everything that is not int64 is float32. Axes: B sentences, S
+source length, K beam, T target length so far, H heads of the layer, d = qkv_dim / H.
+
+An Evolved Transformer has two of each in a decoder cell i: attentions to the encoder with `first_keys.i`
+and `first_values.i` besides, self-attentions with `many_keys.i` and `many_values.i` besides, and the
+windows of its causal convolutions, `branch_window.i` (R', 10, D) and `merge_window.i` (R', 6, 2D), which
+are zeros at first. The outputs that become them are called `present_many_keys.i`, … .
+"""
+
+from dataclasses import dataclass
+
+from hat.architecture import Architecture, ModelConfig
+from hat.architecture.evolved import CAUSAL_MERGE, LONG
+from hat.runtime.weights.precision import is_kmeans
+
+ONNX_FORMAT = "onnx-1"  # stands in an export's config.json where an artefact has its format's number
+NEGATIVE_BIAS = -1e9  # as good as minus infinity to a softmax, and no risk of inf - inf
+
+
+def onnx_precision(precision: str) -> str:
+    """The precision of the graphs that an artefact at `precision` becomes: int8 stays and k-means is
+    expanded to it; bfloat16 is expanded to float32."""
+    return "int8" if precision == "int8" or is_kmeans(precision) else "float32"
+
+
+@dataclass(frozen=True)
+class Port:
+    """One input or output: its name, element type and shape (a name where the size varies)."""
+
+    name: str
+    type: str
+    shape: tuple[str | int, ...]
+
+
+Ports = tuple[list[Port], list[Port]]
+
+
+def encoder_ports(config: ModelConfig) -> Ports:
+    """Inputs and outputs of the encoder."""
+    return [Port("source", "int64", ("B", "S"))], _memories(config)
+
+
+def decoder_ports(config: ModelConfig) -> Ports:
+    """Inputs and outputs of the decoder's step."""
+    inputs = [Port(name, "int64", ("R",)) for name in ("tokens", "parents")]
+    inputs += [Port("wanted", "int64", ("R", "W")), Port("candidates", "int64", (1,))]
+    inputs += [*_memories(config), *caches(config)]
+    outputs = [
+        Port("log_probs", "float", ("R", "C")),
+        Port("words", "int64", ("R", "C")),
+        Port("wanted_log_probs", "float", ("R", "W")),
+    ]
+    for port in caches(config):
+        named = {"P": "R", "T": "T+1"}
+        shape = tuple(named.get(size, size) if isinstance(size, str) else size for size in port.shape)
+        outputs.append(Port(present(port.name), port.type, shape))
+    return inputs, outputs
+
+
+def present(cache: str) -> str:
+    """The output that becomes the input `cache` of the next step."""
+    return f"present_{cache.removeprefix('self_')}"
+
+
+def caches(config: ModelConfig) -> list[Port]:
+    """What a step takes from the one before: P rows; T = 0 positions at first, windows full of zeros."""
+    architecture, ports = config.architecture, list[Port]()
+    if isinstance(architecture, Architecture):
+        for index, layer in enumerate(architecture.decoder.layers):
+            ports += _keys_values(index, "self", layer.self_heads, architecture.qkv_dim)
+        return ports
+    dim = architecture.embed_dim
+    for index in range(architecture.decoder_cells):
+        ports += _keys_values(index, "many", architecture.many_heads, dim)
+        ports += _keys_values(index, "self", architecture.heads, dim)
+        ports.append(Port(f"branch_window.{index}", "float", ("P", LONG - 1, dim)))
+        ports.append(Port(f"merge_window.{index}", "float", ("P", CAUSAL_MERGE - 1, 2 * dim)))
+    return ports
+
+
+def _keys_values(index: int, kind: str, heads: int, qkv: int) -> list[Port]:
+    shape = ("P", heads, "T", qkv // heads)
+    return [Port(f"{kind}_{part}.{index}", "float", shape) for part in ("keys", "values")]
+
+
+def _memories(config: ModelConfig) -> list[Port]:
+    architecture, ports = config.architecture, [Port("source_bias", "float", ("B", 1, 1, "S"))]
+    if isinstance(architecture, Architecture):
+        for index, layer in enumerate(architecture.decoder.layers):
+            attended, heads = layer.encoder_layers_attended, layer.cross_heads
+            ports += _memory(index, "cross", heads, architecture.qkv_dim // heads, attended)
+        return ports
+    heads, width = architecture.heads, architecture.embed_dim // architecture.heads
+    for index in range(architecture.decoder_cells):
+        ports += _memory(index, "first", heads, width, 1) + _memory(index, "cross", heads, width, 1)
+    return ports
+
+
+def _memory(index: int, kind: str, heads: int, width: int, attended: int) -> list[Port]:
+    length = "S" if attended == 1 else f"{attended}S"
+    keys = Port(f"{kind}_keys.{index}", "float", ("B", heads, width, length))
+    return [keys, Port(f"{kind}_values.{index}", "float", ("B", heads, length, width))]

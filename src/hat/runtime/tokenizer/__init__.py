@@ -1,0 +1,1 @@
+"""Tokenizers of a model: SentencePiece, or Moses and BPE."""

@@ -1,0 +1,1 @@
+"""From text to translation: lines, sentences, batches, unknown words."""

@@ -1,0 +1,106 @@
+"""The treatment of lines that are longer than those that a model was trained on."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, fields
+from math import ceil
+from typing import Any
+
+from hat.arguments import plain_numbers
+from hat.errors import UserError, shown
+from hat.files import check_keys
+from hat.runtime.tokenizer.tokenizer import EOS, SPACE, Tokenizer
+from hat.sentences import split_sentences
+
+# The most tokens of a line that is kept whole or scored: attention's cost grows with the square of the
+# length, and scoring computes logits over the whole vocabulary for all target tokens at once.
+MAX_SOURCE_TOKENS = 8192
+MAX_TARGET_TOKENS = 512
+CHOICES = ("split", "refuse")
+LARGEST = 1 << 16
+# Places to cut a sentence, the best first: after the end of a clause, after a comma, else before a word.
+STOPS = (tuple(".!?;:…。！？；："), tuple(",、，،"))
+
+
+@dataclass(frozen=True)
+class TrainingLines:
+    """The lines of source text that a model was trained on, and thus what it can translate at once.
+
+    `source_tokens`: the greatest length of all but one in 10,000 of the lines, </s> included. `sentences`:
+    the greatest number that at least one in 20 of the lines has. The defaults are for artefacts without this
+    entry.
+    """
+
+    source_tokens: int = 256
+    sentences: int = 1
+
+    def __post_init__(self) -> None:
+        plain_numbers(self)
+        for name, least in (("source_tokens", 2), ("sentences", 1)):
+            found = getattr(self, name)
+            if not isinstance(found, int) or isinstance(found, bool) or not least <= found <= LARGEST:
+                raise UserError(f"{name}: {shown(found)} is not a whole number from {least} to {LARGEST}")
+
+    @classmethod
+    def from_dict(cls, value: object, where: str) -> "TrainingLines":
+        """The lines from JSON data, read strictly. Raises UserError."""
+        keys = check_keys(value, [field.name for field in fields(cls)], where)
+        try:
+            return cls(**keys)
+        except UserError as error:
+            raise UserError(f"{where}.{error}") from error
+
+    def to_dict(self) -> Mapping[str, Any]:
+        """JSON data for `from_dict`."""
+        return asdict(self)
+
+
+def check_choice(long_input: str) -> None:
+    """Raises UserError where `long_input` is none of CHOICES."""
+    if long_input not in CHOICES:
+        raise UserError(f"long_input: {shown(long_input)}; the choices are {', '.join(CHOICES)}")
+
+
+def check_length(tokens: Sequence[int], most: int, where: str) -> None:
+    """Raises UserError naming `where` for more than `most` tokens, </s> included."""
+    if len(tokens) > most:
+        raise UserError(f"{where}: {len(tokens)} tokens with </s>; the most are {most}")
+
+
+def grouped(line: str, language: str, tokenizer: Tokenizer, lines: TrainingLines) -> list[str]:
+    """`line` in parts with as many sentences as one training line may have; joined, the parts are `line`
+    again."""
+    parts: list[str] = []
+    count = length = 0
+    for sentence in split_sentences(line, language):
+        tokens = len(tokenizer.encode(sentence)) if lines.sentences > 1 else 0
+        if count in (0, lines.sentences) or length + tokens >= lines.source_tokens:
+            parts.append(sentence)
+            count = length = 0
+        else:
+            parts[-1] += sentence
+        count, length = count + 1, length + tokens
+    return parts
+
+
+def cut(tokens: list[int], tokenizer: Tokenizer, most: int) -> list[list[int]]:
+    """Source ids in as few parts of similar length as `most` tokens allow, each with its own </s>."""
+    parts = []
+    while tokens:
+        end = len(tokens)
+        if end >= most:
+            wanted = ceil(end / ceil(end / (most - 1)))
+            end = _end(tokenizer.source_pieces(tokens[:most]), wanted)
+        parts.append([*tokens[:end], EOS])
+        tokens = tokens[end:]
+    return parts
+
+
+def _end(pieces: list[str], wanted: int) -> int:
+    """The end of the first part: near `wanted` pieces, after a clause, else before a word, else exactly
+    there."""
+    words = [at for at in range(1, len(pieces)) if pieces[at].startswith(SPACE)]
+    for stops in STOPS:
+        ends = [at for at in words if pieces[at - 1].endswith(stops) and 2 * at >= wanted]
+        if ends:
+            return min(ends, key=lambda at: abs(at - wanted))
+    return min((at for at in words if 2 * at >= wanted), key=lambda at: abs(at - wanted), default=wanted)

@@ -1,0 +1,1 @@
+"""Weights at rest: precisions, code books, and the file that holds them."""

@@ -1,0 +1,104 @@
+"""A k-means artefact's weights as int8 products take them.
+
+Of up to four bits the entries of the code books are on int8's steps already (`on_steps`), and nothing
+is lost. Wider ones are rounded row by row, as an int8 artefact is. Tensors are made when they are asked
+for and not kept.
+"""
+
+from collections.abc import Iterator, Mapping
+from math import prod
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hat.architecture import weight_shapes
+from hat.runtime.artefact import Artefact
+from hat.runtime.weights.code_books import BOOK, ROW_STEP, TABLE_BITS, book_of_rows, look_up, unpack_codes
+from hat.runtime.weights.precision import (
+    KMEANS_BITS,
+    SCALE,
+    Array,
+    is_kmeans,
+    is_matrix,
+    matrix_precision,
+    quantize_rows,
+    unpack,
+)
+
+TABLE = ".table"
+
+
+class Int8View(Mapping[str, Array]):
+    """The tensors of an int8 artefact, from one of k-means."""
+
+    def __init__(self, artefact: Artefact) -> None:
+        self._weights = artefact.weights
+        self._shapes = weight_shapes(artefact.config.model)
+        self._precision, self._books = artefact.config.precision, artefact.config.code_books
+        self._bits = KMEANS_BITS[self._precision]
+
+    def __getitem__(self, name: str) -> Array:
+        weight = name.removesuffix(SCALE)
+        shape = self._shapes[weight]
+        if self._is_table(weight):
+            return self._scales(weight) if name != weight else self._values(weight)
+        if self.stored_as(weight) != "int8" and is_matrix(weight, shape):
+            values, scales = quantize_rows(unpack(weight, shape, self._weights, self._books))
+            return scales if name != weight else values
+        return self._weights[name]
+
+    def __iter__(self) -> Iterator[str]:
+        for name, shape in self._shapes.items():
+            yield name
+            if is_matrix(name, shape):
+                yield name + SCALE
+
+    def __len__(self) -> int:
+        return sum(1 for _ in self)
+
+    def stored_as(self, name: str) -> str:
+        """The precision at which the artefact has the weight `name`. Raises KeyError."""
+        if not is_matrix(name, self._shapes[name]):
+            return "float32"
+        return matrix_precision(name, self._precision, self._books)
+
+    def _is_table(self, name: str) -> bool:
+        return self._bits <= TABLE_BITS and is_kmeans(self.stored_as(name))
+
+    def codes(self, name: str) -> NDArray[np.uint8]:
+        """The codes [..., O, I] of a matrix, a byte each."""
+        return unpack_codes(self._weights[name], self._bits, self._shapes[name][-1])
+
+    def tables(self, name: str) -> tuple[NDArray[np.int8], NDArray[np.float32]]:
+        """A matrix's code books (G, 2^bits) in int8, and the step of each."""
+        return quantize_rows(self._weights[name + BOOK])
+
+    def books_of_rows(self, name: str) -> NDArray[np.intp]:
+        """The code book of each of a matrix's rows."""
+        return book_of_rows(prod(self._shapes[name][:-1]), self._books)
+
+    def _values(self, name: str) -> Array:
+        return look_up(self.codes(name), self.tables(name)[0], self._books)
+
+    def _scales(self, name: str) -> Array:
+        scales = self.tables(name)[1][self.books_of_rows(name)]
+        return scales.reshape(self._shapes[name][:-1])
+
+
+class TableView(Int8View):
+    """As the native engine wants codes of up to four bits, which it looks up while it multiplies: a byte
+    each; with them a scale per row, and for every 32 rows a table of 16 int8 values."""
+
+    def __getitem__(self, name: str) -> Array:
+        weight = name.removesuffix(TABLE)
+        if name != weight:
+            return self._table(weight)
+        if name in self._shapes and self._is_table(name):
+            return self.codes(name)
+        return super().__getitem__(name)
+
+    def _table(self, name: str) -> NDArray[np.int8]:
+        values = self.tables(name)[0]
+        padded = np.zeros((len(values), 1 << TABLE_BITS), np.int8)
+        padded[:, : values.shape[1]] = values
+        return padded[self.books_of_rows(name)[::ROW_STEP]]
