@@ -1,0 +1,113 @@
+"""The size and order of the source at git revisions: files and lines by room, import circles, longest function.
+
+Room: a package of `hat`, "ground" for the modules beside the packages, "native" for C++. Circles: sets of
+modules that import one another, however late the import. Lines: of .py, .cpp, .h and .txt files.
+
+    python benchmarks/house.py [REVISION …]
+"""
+
+import argparse
+import ast
+import io
+import subprocess
+import tarfile
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from pathlib import PurePosixPath
+
+SUFFIXES = (".py", ".cpp", ".h", ".txt")
+
+
+def sources(revision: str) -> dict[PurePosixPath, str]:
+    """Path → text of the source files in src and native (tests excepted) at a git revision."""
+    done = subprocess.run(["git", "archive", revision, "src", "native"], capture_output=True, check=True)
+    with tarfile.open(fileobj=io.BytesIO(done.stdout)) as archive:
+        files = {PurePosixPath(one.name): archive.extractfile(one) for one in archive if one.isfile()}
+    kept = {
+        path: file for path, file in files.items() if path.suffix in SUFFIXES and "tests" not in path.parts
+    }
+    return {path: file.read().decode() for path, file in kept.items() if file}
+
+
+def room(path: PurePosixPath) -> str:
+    """The room of a source file."""
+    if path.parts[0] == "native":
+        return "native"
+    return path.parts[2] if len(path.parts) > 3 else "ground"
+
+
+def functions(text: str) -> Iterator[tuple[int, str]]:
+    """Lines and name of each function of a Python module."""
+    for node in ast.walk(ast.parse(text)):
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef) and node.end_lineno:
+            yield node.end_lineno - node.lineno + 1, node.name
+
+
+def module_name(path: PurePosixPath) -> str:
+    """The dotted name of a Python file below src."""
+    return ".".join(path.with_suffix("").parts[1:]).removesuffix(".__init__")
+
+
+def imports(modules: Mapping[str, str]) -> dict[str, set[str]]:
+    """Module → those of `modules` that it imports anywhere; a name from a package counts as the package."""
+    graph = {}
+    for name, text in modules.items():
+        used: set[str] = set()
+        for node in ast.walk(ast.parse(text)):
+            if isinstance(node, ast.Import):
+                used |= {alias.name for alias in node.names}
+            elif isinstance(node, ast.ImportFrom) and node.module:
+                inner = {f"{node.module}.{alias.name}" for alias in node.names}
+                used |= inner & modules.keys() or {node.module}
+        graph[name] = used & modules.keys() - {name}
+    return graph
+
+
+def circles(graph: Mapping[str, set[str]]) -> list[set[str]]:
+    """The sets of more than one module each of which reaches all others."""
+    reached = {name: set(used) for name, used in graph.items()}
+    for middle in graph:
+        for name in graph:
+            if middle in reached[name]:
+                reached[name] |= reached[middle]
+    groups = {frozenset(other for other in used if name in reached[other]) for name, used in reached.items()}
+    return [set(group) for group in groups if len(group) > 1]
+
+
+def markdown(revision: str) -> str:
+    """The figures of one revision as Markdown."""
+    files = sources(revision)
+    python = {path: text for path, text in files.items() if path.suffix == ".py"}
+    lines, count = Counter[str](), Counter[str]()
+    for path, text in files.items():
+        lines[room(path)] += text.count("\n")
+        count[room(path)] += 1
+    graph = imports({module_name(path): text for path, text in python.items()})
+    length, longest = max(found for text in python.values() for found in functions(text))
+    rows = [f"| {name} | {count[name]} | {lines[name]:,} |" for name in sorted(count)]
+    return "\n".join(
+        [
+            f"## {revision}",
+            "",
+            "| room | files | lines |",
+            "| --- | --- | --- |",
+            *rows,
+            f"| all | {sum(count.values())} | {sum(lines.values()):,} |",
+            "",
+            f"Import circles: {len(circles(graph))}. Longest function in Python: {longest}, {length} lines.",
+            "",
+        ]
+    )
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("revisions", nargs="*", default=["HEAD"], metavar="REVISION")
+    for revision in parser.parse_args().revisions:
+        print(markdown(revision))
+
+
+if __name__ == "__main__":
+    main()
