@@ -1,4 +1,4 @@
-"""The size and order of the source at git revisions: files and lines by room, import circles, longest function.
+"""The order of the source at git revisions: files and lines by room, import circles, the longest function.
 
 Room: a package of `hat`, "ground" for the modules beside the packages, "native" for C++. Circles: sets of
 modules that import one another, however late the import. Lines: of .py, .cpp, .h and .txt files.
