@@ -117,9 +117,13 @@ def test_settings_and_dictionary_say_the_same() -> None:
     assert Architecture.from_dict(schema_of(FIELDS, 512)) == EXPECTED
 
 
-def test_the_case_of_a_searchs_log() -> None:
-    path = Path(__file__).parents[3] / "shared" / "cases" / "published" / "log_dict.yml"
-    if not path.is_file():
-        pytest.skip("needs ../shared/cases")
+def test_a_configuration_of_a_search_lists_layers_that_it_does_not_have(tmp_path: Path) -> None:
+    """Six items in every list, whatever the number of decoder layers: the last ones are ignored."""
+    path = tmp_path / "log_dict.yml"
+    encoder = {**FIELDS["encoder"], "encoder_layer_num": 3}
+    decoder = {name: value * 3 for name, value in FIELDS["decoder"].items() if isinstance(value, list)}
+    decoder |= {"decoder_embed_dim": 512, "decoder_layer_num": 4}
+    decoder["decoder_arbitrary_ende_attn"] = [2, 1, 2, 1, 1, -1]
+    path.write_text(str({"encoder": encoder, "decoder": decoder}))
     found = Architecture.load(path)
     assert [layer.encoder_layers_attended for layer in found.decoder.layers] == [3, 2, 3, 2]

@@ -19,7 +19,7 @@ from hat.space import DesignSpace
 from hat.zoo import published_models, space
 from tests.cli.conftest import Hat
 from tests.cli.test_translate import give
-from tests.golden.golden_case import every_case, every_tag, read_case, read_json
+from tests.golden.golden_case import checkpoint, every_case, every_tag, read_case, read_json
 from tests.golden.test_golden_beam import SETTINGS
 from tests.interop.conftest import save  # noqa: F401 (a fixture)
 from tests.interop.published_checkpoint import Save, published_args, published_tensors
@@ -33,11 +33,10 @@ def write(path: Path, settings: object) -> Path:
 
 
 @every_case
-def test_golden_models_arrive_unchanged(hat: Hat, shared: Path, tmp_path: Path, tag: str, case: str) -> None:
-    golden = read_case(shared, tag, case)
+def test_golden_models_arrive_unchanged(hat: Hat, tmp_path: Path, tag: str, case: str) -> None:
+    golden = read_case(tag, case)
     arch = write(tmp_path / "sub.yml", subtransformer(golden.architecture))
-    checkpoint = shared / "golden" / f"{tag}_checkpoint.pt"
-    assert hat("import-checkpoint", checkpoint, "--arch", arch, "--out", tmp_path / "model").code == 0
+    assert hat("import-checkpoint", checkpoint(tag), "--arch", arch, "--out", tmp_path / "model").code == 0
     artefact = Artefact.load(tmp_path / "model")
     model = golden.network.extract(golden.architecture)
     assert artefact.config.model == model.config
@@ -53,10 +52,8 @@ def test_golden_models_arrive_unchanged(hat: Hat, shared: Path, tmp_path: Path, 
 
 
 @every_tag
-def test_import_export_translate(
-    hat: Hat, shared: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, tag: str
-) -> None:
-    meta = read_json(shared, f"{tag}_meta.json")
+def test_import_export_translate(hat: Hat, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, tag: str) -> None:
+    meta = read_json(f"{tag}_meta.json")
     sizes = (120, 120) if tag == "wmt" else (meta["n_src"], meta["n_tgt"])
     names = ("source.dict.txt", "target.dict.txt")
     for name, size in zip(names, sizes, strict=True):
@@ -66,10 +63,9 @@ def test_import_export_translate(
         dictionaries += ["--dict", tmp_path / names[1]]
     arch = write(tmp_path / "arch.json", meta["configs"]["e40_d32_mixed"])
     model, small = tmp_path / "model", tmp_path / "int8"
-    checkpoint = shared / "golden" / f"{tag}_checkpoint.pt"
     codes = ("--bpe-codes", tmp_path / "codes.bpe")
     given = ("--arch", arch, *dictionaries, *codes, "--source-lang", "en", "--out", model)
-    assert hat("import-checkpoint", checkpoint, *given).code == 0
+    assert hat("import-checkpoint", checkpoint(tag), *given).code == 0
     assert hat("export", model, "--precision", "int8", "--out", small).code == 0
     config = json.loads((small / "config.json").read_text())
     assert config["tokenizer"]["kind"] == "moses-bpe"

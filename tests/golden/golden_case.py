@@ -20,6 +20,7 @@ from hat.architecture import Architecture
 from hat.interop import architecture_from_reference, load_reference_checkpoint, reference_names
 from hat.model import Dropout, SuperTransformer
 
+GOLDEN = Path(__file__).with_name("data")
 TAGS = ("wmt", "iwslt")
 CASES = (
     "largest",
@@ -58,17 +59,21 @@ class GoldenCase:
         return self.tensor("target")
 
 
-def read_case(shared: Path, tag: str, case: str) -> GoldenCase:
-    network = read_network(shared, tag)
-    fields = read_json(shared, f"{tag}_meta.json")["configs"][case]
+def read_case(tag: str, case: str) -> GoldenCase:
+    network = read_network(tag)
+    fields = read_json(f"{tag}_meta.json")["configs"][case]
     architecture = architecture_from_reference(fields, network.config.architecture.qkv_dim)
-    with np.load(shared / "golden" / f"{tag}_{case}.npz") as arrays:
+    with np.load(GOLDEN / f"{tag}_{case}.npz") as arrays:
         return GoldenCase(network, architecture, dict(arrays))
 
 
+def checkpoint(tag: str) -> Path:
+    return GOLDEN / f"{tag}_checkpoint.pt"
+
+
 @cache
-def read_network(shared: Path, tag: str) -> SuperTransformer:
-    return load_reference_checkpoint(shared / "golden" / f"{tag}_checkpoint.pt")
+def read_network(tag: str) -> SuperTransformer:
+    return load_reference_checkpoint(checkpoint(tag))
 
 
 def without_dropout(network: SuperTransformer) -> SuperTransformer:
@@ -78,8 +83,8 @@ def without_dropout(network: SuperTransformer) -> SuperTransformer:
     return copy
 
 
-def read_json(shared: Path, name: str) -> Any:
-    return json.loads((shared / "golden" / name).read_text())
+def read_json(name: str) -> Any:
+    return json.loads((GOLDEN / name).read_text())
 
 
 def published_name(name: str) -> str:

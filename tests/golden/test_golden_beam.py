@@ -1,7 +1,6 @@
 """The hypotheses of the published beam search."""
 
 from dataclasses import replace
-from pathlib import Path
 
 import pytest
 
@@ -22,8 +21,8 @@ SETTINGS = {
 
 @every_case
 @pytest.mark.parametrize("setting", SETTINGS)
-def test_hypotheses(shared: Path, tag: str, case: str, setting: str) -> None:
-    golden = read_case(shared, tag, case)
+def test_hypotheses(tag: str, case: str, setting: str) -> None:
+    golden = read_case(tag, case)
     model = golden.network.extract(golden.architecture)
     results = beam_search(model, golden.source, SETTINGS[setting])
     counts = golden.arrays[f"gen_{setting}_nhyp"]

@@ -1,7 +1,6 @@
 """A fresh SuperTransformer is drawn from the published distributions."""
 
 from collections import defaultdict
-from pathlib import Path
 
 import pytest
 import torch
@@ -11,13 +10,13 @@ from tests.golden.golden_case import every_tag, published_name, read_json, read_
 
 
 @every_tag
-def test_initialisation(shared: Path, tag: str) -> None:
-    config = read_network(shared, tag).config  # draws too, unless another test has read it before
+def test_initialisation(tag: str) -> None:
+    config = read_network(tag).config  # draws too, unless another test has read it before
     torch.manual_seed(0)
     parts = defaultdict(list)
     for name, parameter in SuperTransformer(config).largest.named_parameters():
         parts[published_name(name)].append(parameter.detach().flatten())
-    recorded = read_json(shared, f"{tag}_init_stats.json")
+    recorded = read_json(f"{tag}_init_stats.json")
     for name, tensors in parts.items():
         values = torch.cat(tensors)
         _, _, deviation, largest = recorded[name]
@@ -31,8 +30,8 @@ def test_initialisation(shared: Path, tag: str) -> None:
 
 
 @every_tag
-def test_pad_has_no_embedding(shared: Path, tag: str) -> None:
-    network = SuperTransformer(read_network(shared, tag).config)
+def test_pad_has_no_embedding(tag: str) -> None:
+    network = SuperTransformer(read_network(tag).config)
     for name, parameter in network.largest.named_parameters():
         if name in ("embedding", "source_embedding", "target_embedding"):
             assert not parameter[1].any()

@@ -47,9 +47,9 @@ class EndOfRecordError(Exception):
 
 
 @every_tag
-def test_trajectory(shared: Path, tag: str, tmp_path: Path) -> None:
-    record = read_json(shared, f"{tag}_trajectory.json")
-    golden = read_case(shared, tag, "largest")
+def test_trajectory(tag: str, tmp_path: Path) -> None:
+    record = read_json(f"{tag}_trajectory.json")
+    golden = read_case(tag, "largest")
     model = without_dropout(golden.network)
     trainee = RecordedSampling(model, record["updates"])
     batch = one_batch(golden, tmp_path / "store")

@@ -235,14 +235,13 @@ def test_norwegian_is_a_language(tmp_path: Path) -> None:
     }
 
 
-def test_the_cases_that_failed(tmp_path: Path) -> None:
-    folder = Path(__file__).parents[3] / "shared" / "cases" / "published"
-    if not folder.is_dir():
-        pytest.skip("needs ../shared/cases")
-    absent = read_published_yaml(folder / "absent.yml").sections
+def test_whole_files_that_leave_options_out(tmp_path: Path) -> None:
+    wmt = {"arch": "transformersuper_wmt_en_de", "share-all-embeddings": True, "lr": 0.0007}
+    absent = read(tmp_path, {**LEAST, **wmt}).sections
     training = absent["super_training"]
     assert (training["label_smoothing"], training["warmup"], training["learning_rate"]) == (0, 4000, 0.0007)
     assert absent["data"] == {"vocabulary": {"joint": True}}
-    brain = read_published_yaml(folder / "bf16.yml").sections
+    iwslt = {"arch": "transformersuper_iwslt_de_en", "source-lang": "de", "target-lang": "en"}
+    brain = read(tmp_path, {**LEAST, **iwslt, "fp16": False, "bf16": True}).sections
     assert brain["super_training"]["precision"] == "bf16"
     assert brain["data"]["vocabulary"] == {"joint": False}

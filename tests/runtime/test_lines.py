@@ -1,20 +1,20 @@
 """Lines of several sentences, long ones and unknown ones, over an engine that echoes."""
 
 import itertools
+import re
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+from hat.data.builtin import generate
 from hat.errors import UserError
 from hat.runtime import Artefact, Hypothesis, Tokenizer, TokenizerConfig, TrainingLines, Translator
 from hat.runtime.translator import long_input as long
 from tests.runtime.echo import Echo
+from tests.runtime.odd_lines import FACE, ODD_LINES
 from tests.runtime.tiny_tokenizer import LINES, train_tokenizer
-
-CASES = Path(__file__).resolve().parents[3] / "shared" / "cases" / "translate"
-FACE = "\U0001f600"
 
 
 def trained_on(artefact: Artefact, echo: Echo, tokens: int, sentences: int = 1) -> Translator:
@@ -214,19 +214,19 @@ class Recorder(Echo):
         return super().translate(sources, options)  # type: ignore[arg-type]
 
 
+# Sentences of the built-in grammar; pairs of them to a line; soft hyphens in their long words.
+SINGLE = [source for source, _ in generate(seed=7, train=200, valid=0, test=0).train]
+PAIRS = [" ".join(SINGLE[first : first + 2]) for first in range(0, len(SINGLE), 2)]
+HYPHENATED = [re.sub(r"(\w{3})(\w{3,})", "\\1\u00ad\\2", sentence) for sentence in SINGLE]
+
+
 @pytest.fixture
 def demo(artefact: Artefact, tmp_path: Path) -> Translator:
-    """A vocabulary of the demo's sentences over an engine that echoes."""
-    if not CASES.is_dir():
-        pytest.skip("the shared cases are not there")
-    train_tokenizer(tmp_path / "joint.model", lines=read("single.src"), vocab_size=400)
+    """A vocabulary of the grammar's sentences over an engine that echoes."""
+    train_tokenizer(tmp_path / "joint.model", lines=SINGLE, vocab_size=400)
     model = replace(artefact.config.model, source_vocab=400, target_vocab=400)
     config = replace(artefact.config, model=model, training_lines=TrainingLines(24))
     return Translator(config, tmp_path, Recorder())
-
-
-def read(name: str) -> list[str]:
-    return (CASES / name).read_bytes().decode("utf-8").removesuffix("\n").split("\n")
 
 
 def sources(demo: Translator, lines: list[str]) -> list[tuple[int, ...]]:
@@ -236,22 +236,22 @@ def sources(demo: Translator, lines: list[str]) -> list[tuple[int, ...]]:
     return sorted(demo.engine.sources)
 
 
-@pytest.mark.parametrize("name", ["pair.src", "shy.src"])
-def test_pairs_and_soft_hyphens_are_translated_as_single_sentences(demo: Translator, name: str) -> None:
-    assert sources(demo, read(name)) == sources(demo, read("single.src"))
-
-
-def test_a_paragraph_is_translated_sentence_by_sentence(demo: Translator) -> None:
-    assert sources(demo, [" ".join(read("single.src"))]) == sources(demo, read("single.src"))
+@pytest.mark.parametrize(
+    "lines", [PAIRS, HYPHENATED, [" ".join(SINGLE)]], ids=["pairs", "hyphens", "paragraph"]
+)
+def test_pairs_soft_hyphens_and_paragraphs_are_translated_as_single_sentences(
+    demo: Translator, lines: list[str]
+) -> None:
+    assert lines != SINGLE
+    assert sources(demo, lines) == sources(demo, SINGLE)
 
 
 @pytest.mark.parametrize("split", [True, False])
 def test_odd_lines_all_come_out_whatever_the_batch(demo: Translator, split: bool) -> None:
-    lines = read("wild.txt")
-    found = demo.translate(lines, split=split)
-    assert len(found) == len(lines) == 68
+    found = demo.translate(ODD_LINES, split=split)
+    assert len(found) == len(ODD_LINES)
     for batch in (1, 7):
-        assert demo.translate(lines, batch=batch, split=split) == found
-        assert list(demo.translate_stream(lines, batch=batch, split=split)) == found
-    known = [line for line, one in zip(lines, found, strict=True) if one.parts]
+        assert demo.translate(ODD_LINES, batch=batch, split=split) == found
+        assert list(demo.translate_stream(ODD_LINES, batch=batch, split=split)) == found
+    known = [line for line, one in zip(ODD_LINES, found, strict=True) if one.parts]
     assert not any(FACE in line and "dog" not in line for line in known)

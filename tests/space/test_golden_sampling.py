@@ -1,71 +1,49 @@
-"""A seed samples the configuration that the published code samples (REFERENCE item 13)."""
+"""A seed samples the configuration that the published code samples (docs/reference.md, Sampling)."""
 
-import json
 import random
-from pathlib import Path
-from typing import Any
-
-import pytest
+from dataclasses import replace
 
 from hat.architecture import Architecture
+from hat.interop import architecture_from_reference
 from hat.space import DesignSpace
+from tests.golden.golden_case import every_tag, read_json
 
-HEADS = {"wmt": (8, 4), "iwslt": (4, 2)}
 
-
-@pytest.mark.parametrize("tag", ["wmt", "iwslt"])
-def test_first_fifty_seeds(tag: str, shared: Path) -> None:
-    space = DesignSpace(
+def space(tag: str) -> DesignSpace:
+    heads = {"wmt": (8, 4), "iwslt": (4, 2)}[tag]
+    return DesignSpace(
         encoder_embed_dim=(40, 32),
         decoder_embed_dim=(40, 32),
         encoder_layers=(3,),
         decoder_layers=(3, 2, 1),
         encoder_ffn_dim=(96, 64, 32),
-        encoder_heads=HEADS[tag],
+        encoder_heads=heads,
         decoder_ffn_dim=(96, 64, 32),
-        decoder_self_heads=HEADS[tag],
-        decoder_cross_heads=HEADS[tag],
+        decoder_self_heads=heads,
+        decoder_cross_heads=heads,
         encoder_layers_attended=(1, 2, 3),
         qkv_dim=(32,),
     )
-    text = (shared / "golden" / f"{tag}_sampled_configs_seed0-49.json").read_text()
-    published = [published_architecture(config, 32) for config in json.loads(text)]
-    assert len(published) == 50
-    assert [space.sample(random.Random(seed)) for seed in range(50)] == published
 
 
-def published_architecture(config: dict[str, Any], qkv_dim: int) -> Architecture:
-    encoder, decoder = config["encoder"], config["decoder"]
-    attended = {-1: 1, 1: 2, 2: 3}
-    encoder_layers = zip(
-        encoder["encoder_ffn_embed_dim"], encoder["encoder_self_attention_heads"], strict=True
-    )
-    # The attention spans are listed for the deepest decoder, whatever the depth sampled.
-    decoder_layers = zip(
-        decoder["decoder_ffn_embed_dim"],
-        decoder["decoder_self_attention_heads"],
-        decoder["decoder_ende_attention_heads"],
-        decoder["decoder_arbitrary_ende_attn"],
-        strict=False,
-    )
-    return Architecture.from_dict(
-        {
-            "qkv_dim": qkv_dim,
-            "encoder": {
-                "embed_dim": encoder["encoder_embed_dim"],
-                "layers": [{"ffn_dim": ffn, "heads": heads} for ffn, heads in encoder_layers],
-            },
-            "decoder": {
-                "embed_dim": decoder["decoder_embed_dim"],
-                "layers": [
-                    {
-                        "ffn_dim": ffn,
-                        "self_heads": heads,
-                        "cross_heads": cross_heads,
-                        "encoder_layers_attended": attended[span],
-                    }
-                    for ffn, heads, cross_heads, span in decoder_layers
-                ],
-            },
-        }
-    )
+@every_tag
+def test_first_fifty_seeds(tag: str) -> None:
+    recorded = read_json(f"{tag}_sampled_configs_seed0-49.json")
+    assert len(recorded) == 50
+    expected = [architecture_from_reference(fields, qkv_dim=32) for fields in recorded]
+    assert [space(tag).sample(random.Random(seed)) for seed in range(50)] == expected
+
+
+@every_tag
+def test_the_validated_architectures_are_the_largest_and_the_smallest(tag: str) -> None:
+    recorded = read_json(f"{tag}_represent_configs.json")
+    for choice in ("largest", "smallest"):
+        fields = recorded[f"{choice}_arbitrary1"]
+        expected = attending_to_two(getattr(space(tag), choice)())
+        assert architecture_from_reference(fields, qkv_dim=32) == expected
+
+
+def attending_to_two(architecture: Architecture) -> Architecture:
+    """With the cross-attention that the published validation gives every layer."""
+    layers = tuple(replace(layer, encoder_layers_attended=2) for layer in architecture.decoder.layers)
+    return replace(architecture, decoder=replace(architecture.decoder, layers=layers))
