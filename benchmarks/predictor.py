@@ -52,8 +52,8 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--published", action="store_true", required=True)
-    beside = Path(__file__).resolve().parents[2] / "shared" / "data" / "latency"
-    parser.add_argument("--data", type=Path, default=beside)
+    sets = Path(__file__).parent / "data" / "published_latency"
+    parser.add_argument("--data", type=Path, default=sets)
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--draws", type=int, default=20)
     default = Path(__file__).parent / "results" / f"predictor-{date.today()}"

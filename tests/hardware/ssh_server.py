@@ -5,6 +5,7 @@
 
 import asyncio
 import contextlib
+import errno
 import os
 import shutil
 import signal
@@ -44,7 +45,7 @@ SetEnv {environment}
 
 class Server:
     """Listens when made, on a free port; `environment` is what its sessions find set. `quota`: the size
-    of the file system at the sessions' TMPDIR, in bytes; needs OpenSSH, root and Linux."""
+    of the file system at the sessions' TMPDIR, in bytes; needs root and Linux."""
 
     def __init__(self, folder: Path, environment: dict[str, str], quota: int | None = None) -> None:
         self.folder, self._environment, self._quota = folder, environment, quota
@@ -108,6 +109,12 @@ class Server:
         return [listener, *connections]
 
     def _command(self) -> list[str]:
+        if self._quota is None:
+            return self._listening()
+        mount = f'mount -t tmpfs -o size={self._quota} none "$TMPDIR" && exec "$@"'
+        return ["unshare", "--mount", "sh", "-c", mount, "sh", *self._listening()]
+
+    def _listening(self) -> list[str]:
         if SSHD is None:
             keys = [str(self.folder / name) for name in ("host_key", "authorized_keys")]
             return [sys.executable, "-m", "tests.hardware.ssh_server", str(self.port), *keys]
@@ -117,11 +124,18 @@ class Server:
         environment = " ".join(f"{name}={value}" for name, value in self._environment.items())
         text = CONFIGURATION.format(port=self.port, folder=self.folder, environment=environment)
         configuration.write_text(text)
-        command = [SSHD, "-D", "-e", "-f", str(configuration)]
-        if self._quota is None:
-            return command
-        mount = f'mount -t tmpfs -o size={self._quota} none "$TMPDIR" && exec "$@"'
-        return ["unshare", "--mount", "sh", "-c", mount, "sh", *command]
+        return [SSHD, "-D", "-e", "-f", str(configuration)]
+
+
+class _Files(asyncssh.SFTPServer):
+    """asyncssh's own takes a write that filled the disk half-way for a whole one."""
+
+    def write(self, file_obj: Any, offset: int, data: bytes) -> int:
+        written = super().write(file_obj, offset, data)
+        assert isinstance(written, int)
+        if written < len(data):
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        return written
 
 
 async def _session(process: "asyncssh.SSHServerProcess[bytes]") -> None:
@@ -166,7 +180,7 @@ async def _listen(port: str, host_key: str, authorized_keys: str) -> None:
         server_host_keys=[host_key],
         authorized_client_keys=authorized_keys,
         process_factory=_session,
-        sftp_factory=True,
+        sftp_factory=_Files,
         encoding=None,
     )
     await asyncio.Event().wait()

@@ -12,6 +12,7 @@ from hat.predictor.features import paper_features
 from hat.predictor.paper_network import PaperMLP
 from hat.predictor.published_sets import COLUMNS, read_latency_csv
 
+PUBLISHED_LATENCY = Path(__file__).parents[2] / "benchmarks" / "data" / "published_latency"
 ROW = "640,6,2048.0,8,512,3,1024.5,4,6.0,1.5,9.5,2e2,0.1,0"
 TEXT = ",".join(COLUMNS) + "\n" + f"{ROW}\n" * 3
 
@@ -95,7 +96,7 @@ def test_an_imported_set_predicts_architectures(tmp_path: Path, architectures: l
     np.testing.assert_allclose(fitted.predict(architectures[40:]), found.latency_ms[40:], rtol=0.02)
 
 
-def test_the_published_sets(shared: Path) -> None:
+def test_the_published_sets() -> None:
     """With 100 rows below the network's error with 1,600 (benchmarks/predictor.py), on any split."""
     networks = {
         "wmt14ende_cpu_raspberrypi": 3.9,
@@ -105,7 +106,7 @@ def test_the_published_sets(shared: Path) -> None:
         "wmt14enfr_gpu_titanxp": 2.0,
     }
     for name, error in networks.items():
-        data = read_latency_csv(shared / "data" / "latency" / f"{name}_all.csv")
+        data = read_latency_csv(PUBLISHED_LATENCY / f"{name}_all.csv")
         few = np.random.default_rng(0).choice(2000, 100, replace=False)
         x, y = data.averages, data.latency_ms
         predictor = LatencyPredictor.fit(x[few], y[few], seed=0, features="averages")
