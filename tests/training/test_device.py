@@ -16,7 +16,7 @@ from hat.training.loss import label_smoothed_loss, tensors
 from tests.training.test_loop import SPACE, evolved, sub, supernet
 from tests.training.tiny import lessons, settings, stores
 
-KINDS = pytest.mark.parametrize("make", [sub, evolved, supernet])
+KINDS = (sub, evolved, supernet)
 
 
 def test_a_gpu_is_taken_where_there_is_one(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -31,7 +31,7 @@ def test_a_gpu_is_taken_where_there_is_one(monkeypatch: pytest.MonkeyPatch) -> N
     assert not uses_bf16(fixed)
 
 
-@KINDS
+@pytest.mark.parametrize("make", KINDS)
 def test_all_of_an_update_lies_on_one_device(
     tmp_path: Path, make: Callable[[], Trainee], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -50,14 +50,14 @@ def test_all_of_an_update_lies_on_one_device(
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="PyTorch finds no GPU")
-@KINDS
-def test_training_on_a_gpu(tmp_path: Path, make: Callable[[], Trainee]) -> None:
+def test_training_on_a_gpu(tmp_path: Path) -> None:
     text, valid = stores(tmp_path)
     labels = lessons(sub().module, tmp_path, text, valid)
-    trainee = make()
-    result = train(trainee, text, valid, settings(), tmp_path / "run", lessons=labels)
-    assert result.history[-1]["loss"] < result.history[0]["loss"]
-    assert {one.device.type for one in trainee.module.parameters()} == {"cpu"}
+    for make in KINDS:
+        trainee = make()
+        result = train(trainee, text, valid, settings(), tmp_path / make.__name__, lessons=labels)
+        assert result.history[-1]["loss"] < result.history[0]["loss"]
+        assert {one.device.type for one in trainee.module.parameters()} == {"cpu"}
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="PyTorch finds no GPU")
