@@ -4,6 +4,7 @@ import os
 import shutil
 import subprocess
 import sys
+import tarfile
 import zipfile
 from pathlib import Path
 
@@ -56,6 +57,18 @@ def wheel_of(sources: Path) -> tuple[str, set[str]]:
     with zipfile.ZipFile(wheel) as archive:
         names = {name.removeprefix("hat/") for name in archive.namelist() if name.startswith("hat/")}
     return wheel.stem.split("-", 2)[2], names
+
+
+def test_the_source_distribution_holds_what_the_wheel_is_made_from(tmp_path: Path) -> None:
+    pytest.importorskip("scikit_build_core", reason="`make install` brings the build tools")
+    code = f"from scikit_build_core.build import build_sdist; build_sdist({str(tmp_path)!r})"
+    subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, check=True)
+    [archive] = tmp_path.glob("*.tar.gz")
+    with tarfile.open(archive) as files:
+        names = {name.split("/", 1)[1] for name in files.getnames()}
+    assert names >= {"pyproject.toml", "README.md", "LICENSE", "native/CMakeLists.txt", "src/hat/__init__.py"}
+    assert names >= {f"src/hat/{name}" for name in DATA}
+    assert not {name.split("/")[0] for name in names} & {"tests", "benchmarks"}
 
 
 @pytest.mark.slow
