@@ -113,8 +113,8 @@ class Decoder::State {
     return {.capacity = 2 * options.beam, .forbidden = {kPad, step + 1 < options.min_length ? kEos : -1}};
   }
 
-  // Beam search as published (REFERENCE item 18): of the 2K best continuations an </s> among the first K
-  // ends its hypothesis, the first K others go on.
+  // Beam search as published (docs/reference.md, Beam search): of the 2K best continuations an </s> among
+  // the first K ends its hypothesis, the first K others go on.
   void choose(int step, const Options& options, std::vector<std::vector<Hypothesis>>& found) {
     const int length = step + 1;
     const size_t beam = options.beam;

@@ -134,8 +134,8 @@ def schema_of(configuration: object, qkv_dim: object, where: str = "configuratio
     yet.
 
     Lists may be longer than the number of layers; their further items are ignored. A decoder layer that
-    attends to more layers than the encoder has attends to all (REFERENCE item 13). Raises UserError naming
-    the field.
+    attends to more layers than the encoder has attends to all (docs/reference.md, Architectures). Raises
+    UserError naming the field.
     """
     sides = check_keys(configuration, tuple(LISTS), where)
     encoder_dim, encoder = _side(sides["encoder"], "encoder", where)

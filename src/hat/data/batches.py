@@ -15,7 +15,7 @@ Ids = npt.NDArray[np.int64]
 
 @dataclass(frozen=True)
 class Batch:
-    """Padded sentences (REFERENCE item 7); B sentences, S and T longest lengths with </s>."""
+    """Padded sentences (docs/reference.md, Tokens); B sentences, S and T longest lengths with </s>."""
 
     source: Ids
     """(B, S), left-padded, each ending in </s>."""

@@ -41,7 +41,7 @@ SOURCE, TARGET = "encoder.embed_tokens.weight", "decoder.embed_tokens.weight"
 OUTPUT = "decoder.embed_out"
 EMBEDDINGS = dict(zip(EMBEDDING_NAMES, (SOURCE, SOURCE, TARGET, OUTPUT), strict=True))
 
-# Bookkeeping of the published code (REFERENCE item 11).
+# Bookkeeping of the published code (docs/reference.md, Checkpoints).
 IGNORED = re.compile(r"(en|de)coder\.(version|embed_positions\._float_tensor)")
 
 

@@ -1,4 +1,4 @@
-"""Beam search exactly as the published results were decoded (REFERENCE item 18)."""
+"""Beam search exactly as the published results were decoded (docs/reference.md, Beam search)."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass

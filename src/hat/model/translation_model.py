@@ -77,7 +77,7 @@ class TranslationModel(nn.Module):
         return getattr(self, name)  # type: ignore[no-any-return]
 
     def reset_parameters(self) -> None:
-        """Initialise as published (REFERENCE item 10); an attention's q, k, v count as one matrix."""
+        """Initialise as published (docs/reference.md, Initialisation)."""
         for name, parameter in self.named_parameters():
             if name.endswith("embedding"):
                 nn.init.normal_(parameter, std=parameter.shape[1] ** -0.5)
@@ -108,7 +108,7 @@ def embed(tokens: Tensor, matrix: Tensor, super_dim: int) -> Tensor:
 def sinusoids(rows: int, dim: int, dtype: torch.dtype, device: torch.device) -> Tensor:
     """At least `rows` rows of the position table, (rows, dim): dim/2 sines, then dim/2 cosines.
 
-    Row PAD is zero. Built at the SuperTransformer's width; users slice it (REFERENCE item 6).
+    Row PAD is zero. Built at the SuperTransformer's width; users slice it (docs/reference.md, Positions).
     """
     return _sinusoid_table(max(256, 1 << (rows - 1).bit_length()), dim, dtype, device)
 

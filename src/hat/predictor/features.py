@@ -16,7 +16,7 @@ Pairs = Sequence[tuple[int, int]]
 Inputs = Sequence[Architecture] | Array
 
 TYPICAL: Pairs = ((30, 30),)
-# What the paper's predictor sees, as the published sets name it (REFERENCE item 20).
+# Inputs of the paper's predictor, as the published sets name them (docs/reference.md, Latency predictor).
 PAPER_COLUMNS = (
     "encoder_embed_dim",
     "encoder_layer_num",

@@ -1,4 +1,4 @@
-"""Evolutionary search under a latency constraint (HAT, section 3.3; REFERENCE item 20)."""
+"""Evolutionary search under a latency constraint (docs/reference.md, Evolutionary search)."""
 
 import random
 from collections.abc import Callable, Mapping

@@ -73,7 +73,7 @@ class DesignSpace:
         return {key: list(choices) for key, choices in asdict(self).items()}
 
     def sample(self, rng: random.Random) -> Architecture:
-        """Draw every choice uniformly, in the published order (REFERENCE item 13).
+        """Draw every choice uniformly, in the published order (docs/reference.md, Sampling).
 
         A seed gives the published configuration of that seed: attention spans are drawn for every
         layer of the deepest decoder, and `qkv_dim` costs a draw only where it is elastic.

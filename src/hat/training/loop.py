@@ -187,7 +187,7 @@ def apply_gradients(
     norm = float(nn.utils.clip_grad_norm_(parameters, limit))
     for group in optimizer.param_groups:
         group["lr"] = learning_rate(update, settings)
-        # As published (REFERENCE item 16), epsilon joins the root of v before the bias correction.
+        # As published, epsilon joins the root of v before the bias correction (docs/reference.md, Adam).
         group["eps"] = EPSILON / sqrt(1 - BETAS[1] ** (update + 1))
     if isfinite(norm):
         optimizer.step()

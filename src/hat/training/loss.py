@@ -1,4 +1,4 @@
-"""The loss of a text, for training and for validation: label-smoothed (REFERENCE item 15), taught or not."""
+"""The loss of a text, label-smoothed (docs/reference.md, Loss), with a teacher's soft labels or without."""
 
 from collections.abc import Callable, Iterable
 

@@ -1,4 +1,4 @@
-"""Learning-rate schedules as published (REFERENCE item 17)."""
+"""Learning-rate schedules as published (docs/reference.md, Schedules)."""
 
 from math import cos, pi, sqrt
 
