@@ -26,6 +26,8 @@ SSHD = shutil.which(
     "sshd", path=os.pathsep.join([os.environ.get("PATH", ""), "/usr/sbin", "/usr/local/sbin"])
 )
 ROOT = Path(__file__).resolve().parents[2]
+# Runs a command that may mount file systems for itself; as another user than root, where users may.
+NAMESPACE = ("unshare", *(("--user", "--map-root-user") if os.getuid() else ()), "--mount")
 CONFIGURATION = """
 ListenAddress 127.0.0.1
 Port {port}
@@ -45,7 +47,7 @@ SetEnv {environment}
 
 class Server:
     """Listens when made, on a free port; `environment` is what its sessions find set. `quota`: the size
-    of the file system at the sessions' TMPDIR, in bytes; needs root and Linux."""
+    of the file system at the sessions' TMPDIR, in bytes; needs NAMESPACE, and OpenSSH's needs root."""
 
     def __init__(self, folder: Path, environment: dict[str, str], quota: int | None = None) -> None:
         self.folder, self._environment, self._quota = folder, environment, quota
@@ -112,10 +114,10 @@ class Server:
         if self._quota is None:
             return self._listening()
         mount = f'mount -t tmpfs -o size={self._quota} none "$TMPDIR" && exec "$@"'
-        return ["unshare", "--mount", "sh", "-c", mount, "sh", *self._listening()]
+        return [*NAMESPACE, "sh", "-c", mount, "sh", *self._listening()]
 
     def _listening(self) -> list[str]:
-        if SSHD is None:
+        if SSHD is None or (self._quota is not None and os.getuid()):
             keys = [str(self.folder / name) for name in ("host_key", "authorized_keys")]
             return [sys.executable, "-m", "tests.hardware.ssh_server", str(self.port), *keys]
         if os.getuid() == 0:
