@@ -23,7 +23,7 @@ class ModelConfig:
     `embeddings`: "shared" is one matrix for source, target and output (WMT), as wide as the wider
     side and sliced for the other; "separate" is three (IWSLT). `*_super_dim`: the widths of the
     SuperTransformer this model was taken from (0: its own width). They set the frequencies of the
-    sinusoidal positions (docs/reference.md, Positions) and scale dropout. `norm`: a Transformer's layers
+    sinusoidal positions and scale dropout (docs/reference.md, Dropout). `norm`: a Transformer's layers
     normalise after each residual sum ("post", as published) or before each branch ("pre"), and then what
     leaves the encoder and the decoder as well; an Evolved Transformer has its own way.
     """

@@ -40,7 +40,7 @@ class EncoderBlock(Block):
         self.fc1 = nn.Linear(dim, layer.ffn_dim)
         self.fc2 = nn.Linear(layer.ffn_dim, dim)
         self.ffn_norm = nn.LayerNorm(dim)
-        # As published, this one rate is not scaled (docs/reference.md, Dropout).
+        # The published code leaves this one rate unscaled.
         self.drop_attention = FastDropout(raw)
         self.drop = FastDropout(rates.rate)
 
