@@ -70,8 +70,8 @@ class KeyValueCache {
   int slots_ = 0;
 };
 
-// Rows of the sinusoidal position table, built at the SuperTransformer's width and cut to the
-// SubTransformer's (docs/reference.md, Positions).
+// Rows of the sinusoidal position table: half sines, half cosines, built at the SuperTransformer's width
+// and cut to the SubTransformer's (docs/reference.md, Positions).
 class Positions {
  public:
   Positions(int super_dim, int dim) : super_dim_(super_dim), dim_(dim) {}

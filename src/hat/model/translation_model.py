@@ -77,7 +77,7 @@ class TranslationModel(nn.Module):
         return getattr(self, name)  # type: ignore[no-any-return]
 
     def reset_parameters(self) -> None:
-        """Initialise as published (docs/reference.md, Initialisation)."""
+        """Initialise as published, q, k, v as one matrix (docs/reference.md, Initialisation)."""
         for name, parameter in self.named_parameters():
             if name.endswith("embedding"):
                 nn.init.normal_(parameter, std=parameter.shape[1] ** -0.5)

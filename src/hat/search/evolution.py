@@ -1,4 +1,4 @@
-"""Evolutionary search under a latency constraint (docs/reference.md, Evolutionary search)."""
+"""Evolution under a latency constraint (HAT, section 3.3; docs/reference.md, Evolutionary search)."""
 
 import random
 from collections.abc import Callable, Mapping

@@ -7,7 +7,7 @@ from hat.space import DesignSpace
 
 
 class UniformSampling:
-    """One SubTransformer an update, every gene uniform (docs/reference.md, Sampling)."""
+    """One SubTransformer an update, every gene uniform (HAT, section 3.2; docs/reference.md, Sampling)."""
 
     def __init__(self, space: DesignSpace, seed: int = 0) -> None:
         self.space = space
