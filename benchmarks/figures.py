@@ -31,13 +31,15 @@ from newest import all_of, newest
 from page_tables import TABLES
 
 ROOT = Path(__file__).resolve().parents[1]
-PAGES = (ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md")))
+LOG = ROOT / "docs" / "log.md"  # keeps the figures and the results of its dates
+PAGES = (ROOT / "README.md", *(page for page in sorted((ROOT / "docs").glob("*.md")) if page != LOG))
 NAMED: dict[str, str] = read_yaml(Path(__file__).with_name("figures.yaml"))
 # Short name → kind of results, file, and the part of it in which paths start.
 SOURCES = {
     "demo": ("demo", "report.json", "models"),
     "demo-run": ("demo", "report.json", ""),
     "multi30k": ("multi30k", "report.json", "models"),
+    "multi30k-run": ("multi30k", "report.json", ""),
     "small": ("multi30k-small", "report.json", "models"),
     "small-run": ("multi30k-small", "report.json", ""),
     "en-de": ("headline", "report.json", "tasks/en-de/models"),
@@ -74,9 +76,9 @@ DERIVED: dict[str, Callable[[], dict[str, float]]] = {"int8-loss": int8_loss, "f
 OPERATORS: dict[str, Callable[[float, float], float]] = {"+": add, "-": sub, "*": mul, "/": truediv}
 FIGURE = re.compile(r"<!-- = (?P<source>.+?) -->(?P<shown>.*?)<!-- \. -->", re.DOTALL)
 TABLE = re.compile(r"<!-- table: (?P<name>[\w-]+) -->\n.*?<!-- /table -->", re.DOTALL)
-# Links to dated results. Where a page compares machines, several dates stand side by side and stay.
+# Links to dated results. Of these kinds the newest results of every machine stand side by side.
 LINK = re.compile(r"benchmarks/results/(?P<kind>[a-z0-9-]+?)-\d{4}-\d\d-\d\d(?P<rest>\.json)?(?=[/)\]\s])")
-EVERY_DATE = ("engines",)
+EVERY_MACHINE = ("engines",)
 
 
 def value_of(path: str) -> Any:
@@ -131,7 +133,7 @@ def refreshed(text: str) -> str:
 
 
 def _newest_link(found: re.Match[str]) -> str:
-    if found["kind"] in EVERY_DATE or not all_of(found["kind"]):
+    if found["kind"] in EVERY_MACHINE or not all_of(found["kind"]):
         return found[0]
     return f"benchmarks/results/{newest(found['kind']).name}"
 

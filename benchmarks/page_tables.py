@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from engine_report import REQUIREMENTS, judge
+from engine_report import REQUIREMENTS, judge, paired_ratio
 from hat.architecture import (
     AnyArchitecture,
     Architecture,
@@ -46,6 +46,21 @@ ENGINES = {
     "int8, 2 threads, beam 1",
     "hat int8, batch 64, beam 5, tokens per second": "**tokens a second**, the same with beam 5",
 }
+# Models of the headline → their description. Times are shares of the first one's.
+COMPETITORS = {
+    "hat-60pct": "**found by HAT** under 60 % of the largest network's time",
+    "hat-60pct-taught": "**found by HAT**, and taught by the Evolved Transformer below",
+    "transformer-6+1-128": "Transformer, 6+1 layers, 128 wide (made by hand)",
+    "transformer-6+1-256": "Transformer, 6+1 layers, 256 wide (made by hand)",
+    "evolved-transformer-128": "Evolved Transformer, 128 wide (times in PyTorch)",
+    "transformer-6+6-512": "Transformer-base, 6+6 layers, 512 wide (not trained on this text)",
+}
+# Contenders of the engines' benchmark → their description. Times are shares of the native engine's.
+ENGINE_COMPETITORS = {
+    "ctranslate2 int8 ×1": "CTranslate2 in place of HAT's engine (6+1 layers, 512 wide, int8)",
+    "onnxruntime int8 ×1": "onnxruntime in place of HAT's engine (the same network, int8)",
+    "torch float32 ×1": "PyTorch in place of HAT's engine (the same network, float32)",
+}
 SPEED_MODELS = {
     "vanilla": "6 + 6 layers, 512, vocabulary 32,768",
     "hat": "6 + 1 layers, 512, vocabulary 32,768",
@@ -72,11 +87,10 @@ def demo() -> str:
     notes = (
         "*: the model that translates by default; it was fine-tuned from the SuperTransformer's weights, the "
         f"Transformers were trained from scratch. Latency: median ± {spread(slowest)[1]}. Speed-up and "
-        f"compression: against {slowest['name']}. Measured on {report['environment']['cpu']}. Made by "
-        f"`benchmarks/publish_run.py`; conditions, costs and signatures in [{_where(folder)}]"
-        f"({_where(folder)}/report.md)."
+        f"compression: against {slowest['name']}. Measured on {report['environment']['cpu']}, in the native "
+        f"engine at int8. [Report]({_where(folder)}/report.md), [plot]({_where(folder)}/pareto.svg)."
     )
-    return f"{_table(head, rows)}\n\n{notes}\n\n![BLEU against latency]({_where(folder)}/pareto.svg)"
+    return f"{_table(head, rows)}\n\n{notes}"
 
 
 def _demo_row(row: Row, slowest: Row, default: str) -> list[str]:
@@ -102,28 +116,33 @@ def example() -> str:
             "```python",
             "from hat import Translator",
             "",
-            'with Translator.load("runs/my") as translator:',
+            'with Translator.load("runs/demo") as translator:',
             f'    print(translator.translate(["{chosen["source"]}"])[0])',
             "```",
             "",
-            f"prints “{chosen['translation']}” where the text is the demo's: a grammar of a few hundred "
-            "words, and the model knows no others.",
+            f"prints “{chosen['translation']}”",
         ]
     )
 
 
 def engines() -> str:
     """The native engine compared with CTranslate2, one column for each machine."""
-    machines = {}
-    for folder in all_of("engines"):  # the newest of each machine
-        report = read_json(folder / "report.json")
-        machines[report["environment"]["cpu"]] = (folder, report)
-    head = ["", *(f"{cpu} ([report]({_where(folder)}/report.md))" for cpu, (folder, _) in machines.items())]
+    machines = _machines()
+    head = [
+        "",
+        *(f"{cpu} ([report](../{_where(folder)}/report.md))" for cpu, (folder, _) in machines.items()),
+    ]
     rows = [
         [ENGINES[one.name], *(_ratio(judge(one, report["sections"])) for _, report in machines.values())]
         for one in REQUIREMENTS
     ]
     return _table(head, rows)
+
+
+def _machines() -> dict[str, tuple[Path, Row]]:
+    """The newest results of the engines on each machine, by its processor."""
+    reports = ((folder, read_json(folder / "report.json")) for folder in all_of("engines"))
+    return {report["environment"]["cpu"]: (folder, report) for folder, report in reports}
 
 
 def _ratio(found: Row) -> str:
@@ -132,6 +151,30 @@ def _ratio(found: Row) -> str:
 
 def _where(folder: Path) -> str:
     return f"benchmarks/results/{folder.name}"
+
+
+def competitors() -> str:
+    """The networks and engines that a user could take in place of a found model and the native engine."""
+    headline_report = read_json(newest("headline") / "report.json")
+    german, french = (
+        {row["name"]: row for row in headline_report["tasks"][task]["models"]} for task in ("en-de", "en-fr")
+    )
+    found = german["hat-60pct"]
+    rows = []
+    for name, description in COMPETITORS.items():
+        row = german[name]
+        column = "native int8" if "native int8" in row["latencies_ms"] else "torch float32"
+        ratio = row["latencies_ms"][column] / found["latencies_ms"][column]
+        bleu = (
+            f"{models[name]['bleu']:.1f}" if "bleu" in models[name] else "–" for models in (german, french)
+        )
+        rows.append([description, *bleu, f"{ratio:.1f}", f"{row['parameters_with_embeddings'] / 1e6:.1f}M"])
+    _, engines_there = _machines()[headline_report["environment"]["cpu"]]
+    times = engines_there["sections"]["hat"]["times_ms"]
+    for contender, description in ENGINE_COMPETITORS.items():
+        ratio, *_ = paired_ratio(times[contender], times["native int8 ×1"])
+        rows.append([description, "the same", "the same", f"{ratio:.1f}", "the same"])
+    return _table(["", "BLEU, En→De", "BLEU, En→Fr", "time, HAT's = 1", "parameters"], rows)
 
 
 def headline(task: str) -> str:
@@ -261,6 +304,7 @@ TABLES: dict[str, Callable[[], str]] = {
     "demo": demo,
     "example": example,
     "engines": engines,
+    "competitors": competitors,
     "headline-en-de": lambda: headline("en-de"),
     "headline-en-fr": lambda: headline("en-fr"),
     "taught": taught,

@@ -4,7 +4,8 @@
 
 Writes results/NAME-DATE/: report.json, report.md, recipe.yaml, learning curves, and pareto.svg (BLEU against
 latency). Then runs figures.py, which writes every figure, table and picture of the newest results into the
-README and docs/. NAME is the run's name. Needs the extra [bench].
+README and docs/. NAME is the run's name. An older result of that name gives way to it by hand: its closing
+figures go into docs/log.md. Needs the extra [bench].
 
     python benchmarks/publish_run.py RUN_FOLDER [--name NAME]
 """
