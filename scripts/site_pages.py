@@ -12,8 +12,16 @@ from mkdocs.structure.files import File, Files
 
 ROOT = Path(__file__).resolve().parents[1]
 # What pages are made of or link to.
-SHOWN = ("README.md", "CONTRIBUTING.md", "LICENSE", "docs/**/*", "benchmarks/**/*")
-NOT_SHOWN = "__pycache__"
+SHOWN = (
+    "README.md",
+    "CONTRIBUTING.md",
+    "LICENSE",
+    "docs/**/*",
+    "benchmarks/*.*",
+    "benchmarks/results/**/*",
+    "benchmarks/data/**/*.md",
+    "tests/golden/data/*.md",
+)
 # The marks of figures.py and of the tests. Markdown ends a paragraph where one stands at the start of a line.
 COMMENT = re.compile(r"<!--.*?-->", re.DOTALL)
 
@@ -28,7 +36,7 @@ def on_files(files: Files, config: MkDocsConfig) -> Files:
     """The theme's files, the repository's, and the pages of packages."""
     chosen = Files([file for file in files if file.src_dir != config.docs_dir])
     for path in sorted(path for pattern in SHOWN for path in ROOT.glob(pattern)):
-        if path.is_file() and NOT_SHOWN not in path.parts:
+        if path.is_file():
             name = path.relative_to(ROOT).as_posix()
             chosen.append(File(name, str(ROOT), config.site_dir, config.use_directory_urls))
     for package, names in exports().items():
