@@ -85,23 +85,23 @@ def value_of(path: str) -> Any:
     """The value at the end of a path. Raises KeyError naming the part of the path that does not exist."""
     source, *keys = path.split("/")
     if source in DERIVED:
-        found, start = DERIVED[source](), ""
+        value, start = DERIVED[source](), ""
     elif source in SOURCES:
         kind, file, start = SOURCES[source]
-        found = _read(newest(kind) / file if file else newest(kind))
+        value = _read(newest(kind) / file if file else newest(kind))
     else:
         raise KeyError(f"{path}: no results are called {source}; there are {', '.join([*SOURCES, *DERIVED])}")
     path_left = [*filter(None, start.split("/")), *keys]
     for index, key in enumerate(path_left):
-        if isinstance(found, list):
-            numbered = {str(index): row for index, row in enumerate(found)}
-            found = {row["name"]: row for row in found if "name" in row} | numbered
+        if isinstance(value, list):
+            numbered = {str(number): row for number, row in enumerate(value)}
+            value = {row["name"]: row for row in value if "name" in row} | numbered
         if key == "*":
-            return sum(entry[path_left[index + 1]] for entry in found.values())
-        if key not in found:
-            raise KeyError(f"{path}: {key} is none of {', '.join(map(str, found))}")
-        found = found[key]
-    return found
+            return sum(entry[path_left[index + 1]] for entry in value.values())
+        if key not in value:
+            raise KeyError(f"{path}: {key} is none of {', '.join(map(str, value))}")
+        value = value[key]
+    return value
 
 
 @cache
@@ -126,16 +126,16 @@ def _operand(text: str) -> Any:
 def refreshed(text: str) -> str:
     """The page with figures, tables and links of the newest results."""
     text = TABLE.sub(
-        lambda found: f"<!-- table: {found['name']} -->\n{TABLES[found['name']]()}\n<!-- /table -->", text
+        lambda mark: f"<!-- table: {mark['name']} -->\n{TABLES[mark['name']]()}\n<!-- /table -->", text
     )
-    text = FIGURE.sub(lambda found: f"<!-- = {found['source']} -->{figure(found['source'])}<!-- . -->", text)
+    text = FIGURE.sub(lambda mark: f"<!-- = {mark['source']} -->{figure(mark['source'])}<!-- . -->", text)
     return LINK.sub(_newest_link, text)
 
 
-def _newest_link(found: re.Match[str]) -> str:
-    if found["kind"] in EVERY_MACHINE or not all_of(found["kind"]):
-        return found[0]
-    return f"benchmarks/results/{newest(found['kind']).name}"
+def _newest_link(link: re.Match[str]) -> str:
+    if link["kind"] in EVERY_MACHINE or not all_of(link["kind"]):
+        return link[0]
+    return f"benchmarks/results/{newest(link['kind']).name}"
 
 
 def differences() -> list[str]:
@@ -168,8 +168,8 @@ def main() -> None:
     parser.add_argument("--check", action="store_true")
     if not parser.parse_args().check:
         write()
-    elif found := differences():
-        print("\n".join([*found, "", f"python {Path(__file__).relative_to(ROOT)} writes them"]))
+    elif lines := differences():
+        print("\n".join([*lines, "", f"python {Path(__file__).relative_to(ROOT)} writes them"]))
         sys.exit(1)
 
 

@@ -7,7 +7,7 @@ RESULTS = Path(__file__).resolve().parent / "results"
 
 
 def all_of(kind: str) -> list[Path]:
-    """All results of a kind, the oldest first."""
+    """All results of a kind, the oldest first: several only of kinds that are kept for each machine."""
     dated = re.compile(rf"{re.escape(kind)}-\d{{4}}-\d\d-\d\d(\.json)?")
     return sorted(
         (path for path in RESULTS.iterdir() if dated.fullmatch(path.name)), key=lambda path: path.stem
@@ -16,7 +16,7 @@ def all_of(kind: str) -> list[Path]:
 
 def newest(kind: str) -> Path:
     """The newest results of a kind. Raises FileNotFoundError if there are none."""
-    found = all_of(kind)
-    if not found:
+    results = all_of(kind)
+    if not results:
         raise FileNotFoundError(f"{RESULTS}: no results called {kind}-DATE")
-    return found[-1]
+    return results[-1]

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 import newest
-from figures import EVERY_MACHINE
+from figures import EVERY_MACHINE, LOG
 from hat.files import read_json, write_json
 
 DATED = re.compile(r"(?P<kind>.+)-(?P<date>\d{4}-\d\d-\d\d)(\.json)?")
@@ -50,3 +50,9 @@ def test_the_engines_have_one_result_for_each_machine(tmp_path: Path) -> None:
         (tmp_path / f"engines-{date}").mkdir()
         write_json(tmp_path / f"engines-{date}" / "report.json", {"environment": {"cpu": cpu}})
     assert replaced(tmp_path) == ["engines-2026-01-01"]
+
+
+def test_the_log_begins_with_the_newest_experiments() -> None:
+    dates = re.findall(r"^## (\d{4}-\d\d-\d\d)$", LOG.read_text("utf-8"), re.MULTILINE)
+    assert len(dates) > 3
+    assert dates == sorted(set(dates), reverse=True)
