@@ -173,7 +173,7 @@ def competitors() -> str:
     times = engines_there["sections"]["hat"]["times_ms"]
     for contender, description in ENGINE_COMPETITORS.items():
         ratio, *_ = paired_ratio(times[contender], times["native int8 ×1"])
-        rows.append([description, "the same", "the same", f"{ratio:.1f}", "the same"])
+        rows.append([description, "–", "–", f"{ratio:.1f}", "–"])
     return _table(["", "BLEU, En→De", "BLEU, En→Fr", "time, HAT's = 1", "parameters"], rows)
 
 
