@@ -37,8 +37,16 @@ from hat.cli.progress import Terminal
 from hat.compression import sizes_of
 from hat.evaluation.bootstrap import paired_bootstrap
 from hat.files import read_json, write_json, write_text
-from hat.hardware import Measurement, MeasurementStore, Series, environment, measure, open_bench
-from hat.hardware.device.devices import Device, known_devices
+from hat.hardware import (
+    Device,
+    Measurement,
+    MeasurementStore,
+    Series,
+    environment,
+    known_devices,
+    measure,
+    open_bench,
+)
 from hat.lines import read_lines
 from hat.pipeline import Recipe, load_recipe, run, status
 from hat.pipeline.context import Context

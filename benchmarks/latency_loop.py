@@ -30,11 +30,11 @@ from hat.hardware import (
     MeasurementStore,
     MeasureProtocol,
     Series,
+    device_named,
     environment,
     measure,
     open_bench,
 )
-from hat.hardware.device.devices import device_named
 from hat.hardware.measuring.sampling import fit, measure_until_predictable, noise_floor
 from hat.hardware.measuring.verdict import Verdict
 from hat.predictor import LatencyPredictor

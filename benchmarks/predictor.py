@@ -16,8 +16,7 @@ import published_sets
 from hat.cli.progress import Terminal
 from hat.errors import UserError
 from hat.files import read_json, write_json, write_text
-from hat.hardware import environment
-from hat.hardware.agent.environment import installed_version
+from hat.hardware import environment, installed_version
 
 LIBRARIES = ("scikit-learn", "scipy")
 SECTIONS = {"published": published_sets.markdown}

@@ -8,7 +8,7 @@ import pytest
 from hat.architecture import Architecture, load_architecture
 from hat.errors import HatError, UserError, readable, visible
 from hat.files import read_json, read_text, read_yaml
-from hat.hardware.device.devices import known_devices
+from hat.hardware import known_devices
 from hat.strict_json import parse_json
 from hat.strict_yaml import key_lines, parse_yaml
 

@@ -34,6 +34,12 @@ def finite_number(name: str, value: object) -> float:
     return float(value)
 
 
+def check_positive(name: str, value: object) -> None:
+    """Raises UserError naming the argument if `value` is no whole number from 1 on."""
+    if not isinstance(value, int) or isinstance(value, bool) or value < 1:
+        raise UserError(f"{name}: {shown(value)} is not a positive whole number")
+
+
 def plain_numbers(record: object) -> None:
     """Turn NumPy's numbers in the fields of a frozen dataclass into Python's, for its `__post_init__`.
 

@@ -11,7 +11,7 @@ import pytest
 
 from hat.cli.progress import Terminal
 from hat.errors import command
-from hat.hardware.device.devices import Device
+from hat.hardware import Device
 from hat.report import Table, print_report, print_status, to_markdown
 from hat.report.tables import markdown
 from tests.cli.conftest import Hat
@@ -147,10 +147,8 @@ def test_a_device_is_shown_as_it_is(hat: Hat, monkeypatch: pytest.MonkeyPatch) -
     monkeypatch.setenv("COLUMNS", "200")
     for name in NAMES:
         device = Device("odd", about=f"{name} GPU")
-        monkeypatch.setattr(
-            "hat.hardware.device.devices.known_devices", lambda file, one=device: {"odd": one}
-        )
-        monkeypatch.setattr("hat.hardware.device.devices.device_named", lambda name, file, one=device: one)
+        monkeypatch.setattr("hat.hardware.known_devices", lambda file, one=device: {"odd": one})
+        monkeypatch.setattr("hat.hardware.device_named", lambda name, file, one=device: one)
         for arguments in (("device", "list"), ("device", "show", "odd")):
             assert f"{name.replace(ESCAPES, SHOWN)} GPU" in hat(*arguments).out
 

@@ -7,7 +7,7 @@ import pytest
 import yaml
 
 from hat.architecture import load_architecture
-from hat.hardware.device.devices import known_devices
+from hat.hardware import known_devices
 from hat.pipeline import load_recipe, run
 from tests.docs.blocks import PAGES, RUNNABLE, Block, blocks
 from tests.docs.scratch import Scratch, furnish, text

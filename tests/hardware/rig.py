@@ -1,4 +1,4 @@
-"""A device over SSH that is this very machine: everything that runs or lies "there" is found again."""
+"""A device over SSH that is this very machine, so that tests see its processes and files."""
 
 import contextlib
 import sys
@@ -10,7 +10,7 @@ from pathlib import Path
 import psutil
 
 from hat.errors import HatError
-from hat.hardware.device.devices import Address, Device
+from hat.hardware import Device
 from hat.hardware.device.ssh.link import SshLink
 from tests.hardware.ssh_server import Server
 
@@ -34,9 +34,9 @@ class Rig:
         agent = f"exec {sys.executable} {PRETEND} {self.folder}"
         self.device = Device(
             "pi",
-            Address("127.0.0.1", self.server.port),
-            self.server.folder / "user_key",
-            self.known_hosts,
+            f"ssh://127.0.0.1:{self.server.port}",
+            key=self.server.folder / "user_key",
+            known_hosts=self.known_hosts,
             python=self.program("python", f'[ "$*" = "-P -m hat.hardware.agent" ] && {agent}'),
         )
 
@@ -51,7 +51,7 @@ class Rig:
         return str(path)
 
     def processes(self) -> list[psutil.Process]:
-        """What runs on the device."""
+        """The processes on the device."""
         found = []
         for process in psutil.process_iter():
             with contextlib.suppress(psutil.NoSuchProcess):  # ended meanwhile, or a zombie
@@ -67,14 +67,15 @@ class Rig:
         return eventually(lambda: not self.left())
 
     def asking(self, link: SshLink) -> Callable[[], object]:
-        """Ask something that takes long; when this returns, the agent is at it. Call for how it ended."""
-        found: list[object] = []
+        """Start a request that takes long. The returned function waits for its end and gives answer or
+        error."""
+        endings: list[object] = []
 
         def ask() -> None:
             try:
-                found.append(link.ask({"op": "wait"}))
+                endings.append(link.ask({"op": "wait"}))
             except HatError as error:
-                found.append(error)
+                endings.append(error)
 
         thread = threading.Thread(target=ask)
         thread.start()
@@ -82,13 +83,13 @@ class Rig:
 
         def result() -> object:
             thread.join(20)
-            return found[0]
+            return endings[0]
 
         return result
 
 
 def eventually(condition: Callable[[], bool]) -> bool:
-    """Whether it comes true before long."""
+    """True if the condition comes true within ten seconds."""
     for _ in range(400):
         if condition():
             return True

@@ -77,7 +77,7 @@ def test_the_process_keeps_to_its_cores() -> None:
     core = max(os.sched_getaffinity(0))
     with LocalLink() as link:
         machine = link.ask({"op": "hello", "cores": [core]})["environment"]
-        assert os.sched_getaffinity(link._process.pid) == {core}
+        assert os.sched_getaffinity(link._child.process.pid) == {core}
     assert machine["pinned_to"] == [core]
     assert machine["cores_allowed"] == len(os.sched_getaffinity(0))
 
@@ -105,7 +105,7 @@ def test_a_killed_agent_is_lost_and_can_be_replaced() -> None:
         bench = AgentBench(link)
         slot, memory = bench.load(CONFIG, PROTOCOL)
         assert memory is not None
-        os.kill(link._process.pid, signal.SIGKILL)
+        os.kill(link._child.process.pid, signal.SIGKILL)
         with pytest.raises(LinkLost, match="the measuring process died: exit code -9"):
             bench.time(slot)
         bench.reopen()

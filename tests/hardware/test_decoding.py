@@ -1,4 +1,4 @@
-"""The work that is timed."""
+"""The timed work."""
 
 from collections.abc import Sequence
 

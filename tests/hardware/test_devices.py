@@ -1,4 +1,4 @@
-"""Declared devices."""
+"""Known devices, and those declared in a file."""
 
 import os
 import sys
@@ -7,8 +7,10 @@ from pathlib import Path
 import pytest
 
 from hat.errors import UserError
-from hat.hardware.device import devices
-from hat.hardware.device.devices import Address, Device, device_named, known_devices
+from hat.hardware import Device, device_named, known_devices
+from hat.hardware.device import declared as declared_module
+from hat.hardware.device.ssh.address import SshAddress
+from hat.hardware.device.transports import transport_of
 
 PI = (
     "devices:\n"
@@ -45,7 +47,7 @@ def test_one_hardware_thread_of_each_core(tmp_path: Path, monkeypatch: pytest.Mo
         pytest.skip("this system does not tell a process's cores")
     for core, siblings in enumerate(("0,2", "1,3", "0,2", "1,3")):
         (tmp_path / f"cpu{core}").write_text(siblings)
-    monkeypatch.setattr(devices, "TOPOLOGY", f"{tmp_path}/cpu{{}}")
+    monkeypatch.setattr(declared_module, "TOPOLOGY", f"{tmp_path}/cpu{{}}")
     monkeypatch.setattr(os, "sched_getaffinity", lambda _: {1, 2, 3, 4})
     assert known_devices()["local"].cores == (1, 2, 4)
 
@@ -81,9 +83,9 @@ def test_a_declared_device(tmp_path: Path) -> None:
     assert list(known) == ["local", "pi", "here"]
     assert known["pi"] == Device(
         "pi",
-        Address("raspberrypi.local", 2222, "pi"),
-        tmp_path / "home/.ssh/id",
-        tmp_path / "lab/hosts",
+        "ssh://pi@raspberrypi.local:2222",
+        key=tmp_path / "home/.ssh/id",
+        known_hosts=tmp_path / "lab/hosts",
         threads=4,
         cores=(0, 1, 2, 3),
         wheel=tmp_path / "lab/../dist/hat.whl",
@@ -111,15 +113,15 @@ def test_where_devices_are_declared(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("text", "expected"),
     [
-        ("ssh://h", Address("h")),
-        ("ssh://me@h:22", Address("h", 22, "me")),
-        ("ssh://[::1]:2200", Address("::1", 2200)),
-        ("ssh://h/", Address("h")),
+        ("ssh://h", SshAddress("h")),
+        ("ssh://me@h:22", SshAddress("h", 22, "me")),
+        ("ssh://[::1]:2200", SshAddress("::1", 2200)),
+        ("ssh://h/", SshAddress("h")),
     ],
 )
-def test_addresses(text: str, expected: Address) -> None:
-    assert Address.parse(text, "x") == expected
-    assert Address.parse(str(expected), "x") == expected
+def test_addresses(text: str, expected: SshAddress) -> None:
+    assert SshAddress.parse(text) == SshAddress.parse(str(expected)) == expected
+    assert transport_of(text, "x")[1] == str(expected)
 
 
 @pytest.mark.parametrize(
@@ -129,9 +131,9 @@ def test_addresses(text: str, expected: Address) -> None:
         *("ssh://@h", "ssh://h?x=1", "ssh://h h", "ssh://[::1", "ssh://h\n", 7, ["ssh://h"]),
     ],
 )
-def test_what_is_no_address(text: object) -> None:
+def test_other_texts_are_no_addresses(text: object) -> None:
     with pytest.raises(UserError, match=r"x: .* is not an address; expected ssh://user@host:port"):
-        Address.parse(text, "x")
+        transport_of(text, "x")
 
 
 @pytest.mark.parametrize(

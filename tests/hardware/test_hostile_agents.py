@@ -15,10 +15,11 @@ import pytest
 from hat.architecture import Architecture, Decoder, DecoderLayer, Encoder, EncoderLayer, ModelConfig
 from hat.errors import HatError, UserError
 from hat.hardware import LocalLink, MeasurementStore, MeasureProtocol, Series, measure
-from hat.hardware.device import link
+from hat.hardware.device import child, link
 from hat.hardware.device.bench import AgentBench
 from hat.hardware.device.limits import ANSWER_SECONDS, LOAD_SECONDS, START_SECONDS, TimeLimits, call_work
 from hat.hardware.device.link import BadAnswer, LinkLost, NoAnswer
+from hat.hardware.device.process import ProcessLink
 from hat.runtime.engine import installed_engine
 from tests.hardware.rig import eventually
 
@@ -30,9 +31,13 @@ CONFIG = ModelConfig(
 PROTOCOL = MeasureProtocol((5, 9), (4, 7), installed_engine("auto"), warmup=1, rounds=6)
 
 
-def hostile(monkeypatch: pytest.MonkeyPatch, mode: str) -> LocalLink:
-    monkeypatch.setattr(link, "COMMAND", (HOSTILE, mode))
-    return LocalLink()
+def python(*arguments: str) -> ProcessLink:
+    """A link to a program that takes the place of the measuring process."""
+    return ProcessLink((sys.executable, "-P", *arguments), "the measuring process")
+
+
+def hostile(mode: str) -> ProcessLink:
+    return python(HOSTILE, mode)
 
 
 def is_gone(pid: int) -> bool:
@@ -40,11 +45,9 @@ def is_gone(pid: int) -> bool:
 
 
 @pytest.mark.parametrize("mode", ["stop", "silent", "deaf", "leaves a child"])
-def test_an_agent_that_does_not_answer_is_given_up_and_ended(
-    monkeypatch: pytest.MonkeyPatch, mode: str
-) -> None:
-    agent = hostile(monkeypatch, mode)
-    process = agent._process
+def test_an_agent_that_does_not_answer_is_given_up_and_ended(mode: str) -> None:
+    agent = hostile(mode)
+    process = agent._child.process
     seconds = 0.3 if mode in ("silent", "deaf") else 3
     with pytest.raises(
         NoAnswer, match=r"the measuring process does not answer: no reply to .* within [03] s"
@@ -62,7 +65,7 @@ def test_an_agent_that_does_not_answer_is_given_up_and_ended(
 
 
 def test_an_interrupted_question_ends_the_agent(monkeypatch: pytest.MonkeyPatch) -> None:
-    agent = hostile(monkeypatch, "silent")
+    agent = hostile("silent")
 
     def interrupted(line: bytes, seconds: float) -> bytes:
         raise KeyboardInterrupt
@@ -70,32 +73,32 @@ def test_an_interrupted_question_ends_the_agent(monkeypatch: pytest.MonkeyPatch)
     monkeypatch.setattr(agent._child, "ask", interrupted)
     with pytest.raises(KeyboardInterrupt):
         agent.ask(REQUEST)
-    assert agent._process.returncode is not None
+    assert agent._child.process.returncode is not None
 
 
-def test_an_agent_may_complain_and_be_slow(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_agent_may_complain_and_be_slow() -> None:
     for mode in ("complains", "byte by byte"):
-        with hostile(monkeypatch, mode) as agent:
+        with hostile(mode) as agent:
             for _ in range(2):
                 assert agent.ask(REQUEST, 30) == {"size": len('{"op": "state"}\n')}
         if mode == "complains":
-            assert agent._child.said() == "the last complaint"
-            assert len(agent._child._said) <= 2**13
+            assert agent._child.last_message() == "the last complaint"
+            assert len(agent._child._errors) <= 2**13
 
 
-def test_what_a_dying_agent_said_is_safe_to_print(monkeypatch: pytest.MonkeyPatch) -> None:
-    with hostile(monkeypatch, "dies") as agent, pytest.raises(LinkLost) as lost:
+def test_what_a_dying_agent_said_is_safe_to_print() -> None:
+    with hostile("dies") as agent, pytest.raises(LinkLost) as lost:
         agent.ask(REQUEST)
     assert str(lost.value) == r"the measuring process died: \x1b[2Jit was too much"
 
 
-def test_a_flood_does_not_fill_the_memory(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_flood_does_not_fill_the_memory() -> None:
     with (
-        hostile(monkeypatch, "endless line") as agent,
+        hostile("endless line") as agent,
         pytest.raises(BadAnswer, match="more than 1,048,576 b"),
     ):
         agent.ask(REQUEST)
-    with hostile(monkeypatch, "endless lines") as agent:
+    with hostile("endless lines") as agent:
         assert agent.ask(REQUEST)
         time.sleep(0.2)
         assert agent._child._lines.qsize() < 10_000
@@ -117,8 +120,8 @@ def test_a_flood_does_not_fill_the_memory(monkeypatch: pytest.MonkeyPatch) -> No
         ),
     ],
 )
-def test_what_is_no_answer_is_refused(monkeypatch: pytest.MonkeyPatch, answer: str, message: str) -> None:
-    with hostile(monkeypatch, answer) as agent, pytest.raises(HatError, match=message) as refused:
+def test_what_is_no_answer_is_refused(answer: str, message: str) -> None:
+    with hostile(answer) as agent, pytest.raises(HatError, match=message) as refused:
         agent.ask(REQUEST)
     assert len(str(refused.value)) < 300
     assert str(refused.value).isprintable()
@@ -210,9 +213,9 @@ def test_limits_grow_with_the_work_and_learn_the_speed() -> None:
     batch = MeasureProtocol((5,), (4,), batch=64)
     assert call_work(CONFIG, batch) == 64 * call_work(CONFIG, MeasureProtocol((5,), (4,)))
     limits = TimeLimits()
-    before = limits.of_call(1e12)
-    limits.timed(1e9, lambda seconds: time.sleep(0.01))
-    assert ANSWER_SECONDS < limits.of_call(1e9) < limits.of_call(1e12) < before
+    before = limits.for_call(1e12)
+    limits.ask_timed(1e9, lambda seconds: time.sleep(0.01))
+    assert ANSWER_SECONDS < limits.for_call(1e9) < limits.for_call(1e12) < before
 
 
 def test_a_lying_device_leaves_the_store_usable(tmp_path: Path) -> None:
@@ -283,9 +286,8 @@ def test_a_child_starts_in_an_empty_folder_of_its_own(
         "        'safe': os.environ['PYTHONSAFEPATH'], 'places': os.environ['PYTHONPATH']}\n"
         "    print(json.dumps(seen), flush=True)\n"
     )
-    monkeypatch.setattr(link, "COMMAND", (str(program),))
     monkeypatch.setenv("PYTHONPATH", os.pathsep.join(["", "below", "/elsewhere"]))
-    with LocalLink() as agent:
+    with python(str(program)) as agent:
         seen = agent.ask(REQUEST)
         assert (seen["files"], seen["mode"], seen["safe"]) == ([], "0o700", "1")
         assert seen["places"].split(os.pathsep) == [str(Path("below").absolute()), "/elsewhere"]
@@ -295,8 +297,8 @@ def test_a_child_starts_in_an_empty_folder_of_its_own(
 
 
 def test_no_process_is_started_elsewhere() -> None:
-    """`start_python` is the one place that starts Python; other programs are NVIDIA's alone."""
-    source = Path(link.__file__).parents[2]
+    """`start_program` is the one place that starts agents; the only other program is nvidia-smi."""
+    source = Path(child.__file__).parents[2]
     starts = re.compile(
         r"subprocess\.(run|Popen|call|check_\w+)\(|os\.(system|popen|spawn|exec)|multiprocessing"
     )
@@ -322,4 +324,4 @@ def test_the_command_does_not_import_from_the_folder_it_is_called_in(tmp_path: P
 
 def test_a_mistake_that_the_agent_tells_stays_one() -> None:
     with pytest.raises(UserError, match=r"^no engine$"):
-        link.parse_answer('{"error": "no engine", "exit_code": 2}')
+        link.parse_answer('{"error": "no engine", "exit_code": 2}', "the agent")

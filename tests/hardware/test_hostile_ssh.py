@@ -12,7 +12,7 @@ from hat.hardware.device.ssh.connection import Connection
 from hat.hardware.device.ssh.installation import install
 from hat.hardware.device.ssh.link import SshLink
 from tests.hardware.rig import Rig, eventually
-from tests.hardware.test_remote_install import write_wheel
+from tests.hardware.wheel import write_wheel
 
 
 def test_a_stopped_agent_is_given_up_and_ended(rig: Rig) -> None:
@@ -36,7 +36,7 @@ def test_an_agent_may_complain_a_lot(rig: Rig) -> None:
         for _ in range(2):
             assert link.ask({"op": "complain"}, 60)["pid"]
         assert link._process
-        assert 0 < len(link._process.said) <= 2**13
+        assert 0 < len(link._process.errors) <= 2**13
 
 
 @pytest.mark.parametrize(

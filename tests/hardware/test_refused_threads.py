@@ -1,5 +1,6 @@
 """Measuring where the system refuses threads: one line, and nothing left running."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from subprocess import Popen
 from threading import Thread
@@ -7,9 +8,8 @@ from threading import Thread
 import pytest
 
 from hat.errors import HatError
-from hat.hardware import LocalLink
+from hat.hardware import Device, LocalLink
 from hat.hardware.device import child as child_module
-from hat.hardware.device.devices import Address, Device
 from hat.hardware.device.ssh.connection import Connection
 
 TOLD = "the system lets this process start no more threads; allow it more memory or processes"
@@ -34,13 +34,13 @@ class Refusing:
 @pytest.mark.parametrize("allowed", [0, 1])
 def test_a_child_whose_pipes_nobody_reads_is_ended(monkeypatch: pytest.MonkeyPatch, allowed: int) -> None:
     started: list[Popen[bytes]] = []
-    real = child_module.start_python
+    real = child_module.start_program
 
-    def start_python(arguments: list[str], folder: str) -> Popen[bytes]:
-        started.append(real(arguments, folder))
+    def start_program(command: Sequence[str], folder: str) -> Popen[bytes]:
+        started.append(real(command, folder))
         return started[-1]
 
-    monkeypatch.setattr(child_module, "start_python", start_python)
+    monkeypatch.setattr(child_module, "start_program", start_program)
     Refusing(allowed, monkeypatch)
     with pytest.raises(HatError, match=TOLD):
         LocalLink()
@@ -62,4 +62,4 @@ def test_a_request_that_no_thread_can_write_is_one_line(monkeypatch: pytest.Monk
 def test_a_connection_without_a_thread_is_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
     Refusing(0, monkeypatch)
     with pytest.raises(HatError, match=TOLD):
-        Connection(Device("pi", Address("127.0.0.1", 1)))
+        Connection(Device("pi", "ssh://127.0.0.1:1"))

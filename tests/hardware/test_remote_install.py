@@ -1,6 +1,5 @@
-"""HAT brought to a device."""
+"""The installation of HAT on a device."""
 
-import zipfile
 from dataclasses import replace
 from pathlib import Path
 
@@ -8,32 +7,14 @@ import pytest
 
 from hat import __version__
 from hat.errors import HatError, UserError
-from hat.hardware.device.devices import Device
+from hat.hardware import Device
 from hat.hardware.device.ssh.connection import Connection, Finished
 from hat.hardware.device.ssh.installation import Interpreter, failure, install
 from hat.hardware.device.ssh.link import SshLink
-from tests.hardware.rig import PRETEND, Rig
+from tests.hardware.rig import Rig
+from tests.hardware.wheel import write_wheel
 
-NAME = "hardware_aware_transformers"
-INFO = f"{NAME}-{__version__}.dist-info"
 BASE = Interpreter((3, 11), "aarch64", None)
-
-
-def write_wheel(folder: Path, tags: str = "py3-none-any") -> Path:
-    """A wheel that is named like HAT's and holds a pretended agent."""
-    path = folder / f"{NAME}-{__version__}-{tags}.whl"
-    files = {
-        "hat/__init__.py": f"__version__ = '{__version__}'\n",
-        "hat/hardware/__init__.py": "",
-        "hat/hardware/agent.py": PRETEND.read_text(),
-        f"{INFO}/METADATA": f"Metadata-Version: 2.1\nName: {NAME}\nVersion: {__version__}\n",
-        f"{INFO}/WHEEL": f"Wheel-Version: 1.0\nGenerator: test\nRoot-Is-Purelib: true\nTag: {tags}\n",
-    }
-    record = "".join(f"{name},,\n" for name in (*files, f"{INFO}/RECORD"))
-    with zipfile.ZipFile(path, "w") as wheel:
-        for name, text in {**files, f"{INFO}/RECORD": record}.items():
-            wheel.writestr(name, text)
-    return path
 
 
 def test_installs_once(rig: Rig, tmp_path: Path) -> None:

@@ -14,7 +14,6 @@ import pytest
 
 from hat import __version__
 from hat.errors import HatError, UserError
-from hat.hardware.device.devices import Address
 from hat.hardware.device.link import LinkLost
 from hat.hardware.device.ssh import connection as ssh_connection
 from hat.hardware.device.ssh import link as ssh
@@ -122,7 +121,7 @@ def test_nobody_answers(rig: Rig) -> None:
         SshLink(rig.device)
     rig.server.start()
     with pytest.raises(Unreachable, match=r"no host is called no\.such\.invalid"):
-        SshLink(replace(rig.device, address=Address("no.such.invalid")))
+        SshLink(replace(rig.device, address="ssh://no.such.invalid"))
 
 
 def test_pythons_that_do_not_do(rig: Rig) -> None:
@@ -160,7 +159,7 @@ def test_an_agent_that_dies(rig: Rig) -> None:
         result = rig.asking(link)
         [agent] = [process for process in rig.processes() if str(PRETEND) in process.cmdline()]
         agent.kill()
-        assert "pi: the agent there was killed, as it happens where memory is full" in str(result())
+        assert "pi: the agent there was killed, which the system does when memory is full" in str(result())
         link.reopen()
         assert link.ask({"op": "hello"})["pid"] != agent.pid
     assert rig.nothing_left()
@@ -233,9 +232,9 @@ def test_stopped_in_the_middle(rig: Rig, stop: signal.Signals) -> None:
         # Where the tests run in the background, children begin with SIGINT ignored.
         "signal.signal(signal.SIGINT, signal.default_int_handler)\n"
         "from pathlib import Path\n"
-        "from hat.hardware.device.devices import Address, Device\n"
+        "from hat.hardware import Device\n"
         "from hat.hardware.device.ssh.link import SshLink\n"
-        f"device = Device('pi', Address('127.0.0.1', {rig.server.port}), Path('{rig.device.key}'),\n"
+        f"device = Device('pi', '{rig.device.address}', Path('{rig.device.key}'),\n"
         f"    Path('{rig.known_hosts}'), python='{rig.device.python}')\n"
         "with SshLink(device) as link:\n"
         "    link.ask({'op': 'hello'})\n"

@@ -15,7 +15,7 @@ from hat.errors import UserError, named, shown
 if TYPE_CHECKING:
     from rich.table import Table
 
-    from hat.hardware.measuring.side_by_side import EngineTime
+    from hat.hardware import EngineTime
     from hat.runtime import Artefact
 
 # ruff: noqa: PLC0415 (the rooms are imported when the command runs: help needs none of them)
@@ -83,8 +83,7 @@ def bench_engines(
     """
     from rich.console import Console
 
-    from hat.hardware import MeasureProtocol
-    from hat.hardware.measuring.side_by_side import time_engines
+    from hat.hardware import MeasureProtocol, time_engines
 
     names = _choices(engines, ENGINES, "--engines") if engines else list(ENGINES)
     counts = _thread_counts(threads)

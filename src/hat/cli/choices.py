@@ -88,7 +88,7 @@ def models(context: typer.Context, incomplete: str) -> list[str]:
 @_quietly
 def devices(context: typer.Context, incomplete: str) -> list[str]:
     """Completion of devices to measure on, from the device file if the command line names one."""
-    from hat.hardware.device.devices import known_devices
+    from hat.hardware import known_devices
 
     file = context.params.get("devices")
     return listed(known_devices(Path(str(file)) if file else None))(incomplete)

@@ -7,14 +7,12 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from hat.cli.choices import devices as device_names
-from hat.cli.extra import optional_extra
 from hat.cli.groups import Group
 from hat.cli.progress import Terminal
 from hat.errors import visible
 
 if TYPE_CHECKING:
-    from hat.hardware.device.devices import Device
-    from hat.hardware.measuring.calibration import Calibration
+    from hat.hardware import Calibration, Device
 
 # ruff: noqa: PLC0415 (the rooms are imported when the command runs: help needs none of them)
 
@@ -53,6 +51,8 @@ Devices = Annotated[
 Name = Annotated[
     str, typer.Argument(metavar="NAME", help="One of `hat device list`.", autocompletion=device_names)
 ]
+# Result of an installation → its name in the report.
+WHEEL_STATES = {True: "installed now", False: "there already", None: None}
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
 
@@ -68,7 +68,7 @@ def list_devices(devices: Devices = None, as_json: AsJson = False) -> None:
     from rich.table import Table
     from rich.text import Text
 
-    from hat.hardware.device.devices import known_devices
+    from hat.hardware import known_devices
 
     known = known_devices(devices)
     if as_json:
@@ -84,7 +84,7 @@ def list_devices(devices: Devices = None, as_json: AsJson = False) -> None:
 @commands.command("show", epilog=SHOW_EXAMPLES)
 def show(name: Name, devices: Devices = None, as_json: AsJson = False) -> None:
     """Show everything that is declared of a device; nothing is asked of it."""
-    from hat.hardware.device.devices import device_named
+    from hat.hardware import device_named
 
     device = device_named(name, devices)
     if as_json:
@@ -101,14 +101,12 @@ def check(name: Name, devices: Devices = None, as_json: AsJson = False) -> None:
     the device is ready, 1 where it cannot be reached or is too noisy to measure, 2 where what is
     declared of it is wrong.
     """
-    from hat.hardware.device.bench import open_bench
-    from hat.hardware.device.devices import device_named
-    from hat.hardware.measuring.calibration import calibrate, calibration_protocol
+    from hat.hardware import calibrate, calibration_protocol, device_named, install, open_bench
 
     device = device_named(name, devices)
     terminal = Terminal()
     with terminal.working(f"check {name}") as progress:
-        wheel = _installed(device, terminal)
+        wheel = WHEEL_STATES[install(device, terminal.say)]
         with open_bench(device) as bench:
             environment = bench.environment()
             found = calibrate(bench, calibration_protocol(device), progress)
@@ -121,18 +119,6 @@ def check(name: Name, devices: Devices = None, as_json: AsJson = False) -> None:
         raise typer.Exit(1)
 
 
-def _installed(device: "Device", terminal: Terminal) -> str | None:
-    """What became of the device's wheel; None where none is declared."""
-    if device.address is None or device.wheel is None:
-        return None
-    with optional_extra("device check", "ssh"):
-        from hat.hardware.device.ssh.connection import Connection
-        from hat.hardware.device.ssh.installation import install
-    with Connection(device) as connection:
-        terminal.say(f"connected to {device.address}; the wheel is looked at, and installed if it is new")
-        return "installed now" if install(connection) else "there already"
-
-
 def _where(device: "Device") -> str:
     return str(device.address or device.about or "this machine")
 
@@ -142,6 +128,8 @@ def _cores(device: "Device") -> str:
 
 
 def _declared(device: "Device") -> list[tuple[str, Any]]:
+    from hat.hardware import transport_of
+
     lines = [
         ("device", device.name),
         ("where", _where(device)),
@@ -151,19 +139,21 @@ def _declared(device: "Device") -> list[tuple[str, Any]]:
     if device.accelerator != "cpu":
         lines.append(("GPU", str(device.gpu)))
     if device.address is not None:
-        lines += [
-            ("key", str(device.key or "those of the ssh-agent and ~/.ssh")),
-            ("known hosts", str(device.known_hosts or "~/.ssh/known_hosts")),
-            ("python", device.python),
-            ("wheel", str(device.wheel or "none: HAT is installed there already")),
-        ]
+        values = {
+            "key": device.key or "those of the ssh-agent and ~/.ssh",
+            "known_hosts": device.known_hosts or "~/.ssh/known_hosts",
+            "python": device.python,
+            "wheel": device.wheel or "none: HAT is installed there already",
+        }
+        transport, _ = transport_of(device.address, device.name)
+        lines += [(key.replace("_", " "), str(values[key])) for key in transport.keys]
     return lines
 
 
 def _report(
     device: "Device", wheel: str | None, environment: dict[str, Any], found: "Calibration"
 ) -> list[tuple[str, Any]]:
-    from hat.hardware.measuring.calibration import calibration_protocol
+    from hat.hardware import calibration_protocol
 
     flags = " ".join(environment["flags"]) or "no vector extension that HAT knows of"
     machine = f"{environment['system']} {environment['machine']}"

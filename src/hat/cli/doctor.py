@@ -48,7 +48,7 @@ def doctor(as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] 
 
 
 def _findings() -> dict[str, Any]:
-    from hat.hardware.agent.environment import environment
+    from hat.hardware import environment
     from hat.runtime.engine import ENGINES
 
     return {
@@ -95,7 +95,7 @@ def _training() -> dict[str, Any]:
     """Whether the [train] extra is installed, with the versions found (None: missing)."""
     from importlib.metadata import PackageNotFoundError, requires
 
-    from hat.hardware.agent.environment import installed_version
+    from hat.hardware import installed_version
 
     try:
         wanted = [line for line in requires(DISTRIBUTION) or [] if re.search(r"extra == .train.", line)]

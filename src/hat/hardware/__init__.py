@@ -1,24 +1,60 @@
 """Latency on a device: the agent, devices, the protocol, measuring and the store. No torch."""
 
-from hat.hardware.agent.environment import environment
-from hat.hardware.device.bench import AgentBench, Bench, InventedBench, Timer, open_bench
-from hat.hardware.device.link import LocalLink
+from hat.hardware.agent import environment, installed_version
+from hat.hardware.device import (
+    LOCAL,
+    AgentBench,
+    Bench,
+    Device,
+    InventedBench,
+    LinkLost,
+    LocalLink,
+    NoAnswer,
+    Timer,
+    Timing,
+    declared_devices,
+    default_file,
+    device_named,
+    install,
+    known_devices,
+    open_bench,
+    transport_of,
+)
+from hat.hardware.measuring.calibration import Calibration, calibrate, calibration_protocol
 from hat.hardware.measuring.measure import Series, measure
 from hat.hardware.measuring.measurement import Measurement
+from hat.hardware.measuring.side_by_side import EngineTime, time_engines
 from hat.hardware.measuring.store import MeasurementStore
 from hat.hardware.protocol import MeasureProtocol
 
 __all__ = [
+    "LOCAL",
     "AgentBench",
     "Bench",
+    "Calibration",
+    "Device",
+    "EngineTime",
     "InventedBench",
+    "LinkLost",
     "LocalLink",
     "MeasureProtocol",
     "Measurement",
     "MeasurementStore",
+    "NoAnswer",
     "Series",
     "Timer",
+    "Timing",
+    "calibrate",
+    "calibration_protocol",
+    "declared_devices",
+    "default_file",
+    "device_named",
     "environment",
+    "install",
+    "installed_version",
+    "known_devices",
     "measure",
     "open_bench",
+    "time_engines",
+    "transport_of",
 ]

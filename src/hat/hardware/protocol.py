@@ -1,4 +1,4 @@
-"""What exactly is timed: a latency means nothing without it."""
+"""The measuring protocol, which a latency means nothing without: engine, lengths, threads, rounds."""
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
@@ -6,27 +6,31 @@ from typing import Any
 
 import numpy as np
 
-from hat.arguments import plain_numbers
+from hat.arguments import check_positive, plain_numbers
 from hat.errors import UserError, shown
 from hat.files import check_keys, digest
 from hat.runtime import DecodeOptions
 from hat.runtime.weights.precision import check_precision
 
-# The most calls of a model before it is timed.
+# The most calls that warm a model up.
 MOST_WARMUP = 20
+# Field → its key in JSON, where they differ.
+JSON_KEYS = {"accelerator": "device"}
 
 
 @dataclass(frozen=True)
 class MeasureProtocol:
-    """How latency is measured. One timed call decodes every pair of lengths once.
+    """How latency is measured. One timed call decodes every pair of lengths once. Raises UserError.
 
-    `source_lengths` and `target_lengths` are paired, in tokens including </s>: a source of S random
-    tokens is decoded for exactly T steps, beam search and output projection included. `batch`: sentences
-    decoded together; `device`: "cpu" or "cuda". Each model is called untimed, at least `warmup` times, until
-    its calls take about equally long. It is then timed once a round, until the 95% confidence interval of its
-    latency is within ± `interval` of it (checked after 8, 16, 32, … rounds), or for `rounds` rounds, at least
-    8, since fewer have no such interval. Raises UserError.
-
+    - `source_lengths`, `target_lengths`: pairs of numbers of tokens, </s> included. A source of S random
+      tokens is decoded for exactly T steps, beam search and output projection included.
+    - `batch`: sentences decoded together.
+    - `accelerator`: "cpu" or "cuda". In JSON its key is "device", so that measurements stay comparable with
+      those made under that name.
+    - `warmup`: the least number of untimed calls; they go on until calls take about equally long.
+    - `rounds`, `interval`: a model is timed once a round, until the 95% confidence interval of its latency is
+      within ± `interval` (a share) of it, checked after 8, 16, 32, … rounds, or for `rounds` rounds, at least
+      8, since fewer have no such interval.
     """
 
     source_lengths: tuple[int, ...]
@@ -36,7 +40,7 @@ class MeasureProtocol:
     precision: str = "float32"
     beam: int = 5
     batch: int = 1
-    device: str = "cpu"
+    accelerator: str = "cpu"
     warmup: int = 2
     rounds: int = 60
     interval: float = 0.02
@@ -48,7 +52,7 @@ class MeasureProtocol:
             if field.type == tuple[int, ...]:
                 object.__setattr__(self, field.name, _counts(value, field.name))
             elif field.type is int:
-                _check_count(value, field.name)
+                check_positive(field.name, value)
             elif field.type is float:
                 _check_share(value, field.name)
             elif not isinstance(value, str):
@@ -63,25 +67,27 @@ class MeasureProtocol:
     @classmethod
     def from_dict(cls, value: object, where: str = "protocol") -> "MeasureProtocol":
         """Read strictly. Raises UserError."""
-        names = [field.name for field in fields(cls)]
-        keys: Mapping[str, Any] = check_keys(value, names, where, optional=names[2:])
+        names = {JSON_KEYS.get(field.name, field.name): field.name for field in fields(cls)}
+        keys: Mapping[str, Any] = check_keys(value, names, where, optional=[*names][2:])
         try:
-            return cls(**keys)
+            return cls(**{names[key]: value for key, value in keys.items()})
         except UserError as error:
             raise UserError(f"{where}: {error}") from error
 
     def to_dict(self) -> dict[str, Any]:
         """JSON data, as `from_dict` reads it."""
-        lengths = {name: list(getattr(self, name)) for name in ("source_lengths", "target_lengths")}
-        return asdict(self) | lengths
+        return {
+            JSON_KEYS.get(name, name): list(value) if isinstance(value, tuple) else value
+            for name, value in asdict(self).items()
+        }
 
     def digest(self) -> str:
-        """Twelve hexadecimal digits that name this protocol."""
+        """This protocol's name in stores: twelve hexadecimal digits."""
         return digest(self.to_dict())[:12]
 
     @property
     def pairs(self) -> tuple[tuple[int, int], ...]:
-        """The (source, target) lengths that one call decodes."""
+        """The pairs of source and target lengths that one call decodes."""
         return tuple(zip(self.source_lengths, self.target_lengths, strict=True))
 
     @property
@@ -91,12 +97,13 @@ class MeasureProtocol:
 
 
 def forced_options(beam: int, steps: int) -> DecodeOptions:
-    """Beam search that goes on for exactly `steps` steps."""
+    """Options for a beam search that takes exactly `steps` steps."""
     return DecodeOptions(beam=beam, min_length=steps, max_length_offset=steps)
 
 
 def random_sources(protocol: MeasureProtocol, vocabulary: int, seed: int) -> list[list[list[int]]]:
-    """For each pair of lengths a batch of sources: random ids above the special ones, then </s>."""
+    """For each pair of lengths, a batch of sources: random ids above those of the special tokens, then
+    </s>."""
     rng = np.random.default_rng(seed)
     return [
         [[*rng.integers(4, vocabulary, length - 1).tolist(), 2] for _ in range(protocol.batch)]
@@ -110,13 +117,8 @@ def _counts(values: object, name: str) -> tuple[int, ...]:
         raise UserError(f"{name}: {shown(values)} is not a list of lengths")
     plain = tuple(value.item() if isinstance(value, np.generic) else value for value in listed)
     for value in plain:
-        _check_count(value, name)
+        check_positive(name, value)
     return plain
-
-
-def _check_count(value: object, name: str) -> None:
-    if not isinstance(value, int) or isinstance(value, bool) or value < 1:
-        raise UserError(f"{name}: {shown(value)} is not a positive whole number")
 
 
 def _check_share(value: object, name: str) -> None:

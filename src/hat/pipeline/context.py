@@ -11,8 +11,7 @@ from hat.architecture import AnyArchitecture, Architecture, ModelConfig
 from hat.data import TokenStore
 from hat.errors import UserError, command
 from hat.files import file_digest, read_json, write_json
-from hat.hardware import Bench, InventedBench, Timer, open_bench
-from hat.hardware.device.devices import Device, device_named
+from hat.hardware import Bench, Device, InventedBench, Timer, device_named, open_bench
 from hat.pipeline.folder import TEXT_DIGESTS
 from hat.pipeline.prediction import PREDICTOR
 from hat.pipeline.steps import Outcome

@@ -20,7 +20,7 @@ from hat.pipeline.steps import MANIFEST, read_outcome
 STATUS = "status.json"
 KEYS = ("device", "steps", "constraints", "decided_by")
 STEP_KEYS = ("stage", "step", "folder", "state", "changes")
-# The files that may declare devices, unless a recipe names one (see `hat.hardware.device.devices`).
+# The files that may declare devices, unless a recipe names one (see `hat.hardware.device.declared`).
 DEVICE_FILES = (Path("devices.yaml"), Path("~/.config/hat/devices.yaml"))
 # HAT's own files that decide which steps a run has and how their folders are named.
 CODE = ("pipeline/*.py", "pipeline/stages/*.py", "training/settings.py", "zoo/spaces/*.yaml")

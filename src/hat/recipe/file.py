@@ -11,7 +11,7 @@ from pydantic_core import ErrorDetails
 
 from hat.errors import UserError, named, shown
 from hat.files import MOST_YAML_BYTES, read_document, write_text
-from hat.hardware.device.devices import LOCAL, declared_devices, default_file
+from hat.hardware import LOCAL, declared_devices, default_file
 from hat.pipeline.folder import RECIPE_FILE, is_run
 from hat.recipe.baselines import BASELINES
 from hat.recipe.paths import with_absolute_paths

@@ -9,7 +9,7 @@ from pathlib import Path
 from hat.data import Part, read_pairs
 from hat.errors import UserError, shown
 from hat.files import read_yaml, write_text
-from hat.hardware.device.devices import device_named
+from hat.hardware import device_named
 from hat.progress import Progress
 from hat.recipe.budget import BASELINE, FOUND, SUPER, Budget, measured_speed, plan
 from hat.recipe.file import load_recipe

@@ -1,4 +1,4 @@
-"""The work that is timed: whole decodes of random sentences by an extracted model."""
+"""The timed work: whole decodes of random sentences by an extracted model."""
 
 import time
 from collections.abc import Sequence
@@ -9,9 +9,9 @@ from hat.runtime import Artefact, DecodeOptions, Engine, EngineSettings, load_en
 
 
 def decode_exactly(engine: Engine, sources: Sequence[Sequence[int]], options: DecodeOptions) -> None:
-    """Decode for as many steps as `forced_options` says. Raises HatError where the engine does not."""
-    found = engine.translate(sources, options)
-    if any(len(hypotheses[0].tokens) != options.min_length for hypotheses in found):
+    """Decode with `forced_options`. Raises HatError where the engine takes another number of steps."""
+    translations = engine.translate(sources, options)
+    if any(len(hypotheses[0].tokens) != options.min_length for hypotheses in translations):
         raise HatError(f"{engine.name} did not decode exactly {options.min_length} steps")
 
 
@@ -19,10 +19,9 @@ class Decoding:
     """An artefact in the protocol's engine, ready to be timed."""
 
     def __init__(self, artefact: Artefact, protocol: MeasureProtocol) -> None:
-        """Raises UserError for an engine that cannot run here."""
-        self._engine = load_engine(
-            protocol.engine, artefact, EngineSettings(protocol.threads, protocol.device)
-        )
+        """Raises UserError where the engine cannot run here."""
+        settings = EngineSettings(protocol.threads, protocol.accelerator)
+        self._engine = load_engine(protocol.engine, artefact, settings)
         sources = random_sources(protocol, artefact.config.model.source_vocab, seed=0)
         self._whole = [
             (source, forced_options(protocol.beam, steps))
@@ -33,15 +32,15 @@ class Decoding:
     def time(self, *, first: bool = False) -> list[float]:
         """Milliseconds that decoding a batch takes, for each of the protocol's pairs of lengths.
 
-        `first`: only the encoder and the first step. A GPU has finished when its tokens are here.
+        `first`: only the encoder and the first step. A GPU has finished when its tokens have arrived.
         """
-        taken = []
+        pairs_ms = []
         for sources, options in self._first if first else self._whole:
             start = time.perf_counter()
             decode_exactly(self._engine, sources, options)
-            taken.append(1000 * (time.perf_counter() - start))
-        return taken
+            pairs_ms.append(1000 * (time.perf_counter() - start))
+        return pairs_ms
 
     def close(self) -> None:
-        """Give back the engine."""
+        """Free the engine."""
         self._engine.close()

@@ -1,4 +1,4 @@
-"""Joules that the machine says it has used: Intel's and AMD's RAPL counters, NVIDIA's NVML."""
+"""Energy that the machine has used, by its own counters: RAPL of Intel and AMD, NVML of NVIDIA."""
 
 import ctypes
 from pathlib import Path
@@ -7,9 +7,9 @@ RAPL = Path("/sys/class/powercap")
 
 
 class EnergyMeter:
-    """Counts between `start` and `joules`, over all processor packages and NVIDIA GPUs.
+    """The energy used between `start` and `joules` by all processor packages and NVIDIA GPUs.
 
-    The whole machine's energy, not one process's. Most systems let only root read RAPL.
+    It is the whole machine's energy, not one process's. Most systems let only root read RAPL.
     """
 
     def __init__(self) -> None:
@@ -22,18 +22,20 @@ class EnergyMeter:
         self._before: list[float] = []
 
     def start(self) -> None:
-        """Begin to count."""
+        """Remember the counters."""
         self._before = self._joules()
 
     def joules(self) -> float | None:
-        """What was used since `start`; None where the machine does not tell."""
+        """Joules used since `start`; None where no counter can be read."""
         after = self._joules()
         if not after:
             return None
         ranges = [limit / 1e6 for _, limit in self._packages] + [0.0] * (len(after) - len(self._packages))
-        # A counter that is lower than before has started again at zero.
-        used = (b - a if b >= a else b - a + r for a, b, r in zip(self._before, after, ranges, strict=True))
-        return sum(used)
+        # A counter that is lower than before has overflowed and started again at zero.
+        return sum(
+            now - before if now >= before else now - before + limit
+            for before, now, limit in zip(self._before, after, ranges, strict=True)
+        )
 
     def _joules(self) -> list[float]:
         packages = [(_number(path) or 0) / 1e6 for path, _ in self._packages]
@@ -63,12 +65,12 @@ class _Nvml:
         return cls(library, devices)
 
     def joules(self) -> list[float]:
-        found = []
+        joules = []
         for device in self._devices:
             millijoules = ctypes.c_ulonglong()
             self._library.nvmlDeviceGetTotalEnergyConsumption(device, ctypes.byref(millijoules))
-            found.append(millijoules.value / 1000)
-        return found
+            joules.append(millijoules.value / 1000)
+        return joules
 
 
 def _number(path: Path) -> int | None:

@@ -1,4 +1,4 @@
-"""What a measurement depends on besides the model: recorded, never changed."""
+"""The machine and software that a measurement depends on besides the model: recorded, never changed."""
 
 import os
 import platform
@@ -14,10 +14,10 @@ from hat.threads import available_threads, processor
 
 CPU = Path("/sys/devices/system/cpu")
 THERMAL = Path("/sys/class/thermal")
-# Seconds to wait for NVIDIA's program, and the most GPUs that are listed.
+# The longest wait for nvidia-smi, and the most GPUs that are listed.
 NVIDIA_SECONDS, MOST_GPUS = 20.0, 100
 LIBRARIES = ("numpy", "torch", "onnxruntime")
-# The instruction sets that decide which matrix kernels run (x86 names, then ARM's).
+# The instruction sets that decide which matrix kernels run: x86 names, then ARM's.
 FLAGS = (
     *("avx2", "fma", "avx512f", "avx512_vnni", "avx512_bf16", "avx_vnni"),
     *("amx_bf16", "amx_int8", "asimd", "asimddp", "i8mm", "bf16", "sve"),
@@ -25,10 +25,11 @@ FLAGS = (
 
 
 def environment() -> dict[str, Any]:
-    """The machine, its state and the versions in use, as JSON data; None where it does not tell."""
+    """The machine, its state and the versions in use, as JSON data; None for what the system does not
+    tell."""
     info = _read(Path("/proc/cpuinfo")) or ""
-    found = re.search(r"^(?:flags|Features)\s*:(.*)$", info, re.MULTILINE)
-    flags = found.group(1).split() if found else []
+    flags_line = re.search(r"^(?:flags|Features)\s*:(.*)$", info, re.MULTILINE)
+    flags = flags_line.group(1).split() if flags_line else []
     return {
         "cpu": processor(),
         "machine": platform.machine(),
@@ -49,7 +50,7 @@ def environment() -> dict[str, Any]:
 
 
 def state() -> dict[str, float | None]:
-    """What changes while one measures: load, the hottest sensor (°C), the first core's clock (MHz)."""
+    """The machine's changing state: load, the hottest sensor (°C), the first core's clock (MHz)."""
     temperatures = [_number(path) for path in sorted(THERMAL.glob("thermal_zone*/temp"))]
     clock = _number(CPU / "cpu0/cpufreq/scaling_cur_freq")
     return {
@@ -60,7 +61,7 @@ def state() -> dict[str, float | None]:
 
 
 def preemptions() -> int:
-    """How often the system has taken a core away from this process's threads; 0 where it does not tell."""
+    """The number of times that the system took a core away from this process's threads; 0 if unknown."""
     try:
         import resource  # noqa: PLC0415  (absent on Windows)
     except ModuleNotFoundError:
@@ -69,25 +70,28 @@ def preemptions() -> int:
 
 
 def resident_bytes() -> int:
-    """Memory of this process that is resident now; 0 where the system does not tell."""
-    found = re.search(r"^VmRSS:\s*(\d+) kB$", _read(Path("/proc/self/status")) or "", re.MULTILINE)
-    return int(found.group(1)) * 1024 if found else 0
+    """Bytes of this process's memory that are resident now; 0 if unknown."""
+    return _status_bytes("VmRSS") or 0
 
 
 def peak_resident_bytes() -> int:
-    """The most memory this process has had resident.
+    """The peak of this process's resident memory, in bytes.
 
-    Not `getrusage`: Linux lets its figure survive exec, so that a small child of a large process
-    would inherit the parent's.
+    Linux lets the figure of `getrusage` survive exec, so that a small child of a large process would report
+    its parent's peak.
     """
-    status = _read(Path("/proc/self/status")) or ""
-    peak = re.search(r"^VmHWM:\s*(\d+) kB$", status, re.MULTILINE)
-    if peak:
-        return int(peak.group(1)) * 1024
+    if peak := _status_bytes("VmHWM"):
+        return peak
     import resource  # noqa: PLC0415  (absent on Windows, wrong on Linux: the last resort)
 
     used = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return used if platform.system() == "Darwin" else used * 1024
+
+
+def _status_bytes(name: str) -> int | None:
+    """A size that Linux gives for this process in /proc/self/status; None on other systems."""
+    line = re.search(rf"^{name}:\s*(\d+) kB$", _read(Path("/proc/self/status")) or "", re.MULTILINE)
+    return int(line.group(1)) * 1024 if line else None
 
 
 def _read(path: Path) -> str | None:
@@ -105,7 +109,8 @@ def _number(path: Path) -> float | None:
 
 
 def nvidia_gpus(fields: str) -> list[str]:
-    """One line for each NVIDIA GPU: the `fields` as the driver reports them; none without an answer."""
+    """One line for each NVIDIA GPU: its `fields`, as nvidia-smi prints them; [] without a driver that
+    answers."""
     program = shutil.which("nvidia-smi")
     if program is None:
         return []
@@ -127,7 +132,7 @@ def _memory_bytes() -> int:
 
 
 def installed_version(name: str) -> str | None:
-    """Version of an installed distribution; None where there is none."""
+    """The version of an installed distribution; None where it is not installed."""
     try:
         return version(name)
     except PackageNotFoundError:

@@ -1,20 +1,22 @@
-"""The half of measuring that runs on the device: it times what it is told to, and decides nothing.
+"""The half of measuring that runs on the device: it times models on request, and decides nothing.
 
 `python -P -m hat.hardware.agent` reads one JSON request a line from standard input, writes one JSON
-answer a line to standard output, and ends where its input ends, so that a lost connection leaves no
-process behind. An answer is {"error": message, "exit_code": n} where the request could not be met.
+answer a line to standard output, and ends when its input ends, so that a lost connection leaves no
+process behind. The answer to a request that fails is {"error": message, "exit_code": n}.
 
 | request | answer |
 | --- | --- |
-| {"op": "hello", "cores": [n, …] or null, "gpu": n or null} | {"environment": {…}}; it stays on these |
+| {"op": "hello", "cores": [n, …] or null, "gpu": n or null} | {"environment": {…}} |
 | {"op": "load", "protocol": {…}, "model": {…} or "artefact": folder} | {"slot": n, "memory_bytes": n} |
 | {"op": "time", "slot": n, "first": bool} | {"pairs_ms": [for each pair], "energy_j": x, "preempted": n} |
 | {"op": "unload", "slot": n} | {} |
 | {"op": "state"} | {"peak_memory_bytes": n, "load_average": x, "temperature_c": x, "clock_mhz": x} |
 
-`preempted`: how often other work took a core away from the process meanwhile. `model` is an artefact's
-config.json: the weights are drawn at random. `memory_bytes` is what loading
-and the warm-up added to the process's resident memory.
+After `hello` the process is kept to the `cores`, and CUDA shows it only the GPU number `gpu`. `model` is an
+artefact's config.json: its weights are drawn at random. `memory_bytes`: growth of the process's resident
+memory by loading and warm-up. `pairs_ms`: milliseconds that decoding a batch takes, for each of the
+protocol's pairs of lengths. `preempted`: how often other work took a core away from the process during the
+call.
 """
 
 import json
@@ -46,8 +48,7 @@ OPERATIONS = {
     "state": (),
 }
 
-
-# A call whose time differs from that of the call before by at most this share ends the warm-up.
+# The warm-up ends with a call whose time differs by less than this share from that of the call before.
 STABLE = 0.05
 
 
@@ -60,21 +61,21 @@ class Agent:
         self._meter = EnergyMeter()
 
     def answer(self, request: object) -> dict[str, Any]:
-        """Raises HatError where it cannot be met."""
+        """The answer to a request. Raises HatError where the request fails."""
         operation = request.get("op") if isinstance(request, Mapping) else None
         if not isinstance(operation, str) or operation not in OPERATIONS:
             raise UserError(f"request: expected an op of {', '.join(OPERATIONS)}")
         known = OPERATIONS[operation]
         keys = check_keys(request, ("op", *known), operation, optional=known)
-        found: dict[str, Any] = getattr(self, f"_{keys['op']}")(keys)
-        return found
+        answer: dict[str, Any] = getattr(self, f"_{operation}")(keys)
+        return answer
 
     def _hello(self, keys: Mapping[str, Any]) -> dict[str, Any]:
         machine = {**environment(), "pinned_to": keys.get("cores") or None}
         if keys.get("cores"):
             _pin(keys["cores"])
         if keys.get("gpu") is not None:
-            # Before an engine that uses CUDA is loaded; numbered as nvidia-smi does.
+            # CUDA reads these when an engine that uses it is loaded; the numbers are those of nvidia-smi.
             os.environ |= {"CUDA_DEVICE_ORDER": "PCI_BUS_ID", "CUDA_VISIBLE_DEVICES": str(keys["gpu"])}
         return {"environment": machine}
 
@@ -91,9 +92,9 @@ class Agent:
         decoding = self._slot(keys)
         before = preemptions()
         self._meter.start()
-        taken = decoding.time(first=bool(keys.get("first")))
+        pairs_ms = decoding.time(first=bool(keys.get("first")))
         joules = self._meter.joules()
-        return {"pairs_ms": taken, "energy_j": joules, "preempted": preemptions() - before}
+        return {"pairs_ms": pairs_ms, "energy_j": joules, "preempted": preemptions() - before}
 
     def _unload(self, keys: Mapping[str, Any]) -> dict[str, Any]:
         self._slot(keys).close()
@@ -111,13 +112,13 @@ class Agent:
 
 
 def _warm_up(decoding: Decoding, fewest: int) -> None:
-    """Untimed calls until one takes about as long as the one before."""
-    before = inf
+    """Decode at least `fewest` times, until two calls in a row take about equally long."""
+    previous_ms = inf
     for number in range(1, MOST_WARMUP + 1):
-        taken = sum(decoding.time())
-        if number >= fewest and abs(taken / before - 1) < STABLE:
+        call_ms = sum(decoding.time())
+        if number >= fewest and abs(call_ms / previous_ms - 1) < STABLE:
             return
-        before = taken
+        previous_ms = call_ms
 
 
 def _artefact(keys: Mapping[str, Any], protocol: MeasureProtocol) -> Artefact:
@@ -137,16 +138,16 @@ def _pin(cores: object) -> None:
 
 
 def serve(requests: TextIO, answers: TextIO) -> None:
-    """Answer each line until there are no more."""
+    """Answer each line of `requests` with a line of `answers`, until the requests end."""
     agent = Agent()
     for line in requests:
         try:
-            found = agent.answer(json.loads(line))
+            answer = agent.answer(json.loads(line))
         except (ValueError, RecursionError) as error:
-            found = {"error": f"request: not JSON ({error})", "exit_code": UserError.exit_code}
+            answer = {"error": f"request: not JSON ({error})", "exit_code": UserError.exit_code}
         except HatError as error:
-            found = {"error": str(error), "exit_code": error.exit_code}
+            answer = {"error": str(error), "exit_code": error.exit_code}
         except MemoryError:
-            found = {"error": "the device's memory is full", "exit_code": HatError.exit_code}
-        answers.write(json.dumps(found) + "\n")
+            answer = {"error": "the device's memory is full", "exit_code": HatError.exit_code}
+        answers.write(json.dumps(answer) + "\n")
         answers.flush()

@@ -1,4 +1,4 @@
-"""The answers of an agent, each checked once, on arrival: no data from a device is trusted."""
+"""An agent's answers, each checked once, when it arrives: no data from a device is trusted."""
 
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
@@ -8,64 +8,68 @@ from typing import Any, TypeGuard
 from hat.errors import named, shown
 from hat.hardware.device.link import BadAnswer
 
-# Greater values are no milliseconds, bytes or counts of a measurement; SQLite and floats can hold these.
+# The largest time in milliseconds, and the largest number of bytes or events, that are plausible in a
+# measurement; SQLite and floats can hold them.
 MOST_MS, MOST_COUNT = 1e12, 2**53
-# Of an environment: entries, items of a list, and characters of a text.
+# Limits of an environment: entries and items of a list, characters of a text.
 MOST_ENTRIES, MOST_TEXT = 200, 1000
 
 
 @dataclass(frozen=True)
 class Timing:
-    """One call: milliseconds of a batch for each pair of lengths, joules of the whole call (None: unknown),
-    and the number of times that other work took a core away during the call."""
+    """One timed call.
+
+    `pairs_ms`: milliseconds of a batch for each pair of lengths; `energy_j`: joules of the whole call, None
+    if unknown; `preempted`: how often other work took a core away during the call.
+    """
 
     pairs_ms: list[float]
     energy_j: float | None
     preempted: int
 
 
-def environment_of(answer: Mapping[str, Any]) -> dict[str, Any]:
+def read_environment(answer: Mapping[str, Any]) -> dict[str, Any]:
     """The environment in an answer to `hello`: the entries of `environment()`, None for missing ones, and
     further entries with plain values. Raises BadAnswer."""
-    found = answer.get("environment")
-    if not isinstance(found, dict) or len(found) > MOST_ENTRIES:
-        raise _bad("hello", "environment", f"a mapping of at most {MOST_ENTRIES} entries", found)
-    environment = {**EMPTY, **found}
+    entries = answer.get("environment")
+    if not isinstance(entries, dict) or len(entries) > MOST_ENTRIES:
+        raise _unexpected("hello", "environment", f"a mapping of at most {MOST_ENTRIES} entries", entries)
+    environment = {**EMPTY, **entries}
     for name, value in environment.items():
         expected, is_right = KINDS.get(name, PLAIN)
         if not is_right(value):
-            raise _bad("hello", f"environment.{named(name)}", expected, value)
+            raise _unexpected("hello", f"environment.{named(name)}", expected, value)
     return environment
 
 
-def slot_of(answer: Mapping[str, Any], taken: Collection[int] = ()) -> tuple[int, int | None]:
-    """Slot and bytes of memory in an answer to `load`. Raises BadAnswer, also for a slot in `taken`."""
+def read_slot(answer: Mapping[str, Any], taken: Collection[int] = ()) -> tuple[int, int | None]:
+    """Slot and bytes of memory in an answer to `load`. Raises BadAnswer, also for a slot that is `taken`."""
     slot, memory = answer.get("slot"), answer.get("memory_bytes")
     if not _is_count(slot) or slot in taken:
-        raise _bad("load", "slot", "a whole number that no other model has", slot)
+        raise _unexpected("load", "slot", "a whole number that no other model has", slot)
     if memory is not None and not _is_count(memory):
-        raise _bad("load", "memory_bytes", "a number of bytes", memory)
+        raise _unexpected("load", "memory_bytes", "a number of bytes", memory)
     return slot, memory
 
 
-def timing_of(answer: Mapping[str, Any], pairs: int) -> Timing:
-    """The answer to `time` by a model loaded for that many pairs of lengths. Raises BadAnswer."""
+def read_timing(answer: Mapping[str, Any], pairs: int) -> Timing:
+    """The timing in an answer to `time`, of a model loaded for `pairs` pairs of lengths. Raises BadAnswer."""
     times, joules, preempted = (answer.get(name) for name in ("pairs_ms", "energy_j", "preempted"))
     if not isinstance(times, list) or len(times) != pairs or not all(map(is_time, times)):
-        raise _bad("time", "pairs_ms", f"{pairs} positive numbers of milliseconds", times)
+        raise _unexpected("time", "pairs_ms", f"{pairs} positive numbers of milliseconds", times)
     if joules is not None and not (_is_number(joules) and joules >= 0):
-        raise _bad("time", "energy_j", "a number of joules", joules)
+        raise _unexpected("time", "energy_j", "a number of joules", joules)
     if not _is_count(preempted):
-        raise _bad("time", "preempted", "a whole number", preempted)
+        raise _unexpected("time", "preempted", "a whole number", preempted)
     return Timing([float(one) for one in times], None if joules is None else float(joules), preempted)
 
 
-def peak_memory_of(answer: Mapping[str, Any]) -> int | None:
-    """The bytes in an answer to `state`. Raises BadAnswer."""
+def read_peak_memory(answer: Mapping[str, Any]) -> int | None:
+    """The peak of resident memory in an answer to `state`, in bytes; None if unknown. Raises BadAnswer."""
     peak = answer.get("peak_memory_bytes")
     if peak is None or _is_count(peak):
         return peak
-    raise _bad("state", "peak_memory_bytes", "a number of bytes", peak)
+    raise _unexpected("state", "peak_memory_bytes", "a number of bytes", peak)
 
 
 def is_time(value: object) -> bool:
@@ -100,9 +104,9 @@ TEXTS: Kind = ("a list of texts", _are_texts)
 COUNT: Kind = ("a whole number", lambda value: value is None or _is_count(value))
 NUMBER: Kind = ("a number", lambda value: value is None or _is_number(value))
 PLAIN: Kind = ("a text, a number, or a list of such", _is_plain)
-# What no device says of itself: it marks latencies of others, which were not timed.
+# For an entry that marks published latencies, which no device of ours has timed.
 NOTHING: Kind = ("nothing", lambda value: False)
-# What the entries of an environment are.
+# The kind of each known entry of an environment.
 KINDS: dict[str, Kind] = {
     **dict.fromkeys(("cpu", "machine", "governor", "turbo_off", "system", "python", "hat"), TEXT),
     **dict.fromkeys(("numpy", "torch", "onnxruntime"), TEXT),
@@ -116,5 +120,5 @@ EMPTY: dict[str, Any] = {
 }
 
 
-def _bad(operation: str, key: str, expected: str, value: object) -> BadAnswer:
+def _unexpected(operation: str, key: str, expected: str, value: object) -> BadAnswer:
     return BadAnswer(f"the device's answer to {operation!r}: {key}: expected {expected}, not {shown(value)}")

@@ -1,4 +1,4 @@
-"""A device that is ready to time models, wherever it is."""
+"""A bench: a device that is ready to time models, wherever it is."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -6,55 +6,62 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from hat.architecture import AnyArchitecture, ModelConfig
-from hat.errors import UserError
 from hat.hardware.agent.environment import environment
-from hat.hardware.device.answers import Timing, environment_of, peak_memory_of, slot_of, timing_of
-from hat.hardware.device.devices import Device
+from hat.hardware.device.answers import (
+    Timing,
+    read_environment,
+    read_peak_memory,
+    read_slot,
+    read_timing,
+)
+from hat.hardware.device.device import Device
 from hat.hardware.device.limits import START_SECONDS, TimeLimits, artefact_work, call_work
-from hat.hardware.device.link import Link, LocalLink
+from hat.hardware.device.link import Link
+from hat.hardware.device.transports import Note, open_link
 from hat.hardware.protocol import MeasureProtocol
 from hat.runtime import ArtefactConfig
 
-__all__ = ["AgentBench", "Bench", "InventedBench", "Timer", "Timing", "open_bench"]
-
-# Milliseconds that decoding a batch of (source, target) lengths takes: a device that tests invent.
+# An invented latency: milliseconds for an architecture to decode a batch of (source, target) lengths.
 Timer = Callable[[AnyArchitecture, tuple[int, int]], float]
 
 
 class Bench(Protocol):
-    """What measuring does with a device. Calls raise LinkLost where it is lost and `reopen` may help."""
+    """A device as measuring uses it. Calls raise LinkLost where it is lost and `reopen` may help."""
 
     def environment(self) -> dict[str, Any]:
-        """The machine, its state and versions."""
+        """The machine, its state and the versions in use (`hat.hardware.environment`)."""
 
     def load(self, model: ModelConfig, protocol: MeasureProtocol) -> tuple[int, int | None]:
-        """Make a model of random weights ready, warmed up: its slot, and the memory that took."""
+        """Load a model with random weights and warm it up: its slot, and the memory in bytes that this
+        took."""
 
     def time(self, slot: int, *, first: bool = False) -> Timing:
-        """Decode a batch of each pair of lengths."""
+        """Decode a batch of each pair of lengths; `first`: only the encoder and the first step."""
 
     def unload(self, slot: int) -> None:
-        """Give a model's memory back."""
+        """Free a model's memory."""
 
     def peak_memory(self, artefact: Path, protocol: MeasureProtocol) -> int | None:
-        """Bytes resident at most while a process that has done nothing else decodes each pair once."""
+        """The peak of resident memory, in bytes, of a fresh process that decodes each pair of lengths
+        once."""
 
     def reopen(self) -> None:
-        """Begin again after LinkLost, with nothing loaded."""
+        """Start again after LinkLost, with no model loaded."""
 
 
 class AgentBench:
     """A device, through its agent: each request has a time limit, each answer is checked."""
 
     def __init__(self, link: Link, cores: Sequence[int] = (), gpu: int | None = None) -> None:
-        """`cores`: those that the agent keeps to; none for all. `gpu`: the one that it may use."""
+        """`cores`: the cores that the agent is kept to, () for all. `gpu`: the number of the GPU it may
+        use."""
         self._link, self._hello = link, {"op": "hello", "cores": list(cores), "gpu": gpu}
         self._limits = TimeLimits()
-        self._greet()
+        self._say_hello()
 
-    def _greet(self) -> None:
+    def _say_hello(self) -> None:
         self._loaded: dict[int, tuple[float, int]] = {}  # slot → work of a call, number of pairs of lengths
-        self._environment = environment_of(self._link.ask(self._hello, START_SECONDS))
+        self._environment = read_environment(self._link.ask(self._hello, START_SECONDS))
 
     def environment(self) -> dict[str, Any]:
         return self._environment
@@ -64,20 +71,20 @@ class AgentBench:
         return self._load({"model": config}, call_work(model, protocol), protocol)
 
     def _load(
-        self, what: Mapping[str, Any], work: float, protocol: MeasureProtocol
+        self, model: Mapping[str, Any], work: float, protocol: MeasureProtocol
     ) -> tuple[int, int | None]:
-        request = {"op": "load", **what, "protocol": protocol.to_dict()}
-        slot, memory = slot_of(self._link.ask(request, self._limits.of_loading(work)), self._loaded)
+        request = {"op": "load", **model, "protocol": protocol.to_dict()}
+        slot, memory = read_slot(self._link.ask(request, self._limits.for_loading(work)), self._loaded)
         self._loaded[slot] = work, len(protocol.pairs)
         return slot, memory
 
     def time(self, slot: int, *, first: bool = False) -> Timing:
         request = {"op": "time", "slot": slot, "first": first}
         work, pairs = self._loaded[slot]
-        if first:  # less work than a whole call, but unknown how much less
-            return timing_of(self._link.ask(request, self._limits.of_call(work)), pairs)
-        answer = self._limits.timed(work, lambda seconds: self._link.ask(request, seconds))
-        return timing_of(answer, pairs)
+        if first:  # its work is unknown, so the limits do not adapt to it; a whole call's limit is enough
+            return read_timing(self._link.ask(request, self._limits.for_call(work)), pairs)
+        answer = self._limits.ask_timed(work, lambda seconds: self._link.ask(request, seconds))
+        return read_timing(answer, pairs)
 
     def unload(self, slot: int) -> None:
         self._link.ask({"op": "unload", "slot": slot})
@@ -85,24 +92,24 @@ class AgentBench:
 
     def peak_memory(self, artefact: Path, protocol: MeasureProtocol) -> int | None:
         self.reopen()
-        where = self._link.put(artefact)
-        slot, _ = self._load({"artefact": where}, artefact_work(artefact, protocol), protocol)
+        copied = self._link.put(artefact)
+        slot, _ = self._load({"artefact": copied}, artefact_work(artefact, protocol), protocol)
         self.time(slot)
-        return peak_memory_of(self._link.ask({"op": "state"}))
+        return read_peak_memory(self._link.ask({"op": "state"}))
 
     def reopen(self) -> None:
         self._link.reopen()
-        self._greet()
+        self._say_hello()
 
 
 @contextmanager
-def open_bench(device: Device, note: Callable[[str], None] = lambda line: None) -> Iterator[AgentBench]:
-    """A declared device, its agent keeping to as many of the device's cores as there are threads.
+def open_bench(device: Device, note: Note = lambda line: None) -> Iterator[AgentBench]:
+    """A declared device. Its agent is kept to as many of the device's cores as there are threads.
 
-    `note` is told of trouble that may pass, such as a connection to be made again. Raises UserError or
-    HatError, in one line, for whatever keeps the device from being reached.
+    `note` shows the user a line about trouble that may pass, such as a lost connection. Raises UserError or
+    HatError, in one line, where the device cannot be reached.
     """
-    link = _open_link(device, note)
+    link = open_link(device, note)
     try:
         gpu = device.gpu if device.accelerator == "cuda" else None
         yield AgentBench(link, device.cores[: device.threads], gpu)
@@ -110,23 +117,11 @@ def open_bench(device: Device, note: Callable[[str], None] = lambda line: None) 
         link.close()
 
 
-def _open_link(device: Device, note: Callable[[str], None]) -> Link:
-    if device.address is None:
-        return LocalLink()
-    try:
-        from hat.hardware.device.ssh.link import SshLink  # noqa: PLC0415  (needs the [ssh] extra)
-    except ModuleNotFoundError as error:
-        raise UserError(
-            f"{device.name}: devices over SSH need asyncssh; pip install 'hardware-aware-transformers[ssh]'"
-        ) from error
-    return SshLink(device, note)
-
-
 class InventedBench:
-    """A device whose latencies a Timer invents: nothing runs."""
+    """A device whose latencies a Timer invents: no model runs."""
 
     def __init__(self, timer: Timer, machine: Mapping[str, Any] | None = None) -> None:
-        """`machine`: stands for the environment; by default that of this process."""
+        """`machine`: the environment; by default that of this process."""
         self._timer, self._machine = timer, machine
         self._slots: dict[int, tuple[AnyArchitecture, MeasureProtocol]] = {}
         self._loaded = 0

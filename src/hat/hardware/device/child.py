@@ -1,10 +1,10 @@
-"""A Python module of HAT in a child process on this machine, which answers each line with a line."""
+"""A child process on this machine that answers each line of input with a line of output."""
 
 import os
 import queue
 import signal
 import subprocess
-import sys
+from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -15,19 +15,20 @@ from hat.errors import visible
 from hat.threads import start
 
 CHUNK = 1 << 16
-# The most bytes of an answer, and of standard error (its end) that are kept.
+# The most bytes of an answer, and of the end of standard error that is kept.
 LONGEST_LINE, TAIL = 1 << 20, 1 << 13
-# Seconds to wait for a killed process and for the readers of its pipes to end.
+# The longest wait for a killed process to end, and for the readers of its pipes.
 END_SECONDS = 5.0
 
 
-def start_python(arguments: list[str], folder: str) -> subprocess.Popen[bytes]:
-    """Start this Python in the empty `folder`, without the current folder on its path.
+def start_program(command: Sequence[str], folder: str) -> subprocess.Popen[bytes]:
+    """Start a program in the empty `folder`.
 
-    Every child of HAT is started here. It leads a process group, so that the processes it starts end with it.
+    Every agent on this machine is started here. The program leads a process group, so that the processes
+    it starts end with it.
     """
     return subprocess.Popen(
-        [sys.executable, "-P", *arguments],
+        command,
         bufsize=0,
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
@@ -39,24 +40,24 @@ def start_python(arguments: list[str], folder: str) -> subprocess.Popen[bytes]:
 
 
 def _environment() -> dict[str, str]:
-    """This process's environment, changed so that Python does not import modules from the child's folder."""
+    """This process's environment, changed so that a Python does not import modules from its folder."""
     environment = os.environ | {"PYTHONSAFEPATH": "1"}
     if "PYTHONPATH" in environment:
-        places = filter(None, environment["PYTHONPATH"].split(os.pathsep))
-        environment["PYTHONPATH"] = os.pathsep.join(str(Path(place).absolute()) for place in places)
+        folders = filter(None, environment["PYTHONPATH"].split(os.pathsep))
+        environment["PYTHONPATH"] = os.pathsep.join(str(Path(folder).absolute()) for folder in folders)
     return environment
 
 
 class Child:
     """The process, its pipes, and threads that empty them at all times."""
 
-    def __init__(self, *arguments: str) -> None:
+    def __init__(self, command: Sequence[str]) -> None:
         self._folder = TemporaryDirectory(prefix="hat-", ignore_cleanup_errors=True)  # of mode 0700
-        self.process = start_python(list(arguments), self._folder.name)
+        self.process = start_program(command, self._folder.name)
         assert self.process.stdout
         assert self.process.stderr
         self._lines: queue.Queue[bytes] = queue.Queue()
-        self._said = b""
+        self._errors = b""  # the end of standard error so far
         self.ended = False
         self._readers = [
             Thread(target=self._read, args=(self.process.stdout,), daemon=True),
@@ -72,12 +73,12 @@ class Child:
             raise
 
     def ask(self, line: bytes, seconds: float) -> bytes:
-        """The line that answers `line`; an incomplete one if the process has ended.
+        """The line that answers `line`; without a line end if the process has ended.
 
-        A line that came before it was asked for counts as that answer: the caller checks it. A line longer
+        A line that came before the request counts as its answer: the caller checks it. A line longer
         than LONGEST_LINE comes without its end. Raises TimeoutError after `seconds`.
         """
-        # Writing waits where the process does not read, as long as it likes.
+        # In a thread: writing waits for as long as the process does not read.
         start(Thread(target=self._write, args=(line,), daemon=True))
         try:
             return self._lines.get(timeout=seconds)
@@ -85,8 +86,7 @@ class Child:
             raise TimeoutError from None
 
     def end(self) -> int | None:
-        """Kill the process and all that it started, and wait for it; its exit code, None if it does not
-        end."""
+        """Kill the process and the processes that it started; its exit code, None if it does not end."""
         self.ended = True
         with suppress(OSError):
             if self.process.poll() is None:
@@ -105,14 +105,14 @@ class Child:
         return code
 
     def last_words(self) -> str:
-        """The last line of standard error, or else the exit code; to be called once its output has ended."""
+        """The last line of standard error, or else the exit code, of a process whose output has ended."""
         code = self._exit_code()
         self._readers[1].join(END_SECONDS)
-        return self.said() or f"exit code {code}"
+        return self.last_message() or f"exit code {code}"
 
-    def said(self) -> str:
+    def last_message(self) -> str:
         """The last line of standard error so far; "" if there is none."""
-        lines = self._said.decode(errors="replace").split("\n")
+        lines = self._errors.decode(errors="replace").split("\n")
         return next((visible(line.strip()) for line in reversed(lines) if line.strip()), "")
 
     def _exit_code(self) -> int | None:
@@ -122,13 +122,13 @@ class Child:
 
     def _write(self, line: bytes) -> None:
         assert self.process.stdin
-        left = memoryview(line)
+        unwritten = memoryview(line)
         with suppress(OSError, ValueError):  # the process has ended; its output tells why
-            while left:
-                left = left[self.process.stdin.write(left) or 0 :]
+            while unwritten:
+                unwritten = unwritten[self.process.stdin.write(unwritten) or 0 :]
 
     def _read(self, stream: IO[bytes]) -> None:
-        """Put each line into the queue, at the end also text without a newline."""
+        """Put each line into the queue, and at the end the text after the last newline."""
         rest = b""
         while len(rest) <= LONGEST_LINE and (chunk := _received(stream)):
             *lines, rest = (rest + chunk).split(b"\n")
@@ -140,7 +140,7 @@ class Child:
 
     def _drain(self, stream: IO[bytes]) -> None:
         while chunk := _received(stream):
-            self._said = (self._said + chunk)[-TAIL:]
+            self._errors = (self._errors + chunk)[-TAIL:]
 
 
 def _received(stream: IO[bytes]) -> bytes:

@@ -1,4 +1,4 @@
-"""Time limits for an agent's answers: from the work that a request takes and the device's speed so far."""
+"""Time limits for an agent's answers, from the work of a request and the device's speed so far."""
 
 from collections.abc import Callable
 from math import inf, prod
@@ -9,16 +9,16 @@ from typing import TypeVar
 from hat.architecture import ModelConfig, weight_shapes
 from hat.hardware.protocol import MOST_WARMUP, MeasureProtocol
 
-# Seconds for a request without work: the device may be busy, or its memory swapped out.
+# Limit for a request without work, in seconds: the device may be busy, or its memory swapped out.
 ANSWER_SECONDS = 30.0
-# Seconds to start a Python, and to load an engine such as PyTorch from a memory card.
+# Limits for starting a Python, and for loading an engine such as PyTorch from a memory card, in seconds.
 START_SECONDS, LOAD_SECONDS = 60.0, 120.0
-# Work per second, as `work` counts it, of a device of unknown speed: a tenth of a Raspberry Pi 4's 2e9 in
-# decoding.
+# Weights × tokens per second of a device of unknown speed: a tenth of the 2e9 of a Raspberry Pi 4 that
+# decodes.
 SLOWEST = 2e8
 # A device of known speed may be this many times slower than its slowest call so far.
 SLACK = 20.0
-# The least speed of copying to a device, in bytes per second.
+# The lowest speed of copying to a device, in bytes per second.
 SLOWEST_COPY = 20_000
 
 Answer = TypeVar("Answer")
@@ -26,12 +26,12 @@ Answer = TypeVar("Answer")
 
 def call_work(model: ModelConfig, protocol: MeasureProtocol) -> float:
     """The work of one timed call: weights × tokens, of all hypotheses in the beam."""
-    return _weighed(sum(map(prod, weight_shapes(model).values())), protocol)
+    return _call_work(sum(map(prod, weight_shapes(model).values())), protocol)
 
 
 def artefact_work(folder: Path, protocol: MeasureProtocol) -> float:
     """The work of one timed call of an artefact; a weight takes half a byte or more."""
-    return _weighed(2 * folder_bytes(folder), protocol)
+    return _call_work(2 * folder_bytes(folder), protocol)
 
 
 def copy_seconds(source: Path) -> float:
@@ -45,7 +45,7 @@ def folder_bytes(source: Path) -> int:
     return sum(path.stat().st_size for path in files)
 
 
-def _weighed(weights: float, protocol: MeasureProtocol) -> float:
+def _call_work(weights: float, protocol: MeasureProtocol) -> float:
     tokens = sum(source + protocol.beam * target for source, target in protocol.pairs)
     return float(weights) * tokens * protocol.batch
 
@@ -54,20 +54,20 @@ class TimeLimits:
     """The time limits for one device's agent; they adapt to the speed of its answers."""
 
     def __init__(self) -> None:
-        self._slowest = inf  # least work per second of all calls answered so far
+        self._slowest = inf  # the lowest speed of a call so far, in work per second
 
-    def of_call(self, work: float) -> float:
+    def for_call(self, work: float) -> float:
         """The most seconds that decoding `work` may take."""
-        known = self._slowest < inf
-        return ANSWER_SECONDS + (SLACK * work / self._slowest if known else work / SLOWEST)
+        speed = self._slowest / SLACK if self._slowest < inf else SLOWEST
+        return ANSWER_SECONDS + work / speed
 
-    def of_loading(self, work: float) -> float:
+    def for_loading(self, work: float) -> float:
         """The most seconds that loading a model may take, including its warm-up."""
-        return LOAD_SECONDS + MOST_WARMUP * (self.of_call(work) - ANSWER_SECONDS)
+        return LOAD_SECONDS + MOST_WARMUP * (self.for_call(work) - ANSWER_SECONDS)
 
-    def timed(self, work: float, ask: Callable[[float], Answer]) -> Answer:
-        """Call `ask` with the time limit for decoding `work`, and learn from the time it took."""
+    def ask_timed(self, work: float, ask: Callable[[float], Answer]) -> Answer:
+        """Call `ask` with the time limit for decoding `work`; the time it takes adapts the next limits."""
         started = monotonic()
-        answer = ask(self.of_call(work))
+        answer = ask(self.for_call(work))
         self._slowest = min(self._slowest, work / max(monotonic() - started, 1e-6))
         return answer

@@ -1,19 +1,15 @@
-"""A conversation with an agent: one request, one answer, in limited time."""
+"""A link to an agent: a conversation of one request, one answer, in limited time."""
 
-import json
 from collections.abc import Mapping
 from pathlib import Path
-from types import TracebackType
 from typing import Any, Protocol
 
 from hat.errors import HatError, UserError, named, shown, visible
-from hat.hardware.device.child import LONGEST_LINE, Child
 from hat.hardware.device.limits import ANSWER_SECONDS
 from hat.strict_json import parse_json
 
-# Arguments after `python -P`, which keeps the current folder off the path of modules.
-COMMAND = ("-m", "hat.hardware.agent")
-LOCAL = "the measuring process"
+# Arguments of Python that start the agent; -P keeps the current folder off the path of modules.
+AGENT = ("-P", "-m", "hat.hardware.agent")
 
 
 class LinkLost(HatError):
@@ -29,7 +25,7 @@ class BadAnswer(HatError):
 
 
 class Link(Protocol):
-    """What measuring needs of a way to a device."""
+    """A way to an agent. A transport implements these four methods."""
 
     def ask(self, request: Mapping[str, Any], seconds: float = ANSWER_SECONDS) -> dict[str, Any]:
         """Send one request and wait at most `seconds` for its answer.
@@ -39,85 +35,37 @@ class Link(Protocol):
         """
 
     def put(self, folder: Path) -> str:
-        """Where a copy of the folder is on the device, until the link is reopened or closed."""
+        """Copy a folder to the device: its path there, valid until the link is reopened or closed."""
 
     def reopen(self) -> None:
-        """Start a fresh agent in place of a lost one: nothing is loaded in it. Raises HatError."""
+        """Start a fresh agent, with no model loaded, in place of a lost one. Raises HatError."""
 
     def close(self) -> None:
-        """End the agent and remove what was left on the device."""
+        """End the agent and remove the copied folders from the device."""
 
 
-def parse_answer(line: str | bytes, where: str = LOCAL) -> dict[str, Any]:
-    """An agent's answer. Raises the error that it reports, UserError or HatError; BadAnswer for no JSON
-    mapping.
+def parse_answer(line: str | bytes, agent: str) -> dict[str, Any]:
+    """The answer in a line of output; `agent` is the agent's name in messages.
 
-    `where`: the name of the agent in messages.
+    Raises the error that the answer reports, UserError or HatError; BadAnswer for no JSON mapping.
     """
     try:
-        found = parse_json(line, "answer")
+        answer = parse_json(line, "answer")
     except UserError as error:
-        raise BadAnswer(f"{where} did not answer in JSON ({error})") from error
-    if not isinstance(found, dict):
-        raise BadAnswer(f"{where} answered {shown(found)}, not a mapping")
-    if "error" in found:
-        if not isinstance(found["error"], str):
-            raise BadAnswer(f"{where} answered with an error that is {shown(found['error'])}")
-        kind = UserError if found.get("exit_code") == UserError.exit_code else HatError
-        raise kind(visible(found["error"]))
-    return found
+        raise BadAnswer(f"{agent} did not answer in JSON ({error})") from error
+    if not isinstance(answer, dict):
+        raise BadAnswer(f"{agent} answered {shown(answer)}, not a mapping")
+    if "error" in answer:
+        if not isinstance(answer["error"], str):
+            raise BadAnswer(f"{agent} answered with an error that is {shown(answer['error'])}")
+        kind = UserError if answer.get("exit_code") == UserError.exit_code else HatError
+        raise kind(visible(answer["error"]))
+    return answer
 
 
-def no_answer(where: str, request: Mapping[str, Any], seconds: float, said: str) -> NoAnswer:
-    """The error for an unanswered `request`. `said`: the last line of the agent's standard error."""
-    last = f"; its last message is: {named(said)}" if said else ""
+def no_answer(agent: str, request: Mapping[str, Any], seconds: float, last_message: str) -> NoAnswer:
+    """The error for an unanswered request. `last_message`: the last line of the agent's standard error."""
+    last = f"; its last message is: {named(last_message)}" if last_message else ""
     return NoAnswer(
-        f"{where} does not answer: no reply to {shown(request.get('op'))} within {seconds:.0f} s{last}"
+        f"{agent} does not answer: no reply to {shown(request.get('op'))} within {seconds:.0f} s{last}"
     )
-
-
-class LocalLink:
-    """An agent in a process of its own on this machine: nothing else is in its memory."""
-
-    def __init__(self) -> None:
-        self.reopen()
-
-    def reopen(self) -> None:
-        if hasattr(self, "_child"):
-            self.close()
-        self._child = Child(*COMMAND)
-        self._process = self._child.process
-
-    def ask(self, request: Mapping[str, Any], seconds: float = ANSWER_SECONDS) -> dict[str, Any]:
-        """As Link.ask. Interrupting it loses the link, since its answer may still come."""
-        if self._child.ended:
-            raise LinkLost(f"{LOCAL} has ended")
-        try:
-            line = self._child.ask(json.dumps(request).encode() + b"\n", seconds)
-        except BaseException as error:
-            self.close()
-            if isinstance(error, TimeoutError):
-                raise no_answer(LOCAL, request, seconds, self._child.said()) from None
-            raise
-        if line.endswith(b"\n"):
-            return parse_answer(line)
-        if len(line) > LONGEST_LINE:
-            self.close()
-            raise BadAnswer(f"{LOCAL} answered more than {LONGEST_LINE:,} bytes")
-        words = self._child.last_words()
-        self.close()
-        raise LinkLost(f"{LOCAL} died: {words}")
-
-    def put(self, folder: Path) -> str:
-        return str(folder.resolve())
-
-    def close(self) -> None:
-        self._child.end()
-
-    def __enter__(self) -> "LocalLink":
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()

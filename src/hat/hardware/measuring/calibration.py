@@ -7,7 +7,7 @@ import numpy as np
 
 from hat.architecture import Architecture, Decoder, DecoderLayer, Encoder, EncoderLayer, ModelConfig
 from hat.hardware.device.bench import AgentBench
-from hat.hardware.device.devices import Device
+from hat.hardware.device.device import Device
 from hat.hardware.measuring.measurement import NOISY
 from hat.hardware.protocol import MeasureProtocol
 from hat.intervals import PAIRED_NOISE, QUARTILES, looks, typical_half_width
@@ -58,7 +58,7 @@ def calibration_protocol(device: Device) -> MeasureProtocol:
         device.engine,
         device.threads,
         device.precision,
-        device=device.accelerator,
+        accelerator=device.accelerator,
         warmup=5,
     )
 

@@ -191,7 +191,7 @@ def make_protocol(
         device.precision,
         beam=recipe.device.beam,
         batch=recipe.device.batch,
-        device=device.accelerator,
+        accelerator=device.accelerator,
         warmup=recipe.measure.warmup,
         rounds=rounds,
         interval=interval,

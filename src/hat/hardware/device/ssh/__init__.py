@@ -1,1 +1,2 @@
-"""Devices over SSH (the [ssh] extra): the connection, the installation of HAT there, and its agent."""
+"""Devices over SSH (the [ssh] extra): addresses, the connection, the installation of HAT there, and its
+agent."""

@@ -1,4 +1,4 @@
-"""A synchronous face of one asyncssh connection, whose event loop runs in a thread of its own."""
+"""A synchronous interface to one asyncssh connection, whose event loop runs in a thread of its own."""
 
 import asyncio
 import re
@@ -17,30 +17,31 @@ import asyncssh
 
 from hat.errors import HatError, UserError, visible
 from hat.hardware.device.child import CHUNK, LONGEST_LINE, TAIL
-from hat.hardware.device.devices import Device
+from hat.hardware.device.device import Device
 from hat.hardware.device.limits import START_SECONDS, copy_seconds, folder_bytes
 from hat.hardware.device.link import BadAnswer, NoAnswer
+from hat.hardware.device.ssh.address import DEFAULT_PORT
 from hat.hardware.device.ssh.errors import (
-    DEFAULT_PORT,
     HostKeyRefused,
+    address_of,
     changed_host_key,
     known_hosts_file,
-    told_of,
+    naming_device,
     unknown_host_key,
 )
 from hat.threads import start
 
 CONNECT_SECONDS = 15.0
 LOGIN_SECONDS = 30.0
-# A silent device is given up after three of these. Rare enough not to disturb what is measured.
+# A device that misses three keep-alive messages counts as lost. They are too rare to disturb measurements.
 KEEPALIVE_SECONDS = 15.0
-# Asked for after the kinds that are known of a host: so a changed key is seen also where it is of another
-# kind, where asyncssh alone would just not connect.
+# Kinds of host keys to ask for after the known kinds, so that a changed key is noticed also if it is of
+# another kind; asyncssh alone would then not connect.
 HOST_KEY_KINDS = (
     *("ssh-ed25519", "ecdsa-sha2-nistp256", "ecdsa-sha2-nistp384", "ecdsa-sha2-nistp521"),
     *("rsa-sha2-512", "rsa-sha2-256"),
 )
-# No terminal, whatever ~/.ssh/config says.
+# Options of every program there: no terminal, whatever ~/.ssh/config says.
 PLAIN: Any = {"request_pty": False, "encoding": "utf-8", "errors": "replace"}
 
 Result = TypeVar("Result")
@@ -48,43 +49,45 @@ Result = TypeVar("Result")
 
 @dataclass(frozen=True)
 class Finished:
-    """What a script left: its exit status (below 0: killed by a signal) and output."""
+    """The exit status of a script (below 0: killed by a signal) and its output."""
 
     status: int
     out: str
     err: str
 
     def last_words(self) -> str:
-        """The last line of what it complained."""
+        """The last line of standard error, or else the exit status."""
         return last_line(self.err) or f"exit status {self.status}"
 
 
-def last_line(said: str) -> str:
+def last_line(text: str) -> str:
     """The last line that is not blank, safe to print; "" if there is none."""
-    lines = (line.strip() for line in reversed(said.split("\n")))
+    lines = (line.strip() for line in reversed(text.split("\n")))
     return next((visible(line) for line in lines if line), "")
 
 
 class Program:
-    """A running program on the device. To be made in the thread of the event loop."""
+    """A running program on the device. It is constructed in the thread of the event loop."""
 
     def __init__(self, process: "asyncssh.SSHClientProcess[str]", where: str) -> None:
         """`where`: the name of the device in messages."""
         self._process, self._where = process, where
-        self.said = ""  # the end of its standard error so far
+        self.errors = ""  # the end of its standard error so far
         self._drained = asyncio.ensure_future(self._drain())
 
     async def _drain(self) -> None:
-        """Read standard error all the time: a program stops when the window of unread output is full."""
+        """Read standard error at all times: a program stops when the window of unread output is full."""
         try:
             while text := await self._process.stderr.read(CHUNK):
-                self.said = (self.said + text)[-TAIL:]
-        except (asyncssh.Error, OSError):  # the connection is lost, as the wait for an answer will report
+                self.errors = (self.errors + text)[-TAIL:]
+        except (asyncssh.Error, OSError):  # a lost connection, which the wait for an answer reports
             pass
 
     async def ask(self, line: str) -> str:
-        """The program's next line; incomplete or "" if it has ended. Raises HatError for a line without
-        end."""
+        """Send a line; the program's next line of output, without a line end if the program has ended.
+
+        Raises HatError for an endless line.
+        """
         try:
             self._process.stdin.write(line + "\n")
         except BrokenPipeError:
@@ -92,7 +95,7 @@ class Program:
         return await self.line()
 
     async def line(self) -> str:
-        """The program's next line; see `ask`."""
+        """The program's next line of output, as `ask` returns it."""
         text = ""
         while not text.endswith("\n") and (more := await self._process.stdout.readline()):
             text += more
@@ -101,15 +104,18 @@ class Program:
         return text
 
     async def ending(self) -> tuple[str, int | None]:
-        """The last line of standard error, and the exit status, None if the connection was lost."""
+        """The last line of standard error and the exit status of a program that ends.
+
+        The status is None if the connection was lost.
+        """
         await self._process.wait_closed()
         await self._drained
-        return last_line(self.said), self._process.exit_status
+        return last_line(self.errors), self._process.exit_status
 
     async def collected(self, text: str) -> Finished:
         """Send `text` as the program's input and wait for its end; interrupting the wait ends the program.
 
-        Raises HatError for output without end.
+        Raises HatError for endless output.
         """
         try:
             return await self._collected(text)
@@ -131,11 +137,12 @@ class Program:
         await self.ending()
         if self._process.exit_status is None:
             raise asyncssh.ConnectionLost("no exit status")
-        return Finished(self._process.exit_status, out, self.said)
+        return Finished(self._process.exit_status, out, self.errors)
 
 
 class Connection:
-    """Connected when made. Raises UserError for refused keys, HatError where nothing answers."""
+    """An SSH connection, open when made. Raises UserError for refused keys, HatError where nothing
+    answers."""
 
     def __init__(self, device: Device) -> None:
         self.device = device
@@ -156,14 +163,14 @@ class Connection:
         ready.set()
         await self._stopped.wait()
 
-    def wait(self, work: Coroutine[Any, Any, Result], seconds: float = START_SECONDS) -> Result:
-        """The result of a coroutine, run in the thread of the event loop. Interrupting the wait cancels it.
+    def wait(self, task: Coroutine[Any, Any, Result], seconds: float = START_SECONDS) -> Result:
+        """Run a coroutine in the thread of the event loop: its result. Interrupting the wait cancels it.
 
         Raises HatError for errors, NoAnswer after `seconds`.
         """
-        future = asyncio.run_coroutine_threadsafe(work, self._loop)
+        future = asyncio.run_coroutine_threadsafe(task, self._loop)
         try:
-            with told_of(self.device):
+            with naming_device(self.device):
                 return self._result(future, seconds)
         finally:
             future.cancel()
@@ -178,23 +185,21 @@ class Connection:
         raise NoAnswer(f"{where} does not answer within {seconds:.0f} s")
 
     def run(self, script: str, seconds: float | None = None) -> Finished:
-        """Run a script with the device's sh, whatever the user's login shell is."""
+        """Run a script in the device's sh, whatever the user's login shell is."""
         marker = secrets.token_hex(16)
-        # On its standard input, which the script's programs do not see.
+        # The shell reads the script from standard input; the script's programs read nothing.
         text = f"{{ LC_ALL=C; export LC_ALL; echo {marker}\n{script}\n}} </dev/null; exit\n"
 
-        async def work() -> Finished:
+        async def run() -> Finished:
             done = await (await self._program("exec sh")).collected(text)
-            # What a login shell's configuration prints comes before.
+            # The configuration of a login shell may print text before the marker.
             return replace(done, out=done.out.partition(f"{marker}\n")[2])
 
-        return self.wait(work(), START_SECONDS if seconds is None else seconds)
+        return self.wait(run(), START_SECONDS if seconds is None else seconds)
 
     def start(self, script: str) -> Program:
-        """Start a one-line script in the device's sh, with the program's input and output."""
-        command = f"exec sh -c {shlex.quote(script)}"
-
-        return self.wait(self._program(command))
+        """Start a one-line script in the device's sh; the program talks through its input and output."""
+        return self.wait(self._program(f"exec sh -c {shlex.quote(script)}"))
 
     async def _program(self, command: str) -> Program:
         process = await self._ssh.create_process(command, **PLAIN)
@@ -203,12 +208,12 @@ class Connection:
     def put(self, source: Path, target: str) -> None:
         """Copy a file or folder. Raises HatError where the device cannot hold it."""
 
-        async def work() -> None:
+        async def copy() -> None:
             async with self._ssh.start_sftp_client() as sftp:
                 await sftp.put(str(source), target, recurse=True)
 
         try:
-            self.wait(work(), copy_seconds(source))
+            self.wait(copy(), copy_seconds(source))
         except HatError as error:
             if self.lost:
                 raise
@@ -219,28 +224,29 @@ class Connection:
             raise
 
     def _copy_failed(self, source: Path, target: str, error: asyncssh.SFTPError) -> HatError:
-        """SFTP tells a full disk as "Failure": see what is free without what was copied in part."""
+        """The error for a copy that failed. SFTP reports a full disk only as "Failure": so the partial copy
+        is removed, and the free space compared with what the copy needs."""
         folder = shlex.quote(str(Path(target).parent))
         done = self.run(f"rm -rf {shlex.quote(target)}; df -Pk {folder} | tail -n 1")
         fields = done.out.split()
-        told = len(fields) > 5 and re.fullmatch("[0-9]{1,15}", fields[3])
-        free = int(fields[3]) * 1024 if told else None
+        known = len(fields) > 5 and re.fullmatch("[0-9]{1,15}", fields[3])
+        free = int(fields[3]) * 1024 if known else None
         return copy_error(self.device, source, target, str(error.reason), folder_bytes(source), free)
 
     @property
     def lost(self) -> bool:
-        """Whether the connection has ended."""
+        """True once the connection has ended."""
         return self._ssh.is_closed()
 
     def close(self) -> None:
         """Disconnect and end the thread."""
 
-        async def work() -> None:
+        async def disconnect() -> None:
             self._ssh.close()
             await asyncio.wait_for(self._ssh.wait_closed(), 5)
 
         try:
-            self.wait(work())
+            self.wait(disconnect())
         except HatError:
             self._loop.call_soon_threadsafe(self._ssh.abort)
         finally:
@@ -262,7 +268,7 @@ class Connection:
 def copy_error(
     device: Device, source: Path, target: str, reason: str, needed: int, free: int | None
 ) -> HatError:
-    """What to say about a copy that failed for `reason`; `needed` and `free` in bytes, None: not known."""
+    """The error for a copy that failed for `reason`; `needed` and `free` in bytes, `free` None if unknown."""
     if free is not None and free < needed:
         return HatError(
             f"device {device.name}: the disk is full there: {source.name} needs {needed:,} bytes and "
@@ -275,9 +281,9 @@ KnownKeys = tuple[list[Any], list[Any], list[Any]]
 
 
 class _Client(asyncssh.SSHClient):
-    """Knows host keys as OpenSSH does, and remembers why one was refused.
+    """A client that checks host keys as OpenSSH does, and remembers why it refused one.
 
-    asyncssh alone would also take, for a server at another port, the key of the host's port 22.
+    asyncssh alone would also accept, for a server at another port, the key of the host's port 22.
     """
 
     def __init__(self, device: Device) -> None:
@@ -286,24 +292,23 @@ class _Client(asyncssh.SSHClient):
         self.refusal: HatError | None = None
 
     def known_keys(self, host: str, address: str, port: int | None) -> KnownKeys:
-        """Host keys, authorities and revoked keys that known_hosts holds for the server."""
+        """The host keys, authorities and revoked keys in known_hosts for the server."""
         names = [name for name in (host, address) if name]
         if port not in (None, DEFAULT_PORT):
             names = [f"[{name}]:{port}" for name in names]
-        found = [self._known.match(name, "", None) for name in names]
-        hosts, authorities, revoked = ([key for one in found for key in one[kind]] for kind in range(3))
+        matches = [self._known.match(name, "", None) for name in names]
+        hosts, authorities, revoked = ([key for match in matches for key in match[kind]] for kind in range(3))
         return hosts, authorities, revoked
 
     def validate_host_public_key(self, host: str, addr: str, port: int, key: asyncssh.SSHKey) -> bool:
-        """Asked for a key that is not a known one."""
+        """Called by asyncssh for a host key that is not a known one: refuse it, and remember why."""
         known = any(self.known_keys(host, addr, port)[:2])
         self.refusal = (changed_host_key if known else unknown_host_key)(self._device, key)
         return False
 
 
 async def _connect(device: Device) -> asyncssh.SSHClientConnection:
-    address = device.address
-    assert address is not None
+    address = address_of(device)
     client = _Client(device)
     try:
         return await asyncssh.connect(
@@ -327,7 +332,8 @@ async def _connect(device: Device) -> asyncssh.SSHClientConnection:
 
 
 def _known_hosts(device: Device) -> asyncssh.SSHKnownHosts:
-    """Empty where there is no such file yet. Raises UserError where it cannot be read."""
+    """The known host keys; none where the file does not exist yet. Raises UserError where it cannot be
+    read."""
     file = known_hosts_file(device)
     try:
         return asyncssh.read_known_hosts(str(file)) if file.exists() else asyncssh.import_known_hosts("")

@@ -1,4 +1,4 @@
-"""What can go wrong on the way to a device over SSH, told in one line each."""
+"""One-line messages for all that can go wrong on the way to a device over SSH."""
 
 import shlex
 import socket
@@ -9,53 +9,58 @@ from pathlib import Path
 import asyncssh
 
 from hat.errors import HatError, UserError, named
-from hat.hardware.device.devices import Address, Device
+from hat.hardware.device.device import Device
 from hat.hardware.device.link import LinkLost
+from hat.hardware.device.ssh.address import DEFAULT_PORT, SshAddress
 
 DEFAULT_KNOWN_HOSTS = Path("~/.ssh/known_hosts")
-DEFAULT_PORT = 22
 KEY_FILE_ERRORS = (asyncssh.KeyImportError, asyncssh.KeyEncryptionError)
 
 
 class Unreachable(HatError):
-    """Nothing answers at the address: switched off, booting, no network, or a wrong address."""
+    """Nothing answers at the address: the device is off or booting, or network or address are wrong."""
 
 
 class KeyRefused(UserError):
-    """The device does not take the user's key."""
+    """The device does not accept the user's key."""
 
 
 class HostKeyRefused(UserError):
-    """The device's host key is not the known one, or none is known."""
+    """The device's host key is unknown, or is not the known one."""
+
+
+def address_of(device: Device) -> SshAddress:
+    """The address of a device that has one."""
+    assert device.address is not None
+    return SshAddress.parse(device.address)
 
 
 def known_hosts_file(device: Device) -> Path:
-    """Where the device's host key has to stand."""
+    """The file that has to hold the device's host key."""
     return device.known_hosts or DEFAULT_KNOWN_HOSTS.expanduser()
 
 
 @contextmanager
-def told_of(device: Device) -> Iterator[None]:
-    """Around what talks to the device: its errors become HatErrors that name the device."""
+def naming_device(device: Device) -> Iterator[None]:
+    """Turn errors of talking to the device into HatErrors that name it."""
     try:
         yield
     except (asyncssh.Error, *KEY_FILE_ERRORS, OSError) as error:
-        raise told(error, device) from error
+        raise explained(error, device) from error
 
 
-def told(error: Exception, device: Device) -> HatError:
-    """The error for the person."""
-    assert device.address is not None
-    where, at = f"device {device.name}", str(device.address)
+def explained(error: Exception, device: Device) -> HatError:
+    """The error with its meaning for the user."""
+    where = f"device {device.name}"
     if isinstance(error, (asyncssh.PermissionDenied, *KEY_FILE_ERRORS)):
         return _key_error(error, device)
     if isinstance(error, asyncssh.KeyExchangeFailed):
-        return Unreachable(f"{where}: no common encryption with {at}: {named(error.reason)}")
+        return Unreachable(f"{where}: no common encryption with {device.address}: {named(error.reason)}")
     if isinstance(error, asyncssh.ConnectionLost | asyncssh.SFTPConnectionLost | ConnectionResetError):
-        return LinkLost(f"{where}: the connection to {at} was lost")
+        return LinkLost(f"{where}: the connection to {device.address} was lost")
     if isinstance(error, asyncssh.Error):
-        return LinkLost(f"{where}: {at}: {named(error.reason)}")
-    return _system_error(error, where, at, device.address)
+        return LinkLost(f"{where}: {device.address}: {named(error.reason)}")
+    return _system_error(error, device)
 
 
 def _key_error(error: Exception, device: Device) -> UserError:
@@ -71,21 +76,21 @@ def _key_error(error: Exception, device: Device) -> UserError:
     )
 
 
-def _system_error(error: Exception, where: str, at: str, address: Address) -> HatError:
+def _system_error(error: Exception, device: Device) -> HatError:
+    where, address = f"device {device.name}", device.address
     if isinstance(error, socket.gaierror):
-        return Unreachable(f"{where}: no host is called {address.host} ({error.strerror})")
+        return Unreachable(f"{where}: no host is called {address_of(device).host} ({error.strerror})")
     if isinstance(error, TimeoutError):
-        return Unreachable(f"{where}: {at} does not answer; is it switched on and on this network?")
+        return Unreachable(f"{where}: {address} does not answer; is it switched on and on this network?")
     if isinstance(error, ConnectionRefusedError):
-        return Unreachable(f"{where}: {at} refuses the connection; does an SSH server run at this port?")
+        return Unreachable(f"{where}: {address} refuses the connection; does an SSH server run at this port?")
     if isinstance(error, FileNotFoundError | PermissionError | IsADirectoryError) and error.filename:
         return UserError(f"{where}: {error.filename}: {error.strerror}")
-    return Unreachable(f"{where}: {at} cannot be reached: {getattr(error, 'strerror', None) or error}")
+    return Unreachable(f"{where}: {address} cannot be reached: {getattr(error, 'strerror', None) or error}")
 
 
 def unknown_host_key(device: Device, key: asyncssh.SSHKey) -> HostKeyRefused:
-    """No key of this host is known: how to compare and accept it."""
-    assert device.address is not None
+    """The error for a host of which no key is known: the way to compare and accept its key."""
     return HostKeyRefused(
         f"device {device.name}: the host key of {device.address} is not in {known_hosts_file(device)}. It is "
         f"{fingerprint(key)}: compare that with `ssh-keygen -lf {public_key_file(key)}` run on the device, "
@@ -94,9 +99,8 @@ def unknown_host_key(device: Device, key: asyncssh.SSHKey) -> HostKeyRefused:
 
 
 def changed_host_key(device: Device, key: asyncssh.SSHKey | None) -> HostKeyRefused:
-    """Another key is known for this host. `key` None: it offers no key of the known kind."""
-    assert device.address is not None
-    file, address = known_hosts_file(device), device.address
+    """The error for a host of which another key is known. `key` None: it offers none of the known kind."""
+    file, address = known_hosts_file(device), address_of(device)
     host = address.host if address.port == DEFAULT_PORT else f"[{address.host}]:{address.port}"
     now = f"it is {fingerprint(key)} now" if key else "it has none of that kind now"
     return HostKeyRefused(
@@ -107,21 +111,21 @@ def changed_host_key(device: Device, key: asyncssh.SSHKey | None) -> HostKeyRefu
 
 
 def fingerprint(key: asyncssh.SSHKey) -> str:
-    """As ssh-keygen shows it."""
+    """A key's fingerprint and kind, as ssh-keygen shows them."""
     return f"{key.get_fingerprint()} ({key.get_algorithm()})"
 
 
 def public_key_file(key: asyncssh.SSHKey) -> str:
-    """Where OpenSSH keeps a host key of this kind."""
+    """The file in which OpenSSH keeps a host key of this kind."""
     kind = key.get_algorithm().removeprefix("ssh-").partition("-")[0]
     return f"/etc/ssh/ssh_host_{kind}_key.pub"
 
 
 def ssh_arguments(device: Device, copy_key: bool = False) -> list[str]:
-    """What `ssh` (or `ssh-copy-id`) has to be called with to reach the device."""
-    assert device.address is not None
-    port = ["-p", str(device.address.port)] if device.address.port != DEFAULT_PORT else []
+    """The arguments with which `ssh` (or `ssh-copy-id`) reaches the device."""
+    address = address_of(device)
+    port = ["-p", str(address.port)] if address.port != DEFAULT_PORT else []
     hosts = ["-o", f"UserKnownHostsFile={device.known_hosts}"] if device.known_hosts else []
     key = ["-i", str(device.key)] if device.key and copy_key else []
-    user = f"{device.address.user}@" if device.address.user else ""
-    return [shlex.quote(part) for part in (*port, *hosts, *key, user + device.address.host)]
+    user = f"{address.user}@" if address.user else ""
+    return [shlex.quote(part) for part in (*port, *hosts, *key, user + address.host)]

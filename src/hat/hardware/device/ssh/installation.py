@@ -1,26 +1,27 @@
-"""HAT on a device: whether the right version is there, and how it gets there."""
+"""HAT on a device: the check that the right version is there, and its installation."""
 
 import re
 import secrets
 import shlex
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from hat import __version__
 from hat.errors import HatError, UserError, named
 from hat.files import file_digest
-from hat.hardware.device.devices import Device
+from hat.hardware.device.device import Device
 from hat.hardware.device.ssh.connection import Connection, Finished
 from hat.strict_json import parse_json
 
 OLDEST_PYTHON = (3, 11)
 CACHE = '"${XDG_CACHE_HOME:-$HOME/.cache}"/hat'
-# One for each version, so that one device serves several checkouts of HAT.
+# A virtual environment for each version, so that one device serves several versions of HAT.
 ENVIRONMENT = f"{CACHE}/venv-{__version__}"
-# Always the same folder, so that what a lost connection left in it goes with the next wheel.
+# Always the same folder, so that the next installation removes what a lost connection left in it.
 INCOMING = f"{CACHE}/incoming"
-# After a reboot, a process's number is another's.
+# Tells boots apart: after a reboot, another process may have the number of the old one.
 BOOT = "$(cat /proc/sys/kernel/random/boot_id 2>/dev/null)"
-# Ends an installation that still goes on, its programs included, and removes what it was brought.
+# Ends an installation that is still running, with its programs, and removes the copied wheel.
 STOP = f"""
 if {{ read -r pid boot <{INCOMING}/pid; }} 2>/dev/null && test "$boot" = "{BOOT}"; then
     kill -TERM -"$pid" 2>/dev/null
@@ -32,7 +33,8 @@ fi
 rm -rf {INCOMING}
 """
 STAMP = "hat-wheel.sha256"
-# It has to run and answer in any Python, however old, also in those without the option -P.
+# Prints the versions of Python and HAT. It runs in any Python, however old, also in those without the option
+# -P.
 PROBE = """
 import sys
 sys.path[:] = [place for place in sys.path if place]
@@ -43,8 +45,8 @@ except Exception:
     hat = None
 print(json.dumps({"python": sys.version_info[:2], "machine": platform.machine(), "hat": hat}))
 """
-# For sh: runs a command in an empty folder that only the user can write to, so that it imports nothing from
-# there.
+# For sh: runs a command in an empty folder that only the user can write to, so that Python imports nothing
+# from it.
 IN_EMPTY_FOLDER = """
 umask 077
 d="${{TMPDIR:-/tmp}}"/hat-{token}
@@ -55,10 +57,10 @@ PYTHONSAFEPATH=1 {command} & p=$!
 wait $p; status=$?; p=; exit $status
 """
 NO_FOLDER = 73
-# pip compiles packages for which it finds no wheel; a Raspberry Pi takes long for that.
+# pip compiles packages for which there is no wheel, which takes a Raspberry Pi long.
 INSTALL_SECONDS = 3600.0
 WHEEL_NAME = re.compile(r"(?P<name>[^-]+)-(?P<version>[^-]+)(-\d[^-]*)?-(?P<tags>[^-]+-[^-]+-[^-]+)\.whl")
-# What pip and venv say → what it means. `wheel` and `last` are filled in.
+# Pattern of a message of pip or venv → its meaning, with fields such as {wheel} to fill in.
 MEANINGS = (
     (r"No space left on device|disk quota exceeded", "the disk is full there"),
     (
@@ -78,7 +80,7 @@ MEANINGS = (
 
 @dataclass(frozen=True)
 class Interpreter:
-    """A Python on the device. `hat`: the version of HAT that it has, None where it has none."""
+    """A Python on the device: its version, its machine, and the version of HAT installed for it, if any."""
 
     python: tuple[int, ...]
     machine: str
@@ -86,35 +88,42 @@ class Interpreter:
 
 
 def interpreter(device: Device) -> str:
-    """The Python that has HAT, as an expression for the device's sh."""
+    """The Python for which HAT is installed, as an expression for the device's sh."""
     return f"{ENVIRONMENT}/bin/python" if device.wheel else _quoted(device.python)
 
 
 def check_installed(connection: Connection) -> None:
-    """Raises UserError where the device's Python is absent or too old, or has not this version of HAT."""
+    """Raises UserError where the device's Python is absent, too old, or without this version of HAT."""
     device = connection.device
-    found = _probe(connection, interpreter(device))
-    if device.wheel and (found is None or found.hat is None):
+    probed = _probe(connection, interpreter(device))
+    if device.wheel and (probed is None or probed.hat is None):
         raise UserError(
             f"device {device.name}: HAT is not installed there; `hat device check {device.name}` does it"
         )
-    known = _checked(found, device)
-    if known.hat is None:
+    python = _checked(probed, device)
+    if python.hat is None:
         raise UserError(
             f"device {device.name}: {device.python} there has no HAT; install {__version__} for it, or give "
             "`wheel:` a file for `hat device check` to install"
         )
-    if known.hat != __version__:
+    if python.hat != __version__:
         raise UserError(
-            f"device {device.name}: HAT {named(known.hat)} there, {__version__} here; they have to be equal"
+            f"device {device.name}: HAT {named(python.hat)} there, {__version__} here; they have to be equal"
         )
 
 
-def install(connection: Connection) -> bool:
-    """Install the device's wheel and what it depends on in a virtual environment of its own.
+def install_wheel(device: Device, note: Callable[[str], None]) -> bool:
+    """Connect to the device and `install` its wheel."""
+    with Connection(device) as connection:
+        note(f"connected to {device.address}; the wheel is installed now unless it is there already")
+        return install(connection)
 
-    Returns whether it had to: nothing is done where this very wheel is there. Raises UserError where it
-    cannot run there, HatError where installing fails; what was half installed is removed.
+
+def install(connection: Connection) -> bool:
+    """Install the device's wheel and its dependencies in a virtual environment of their own.
+
+    False where this very wheel is there already: nothing is done then. Raises UserError where the wheel
+    cannot run there, HatError where installing fails; a partial installation is removed.
     """
     device = connection.device
     if device.wheel is None:
@@ -138,10 +147,9 @@ def install(connection: Connection) -> bool:
 
 
 def _script(device: Device, wheel: str, stamp: str) -> str:
-    """The stamp is written last; without it the environment goes, also where the connection is lost.
-
-    sshd makes the shell the leader of a process group, which its programs belong to.
-    """
+    """The script that installs. It writes the stamp last; an environment without one is removed when the
+    script ends, also by a lost connection. The shell leads the process group of its programs: sshd sees to
+    that."""
     return f"""
     umask 077
     venv={ENVIRONMENT}
@@ -165,7 +173,7 @@ def _make_folder(connection: Connection) -> str:
 
 
 def _probe(connection: Connection, python: str) -> Interpreter | None:
-    """None where there is no such Python."""
+    """The device's Python at that path, asked for its versions; None where there is none."""
     command = f"{python} -c {shlex.quote(PROBE)}"
     token = secrets.token_hex(16)
     done = connection.run(IN_EMPTY_FOLDER.format(token=token, no_folder=NO_FOLDER, command=command))
@@ -182,8 +190,8 @@ def _probe(connection: Connection, python: str) -> Interpreter | None:
 def _interpreter(answer: str, where: str) -> Interpreter:
     """The parsed output of PROBE. Raises HatError for any other output."""
     try:
-        found = parse_json(answer, "answer")
-        python, machine, hat = (found[key] for key in ("python", "machine", "hat"))
+        values = parse_json(answer, "answer")
+        python, machine, hat = (values[key] for key in ("python", "machine", "hat"))
         if (
             [type(part) for part in python] == [int, int]
             and isinstance(machine, str)
@@ -195,24 +203,24 @@ def _interpreter(answer: str, where: str) -> Interpreter:
     raise HatError(f"{where}: its Python printed no version, but: {named(answer.strip())}")
 
 
-def _checked(found: Interpreter | None, device: Device) -> Interpreter:
-    """Raises UserError where there is no Python, or one that is too old."""
+def _checked(probed: Interpreter | None, device: Device) -> Interpreter:
+    """The probed Python. Raises UserError where there is none, or it is too old."""
     oldest = ".".join(map(str, OLDEST_PYTHON))
-    if found is None:
+    if probed is None:
         raise UserError(
             f"device {device.name}: there is no {device.python} there; install Python {oldest} or newer, or "
             "give its path as `python:`"
         )
-    if found.python < OLDEST_PYTHON:
-        version = ".".join(map(str, found.python))
+    if probed.python < OLDEST_PYTHON:
+        version = ".".join(map(str, probed.python))
         raise UserError(
             f"device {device.name}: {device.python} there is Python {version}; HAT needs {oldest} or newer"
         )
-    return found
+    return probed
 
 
 def _check_wheel(device: Device) -> None:
-    """Raises UserError where its name is not that of a wheel of this version."""
+    """Raises UserError where the wheel's name is not that of this version of HAT."""
     assert device.wheel is not None
     parts = WHEEL_NAME.fullmatch(device.wheel.name)
     if not parts or parts["name"] != "hardware_aware_transformers":
@@ -224,7 +232,8 @@ def _check_wheel(device: Device) -> None:
 
 
 def _check_tags(device: Device, base: Interpreter) -> None:
-    """Raises UserError where the wheel's name tells that it cannot run there. pip looks closer, but late."""
+    """Raises UserError where the tags in the wheel's name exclude the device. pip checks better, but
+    later."""
     assert device.wheel is not None
     parts = WHEEL_NAME.fullmatch(device.wheel.name)
     assert parts
@@ -244,7 +253,7 @@ def _digest(device: Device) -> str:
 
 
 def failure(done: Finished, device: Device, base: Interpreter) -> HatError:
-    """What the output of an installation that failed means."""
+    """The error for a failed installation, from the output of pip and venv."""
     assert device.wheel is not None
     parts = WHEEL_NAME.fullmatch(device.wheel.name)
     facts = {
@@ -254,13 +263,14 @@ def failure(done: Finished, device: Device, base: Interpreter) -> HatError:
         "python": ".".join(map(str, base.python)),
         "last": named(done.last_words()),
     }
-    text = next((meaning for said, meaning in MEANINGS if re.search(said, done.err, re.IGNORECASE)), "{last}")
+    matching = (text for pattern, text in MEANINGS if re.search(pattern, done.err, re.IGNORECASE))
+    text = next(matching, "{last}")
     kind = UserError if "{tags}" in text else HatError
     return kind(f"device {device.name}: HAT cannot be installed there: {text.format(**facts)}")
 
 
 def _quoted(path: str) -> str:
-    """For sh, in whatever folder: a path that is not absolute begins at the user's home."""
+    """A path for sh, in whatever folder it runs: relative paths begin at the user's home."""
     if path.startswith("/") or "/" not in path:
         return shlex.quote(path)
     return f'"$HOME"/{shlex.quote(path.removeprefix("~/"))}'

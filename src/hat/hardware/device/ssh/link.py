@@ -1,4 +1,4 @@
-"""An agent on a device over SSH: it survives lost connections and leaves nothing behind."""
+"""The link to a device over SSH: it survives lost connections and leaves nothing behind."""
 
 import json
 import re
@@ -12,9 +12,9 @@ from types import TracebackType
 from typing import Any
 
 from hat.errors import HatError, named
-from hat.hardware.device.devices import Device
+from hat.hardware.device.device import Device
 from hat.hardware.device.limits import ANSWER_SECONDS
-from hat.hardware.device.link import COMMAND, LinkLost, NoAnswer, no_answer, parse_answer
+from hat.hardware.device.link import AGENT, LinkLost, NoAnswer, no_answer, parse_answer
 from hat.hardware.device.ssh.connection import Connection, Program, last_line
 from hat.hardware.device.ssh.errors import KeyRefused, Unreachable
 from hat.hardware.device.ssh.installation import check_installed, interpreter
@@ -24,20 +24,21 @@ REOPEN_SECONDS = 600.0
 FIRST_WAIT, LONGEST_WAIT = 1.0, 30.0
 CLEAN_SECONDS = 15.0
 KILLED = 128 + 9
-# While a device boots, its server may be there already but not let users in yet.
+# Errors that may pass: while a device boots, its server may run already but refuse users.
 PASSING = (LinkLost, Unreachable, KeyRefused)
 
-# One line, for a quoting that all login shells know. The shell waits beside the agent and removes the
-# session's folder when it ends: also where this machine is switched off, and its input just stops.
-# {token} makes the folder unique and identifies the processes. The folder is empty, so that Python imports
-# nothing from it. A stopped agent ends only by signal 9.
+# The script that starts the agent; in one line, which all login shells can quote. The shell waits beside the
+# agent and removes the session's folder when the agent ends, also when this machine is switched off and the
+# input just stops. {token} makes the folder unique and identifies the processes. The folder is empty, so that
+# Python imports nothing from it. Only signal 9 ends an agent that was stopped.
 SESSION = (
     'umask 077; d="${{TMPDIR:-/tmp}}"/hat-{token}; mkdir "$d" || exit 73; '
     "trap 'kill -9 $p 2>/dev/null; rm -rf \"$d\"' EXIT; trap 'exit 143' HUP INT TERM; "
     'cd "$d" || exit 73; exec 3<&0; echo {token} $$ "$d"; '
-    "PYTHONSAFEPATH=1 {python} -P {command} <&3 & p=$!; exec 3<&- </dev/null; wait $p"
+    "PYTHONSAFEPATH=1 {python} {agent} <&3 & p=$!; exec 3<&- </dev/null; wait $p"
 )
-# The session's shell is asked to end, which ends the agent; after a reboot its number may be another's.
+# The script that ends a session: it asks the session's shell to end, which ends the agent. {token} tells
+# whether process {pid} still is that shell: after a reboot another process may have its number.
 CLEAN = """
 known() {{ {{ cat /proc/{pid}/cmdline || ps -p {pid} -o args=; }} 2>/dev/null | grep -q {token}; }}
 if known; then
@@ -52,8 +53,8 @@ rm -rf {folder}
 class SshLink:
     """A Link to `device`, open when made; closed at the end of its `with` block.
 
-    `note` is told what goes on while reconnecting. Raises UserError where the device refuses the key,
-    has another host key or not this version of HAT, HatError where it cannot be reached.
+    `note` shows the user a line about each attempt to reconnect. Raises UserError where the device refuses
+    the key, or has another host key or another version of HAT, HatError where it cannot be reached.
     """
 
     def __init__(self, device: Device, note: Callable[[str], None] = lambda line: None) -> None:
@@ -61,7 +62,7 @@ class SshLink:
         self._note = note
         self._connection: Connection | None = None
         self._process: Program | None = None
-        self._left: tuple[str, str, str] | None = None  # token, process and folder of the last session
+        self._session: tuple[str, str, str] | None = None  # token, process id and folder of the last one
         self._copied = 0
         try:
             self._open()
@@ -70,7 +71,7 @@ class SshLink:
             raise
 
     def ask(self, request: Mapping[str, Any], seconds: float = ANSWER_SECONDS) -> dict[str, Any]:
-        """As Link has it. An interrupted question leaves the link lost: its answer may still come."""
+        """As Link.ask. Interrupting it loses the link, since its answer may still come."""
         where = f"device {self.device.name}"
         if self._process is None or self._connection is None:
             raise LinkLost(f"{where}: there is no connection")
@@ -79,26 +80,30 @@ class SshLink:
             line = self._connection.wait(process.ask(json.dumps(request)), seconds)
         except NoAnswer:
             self._try_to_clean()
-            raise no_answer(where, request, seconds, last_line(process.said)) from None
+            raise no_answer(where, request, seconds, last_line(process.errors)) from None
         if not line.endswith("\n"):
             raise LinkLost(f"{where}: {self._last_words(process)}")
         self._process = process
         return parse_answer(line, where)
 
     def put(self, source: Path) -> str:
-        """Copy a file or folder into the session's folder; its path there, valid until the link is
-        lost or closed. Raises HatError where the device cannot hold it."""
-        if self._connection is None or self._left is None:
+        """Copy a file or folder into the session's folder; its path there, valid until the link is lost or
+        closed.
+
+        Raises HatError where the device has no room for it.
+        """
+        if self._connection is None or self._session is None:
             raise LinkLost(f"device {self.device.name}: there is no connection")
         self._copied += 1
-        target = f"{self._left[2]}/{self._copied}"
+        target = f"{self._session[2]}/{self._copied}"
         self._connection.put(source, target)
         return target
 
     def reopen(self) -> None:
-        """Start a fresh agent, in a new session; what the last one left on the device is removed.
+        """Start a fresh agent in a new session, and remove the rest of the last one from the device.
 
-        Tries again for REOPEN_SECONDS, then raises the last HatError; at once what waiting cannot mend.
+        Connecting is tried for REOPEN_SECONDS; then the last HatError is raised. Errors that waiting cannot
+        mend are raised at once.
         """
         started, wait = time.monotonic(), FIRST_WAIT
         while True:
@@ -106,10 +111,10 @@ class SshLink:
             try:
                 return self._open()
             except PASSING as error:
-                left = started + REOPEN_SECONDS - time.monotonic()
-                if left < wait:
+                remaining = started + REOPEN_SECONDS - time.monotonic()
+                if remaining < wait:
                     raise
-                self._note(f"{error}; trying again in {wait:.0f} s, for {left / 60:.0f} more minutes")
+                self._note(f"{error}; trying again in {wait:.0f} s, for {remaining / 60:.0f} more minutes")
             time.sleep(wait)
             wait = min(2 * wait, LONGEST_WAIT)
 
@@ -126,26 +131,27 @@ class SshLink:
         check_installed(self._connection)
         token = secrets.token_hex(16)
         script = SESSION.format(
-            token=token, python=interpreter(self.device), command=" ".join(map(shlex.quote, COMMAND))
+            token=token, python=interpreter(self.device), agent=" ".join(map(shlex.quote, AGENT))
         )
         process = self._connection.start(script)
-        found = self._connection.wait(_session(process, token))
-        if found is None:
+        started = self._connection.wait(_started(process, token))
+        if started is None:
             raise HatError(f"device {self.device.name}: {self._last_words(process)}")
-        self._left, self._process = (token, *found), process
+        self._session, self._process = (token, *started), process
 
     def _try_to_clean(self) -> None:
-        """Clean up if the device can be reached; otherwise its session ends and cleans up once it notices."""
+        """Clean up if the device can be reached; otherwise its session cleans up once it notices the lost
+        link."""
         with suppress(HatError):
             self._clean()
 
     def _clean(self) -> None:
         """End the last session, if any, and remove its folder."""
-        if self._left and self._connection and not self._connection.lost:
-            token, pid, folder = self._left
+        if self._session and self._connection and not self._connection.lost:
+            token, pid, folder = self._session
             script = CLEAN.format(token=token, pid=pid, folder=shlex.quote(folder))
             self._connection.run(script, CLEAN_SECONDS)
-            self._left = None
+            self._session = None
 
     def _disconnect(self) -> None:
         self._process = None
@@ -156,12 +162,12 @@ class SshLink:
     def _last_words(self, process: Program) -> str:
         """Why the agent's output ended."""
         assert self._connection is not None
-        said, status = self._connection.wait(process.ending(), CLEAN_SECONDS)
+        last_message, status = self._connection.wait(process.ending(), CLEAN_SECONDS)
         if status is None:
             return f"the connection to {self.device.address} was lost"
         if status == KILLED:
-            return "the agent there was killed, as it happens where memory is full"
-        return f"the agent there ended: {named(said or f'exit status {status}')}"
+            return "the agent there was killed, which the system does when memory is full"
+        return f"the agent there ended: {named(last_message or f'exit status {status}')}"
 
     def __enter__(self) -> "SshLink":
         return self
@@ -172,10 +178,12 @@ class SshLink:
         self.close()
 
 
-async def _session(process: Program, token: str) -> tuple[str, str] | None:
-    """The process id of the session's shell, and its folder; output of a login shell before is skipped. None
-    if the session has ended."""
+async def _started(process: Program, token: str) -> tuple[str, str] | None:
+    """The process id of a new session's shell, and its folder; None if the session has ended.
+
+    Output that a login shell prints before is skipped.
+    """
     while line := await process.line():
-        if found := re.fullmatch(rf"{token} ([0-9]+) (/[^\n]*/hat-{token})\n", line):
-            return found[1], found[2]
+        if match := re.fullmatch(rf"{token} ([0-9]+) (/[^\n]*/hat-{token})\n", line):
+            return match[1], match[2]
     return None
