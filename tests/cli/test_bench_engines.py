@@ -46,7 +46,7 @@ def test_table_of_a_model(hat: Hat, model: Path) -> None:
     [
         (("--engines", "torch,teh"), "--engines teh: the choices are native, onnxruntime, torch"),
         (("--precision", "int4"), "--precision int4: the choices are float32"),
-        (("--device", "tpu"), "--device tpu: the choices are cpu, cuda"),
+        (("--accelerator", "tpu"), "--accelerator tpu: the choices are cpu, cuda"),
         (("--threads", "1,0"), "'0' is not a positive whole number"),
         (("--threads", "two"), "'two' is not a positive whole number"),
     ],
@@ -66,6 +66,6 @@ def test_wrong_sources(hat: Hat, tmp_path: Path) -> None:
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="here it would run")
 def test_cuda_without_a_gpu(hat: Hat, file: Path) -> None:
-    result = hat("bench-engines", file, *QUICK, "--vocab", 50, "--device", "cuda", "--engines", "torch")
+    result = hat("bench-engines", file, *QUICK, "--vocab", 50, "--accelerator", "cuda", "--engines", "torch")
     assert result.code == 2
     assert "no CUDA GPU" in result.err

@@ -2,7 +2,6 @@
 
 import json
 import sys
-from importlib import import_module
 
 import pytest
 
@@ -88,7 +87,7 @@ OLD_AND_NEW = (("old", "3.2"), ("new", "9.9"))
 
 def test_packages_of_an_older_python_are_not_missed(hat: Hat, monkeypatch: pytest.MonkeyPatch) -> None:
     needed = [f"{name}; python_version < '{version}' and extra == 'train'" for name, version in OLD_AND_NEW]
-    monkeypatch.setattr("hat.cli.doctor.requires", lambda name: needed, raising=False)
+    monkeypatch.setattr("hat.cli.commands.doctor.requires", lambda name: needed, raising=False)
     monkeypatch.setattr("importlib.metadata.requires", lambda name: needed)
     training = json.loads(hat("doctor", "--json").out)["training"]
     assert training["packages"] == {"new": None}
@@ -98,8 +97,7 @@ def test_training_packages(hat: Hat, monkeypatch: pytest.MonkeyPatch) -> None:
     training = json.loads(hat("doctor", "--json").out)["training"]
     assert training["installed"] is True
     assert set(training["packages"]) >= {"torch", "sacrebleu"}
-    module = import_module("hat.hardware.agent.environment")
-    monkeypatch.setattr(module, "installed_version", {"torch": "2"}.get)
+    monkeypatch.setattr("hat.hardware.installed_version", {"torch": "2"}.get)
     missing = line(hat("doctor").out, "training")
     assert missing.startswith("missing ")
     assert "sacrebleu" in missing.partition(";")[0]

@@ -237,7 +237,7 @@ def test_other_things_are_refused_before_any_work(
     def trained(*arguments: object) -> None:
         raise AssertionError("fine-tuned in vain")
 
-    monkeypatch.setattr("hat.cli.export._fine_tuned", trained)
+    monkeypatch.setattr("hat.cli.commands.export._fine_tuned", trained)
     (tmp_path / "thesis").mkdir()
     (tmp_path / "thesis" / "chapter").write_text("years of work")
     result = hat(

@@ -156,8 +156,8 @@ def test_a_device_is_shown_as_it_is(hat: Hat, monkeypatch: pytest.MonkeyPatch) -
 def test_a_terminal_is_shown_translations_and_a_file_gets_them(
     hat: Hat, model: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("hat.cli.translate._rendered", lambda number, translation, nbest: [ESCAPES])
-    monkeypatch.setattr("hat.cli.translate.input_lines", lambda: iter(["The dog sleeps."]))
+    monkeypatch.setattr("hat.cli.commands.translate._rendered", lambda number, translation, nbest: [ESCAPES])
+    monkeypatch.setattr("hat.cli.commands.translate.input_lines", lambda: iter(["The dog sleeps."]))
     assert hat("translate", model).out == f"{ESCAPES}\n"
     monkeypatch.setattr(sys.stdout, "isatty", lambda: True)
     assert hat("translate", model).out == f"{SHOWN}\n"

@@ -5,16 +5,24 @@ import os
 import re
 import subprocess
 import sys
+from collections.abc import Callable
+from inspect import signature
 from pathlib import Path
 
 import pytest
 
+from hat.architecture import cost as architecture_cost
 from hat.architecture.cost import PRECISION_BITS
 from hat.cli import app, choices
 from hat.cli.app import Commands
+from hat.cli.commands.bench_engines import bench_engines
+from hat.cli.commands.cost import cost
+from hat.cli.commands.export import export
+from hat.cli.commands.translate import translate
 from hat.errors import command
 from hat.export.deploy import FORMATS
-from hat.runtime import ENGINES, PRECISIONS
+from hat.hardware import MeasureProtocol
+from hat.runtime import ENGINES, PRECISIONS, CodeBooks, EngineSettings, Translator
 from hat.runtime.engine import DEVICES
 from hat.runtime.weights.code_books import EMBEDDING_FORMS
 from hat.runtime.weights.kmeans import INITIALIZATIONS
@@ -73,10 +81,31 @@ def test_choices_are_those_of_the_rooms() -> None:
     assert tuple(ENGINES) == choices.ENGINES
     assert choices.PRECISIONS == PRECISIONS
     assert tuple(PRECISION_BITS) == choices.COUNTED_PRECISIONS
-    assert choices.PROCESSORS == DEVICES
+    assert choices.ACCELERATORS == DEVICES
     assert choices.FORMATS == FORMATS
     assert choices.EMBEDDING_FORMS == EMBEDDING_FORMS
     assert tuple(INITIALIZATIONS) == choices.INITIALIZATIONS
+
+
+@pytest.mark.parametrize(
+    ("command", "owner", "names"),
+    [
+        (translate, Translator.load, ("engine", "threads", "instruction_set", "long_input")),
+        (translate, Translator.translate_stream, ("batch", "split")),
+        (translate, EngineSettings, ("accelerator",)),
+        (bench_engines, EngineSettings, ("accelerator",)),
+        (bench_engines, MeasureProtocol, ("beam", "batch")),
+        (export, CodeBooks, ("embeddings", "initialization")),
+        (cost, architecture_cost, ("length",)),
+    ],
+)
+def test_defaults_of_options_are_those_of_the_rooms(
+    command: Callable[..., object], owner: Callable[..., object], names: tuple[str, ...]
+) -> None:
+    options, owned = signature(command).parameters, signature(owner).parameters
+    for name in names:
+        key = "device" if owner is EngineSettings else name
+        assert options[name].default == owned[key].default, name
 
 
 QUOTED = re.compile(r"'[^']*'|\"[^\"]*\"|#.*")

@@ -11,7 +11,7 @@ import yaml
 
 from hat.architecture import Architecture, EvolvedArchitecture, cost
 from hat.cli import main
-from hat.cli.export import export
+from hat.cli.commands.export import export
 from hat.errors import UserError
 from hat.pipeline import constraint_lines, load_recipe, open_run, run, status
 from hat.pipeline.runner import DEPENDS

@@ -1,4 +1,4 @@
-"""The `hat` command: thin commands over the rooms, and what their errors look like."""
+"""The `hat` command: its entry point, and the form of its error messages."""
 
 import sys
 import traceback
@@ -11,38 +11,38 @@ from hat.errors import HatError, readable, visible, visible_lines
 
 __all__ = ["app", "main"]
 
-# Exit codes after SIGINT and SIGTERM, as shells give them: nothing went wrong.
+# Exit codes after SIGINT and SIGTERM, as shells report them: the message is not an error.
 STOPPED = (130, 143)
 
 
 def main(arguments: list[str] | None = None) -> None:
     """Run the command line and exit: 0 done, 1 failed, 2 the user's mistake, 130 or 143 stopped.
 
-    Where the reader of the output has gone (`| head -1`) it ends at once, with 0.
+    If the reader of the output has gone (`| head -1`), it ends at once, with 0.
     """
-    given = sys.argv[1:] if arguments is None else arguments
-    debug = "--debug" in given
+    words = sys.argv[1:] if arguments is None else arguments
+    debug = "--debug" in words
     try:
         open_streams()
         try:
-            app([argument for argument in given if argument != "--debug"], prog_name="hat")
+            app([word for word in words if word != "--debug"], prog_name="hat")
         except SystemExit as end:
             flush_output(failed=bool(end.code))
             raise
     except ReaderGone:
         raise SystemExit(0) from None
-    except Exception as error:  # the last resort: whatever it is, one line for the person
+    except Exception as error:  # the last resort: one line for the user, whatever the error is
         if debug:
             print(visible_lines(traceback.format_exc()), end="", file=sys.stderr)
-        _fail(error, given)
+        _fail(error, words)
 
 
-def _fail(error: Exception, given: Sequence[str]) -> None:
+def _fail(error: Exception, words: Sequence[str]) -> None:
     flush_output(failed=True)
     message, code = _describe(error)
     message = visible_lines(message)
-    for name in (argument for argument in given if "\n" in argument):
-        message = message.replace(visible_lines(name), visible(name))  # a name with a line end is on one line
+    for word in (word for word in words if "\n" in word):
+        message = message.replace(visible_lines(word), visible(word))  # a quoted word stays on one line
     kind = "" if code in STOPPED else "error: "
     for line in readable(message).split("\n"):
         print(f"hat: {kind}{line}", file=sys.stderr)

@@ -1,12 +1,15 @@
-"""The command tree. A command imports the rooms it needs when it runs, so `hat --help` is instant
-and the plain install's commands work without the [train] extra."""
+"""The command tree.
+
+A command imports the rooms that it needs when it runs: so `hat --help` is quick, and the commands of the
+plain install work without the [train] extra.
+"""
 
 from typing import Annotated, Any, ClassVar
 
 import typer
 
 from hat import __version__
-from hat.cli import (
+from hat.cli.commands import (
     bench_engines,
     cost,
     device,
@@ -36,12 +39,12 @@ class Commands(Group):
     }
 
     def get_params(self, ctx: Any) -> Any:
-        """The options; typer's own get the default False in place of None. None is no bool, and typer would
-        import pydantic to convert it, which takes as long as the rest of `--help`."""
+        """The options; the default of typer's own is False instead of None. To convert None to bool, typer
+        would import pydantic, which takes as long as the rest of `--help`."""
         params = super().get_params(ctx)
-        for one in params:
-            if one.name in ("help", "install_completion", "show_completion"):
-                one.default = False
+        for param in params:
+            if param.name in ("help", "install_completion", "show_completion"):
+                param.default = False
         return params
 
 
@@ -74,7 +77,7 @@ def options(
         bool, typer.Option("--debug", help="Show tracebacks. May stand anywhere on the line.")
     ] = False,
 ) -> None:
-    """Options of every command. `--debug` is taken by `main`, which also finds it after the command."""
+    """Options of every command. `main` handles `--debug`, which may also stand after the command."""
 
 
 for commands in (
@@ -84,7 +87,6 @@ for commands in (
     recipes,
     translate,
     export,
-    init,
     bench_engines,
     interop,
     cost,

@@ -1,5 +1,7 @@
-"""The choices of options: as constants for help, which imports none of the rooms that define them, and for
-completion, which does. A test compares the constants with the rooms' own."""
+"""The choices of options: constants for help, functions for completion.
+
+Help imports none of the rooms that own the choices; a test holds the constants equal to theirs.
+"""
 
 from collections.abc import Callable, Iterable
 from functools import wraps
@@ -10,44 +12,42 @@ import typer
 
 from hat.errors import HatError
 
-# ruff: noqa: PLC0415 (rooms are imported when a choice is completed)
-
 ENGINES = ("native", "onnxruntime", "torch")
 KMEANS_PRECISIONS = tuple(f"kmeans{bits}" for bits in range(1, 9))
 PRECISIONS = ("float32", "bfloat16", "int8", *KMEANS_PRECISIONS)
 COUNTED_PRECISIONS = ("float32", "bfloat16", "float16", "int8", *KMEANS_PRECISIONS)
-PROCESSORS = ("cpu", "cuda")
+ACCELERATORS = ("cpu", "cuda")
 FORMATS = ("artefact", "onnx")
 EMBEDDING_FORMS = ("kmeans", "int8", "float32")
 INITIALIZATIONS = ("linear", "k-means++")
 
-Asked = ParamSpec("Asked")
+Arguments = ParamSpec("Arguments")
 
 
 def listed(names: Iterable[str], *more: str) -> Callable[[str], list[str]]:
     """Completion from a fixed list of choices."""
-    known = (*names, *more)
+    choices = (*names, *more)
 
     def complete(incomplete: str) -> list[str]:
-        return [name for name in known if name.startswith(incomplete)]
+        return [name for name in choices if name.startswith(incomplete)]
 
     return complete
 
 
-def _quietly(find: Callable[Asked, list[str]]) -> Callable[Asked, list[str]]:
-    """The completion `find`, made to offer nothing where a file that it reads is wrong or absent."""
+def _without_errors(complete: Callable[Arguments, list[str]]) -> Callable[Arguments, list[str]]:
+    """A completion that offers nothing where a file that it reads is wrong or absent."""
 
-    @wraps(find)
-    def complete(*args: Asked.args, **kwargs: Asked.kwargs) -> list[str]:
+    @wraps(complete)
+    def completed(*args: Arguments.args, **kwargs: Arguments.kwargs) -> list[str]:
         try:
-            return find(*args, **kwargs)
+            return complete(*args, **kwargs)
         except (HatError, OSError):
             return []
 
-    return complete
+    return completed
 
 
-@_quietly
+@_without_errors
 def recipes(incomplete: str) -> list[str]:
     """Completion of built-in recipes."""
     from hat.zoo import recipe_names
@@ -55,37 +55,37 @@ def recipes(incomplete: str) -> list[str]:
     return listed(recipe_names())(incomplete)
 
 
-@_quietly
+@_without_errors
 def targets(incomplete: str) -> list[str]:
     """Completion of a stage's target: recipes by name, recipe files, run folders."""
     paths = _paths(incomplete, lambda path: _is_recipe_file(path) or _is_run(path))
-    return _once([*recipes(incomplete), *_own_runs(incomplete), *paths])
+    return _unique([*recipes(incomplete), *_usual_runs(incomplete), *paths])
 
 
-@_quietly
+@_without_errors
 def runs(incomplete: str) -> list[str]:
     """Completion of run folders: those in runs/, and those below the typed path."""
-    return _once([*_own_runs(incomplete), *_paths(incomplete, _is_run)])
+    return _unique([*_usual_runs(incomplete), *_paths(incomplete, _is_run)])
 
 
-@_quietly
+@_without_errors
 def artefacts(incomplete: str) -> list[str]:
     """Completion of folders that can translate: runs, artefacts and ONNX exports."""
-    return _once([*_own_runs(incomplete), *_paths(incomplete, _is_model)])
+    return _unique([*_usual_runs(incomplete), *_paths(incomplete, _is_model)])
 
 
-@_quietly
+@_without_errors
 def models(context: typer.Context, incomplete: str) -> list[str]:
-    """Completion of the models in the run that the command line names before."""
+    """Completion of the models in the run that the command line has named already."""
     from hat.files import read_json
 
-    # While an option still lacks its value, options and arguments cannot be told apart.
+    # The words may be options or arguments: these cannot be told apart while an option still lacks its value.
     words = (Path(str(word)) for word in (*context.params.values(), *context.args) if word)
     folder = next((word for word in words if _is_run(word)), None)
     return [] if folder is None else listed(read_json(folder / "models.json")["models"])(incomplete)
 
 
-@_quietly
+@_without_errors
 def devices(context: typer.Context, incomplete: str) -> list[str]:
     """Completion of devices to measure on, from the device file if the command line names one."""
     from hat.hardware import known_devices
@@ -94,27 +94,27 @@ def devices(context: typer.Context, incomplete: str) -> list[str]:
     return listed(known_devices(Path(str(file)) if file else None))(incomplete)
 
 
-@_quietly
+@_without_errors
 def zoo_models(incomplete: str) -> list[str]:
     """Completion of the zoo's models."""
-    from hat.zoo.models import models as known
+    from hat.zoo.models import models as published
 
-    return listed(dict.fromkeys(one.name for one in known()))(incomplete)
+    return listed(dict.fromkeys(model.name for model in published()))(incomplete)
 
 
-@_quietly
+@_without_errors
 def zoo_tasks(incomplete: str) -> list[str]:
     """Completion of the tasks that models of the zoo were made for."""
-    return listed(_of_results("task"))(incomplete)
+    return listed(_result_values("task"))(incomplete)
 
 
-@_quietly
+@_without_errors
 def zoo_devices(incomplete: str) -> list[str]:
     """Completion of the devices that models of the zoo were measured on."""
-    return listed(_of_results("device"))(incomplete)
+    return listed(_result_values("device"))(incomplete)
 
 
-@_quietly
+@_without_errors
 def instruction_sets(incomplete: str) -> list[str]:
     """Completion of the native engine's kernels."""
     from importlib import import_module
@@ -123,17 +123,18 @@ def instruction_sets(incomplete: str) -> list[str]:
         sets = import_module("hat.runtime._native").instruction_sets()
     except ImportError:
         return []
-    return listed(("auto", *(one["name"] for one in sets if one["built"])))(incomplete)
+    return listed(("auto", *(kernels["name"] for kernels in sets if kernels["built"])))(incomplete)
 
 
-def _own_runs(incomplete: str) -> list[str]:
+def _usual_runs(incomplete: str) -> list[str]:
     return listed(sorted(str(path.parent) for path in Path("runs").glob("*/run.json")))(incomplete)
 
 
-def _of_results(key: str) -> list[str]:
-    from hat.zoo.models import models as known
+def _result_values(key: str) -> list[str]:
+    from hat.zoo.models import models as published
 
-    return sorted({value for one in known() for result in one.results if (value := getattr(result, key))})
+    results = (result for model in published() for result in model.results)
+    return sorted({value for result in results if (value := getattr(result, key))})
 
 
 def _paths(incomplete: str, wanted: Callable[[Path], bool]) -> list[str]:
@@ -142,8 +143,8 @@ def _paths(incomplete: str, wanted: Callable[[Path], bool]) -> list[str]:
     prefix = f"{before}/" if "/" in incomplete else ""
     beside = [path for path in sorted(Path(prefix or ".").iterdir()) if path.name.startswith(name)]
     shown = [path for path in beside if name or not path.name.startswith(".")]
-    found = [f"{prefix}{path.name}" for path in shown if wanted(path)]
-    return found + [f"{prefix}{path.name}/" for path in shown if path.is_dir() and not wanted(path)]
+    matching = [f"{prefix}{path.name}" for path in shown if wanted(path)]
+    return matching + [f"{prefix}{path.name}/" for path in shown if path.is_dir() and not wanted(path)]
 
 
 def _is_recipe_file(path: Path) -> bool:
@@ -158,5 +159,5 @@ def _is_model(path: Path) -> bool:
     return _is_run(path) or (path / "config.json").is_file()
 
 
-def _once(names: list[str]) -> list[str]:
+def _unique(names: list[str]) -> list[str]:
     return list(dict.fromkeys(names))

@@ -1,4 +1,4 @@
-"""What a command says when the packages it needs are not installed."""
+"""The message of a command whose packages are not installed."""
 
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
@@ -7,13 +7,13 @@ from hat.errors import UserError
 
 
 def training_extra(command: str) -> AbstractContextManager[None]:
-    """Around imports of rooms that need the [train] extra. Raises UserError if it is missing."""
+    """A context for imports of rooms that need the [train] extra. Raises UserError if it is missing."""
     return optional_extra(command, "train")
 
 
 @contextmanager
 def optional_extra(command: str, extra: str) -> Iterator[None]:
-    """Around what needs the packages of an extra. Raises UserError if one is missing."""
+    """A context for code that needs the packages of an extra. Raises UserError if one is missing."""
     try:
         yield
     except ModuleNotFoundError as error:

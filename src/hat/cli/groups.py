@@ -1,4 +1,4 @@
-"""Groups of commands, as `--help` shows them."""
+"""Groups of commands, and their sections in `--help`."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -9,13 +9,13 @@ from typer.core import TyperGroup
 
 from hat.errors import visible_lines
 
-# Of every mistake on the command line; typer gives it no public name.
+# The class of every mistake on the command line, for which typer has no public name.
 UsageError: type[Exception] = typer.BadParameter.__bases__[0]
 
 
 @contextmanager
 def _visible_mistakes() -> Iterator[None]:
-    """Around parsing: messages quote the command line, which may hold what a terminal obeys."""
+    """A context for parsing: its messages quote the command line, which may hold control characters."""
     try:
         yield
     except UsageError as error:
@@ -24,15 +24,15 @@ def _visible_mistakes() -> Iterator[None]:
 
 
 class Group(TyperGroup):
-    """Commands, each with the whole first sentence of its help, under the titles of `sections`.
+    """Commands whose help shows each with its whole first sentence, under the titles of `sections`.
 
-    `sections`: title → names in their order; commands of no section come last.
+    `sections`: title → names of commands in their order; commands of no section come last.
     """
 
     sections: ClassVar[Mapping[str, Sequence[str]]] = {}
 
     def format_commands(self, ctx: Any, formatter: Any) -> None:
-        """Write the sections of the help."""
+        """Write the list of commands, by section."""
         placed = {name for names in self.sections.values() for name in names}
         others = [name for name in self.commands if name not in placed]
         for title, names in {**self.sections, "Commands": others}.items():
@@ -42,11 +42,11 @@ class Group(TyperGroup):
                     formatter.write_dl(rows)
 
     def make_context(self, *args: Any, **extra: Any) -> Any:
-        """As the base class; mistakes are safe to print."""
+        """As the base class; the messages of mistakes are safe to print."""
         with _visible_mistakes():
             return super().make_context(*args, **extra)
 
     def invoke(self, ctx: Any) -> Any:
-        """As the base class, which parses what follows the command; mistakes are safe to print."""
+        """As the base class, which parses the words after the command; mistakes are safe to print."""
         with _visible_mistakes():
             return super().invoke(ctx)

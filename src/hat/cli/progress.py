@@ -14,28 +14,26 @@ if TYPE_CHECKING:
     from rich.console import Console
     from rich.progress import Progress as Bars
 
-# ruff: noqa: PLC0415 (rich takes a tenth of a second to import, which help does not need)
-
 LINE_EVERY_SECONDS = 10.0
 
 
 class Terminal:
-    """The Reporter of the command line, on standard error: results go to standard output."""
+    """The Reporter of the command line. It writes to standard error; results go to standard output."""
 
     def __init__(self, stream: TextIO | None = None) -> None:
         self._stream = stream or sys.stderr
-        # Steps of several devices are under way at once, in one block of bars.
+        # Steps on several devices run at once and share one block of bars.
         self._bars: Bars | None = None
         self._working = 0
         self._lock = Lock()
 
     def say(self, line: str) -> None:
-        """Print a message; characters from files or devices that a terminal would obey are escaped."""
+        """Print a message; control characters in it, from a file or device, are escaped."""
         print(readable(line), file=self._stream, flush=True)
 
     @contextmanager
     def working(self, name: str) -> Iterator[Progress]:
-        """Show a step's progress and say at its end how long it took."""
+        """Show a step's progress, and at its end the time that it took."""
         started = time.monotonic()
         from rich.console import Console
 
@@ -66,6 +64,8 @@ class Terminal:
 
 
 class _Bar:
+    """Progress as a bar."""
+
     def __init__(self, bars: "Bars", name: str) -> None:
         self._bars = bars
         self._task = bars.add_task(visible(name), total=None, note="")
@@ -75,7 +75,8 @@ class _Bar:
 
 
 class _Lines:
-    """The ETA counts from the first report, which a resumed step makes far from zero."""
+    """Progress as lines. The ETA is extrapolated from the first report, which a resumed step makes far from
+    zero."""
 
     def __init__(self, terminal: Terminal, name: str, started: float) -> None:
         self._terminal = terminal
@@ -90,9 +91,10 @@ class _Lines:
         if now - self._printed < LINE_EVERY_SECONDS:
             return
         self._printed = now
-        began, before = self._first
-        left = (total - done) * (now - began) / (done - before) if done > before else None
-        eta = f"  ETA {duration(left)}" if left is not None else ""
+        began, first_done = self._first
+        eta = ""
+        if done > first_done:
+            eta = f"  ETA {duration((total - done) * (now - began) / (done - first_done))}"
         share = f"{done / total:4.0%}" if total else ""
         self._terminal.say(f"{self._name}: {share}{eta}  {note}".rstrip())
 
@@ -126,6 +128,6 @@ def duration(seconds: float) -> str:
     """`1:02:03`, `2:03` or `3.4 s`."""
     if seconds < 60:
         return f"{seconds:.1f} s"
-    minutes, left = divmod(round(seconds), 60)
+    minutes, rest = divmod(round(seconds), 60)
     hours, minutes = divmod(minutes, 60)
-    return f"{hours}:{minutes:02}:{left:02}" if hours else f"{minutes}:{left:02}"
+    return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"

@@ -1,4 +1,5 @@
-"""Standard input, output and error: always UTF-8, whatever the locale; closed streams are one-line errors."""
+"""Standard input, output and error: always UTF-8, whatever the locale; a closed stream is an error of one
+line."""
 
 import errno
 import io
@@ -16,44 +17,44 @@ from hat.lines import as_line, decoded_lines
 if TYPE_CHECKING:
     from _typeshed import ReadableBuffer
 
-INPUT, OUTPUT, ERROR = 0, 1, 2  # descriptors
+INPUT, OUTPUT, ERROR = 0, 1, 2  # file descriptors
 
 
 class ReaderGone(Exception):
-    """Standard output has no reader any more, as after `| head -1`: the command ends, without an error."""
+    """The reader of standard output has ended, as in `| head -1`: the command ends without an error."""
 
 
 def open_streams() -> None:
-    """Set up the standard streams of this process; to be called before anything is read or written.
+    """Set up the standard streams of this process, before anything is read or written.
 
     Raises UserError where standard output is closed: every command prints something.
     """
     for descriptor in (INPUT, OUTPUT, ERROR):
-        _occupy(descriptor)
-    # Streams that other code put there, such as a test's, are left alone.
+        _open_if_closed(descriptor)
+    # Streams that other code has replaced, such as a test, stay as they are.
     if sys.stderr is sys.__stderr__:
-        sys.stderr = _text(_Messages(ERROR, "wb", closefd=False))
+        sys.stderr = _text_stream(_Messages(ERROR, "wb", closefd=False))
     if sys.stdout is None:
         raise UserError("standard output is closed; give it a file or a pipe, or /dev/null")
     if sys.stdout is sys.__stdout__:
-        sys.stdout = _text(_Output(OUTPUT, "wb", closefd=False))
+        sys.stdout = _text_stream(_Output(OUTPUT, "wb", closefd=False))
     if sys.stdin is sys.__stdin__ and isinstance(sys.stdin, io.TextIOWrapper):
         sys.stdin.reconfigure(encoding="utf-8", errors="strict", newline="\n")
 
 
 def flush_output(failed: bool = False) -> None:
-    """Write all that is buffered. Raises the errors of writing, unless the command `failed` already."""
-    lost = (ReaderGone, HatError) if failed else ()
-    with suppress(*lost):
+    """Write the buffered output. Raises the errors of writing, unless the command has `failed` already."""
+    with suppress(*((ReaderGone, HatError) if failed else ())):
         if sys.stdout is not None:
             sys.stdout.flush()
 
 
 def input_lines() -> Iterator[str]:
-    """Standard input as lines (`hat.lines`), each as soon as it arrives.
+    """The lines of standard input (`hat.lines`), each as soon as it arrives.
 
-    Reads below Python's buffer: a thread that waits for input holds the buffer's lock, and Python crashes if
-    the process exits meanwhile. Raises UserError where the input is closed, unreadable or not UTF-8.
+    They are read from below Python's buffer: a thread that waits for input holds the buffer's lock, and
+    Python crashes if the process exits at that time. Raises UserError where the input is closed, unreadable
+    or not UTF-8.
     """
     if sys.stdin is None:
         raise UserError("standard input is closed; give it text, for example < in.txt")
@@ -71,7 +72,7 @@ def input_lines() -> Iterator[str]:
 
 
 def typed_lines() -> Iterator[str]:
-    """Lines typed on a terminal, after a prompt; without a terminal, those of `input_lines`."""
+    """Lines typed at a prompt on a terminal; without a terminal, the lines of standard input."""
     if sys.stdin is None or not sys.stdin.isatty():
         yield from input_lines()
         return
@@ -81,23 +82,23 @@ def typed_lines() -> Iterator[str]:
         except EOFError:
             return
         except UnicodeDecodeError as error:
-            raise UserError("standard input: what was typed is not UTF-8 text") from error
+            raise UserError("standard input: the typed line is not UTF-8 text") from error
 
 
 def print_line(text: str) -> None:
-    """Print `text` as one line, at once; characters that a terminal would obey are escaped."""
+    """Print `text` as one line, at once; on a terminal, control characters are escaped."""
     print(visible(text) if sys.stdout.isatty() else as_line(text), flush=True)
 
 
-def _occupy(descriptor: int) -> None:
-    """Open /dev/null in the place of a closed standard stream, which a file opened later would take."""
+def _open_if_closed(descriptor: int) -> None:
+    """Open /dev/null in place of a closed standard stream; else a file opened later would get its number."""
     try:
         os.fstat(descriptor)
     except OSError:
-        os.set_inheritable(os.open(os.devnull, os.O_RDWR), True)  # the lowest number that is free
+        os.set_inheritable(os.open(os.devnull, os.O_RDWR), True)  # takes the lowest free number
 
 
-def _text(raw: io.FileIO) -> io.TextIOWrapper:
+def _text_stream(raw: io.FileIO) -> io.TextIOWrapper:
     # Text that cannot be encoded, such as a file name in another encoding, is printed with escapes.
     return io.TextIOWrapper(
         io.BufferedWriter(raw), "utf-8", "backslashreplace", newline="\n", line_buffering=raw.isatty()
@@ -105,25 +106,25 @@ def _text(raw: io.FileIO) -> io.TextIOWrapper:
 
 
 class _Output(io.FileIO):
-    """Standard output below Python's buffers: its errors differ from those of other files, are raised once,
-    and later output is dropped."""
+    """Standard output, below Python's buffer. Its errors differ from those of other files; each is raised
+    once, and later output is dropped."""
 
-    _lost = False
+    _broken = False
 
     def write(self, data: "ReadableBuffer", /) -> int:
         size = memoryview(data).nbytes
-        if self._lost:
+        if self._broken:
             return size
         try:
             while (written := super().write(data)) is None:  # another program made the stream non-blocking
                 select.select([], [self], [])
         except OSError as error:
-            self._lost = True
-            self._tell(error)
+            self._broken = True
+            self._handle(error)
             return size
         return written
 
-    def _tell(self, error: OSError) -> None:
+    def _handle(self, error: OSError) -> None:
         if error.errno == errno.EPIPE:
             raise ReaderGone from error
         if is_full(error):
@@ -132,7 +133,7 @@ class _Output(io.FileIO):
 
 
 class _Messages(_Output):
-    """Standard error: work goes on without messages where they cannot be written."""
+    """Standard error: where messages cannot be written, work goes on without them."""
 
-    def _tell(self, error: OSError) -> None:
+    def _handle(self, error: OSError) -> None:
         pass

@@ -7,13 +7,13 @@ from typing import TYPE_CHECKING, Annotated, TypedDict
 
 import typer
 
-from hat.cli.choices import ENGINES, PROCESSORS, artefacts, instruction_sets, listed, models
+from hat.cli.choices import ENGINES, artefacts, instruction_sets, listed
+from hat.cli.options import Accelerator, ModelName
 from hat.cli.streams import input_lines, print_line, typed_lines
 
 if TYPE_CHECKING:
     from hat.runtime import Translation
 
-# ruff: noqa: PLC0415 (the rooms are imported when the command runs: help needs none of them)
 
 NOTES = SPLIT, CUT, COPIED, UNKNOWN = (
     "lines translated sentence by sentence",
@@ -47,23 +47,21 @@ def translate(
         Path,
         typer.Argument(metavar="DIR", help="A run folder, or one artefact.", autocompletion=artefacts),
     ],
-    model: Annotated[
-        str | None,
-        typer.Option(help="One of the run's models instead of the default.", autocompletion=models),
-    ] = None,
+    model: ModelName = None,
     interactive: Annotated[
         bool, typer.Option("--interactive", "-i", help="Translate each line as it is typed.")
     ] = False,
     beam: Annotated[int | None, typer.Option(min=1, help="Beam width.")] = None,
     nbest: Annotated[
-        int | None, typer.Option(min=1, help="Print this many, as `line ||| text ||| score`.")
+        int | None,
+        typer.Option(min=1, help="Print this many translations of each line, as `line ||| text ||| score`."),
     ] = None,
     lenpen: Annotated[
         float | None, typer.Option(min=0, help="Scores are divided by length to this power.")
     ] = None,
     batch: Annotated[int, typer.Option(min=1, help="Sentences decoded at once.")] = 16,
     max_length: Annotated[
-        int | None, typer.Option(min=1, help="Most tokens of a translation, its end included.")
+        int | None, typer.Option(min=1, help="The most tokens of a translation, </s> included.")
     ] = None,
     split: Annotated[
         bool,
@@ -85,12 +83,9 @@ def translate(
         ),
     ] = "auto",
     threads: Annotated[
-        int | None, typer.Option(min=1, help="Processor threads; by default all that there are.")
+        int | None, typer.Option(min=1, help="Processor threads; by default as many as this process may use.")
     ] = None,
-    device: Annotated[
-        str,
-        typer.Option(help="cpu, or cuda with the torch engine.", autocompletion=listed(PROCESSORS)),
-    ] = "cpu",
+    accelerator: Accelerator = "cpu",
     instruction_set: Annotated[
         str,
         typer.Option(
@@ -101,15 +96,24 @@ def translate(
 ) -> None:
     """Translate standard input, line by line, to standard output.
 
-    Prints on standard error how many lines were split, and how many hold words that the model does not know.
+    Standard error gets the number of lines that were split, and of lines with words unknown to the model.
     """
     from hat.runtime import Translator
 
-    with Translator.load(folder, model, engine, threads, device, instruction_set, long_input) as translator:
+    with Translator.load(
+        folder,
+        model,
+        engine=engine,
+        threads=threads,
+        device=accelerator,
+        instruction_set=instruction_set,
+        long_input=long_input,
+    ) as translator:
         options = Options(beam=beam, nbest=nbest, length_penalty=lenpen, max_length=max_length, split=split)
         translations: Iterator[Translation]
         if interactive:
-            # One after the other: reading ahead would ask for the next line before answering this one.
+            # One at a time: a stream that reads ahead would prompt for the next line before answering this
+            # one.
             translations = (translator.translate([line], **options)[0] for line in typed_lines())
         else:
             translations = translator.translate_stream(input_lines(), batch=batch, **options)
@@ -120,7 +124,7 @@ def translate(
 
 
 class Options(TypedDict):
-    """What a translation is asked with; None: the model's default."""
+    """The options of a translation; None: the model's default."""
 
     beam: int | None
     nbest: int | None
@@ -136,7 +140,7 @@ class Notes:
         self.counts: Counter[str] = Counter()
 
     def on(self, translations: "Iterable[Translation]") -> "Iterator[Translation]":
-        """The same translations; counts each as it passes."""
+        """The same translations; each is counted as it passes."""
         for translation in translations:
             self.counts.update(_kinds(translation))
             yield translation

@@ -1,14 +1,14 @@
-"""`hat bench-engines`: what each engine takes for one model on this machine, side by side."""
+"""`hat bench-engines`: the speed of each engine with one model on this machine."""
 
 import json
-import re
 from collections.abc import Collection
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from hat.cli.choices import ENGINES, PRECISIONS, PROCESSORS, artefacts, listed
+from hat.cli.choices import ACCELERATORS, ENGINES, PRECISIONS, artefacts, listed
+from hat.cli.options import Accelerator, AsJson, positive_number
 from hat.cli.progress import Terminal
 from hat.errors import UserError, named, shown
 
@@ -18,9 +18,8 @@ if TYPE_CHECKING:
     from hat.hardware import EngineTime
     from hat.runtime import Artefact
 
-# ruff: noqa: PLC0415 (the rooms are imported when the command runs: help needs none of them)
 
-# Of random weights: what is deployed unless something speaks against it.
+# The precision of random weights: the usual one on devices.
 DEFAULT_PRECISION = "int8"
 
 EXAMPLES = """
@@ -49,7 +48,7 @@ def bench_engines(
     engines: Annotated[
         str | None,
         typer.Option(
-            help=f"Any of {','.join(ENGINES)}; by default all that can run.", autocompletion=listed(ENGINES)
+            help=f"Any of {','.join(ENGINES)}; by default all that run here.", autocompletion=listed(ENGINES)
         ),
     ] = None,
     threads: Annotated[str, typer.Option(help="Numbers of threads, for example 1,2.")] = "1",
@@ -62,24 +61,21 @@ def bench_engines(
         ),
     ] = None,
     source_length: Annotated[int, typer.Option(min=1, help="Source tokens, </s> included.")] = 30,
-    steps: Annotated[int, typer.Option(min=1, help="Target tokens, exactly so many.")] = 30,
+    steps: Annotated[
+        int, typer.Option(min=1, help="Decoding steps, which is the exact number of target tokens.")
+    ] = 30,
     beam: Annotated[int, typer.Option(min=1, help="Beam size.")] = 5,
     batch: Annotated[int, typer.Option(min=1, help="Sentences decoded together.")] = 1,
     vocab: Annotated[
         int, typer.Option(min=5, help="Vocabulary of an architecture's random weights, shared.")
     ] = 32768,
     runs: Annotated[int, typer.Option(min=1, help="Timed runs of each engine.")] = 10,
-    device: Annotated[
-        str,
-        typer.Option(
-            help=f"{' or '.join(PROCESSORS)} (cuda: engine torch).", autocompletion=listed(PROCESSORS)
-        ),
-    ] = "cpu",
-    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+    accelerator: Accelerator = "cpu",
+    as_json: AsJson = False,
 ) -> None:
-    """Time the engines in turn, each run on a new random source, decoding whole translations.
+    """Time whole translations by each engine in turn; every round has a new random source.
 
-    Tokens per second are target tokens of the best hypothesis.
+    Tokens per second count the target tokens of the best hypothesis.
     """
     from rich.console import Console
 
@@ -87,14 +83,14 @@ def bench_engines(
 
     names = _choices(engines, ENGINES, "--engines") if engines else list(ENGINES)
     counts = _thread_counts(threads)
-    _check_choice(device, PROCESSORS, "--device")
+    _check_choice(accelerator, ACCELERATORS, "--accelerator")
     if precision is not None:
         _check_choice(precision, PRECISIONS, "--precision")
     artefact = _model(source, precision, vocab)
     protocol = MeasureProtocol((source_length,), (steps,), beam=beam, batch=batch, rounds=runs)
     terminal = Terminal()
     with terminal.working("bench-engines") as progress:
-        times, absent = time_engines(artefact, protocol, names, counts, device=device, progress=progress)
+        times, absent = time_engines(artefact, protocol, names, counts, device=accelerator, progress=progress)
     for name, reason in absent.items():
         terminal.say(f"{name} left out: {reason}")
     if as_json:
@@ -136,22 +132,22 @@ def _table(times: "list[EngineTime]") -> "Table":
 
 
 def _thread_counts(text: str) -> list[int]:
-    parts = list(dict.fromkeys(text.split(",")))
-    for part in parts:
-        if not re.fullmatch(r"\s*[1-9][0-9]{0,8}\s*", part):
+    counts = {part: positive_number(part) for part in text.split(",")}
+    for part, count in counts.items():
+        if count is None:
             raise UserError(
                 f"--threads {named(text)}: {shown(part)} is not a positive whole number; for example 1,2"
             )
-    return [int(part) for part in parts]
+    return [count for count in counts.values() if count]
 
 
-def _choices(text: str, known: Collection[str], option: str) -> list[str]:
+def _choices(text: str, choices: Collection[str], option: str) -> list[str]:
     names = list(dict.fromkeys(part.strip() for part in text.split(",")))
     for name in names:
-        _check_choice(name, known, option)
+        _check_choice(name, choices, option)
     return names
 
 
-def _check_choice(value: str, known: Collection[str], option: str) -> None:
-    if value not in known:
-        raise UserError(f"{option} {named(value)}: the choices are {', '.join(known)}")
+def _check_choice(value: str, choices: Collection[str], option: str) -> None:
+    if value not in choices:
+        raise UserError(f"{option} {named(value)}: the choices are {', '.join(choices)}")

@@ -1,4 +1,4 @@
-"""`hat zoo`: the published models, the baselines, and what was measured here."""
+"""`hat zoo`: the published models, the baselines, and their results as published and as measured here."""
 
 import json
 from collections.abc import Iterable
@@ -10,6 +10,7 @@ import typer
 
 from hat.cli.choices import zoo_devices, zoo_models, zoo_tasks
 from hat.cli.groups import Group
+from hat.cli.options import AsJson
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -17,7 +18,6 @@ if TYPE_CHECKING:
     from hat.architecture import AnyArchitecture
     from hat.zoo.models import Figure, Result, ZooModel
 
-# ruff: noqa: PLC0415 (the rooms are imported when the command runs: help needs none of them)
 
 LIST_EXAMPLES = """
 Examples:
@@ -45,7 +45,6 @@ commands = typer.Typer(cls=Group, no_args_is_help=True, help="Known models: arch
 Name = Annotated[
     str, typer.Argument(metavar="NAME", help="One of `hat zoo list`.", autocompletion=zoo_models)
 ]
-AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 UNITS = {
     "parameters": ("parameters", lambda value: f"{value / 1e6:.2f}M"),
     "flops": ("FLOPs", lambda value: f"{value / 1e9:.2f}G"),
@@ -73,45 +72,45 @@ def list_models(
     ] = None,
     as_json: AsJson = False,
 ) -> None:
-    """List the models. A letter after each figure says where it is from."""
+    """List the models. The letter after each figure names its source."""
     from rich.console import Console
 
     from hat.zoo.models import models
 
     console = Console()
-    found = models(task, device)
+    listed = models(task, device)
     if as_json:
-        typer.echo(json.dumps([_record(one) for one in found], indent=1))
+        typer.echo(json.dumps([_record(one) for one in listed], indent=1))
         return
-    rows = [(one.name, result) for one in found for result in one.results]
+    rows = [(one.name, result) for one in listed for result in one.results]
     Console(width=None if console.is_terminal else 200).print(_table(rows))
     typer.echo(_legend(figure for _, result in rows for figure in result.figures.values()))
 
 
 @commands.command("show", epilog=SHOW_EXAMPLES)
 def show(name: Name, as_json: AsJson = False) -> None:
-    """Show one model: its layers, what it costs by the published rules, and its results."""
+    """Show one model: its layers, its cost by the published rules, and its results."""
     from hat.architecture import cost
     from hat.zoo.models import SOURCES, model
 
-    found = model(name)
-    length = found.results[0].length
-    counted = cost(found.architecture, length)
+    known = model(name)
+    length = known.results[0].length
+    counted = cost(known.architecture, length)
     if as_json:
         record = {
-            **_record(found),
+            **_record(known),
             "cost": asdict(counted) | {"length": length},
-            "architecture": found.architecture.to_dict(),
+            "architecture": known.architecture.to_dict(),
         }
         typer.echo(json.dumps(record, indent=1))
         return
-    typer.echo(f"{found.name}: {found.about}")
-    typer.echo(_layers(found.architecture))
+    typer.echo(f"{known.name}: {known.about}")
+    typer.echo(_layers(known.architecture))
     typer.echo(
         f"counted by the published rules: {counted.parameters:,} parameters, "
         f"{counted.flops:,} FLOPs at {length} tokens"
     )
-    for result in found.results:
+    for result in known.results:
         typer.echo(f"{result.task or 'any task'}, {result.device or 'no device'}:")
         for key, figure in result.figures.items():
             typer.echo(f"  {key}: {figure.value:,} ({SOURCES[figure.source]})")
@@ -128,9 +127,9 @@ def export(
     from hat.files import write_sealed_yaml
     from hat.zoo.models import model
 
-    found = model(name)
-    text = yaml.safe_dump(found.architecture.to_dict(), sort_keys=False, default_flow_style=None)
-    write_sealed_yaml(out, f"# {found.name}, by `hat zoo export`\n{text}")
+    known = model(name)
+    text = yaml.safe_dump(known.architecture.to_dict(), sort_keys=False, default_flow_style=None)
+    write_sealed_yaml(out, f"# {known.name}, by `hat zoo export`\n{text}")
 
 
 def _record(one: "ZooModel") -> dict[str, Any]:

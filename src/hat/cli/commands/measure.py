@@ -1,7 +1,6 @@
-"""`hat measure`, `hat fit` and `hat predict`: latencies on a device, and what can be told from them."""
+"""`hat measure`, `hat fit` and `hat predict`: latencies on a device, and their predictor."""
 
 import json
-import re
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -9,13 +8,12 @@ import typer
 
 from hat.cli.choices import ENGINES, PRECISIONS, listed, runs
 from hat.cli.choices import devices as device_names
+from hat.cli.commands.runs import stoppable, work
 from hat.cli.extra import training_extra
+from hat.cli.options import AsJson, DevicesFile, Overrides, RunDir, Target, positive_number
 from hat.cli.progress import Terminal
-from hat.cli.runs import Overrides, RunDir, Target, stoppable, work
 from hat.errors import UserError, shown, visible_lines
 from hat.errors import command as command_line
-
-# ruff: noqa: PLC0415 (the pipeline is imported when a command runs: it needs the [train] extra)
 
 MEASURE_EXAMPLES = """
 Examples:
@@ -53,11 +51,6 @@ DeviceOption = Annotated[
         autocompletion=device_names,
     ),
 ]
-DevicesFile = Annotated[
-    Path | None, typer.Option("--devices", metavar="FILE", help="YAML file that declares the devices.")
-]
-LENGTH = re.compile(r"\s*[0-9]{1,9}\s*")
-AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
 
 def add_to(app: typer.Typer) -> None:
@@ -73,7 +66,9 @@ def measure(
     devices: DevicesFile = None,
     samples: Annotated[
         str | None,
-        typer.Option(metavar="auto|N", help="SubTransformers; auto: until they can be predicted."),
+        typer.Option(
+            metavar="auto|N", help="Number of SubTransformers; auto: until the predictor is good enough."
+        ),
     ] = None,
     lengths: Annotated[
         str | None,
@@ -106,14 +101,14 @@ def measure(
     overrides: Overrides = None,
     run_dir: RunDir = None,
 ) -> None:
-    """Measure SubTransformers on a device, or on several at once. Goes on where it was stopped.
+    """Measure SubTransformers on a device, or on several at once. Continues where it was stopped.
 
-    Options are kept in the run's recipe, but not where there are several devices.
+    With one device, the options are kept in the run's recipe; with several, they are not.
     """
     settings = {
-        "device.file": _quoted(devices and devices.absolute()),
-        "device.engine": _quoted(engine),
-        "device.precision": _quoted(precision),
+        "device.file": _as_yaml(devices and devices.absolute()),
+        "device.engine": _as_yaml(engine),
+        "device.precision": _as_yaml(precision),
         "device.threads": threads,
         "device.beam": beam,
         "device.batch": batch,
@@ -132,14 +127,14 @@ def measure(
         if imported:
             Terminal().say(f"{import_file}: {imported}")
         else:
-            chosen += [f"device.name={_quoted(import_file.stem)}"]
-            chosen += [f"device.latencies={_quoted(import_file.absolute())}"]
+            chosen += [f"device.name={_as_yaml(import_file.stem)}"]
+            chosen += [f"device.latencies={_as_yaml(import_file.absolute())}"]
             work("measure", target, run_dir, chosen, ("measure",))
         return
     if device and len(device) > 1:
-        _several("measure", target, run_dir, chosen, device)
+        _on_several("measure", target, run_dir, chosen, device)
     else:
-        chosen += [setting for name in device or () for setting in _of_device(name, None)]
+        chosen += [setting for name in device or () for setting in _device_settings(name, None)]
         root = work("measure", target, run_dir, chosen, ("measure",))
         typer.echo(visible_lines(measure_summary(*open_run(str(root)))))
 
@@ -151,19 +146,19 @@ def fit(
     as_json: AsJson = False,
     overrides: Overrides = None,
 ) -> None:
-    """Fit the latency predictor to the measurements, and say how good it is."""
+    """Fit the latency predictor to the measurements, and show its held-out error."""
     with training_extra("fit"):
         from hat.pipeline import fit_summary, open_run
     names = device or [""]
     for name in names:
-        chosen = _of_device(name, devices) + list(overrides or ())
+        chosen = _device_settings(name, devices) + list(overrides or ())
         if len(names) > 1:
-            _several("fit", target, None, chosen, [name])
+            _on_several("fit", target, None, chosen, [name])
         else:
             work("fit", target, None, chosen, ("fit",))
         recipe, root = open_run(target, None, chosen)
-        found = fit_summary(recipe, root)
-        typer.echo(json.dumps(found, indent=1) if as_json else visible_lines(_fit_text(found)))
+        summary = fit_summary(recipe, root)
+        typer.echo(json.dumps(summary, indent=1) if as_json else visible_lines(_fit_text(summary)))
 
 
 def predict(
@@ -185,7 +180,7 @@ def predict(
     lengths: Annotated[
         str | None, typer.Option(metavar="N|S:T,…", help="Lengths; those measured by default.")
     ] = None,
-    coverage: Annotated[float, typer.Option(help="Probability that the interval holds.")] = 0.9,
+    coverage: Annotated[float, typer.Option(help="Probability of the interval.")] = 0.9,
     as_json: AsJson = False,
 ) -> None:
     """Predict the latency of an architecture on a device, with an interval."""
@@ -195,17 +190,17 @@ def predict(
     pairs = None if lengths is None else _lengths(lengths)
     if isinstance(pairs, str):
         raise UserError("--lengths from-data: give numbers, or leave it out for the lengths measured")
-    one = Architecture.load(architecture)
-    found = predict_latency(find_fitted(run, device), one, pairs, coverage)
-    typer.echo(json.dumps(found, indent=1) if as_json else visible_lines(_prediction_text(found)))
+    loaded = Architecture.load(architecture)
+    prediction = predict_latency(find_fitted(run, device), loaded, pairs, coverage)
+    typer.echo(json.dumps(prediction, indent=1) if as_json else visible_lines(_prediction_text(prediction)))
 
 
-def _several(command: str, target: str, run_dir: Path | None, chosen: list[str], names: list[str]) -> None:
+def _on_several(command: str, target: str, run_dir: Path | None, chosen: list[str], names: list[str]) -> None:
     from hat.pipeline import measure_summary, open_run, run_on_devices
 
     recipes = {}
     for name in names:
-        recipe, root = open_run(target, run_dir, [*chosen, *_of_device(name, None)])
+        recipe, root = open_run(target, run_dir, [*chosen, *_device_settings(name, None)])
         recipes[name] = recipe
     terminal = Terminal()
     with stoppable(terminal):
@@ -217,54 +212,56 @@ def _several(command: str, target: str, run_dir: Path | None, chosen: list[str],
     )
 
 
-def _of_device(name: str, file: Path | None) -> list[str]:
-    # Published latencies that the run had instead are another device's.
-    chosen = [f"device.name={_quoted(name)}", "device.latencies=null"] if name else []
-    return chosen + ([f"device.file={_quoted(file.absolute())}"] if file else [])
+def _device_settings(name: str, file: Path | None) -> list[str]:
+    # The run may have published latencies instead of a device; those are another device's.
+    chosen = [f"device.name={_as_yaml(name)}", "device.latencies=null"] if name else []
+    return chosen + ([f"device.file={_as_yaml(file.absolute())}"] if file else [])
 
 
-def _quoted(value: object) -> str | None:
-    """A value as text that YAML reads back unchanged, whatever characters it has; None for None."""
+def _as_yaml(value: object) -> str | None:
+    """A value as YAML text that is read back unchanged, whatever characters it has; None for None."""
     return None if value is None else json.dumps(str(value), ensure_ascii=False)
 
 
 def _lengths(text: str) -> str | list[tuple[int, int]]:
-    """`from-data`, or the pairs that `30` or `10:12,30:30` stand for. Raises UserError."""
+    """`from-data`, or the pairs of lengths in `30` or `10:12,30:30`. Raises UserError."""
     if text == "from-data":
         return text
     pairs = []
     for part in text.split(","):
-        numbers = part.split(":")
-        if len(numbers) > 2 or not all(LENGTH.fullmatch(number) for number in numbers):
+        numbers = [positive_number(number) for number in part.split(":")]
+        source, target = numbers[0], numbers[-1]
+        if len(numbers) > 2 or source is None or target is None:
             raise UserError(
                 f"--lengths {shown(text)}: write from-data, one length as 30, or source:target pairs as "
                 "10:12,30:30"
             )
-        pairs.append((int(numbers[0]), int(numbers[-1])))
+        pairs.append((source, target))
     return pairs
 
 
-def _fit_text(found: dict[str, Any]) -> str:
-    floor = "unknown" if found["noise_floor"] is None else f"{found['noise_floor']:.2f} %"
+def _fit_text(fitted: dict[str, Any]) -> str:
+    floor = "unknown" if fitted["noise_floor"] is None else f"{fitted['noise_floor']:.2f} %"
+    low, high = fitted["mape_low"], fitted["mape_high"]
     lines = [
-        f"{found['samples']} architectures judged on {found['device']}, each predicted without itself",
-        f"held-out error    {found['mape']:.2f} % (95 %: {found['mape_low']:.2f}–{found['mape_high']:.2f})",
-        f"linear regression {found['linear_mape']:.2f} % (on the paper's ten features)",
+        f"{fitted['samples']} architectures judged on {fitted['device']}, each predicted without itself",
+        f"held-out error    {fitted['mape']:.2f} % (95 %: {low:.2f}–{high:.2f})",
+        f"linear regression {fitted['linear_mape']:.2f} % (on the paper's ten features)",
         f"noise floor       {floor} (of the measurements themselves)",
-        f"twice as many measurements would bring it to about {found['doubled_mape']:.2f} %: "
-        + ("worth it" if found["more_would_help"] else "not worth it"),
-        f"predicted against measured: {found['predictions']}",
+        f"twice as many measurements would bring it to about {fitted['doubled_mape']:.2f} %: "
+        + ("worth it" if fitted["more_would_help"] else "not worth it"),
+        f"predicted against measured: {fitted['predictions']}",
     ]
     return "\n".join(lines)
 
 
-def _prediction_text(found: dict[str, Any]) -> str:
-    low, high = found["interval_ms"]
-    share = f"{100 * found['coverage']:g} %"
+def _prediction_text(prediction: dict[str, Any]) -> str:
+    low, high = prediction["interval_ms"]
+    share = f"{100 * prediction['coverage']:g} %"
     bounds = "no interval: too few measurements" if high is None else f"{share}: {low:.2f}–{high:.2f}"
-    pairs = ", ".join(f"{source}:{target}" for source, target in found["pairs"])
+    pairs = ", ".join(f"{source}:{target}" for source, target in prediction["pairs"])
     return (
-        f"{found['latency_ms']:.2f} ms a sentence ({bounds})\n"
-        f"on {found['device']}, source:target lengths {pairs}; predictor of {found['run']}, "
-        f"held-out error {found['mape']:.2f} %"
+        f"{prediction['latency_ms']:.2f} ms a sentence ({bounds})\n"
+        f"on {prediction['device']}, source:target lengths {pairs}; predictor of {prediction['run']}, "
+        f"held-out error {prediction['mape']:.2f} %"
     )

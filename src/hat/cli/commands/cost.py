@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from hat.cli.choices import COUNTED_PRECISIONS, listed
+from hat.cli.options import AsJson
 from hat.errors import UserError
 
 if TYPE_CHECKING:
     from hat.architecture import AnyArchitecture, ModelConfig
 
-# ruff: noqa: PLC0415 (the rooms are imported when the command runs: help needs none of them)
 
 EXAMPLES = """
 Examples:
@@ -32,10 +32,11 @@ def add_to(app: typer.Typer) -> None:
 def cost(
     file: Annotated[Path, typer.Argument(metavar="ARCH.yaml", help="Architecture file, YAML or JSON.")],
     vocab: Annotated[
-        int | None, typer.Option("--vocab", min=1, help="Vocabulary size, for bytes with embeddings.")
+        int | None, typer.Option("--vocab", min=1, help="Vocabulary size, for the figures with embeddings.")
     ] = None,
     tied: Annotated[
-        bool, typer.Option("--tied/--untied", help="One embedding matrix for all uses, or three.")
+        bool,
+        typer.Option("--tied/--untied", help="One embedding matrix for both sides and the output, or three."),
     ] = True,
     precision: Annotated[
         str,
@@ -45,9 +46,9 @@ def cost(
         ),
     ] = "float32",
     length: Annotated[int, typer.Option(min=1, help="Tokens per sentence, for the FLOPs.")] = 30,
-    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+    as_json: AsJson = False,
 ) -> None:
-    """Print what an architecture costs: parameters, FLOPs (published rules) and bytes."""
+    """Print the parameters, FLOPs (by the published rules) and bytes of an architecture."""
     from hat.architecture import load_architecture
 
     if precision not in COUNTED_PRECISIONS:

@@ -1,4 +1,4 @@
-"""`hat export`: a finished model in the form and precision that the device runs."""
+"""`hat export`: a finished model in the format and precision for a device."""
 
 import os
 from pathlib import Path
@@ -13,9 +13,9 @@ from hat.cli.choices import (
     PRECISIONS,
     artefacts,
     listed,
-    models,
 )
 from hat.cli.extra import optional_extra, training_extra
+from hat.cli.options import ModelName
 from hat.cli.progress import Terminal
 from hat.errors import UserError, visible_lines
 
@@ -23,7 +23,6 @@ if TYPE_CHECKING:
     from hat.compression import Sizes
     from hat.runtime import Artefact, CodeBooks
 
-# ruff: noqa: PLC0415 (the rooms are imported when the command runs: help needs none of them)
 
 EXAMPLES = """
 Examples:
@@ -56,15 +55,12 @@ def export(
     precision: Annotated[
         str | None,
         typer.Option(
-            help=f"{', '.join(PRECISIONS)} (kmeans: so many bits a weight, into code books); by default "
-            "as the model is stored.",
+            help=f"{', '.join(PRECISIONS)} (kmeansN: code books, with codes of N bits); by default that of "
+            "the stored model.",
             autocompletion=listed(PRECISIONS),
         ),
     ] = None,
-    model: Annotated[
-        str | None,
-        typer.Option(help="One of the run's models instead of the default.", autocompletion=models),
-    ] = None,
+    model: ModelName = None,
     form: Annotated[
         str,
         typer.Option("--format", help=f"{' or '.join(FORMATS)}.", autocompletion=listed(FORMATS)),
@@ -73,8 +69,8 @@ def export(
         int | None,
         typer.Option(
             "--code-book-rows",
-            help="kmeans: rows that share a code book, by 32; 0: the matrix; by default 32 up to "
-            "4 bits, else 0.",
+            help="kmeans: matrix rows that share a code book, a multiple of 32; 0: all rows; by default 32 "
+            "up to 4 bits, else 0.",
         ),
     ] = None,
     embeddings: Annotated[
@@ -112,15 +108,15 @@ def export(
         raise UserError(f"--out {out}: the model itself would be lost; choose another place")
     check_no_result(out)
     MODEL.check_replaceable(out)  # now, not after minutes of fine-tuning
-    # A run may have tuned how its models decode when it deployed them.
+    # The decoding options of a deployed model may have been tuned after training.
     decode = Artefact.load(model_folder(source, model)).config.decode
     artefact = Artefact.load(folder).with_decode(decode)
     precision = artefact.config.precision if precision is None else precision
     usual = usual_books(precision)
     books = CodeBooks(usual.rows if rows is None else rows, embeddings, initialization)
-    asked = None if rows is None and books == usual else books
-    _check_kmeans(precision, asked, updates, source)
-    artefact = artefact.at_precision(precision, asked)
+    unusual = None if rows is None and books == usual else books
+    _check_kmeans(precision, unusual, updates, source)
+    artefact = artefact.at_precision(precision, unusual)
     if updates:
         artefact = _fine_tuned(source, artefact, updates)
     with optional_extra("export --format onnx", "onnx"):
@@ -129,7 +125,7 @@ def export(
 
 
 def _check_kmeans(precision: str, books: "CodeBooks | None", updates: int, source: Path) -> None:
-    """Raises UserError for options that would do nothing."""
+    """Raises UserError for options without effect."""
     from hat.runtime import is_artefact
     from hat.runtime.weights.precision import is_kmeans
 

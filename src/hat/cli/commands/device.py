@@ -1,20 +1,19 @@
-"""`hat device`: what can be measured on, and how well."""
+"""`hat device`: the devices to measure on, and how steady they are."""
 
 import json
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from hat.cli.choices import devices as device_names
 from hat.cli.groups import Group
+from hat.cli.options import AsJson, DevicesFile
 from hat.cli.progress import Terminal
 from hat.errors import visible
 
 if TYPE_CHECKING:
     from hat.hardware import Calibration, Device
 
-# ruff: noqa: PLC0415 (the rooms are imported when the command runs: help needs none of them)
 
 LIST_EXAMPLES = """
 Examples:
@@ -41,19 +40,11 @@ Examples:
 commands = typer.Typer(
     cls=Group, no_args_is_help=True, help="Devices to measure on: this machine, its GPUs, others over SSH."
 )
-Devices = Annotated[
-    Path | None,
-    typer.Option(
-        metavar="FILE",
-        help="Where devices are declared; by default ./devices.yaml or ~/.config/hat/devices.yaml.",
-    ),
-]
 Name = Annotated[
     str, typer.Argument(metavar="NAME", help="One of `hat device list`.", autocompletion=device_names)
 ]
 # Result of an installation → its name in the report.
 WHEEL_STATES = {True: "installed now", False: "there already", None: None}
-AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
 
 def add_to(app: typer.Typer) -> None:
@@ -62,8 +53,8 @@ def add_to(app: typer.Typer) -> None:
 
 
 @commands.command("list", epilog=LIST_EXAMPLES)
-def list_devices(devices: Devices = None, as_json: AsJson = False) -> None:
-    """List the known devices: this machine's processor and GPUs, and those of the file."""
+def list_devices(devices: DevicesFile = None, as_json: AsJson = False) -> None:
+    """List the known devices: this machine's processor and GPUs, and the devices in the file."""
     from rich.console import Console
     from rich.table import Table
     from rich.text import Text
@@ -82,8 +73,8 @@ def list_devices(devices: Devices = None, as_json: AsJson = False) -> None:
 
 
 @commands.command("show", epilog=SHOW_EXAMPLES)
-def show(name: Name, devices: Devices = None, as_json: AsJson = False) -> None:
-    """Show everything that is declared of a device; nothing is asked of it."""
+def show(name: Name, devices: DevicesFile = None, as_json: AsJson = False) -> None:
+    """Show the declaration of a device, without connecting to it."""
     from hat.hardware import device_named
 
     device = device_named(name, devices)
@@ -94,12 +85,11 @@ def show(name: Name, devices: Devices = None, as_json: AsJson = False) -> None:
 
 
 @commands.command("check", epilog=CHECK_EXAMPLES)
-def check(name: Name, devices: Devices = None, as_json: AsJson = False) -> None:
+def check(name: Name, devices: DevicesFile = None, as_json: AsJson = False) -> None:
     """Connect to a device, install HAT's wheel there if one is declared, and time a small model.
 
-    The noise is the interquartile range of the times as a share of their median. Exit code 0 where
-    the device is ready, 1 where it cannot be reached or is too noisy to measure, 2 where what is
-    declared of it is wrong.
+    The noise is the interquartile range of the times as a share of their median. Exit code 0: the device is
+    ready; 1: it cannot be reached, or is too noisy to measure; 2: its declaration is wrong.
     """
     from hat.hardware import calibrate, calibration_protocol, device_named, install, open_bench
 
@@ -109,13 +99,13 @@ def check(name: Name, devices: Devices = None, as_json: AsJson = False) -> None:
         wheel = WHEEL_STATES[install(device, terminal.say)]
         with open_bench(device) as bench:
             environment = bench.environment()
-            found = calibrate(bench, calibration_protocol(device), progress)
+            calibration = calibrate(bench, calibration_protocol(device), progress)
     if as_json:
         report = {"device": device.to_dict(), "wheel": wheel, "environment": environment}
-        typer.echo(json.dumps({**report, "calibration": found.to_dict()}, indent=1))
+        typer.echo(json.dumps({**report, "calibration": calibration.to_dict()}, indent=1))
     else:
-        typer.echo(_lines(_report(device, wheel, environment, found)))
-    if not found.measurable:
+        typer.echo(_lines(_report(device, wheel, environment, calibration)))
+    if not calibration.measurable:
         raise typer.Exit(1)
 
 
@@ -151,7 +141,7 @@ def _declared(device: "Device") -> list[tuple[str, Any]]:
 
 
 def _report(
-    device: "Device", wheel: str | None, environment: dict[str, Any], found: "Calibration"
+    device: "Device", wheel: str | None, environment: dict[str, Any], calibration: "Calibration"
 ) -> list[tuple[str, Any]]:
     from hat.hardware import calibration_protocol
 
@@ -166,7 +156,7 @@ def _report(
         "MHz": environment["clock_mhz"],
     }
     interval = calibration_protocol(device).interval
-    told = [f"{label} {value}" for label, value in states.items() if value is not None]
+    state = [f"{label} {value}" for label, value in states.items() if value is not None]
     return [
         *_declared(device)[:4],
         ("wheel", wheel),
@@ -174,10 +164,10 @@ def _report(
         ("processor", f"{environment['cpu']}: {flags}"),
         *(("GPU", gpu) for gpu in environment["gpus"]),
         ("memory", None if memory is None else f"{memory / 2**30:.1f} GiB"),
-        ("state", ", ".join(told)),
-        ("calibration", f"{found.median_ms:.2f} ms, median of {len(found.times_ms)}"),
-        ("noise", f"{found.noise:.1%}: {found.verdict}"),
-        ("rounds", f"about {found.rounds} for a latency that is known within ± {interval:.0%}"),
+        ("state", ", ".join(state)),
+        ("calibration", f"{calibration.median_ms:.2f} ms, median of {len(calibration.times_ms)}"),
+        ("noise", f"{calibration.noise:.1%}: {calibration.verdict}"),
+        ("rounds", f"about {calibration.rounds} for a latency within ± {interval:.0%}"),
     ]
 
 

@@ -1,19 +1,19 @@
-"""`hat doctor`: what this machine offers and which engines run on it."""
+"""`hat doctor`: this machine, and the engines that run on it."""
 
 import json
 import os
 import re
 import sys
 from importlib import import_module
-from typing import Annotated, Any
+from typing import Any
 
 import typer
 
 from hat import __version__
+from hat.cli.options import AsJson
 from hat.errors import visible_lines
 
 DISTRIBUTION = "hardware-aware-transformers"
-# ruff: noqa: PLC0415 (the rooms are imported when the command runs: help needs none of them)
 
 # The remedy where the native engine is absent.
 NO_MODULE = (
@@ -36,10 +36,10 @@ def add_to(app: typer.Typer) -> None:
     app.command("doctor", epilog=EXAMPLES)(doctor)
 
 
-def doctor(as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False) -> None:
-    """Say what this machine offers, which engines run on it and which kernels they take.
+def doctor(as_json: AsJson = False) -> None:
+    """Show this machine, the engines that run on it, and the kernels that they use.
 
-    Exit code 0 when at least one engine works, 1 when none does.
+    Exit code 0 if at least one engine works, 1 if none does.
     """
     findings = _findings()
     typer.echo(json.dumps(findings, indent=1) if as_json else visible_lines(_text(findings)))
@@ -60,8 +60,10 @@ def _findings() -> dict[str, Any]:
 
 
 def _instruction_set() -> dict[str, Any] | None:
-    """The native engine's kernels: all sets, the chosen one (None where the wanted one cannot run) and
-    why. None without the engine."""
+    """The native engine's instruction sets, the chosen one and the reason; None without the engine.
+
+    `chosen` is None where the one that the environment variable names cannot run.
+    """
     try:
         native, module = import_module("hat.runtime.native"), import_module("hat.runtime._native")
     except ImportError:
@@ -76,7 +78,7 @@ def _instruction_set() -> dict[str, Any] | None:
 
 
 def _engine(name: str) -> dict[str, Any]:
-    """Whether an engine works, its library's version, and otherwise the reason and what to do."""
+    """The state of an engine: it works, with its library's version, or the reason and the remedy."""
     from hat.runtime.engine import ENGINES, INSTALL, reason_of
 
     try:
@@ -92,18 +94,18 @@ def _engine(name: str) -> dict[str, Any]:
 
 
 def _training() -> dict[str, Any]:
-    """Whether the [train] extra is installed, with the versions found (None: missing)."""
+    """The state of the [train] extra: `installed`, and the versions of its packages (None: missing)."""
     from importlib.metadata import PackageNotFoundError, requires
 
     from hat.hardware import installed_version
 
     try:
-        wanted = [line for line in requires(DISTRIBUTION) or [] if re.search(r"extra == .train.", line)]
+        required = [line for line in requires(DISTRIBUTION) or [] if re.search(r"extra == .train.", line)]
     except PackageNotFoundError:  # run from a source tree that is not installed
         return {"installed": False, "packages": {}}
     names = [
         match.group()
-        for line in wanted
+        for line in required
         if not _is_for_older_python(line) and (match := re.match(r"[\w.-]+", line))
     ]
     packages = {name: installed_version(name) for name in names}
@@ -112,13 +114,13 @@ def _training() -> dict[str, Any]:
 
 def _is_for_older_python(requirement: str) -> bool:
     """True if a package is needed only by Python versions older than this one."""
-    found = re.search(r"python_version < .(\d+)\.(\d+).", requirement)
-    return found is not None and sys.version_info[:2] >= (int(found[1]), int(found[2]))
+    limit = re.search(r"python_version < .(\d+)\.(\d+).", requirement)
+    return limit is not None and sys.version_info[:2] >= (int(limit[1]), int(limit[2]))
 
 
 def _text(findings: dict[str, Any]) -> str:
     machine, training = findings["machine"], findings["training"]
-    missing = [name for name, found in training["packages"].items() if found is None]
+    missing = [name for name, version in training["packages"].items() if version is None]
     train = "installed" if training["installed"] else f"missing {', '.join(missing) or DISTRIBUTION}"
     if missing:
         train += f"; pip install '{DISTRIBUTION}[train]'"
@@ -138,12 +140,12 @@ def _text(findings: dict[str, Any]) -> str:
     return "\n".join(f"{label:<20} {text}" for label, text in lines)
 
 
-def _kernel_lines(found: dict[str, Any] | None) -> list[tuple[str, str]]:
-    if found is None:
+def _kernel_lines(kernels: dict[str, Any] | None) -> list[tuple[str, str]]:
+    if kernels is None:
         return []
-    sets = (f"{one['name']} ({_state(one['built'], one['supported'])})" for one in found["sets"])
+    sets = (f"{one['name']} ({_state(one['built'], one['supported'])})" for one in kernels["sets"])
     return [
-        ("native kernels", f"{found['chosen'] or 'none'}, {found['why']}"),
+        ("native kernels", f"{kernels['chosen'] or 'none'}, {kernels['why']}"),
         ("instruction sets", ", ".join(sets)),
     ]
 
@@ -155,7 +157,7 @@ def _state(built: bool, supported: bool) -> str:
 
 
 def _auto_text(engines: dict[str, Any]) -> str:
-    """Which engine "auto" takes: the first that is installed, even where its kernels are refused."""
+    """The engine that "auto" stands for: the first that is installed, even if its kernels are refused."""
     installed = [name for name, engine in engines.items() if engine["version"]]
     if not installed:
         return "no engine works here"

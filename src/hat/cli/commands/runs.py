@@ -13,31 +13,30 @@ from typing import TYPE_CHECKING, Annotated, NoReturn
 import typer
 
 from hat.cli.choices import runs as run_folders
-from hat.cli.choices import targets
+from hat.cli.commands.recipes import list_recipes
 from hat.cli.extra import training_extra
+from hat.cli.options import TARGET, AsJson, Overrides, RunDir, Target
 from hat.cli.progress import Terminal
-from hat.cli.recipes import list_recipes
 from hat.errors import UserError
 from hat.errors import command as shell
 
 if TYPE_CHECKING:
     from hat.pipeline.last_status import SavedStatus
 
-# ruff: noqa: PLC0415 (the pipeline is imported when a command runs: it needs the [train] extra)
 
 STAGES = {
     "prepare": "Clean the text, learn the vocabulary, write the token stores.",
     "train-super": "Train the SuperTransformer.",
     "search": "Search for the best SubTransformer under each latency constraint.",
-    "distill": "Have the teacher label or translate the training text, where the recipe has one.",
+    "distill": "Let the recipe's teacher, if any, label or translate the training text.",
     "train": "Train the found SubTransformers and the baselines to their final weights.",
     "evaluate": "Score, time and compare the final models.",
 }
 
-# Printed with the saved status of a run where the libraries to check it are not installed.
+# Printed with the saved status of a run if the libraries that could bring it up to date are not installed.
 OUTDATED = (
-    "this is the status after the last command; recipe, text or HAT have changed since, and the effect of "
-    "that is known only to an installation with the [train] extra"
+    "this is the status after the last command; recipe, text or HAT have changed since, and only an "
+    "installation with the [train] extra can tell their effect"
 )
 ALL = ("prepare", "train-super", "measure", "fit", "search", "distill", "train", "evaluate")
 
@@ -51,21 +50,6 @@ Examples:
     hat run runs/fast
 """
 
-Target = Annotated[
-    str,
-    typer.Argument(
-        metavar="RECIPE|DIR", help="A recipe file or name, or a run folder.", autocompletion=targets
-    ),
-]
-Overrides = Annotated[
-    list[str] | None,
-    typer.Option("--set", metavar="KEY=VALUE", help="Override a recipe key; may be repeated."),
-]
-RunDir = Annotated[
-    Path | None,
-    typer.Option("--run-dir", help="The run folder; by default runs/NAME, after the recipe's file."),
-]
-
 
 def add_to(app: typer.Typer) -> None:
     """Add the commands."""
@@ -76,17 +60,12 @@ def add_to(app: typer.Typer) -> None:
 
 
 def run(
-    target: Annotated[
-        str | None,
-        typer.Argument(
-            metavar="RECIPE|DIR", help="A recipe file or name, or a run folder.", autocompletion=targets
-        ),
-    ] = None,
+    target: Annotated[str | None, TARGET] = None,
     overrides: Overrides = None,
     run_dir: RunDir = None,
     show: Annotated[bool, typer.Option("--list", help="List the built-in recipes.")] = False,
 ) -> None:
-    """Do everything a recipe says, from text to models; what is done already is not repeated."""
+    """Run all stages of a recipe, from text to models; finished steps are not repeated."""
     if show:
         list_recipes()
     elif target is None:
@@ -99,23 +78,23 @@ def status(
     target: Annotated[str, typer.Argument(metavar="DIR", help="A run folder.", autocompletion=run_folders)],
     overrides: Overrides = None,
     verify: Annotated[bool, typer.Option("--verify", help="Compare every result with its digest.")] = False,
-    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+    as_json: AsJson = False,
 ) -> None:
-    """Say what is done, what it cost, and what is next."""
-    root, found = _status(target, overrides or [], verify)
-    if not found.current:
+    """Show the finished steps with their cost, and the next step."""
+    root, saved = _status(target, overrides or [], verify)
+    if not saved.current:
         Terminal().say(f"{root}: {OUTDATED}")
     if as_json:
-        typer.echo(json.dumps({"run": str(root), **asdict(found)}, indent=1))
+        typer.echo(json.dumps({"run": str(root), **asdict(saved)}, indent=1))
     else:
         from hat.report import print_status
 
-        print_status(root, found.steps, found.constraints)
+        print_status(root, saved.steps, saved.constraints)
 
 
 def _status(target: str, overrides: list[str], verify: bool) -> "tuple[Path, SavedStatus]":
-    """A run's folder and its status: as the last command saved it if nothing has changed since, else computed
-    anew, which needs the [train] extra."""
+    """A run's folder and its status: the one that the last command saved if nothing has changed since, else a
+    new one, which needs the [train] extra."""
     from hat.pipeline.folder import is_run, open_folder
     from hat.pipeline.last_status import SavedStatus, saved_status
 
@@ -139,7 +118,7 @@ def _add_stage(app: typer.Typer, stage: str, about: str) -> None:
         if stage == "search":
             _print_constraints(root)
 
-    command.__doc__ = f"{about} Goes on where it was stopped."
+    command.__doc__ = f"{about} Continues where it was stopped."
     examples = [f"hat {stage} runs/demo"]
     if stage == "prepare":
         examples.append("hat prepare my.yaml --run-dir runs/mine")
@@ -165,7 +144,7 @@ def work(
     overrides: list[str] | None,
     stages: tuple[str, ...],
 ) -> Path:
-    """Do some stages of a run, told on the terminal; the run's folder."""
+    """Run some stages of a run, with progress and messages on the terminal; the run's folder."""
     with training_extra(command):
         from hat.pipeline import open_run, recipe_as_written
         from hat.pipeline import run as run_stages
@@ -182,18 +161,18 @@ def work(
     if "evaluate" in stages:
         print_report(root)
     else:
-        terminal.say(f"{stages[-1]}: finished; `{shell('hat', 'status', root)}` says what is next")
+        terminal.say(f"{stages[-1]}: finished; `{shell('hat', 'status', root)}` shows the next step")
     return root
 
 
 @contextmanager
 def stoppable(terminal: Terminal) -> Iterator[None]:
-    """Around long work that goes on where it was stopped."""
+    """A context for long work that continues where it was stopped."""
     before = signal.signal(signal.SIGTERM, _terminate)
     try:
         yield
     except (KeyboardInterrupt, SystemExit):
-        terminal.say("hat: stopped; the same command goes on from here")
+        terminal.say("hat: stopped; the same command continues from here")
         raise
     finally:
         signal.signal(signal.SIGTERM, before)

@@ -6,8 +6,6 @@ import typer
 
 from hat.cli.choices import recipes as recipe_choices
 
-# ruff: noqa: PLC0415 (the rooms are imported when the command runs: help needs none of them)
-
 EXAMPLES = """
 Examples:
 
@@ -28,7 +26,7 @@ def recipe(
         typer.Argument(help="A built-in recipe; `hat run --list` shows them.", autocompletion=recipe_choices),
     ],
 ) -> None:
-    """Print a built-in recipe with its comments, to save and edit."""
+    """Print a built-in recipe with its comments, to be saved and edited."""
     from hat.zoo import recipe_text
 
     typer.echo(recipe_text(name), nl=False)

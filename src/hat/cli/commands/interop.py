@@ -12,7 +12,6 @@ from hat.errors import UserError, command, shown, visible
 if TYPE_CHECKING:
     from hat.interop import PublishedFile
 
-# ruff: noqa: PLC0415 (the rooms are imported when a command runs: they need the [train] extra)
 
 CHECKPOINT_EXAMPLES = """
 Examples:
@@ -47,7 +46,8 @@ def import_checkpoint(
         typer.Option("--dict", metavar="FILE", help="Dictionary of both sides; or twice: source, target."),
     ] = None,
     codes: Annotated[
-        Path | None, typer.Option("--bpe-codes", metavar="FILE", help="The merges that subword-nmt learnt.")
+        Path | None,
+        typer.Option("--bpe-codes", metavar="FILE", help="The merges that subword-nmt has learnt."),
     ] = None,
     architecture: Annotated[
         Path | None,
@@ -56,7 +56,7 @@ def import_checkpoint(
     source_lang: Annotated[str | None, typer.Option(help="Source language, if the file lacks it.")] = None,
     target_lang: Annotated[str | None, typer.Option(help="Target language, if the file lacks it.")] = None,
 ) -> None:
-    """Turn a published SuperTransformer or SubTransformer checkpoint into a model that `hat translate` runs.
+    """Convert a published SuperTransformer or SubTransformer checkpoint to a model that `hat translate` runs.
 
     Nothing in the checkpoint is executed.
     """
@@ -107,13 +107,13 @@ def import_config(
 
     with training_extra("import-config"):
         from hat.interop import read_published_yaml
-    found = read_published_yaml(file, gpus, qkv_dim)
-    _check_sections(file, found.sections)
-    content = dict(found.sections)
-    if found.architecture is not None:
-        architecture = found.architecture.to_dict()
+    published = read_published_yaml(file, gpus, qkv_dim)
+    _check_sections(file, published.sections)
+    content = dict(published.sections)
+    if published.architecture is not None:
+        architecture = published.architecture.to_dict()
         content = {"architecture": architecture, **content} if content else architecture
-    text = _header(file, found) + yaml.safe_dump(content, sort_keys=False, default_flow_style=None)
+    text = _header(file, published) + yaml.safe_dump(content, sort_keys=False, default_flow_style=None)
     if out is None:
         typer.echo(text, nl=False)
     else:
@@ -122,16 +122,18 @@ def import_config(
         write_sealed_yaml(out, text)
 
 
-def _header(file: Path, found: "PublishedFile") -> str:
+def _header(file: Path, published: "PublishedFile") -> str:
     lines = [f"# {visible(file.name)}, by `hat import-config`"]
-    if "predictor" in found.sections:
-        lines.append("# predictor is no section of a recipe: it tells what its weights were trained with")
-    if found.absent:
+    if "predictor" in published.sections:
+        lines.append(
+            "# predictor is no section of a recipe: it holds the settings that its weights were trained with"
+        )
+    if published.absent:
         lines.append("# Left out, though the original needs it:")
-    lines += [f"#   {key.replace('_', '-')}: {told}" for key, told in found.absent.items()]
-    if found.left:
+    lines += [f"#   {key.replace('_', '-')}: {reason}" for key, reason in published.absent.items()]
+    if published.left:
         lines.append("# Without an equivalent here:")
-    for key, value in found.left.items():
+    for key, value in published.left.items():
         lines.append(visible(f"#   {key.replace('_', '-')}: {' '.join(str(value).split())}"))
     return "\n".join(lines) + "\n"
 

@@ -16,7 +16,6 @@ from hat.files import check_new
 if TYPE_CHECKING:
     from hat.data import Part
 
-# ruff: noqa: PLC0415 (the rooms are imported when the command runs: it needs the [train] extra)
 
 EXAMPLES = """
 Examples:
@@ -27,7 +26,8 @@ Examples:
 
     hat init my.yaml --tsv train.tsv --source-lang en --target-lang de --device pi
 """
-THIS = "this"  # the machine that HAT runs on
+THIS = "this"  # the name of this machine in the question for a device
+MINUTES, LATENCY = 30.0, "60%"
 COMPRESSED = (".gz", ".bz2", ".xz", ".zst")
 Value = TypeVar("Value", str, float)
 
@@ -66,12 +66,13 @@ def init(
         str | None, typer.Option(metavar="CODE", help="Target language; by default the file name's ending.")
     ] = None,
     minutes: Annotated[
-        float | None, typer.Option(metavar="N", help="Minutes for the whole run.  [default: 30]")
+        float | None, typer.Option(metavar="N", help=f"Minutes for the whole run.  [default: {MINUTES:g}]")
     ] = None,
     latency: Annotated[
         str | None,
         typer.Option(
-            metavar="N%|Nms", help="Latency constraint: % of the largest network's, or ms.  [default: 60%]"
+            metavar="N%|Nms",
+            help=f"Latency constraint: % of the largest network's, or ms.  [default: {LATENCY}]",
         ),
     ] = None,
     device: Annotated[
@@ -84,43 +85,45 @@ def init(
     ] = None,
     force: Annotated[bool, typer.Option("--force", help="Replace an existing recipe.")] = False,
 ) -> None:
-    """Write a recipe for your own text; asks on a terminal for all that the options leave open.
+    """Write a recipe for your own text; on a terminal, ask for everything that the options leave open.
 
-    Text and time decide vocabulary, design space and updates; comments in the recipe give the reasons.
+    Vocabulary, design space and number of updates follow from text and time; comments in the recipe give the
+    reasons.
     """
     if recipe.exists() and not force:
         raise UserError(f"{recipe}: exists already; name another file, or --force")
     with training_extra("init"):
         from hat.recipe.first_recipe import Wishes, is_recipe, write_first_recipe
     check_new(recipe, is_recipe, "a recipe")
-    asking = Questions()
-    train = asking.text(source, target, tsv)
+    questions = Questions()
+    train = questions.text(source, target, tsv)
     files = (train.source if train.target else None, train.target)
     languages = [
-        asking.language(side, given, file)
+        questions.language(side, given, file)
         for side, given, file in zip(("source", "target"), (source_lang, target_lang), files, strict=True)
     ]
-    asking.complain()
+    questions.check_answered()
     wishes = Wishes(
         train=train,
         valid=_pair("--valid", valid_source, valid_target),
         test=_pair("--test", test_source, test_target),
         source_language=languages[0],
         target_language=languages[1],
-        minutes=asking.choice("Minutes at hand for the whole run", minutes, 30.0),
-        latency=asking.choice("Latency, of the largest network's (60%) or in ms (12ms)", latency, "60%"),
-        device=_device(asking.choice("Device that the model will run on", device, THIS)),
+        minutes=questions.choice("Minutes at hand for the whole run", minutes, MINUTES),
+        latency=questions.choice("Latency, of the largest network's (60%) or in ms (12ms)", latency, LATENCY),
+        device=_device(questions.choice("Device that the model will run on", device, THIS)),
     )
     with Terminal().working("init") as progress:
         budget = write_first_recipe(recipe, wishes, progress)
     if budget.too_short:
-        typer.echo(f"{wishes.minutes:g} minutes are short for this text; comments in the recipe say more")
+        typer.echo(f"{wishes.minutes:g} minutes are short for this text; comments in the recipe give details")
     typer.echo(visible(f"{recipe} is written; start it with"))
     typer.echo(visible(f"    {command_line('hat', 'run', recipe)}"))
 
 
 class Questions:
-    """Asks on a terminal for what the options leave open; elsewhere, collects the missing options."""
+    """Questions on a terminal for values that the options leave open; elsewhere, a list of the missing
+    options."""
 
     def __init__(self) -> None:
         self._terminal = sys.stdin is not None and sys.stdin.isatty()
@@ -134,17 +137,17 @@ class Questions:
             if source or target:
                 raise UserError("--tsv holds both languages; leave --source and --target out")
             return Part(tsv)
-        left = self._needed("--source", "File with the source language, one sentence a line", source)
-        right = self._needed("--target", "File with its translation, line by line", target)
-        return Part(Path(left), Path(right))
+        source_file = self._required("--source", "File with the source language, one sentence a line", source)
+        target_file = self._required("--target", "File with its translation, line by line", target)
+        return Part(Path(source_file), Path(target_file))
 
     def language(self, side: str, given: str | None, file: Path | None) -> str:
-        """A language's code, by default the ending of its file's name."""
-        names = [file.suffix] if file else []
+        """The code of a language, by default the ending of its file's name."""
         if file and file.suffix.lower() in COMPRESSED:
-            names = [file.with_suffix("").suffix]
-        guess = next((name[1:] for name in names if name[1:].isalpha() and len(name) in (3, 4)), None)
-        return self._needed(f"--{side}-lang", f"Code of the {side} language", given, guess)
+            file = file.with_suffix("")
+        code = file.suffix[1:] if file else ""
+        guess = code if code.isalpha() and len(code) in (2, 3) else None
+        return self._required(f"--{side}-lang", f"Code of the {side} language", given, guess)
 
     def choice(self, question: str, given: Value | None, default: Value) -> Value:
         """The answer to a question that has a default."""
@@ -152,13 +155,15 @@ class Questions:
             return given
         return type(default)(typer.prompt(question, default=default)) if self._terminal else default
 
-    def complain(self) -> None:
-        """Raises UserError where options are missing and there is no terminal to ask on."""
+    def check_answered(self) -> None:
+        """Raises UserError if options are missing and there is no terminal to ask on."""
         if self._missing:
             or_tsv = " (or --tsv)" if {"--source", "--target"} & set(self._missing) else ""
             raise UserError(f"hat init: no terminal to ask on; give {', '.join(self._missing)}{or_tsv}")
 
-    def _needed(self, option: str, question: str, given: Path | str | None, guess: str | None = None) -> str:
+    def _required(
+        self, option: str, question: str, given: Path | str | None, guess: str | None = None
+    ) -> str:
         if given is not None:
             return str(given)
         if self._terminal:
