@@ -66,7 +66,9 @@ class Loop:
         self.store = MeasurementStore(folder / "measurements.sqlite")
 
     def series(self, name: str, interval: float = INTERVAL) -> Series:
-        protocol = MeasureProtocol(*LENGTHS, "native", 1, "int8", rounds=ROUNDS, warmup=1, interval=interval)
+        protocol = MeasureProtocol(
+            *LENGTHS, engine="native", threads=1, precision="int8", rounds=ROUNDS, warmup=1, interval=interval
+        )
         return Series(self.store, name, "local", protocol, config(LARGEST))
 
     def step(self, name: str, work: Any) -> Any:

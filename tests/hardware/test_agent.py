@@ -25,7 +25,7 @@ MEGABYTE = 2**20
 CONFIG = ModelConfig(
     Architecture(32, Encoder(32, (EncoderLayer(32, 2),)), Decoder(32, (DecoderLayer(32, 2, 2),))), 50, 50
 )
-PROTOCOL = MeasureProtocol((5, 9), (4, 7), installed_engine("auto"), warmup=1)
+PROTOCOL = MeasureProtocol((5, 9), (4, 7), engine=installed_engine("auto"), warmup=1)
 
 
 @pytest.fixture

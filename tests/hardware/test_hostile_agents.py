@@ -28,7 +28,7 @@ REQUEST = {"op": "state"}
 CONFIG = ModelConfig(
     Architecture(32, Encoder(32, (EncoderLayer(32, 2),)), Decoder(32, (DecoderLayer(32, 2, 2),))), 50, 50
 )
-PROTOCOL = MeasureProtocol((5, 9), (4, 7), installed_engine("auto"), warmup=1, rounds=6)
+PROTOCOL = MeasureProtocol((5, 9), (4, 7), engine=installed_engine("auto"), warmup=1, rounds=6)
 
 
 def python(*arguments: str) -> ProcessLink:

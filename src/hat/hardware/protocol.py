@@ -1,7 +1,7 @@
 """The measuring protocol, which a latency means nothing without: engine, lengths, threads, rounds."""
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, fields
+from dataclasses import KW_ONLY, asdict, dataclass, fields
 from typing import Any
 
 import numpy as np
@@ -35,6 +35,7 @@ class MeasureProtocol:
 
     source_lengths: tuple[int, ...]
     target_lengths: tuple[int, ...]
+    _: KW_ONLY
     engine: str = "torch"
     threads: int = 1
     precision: str = "float32"

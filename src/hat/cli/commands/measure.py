@@ -129,13 +129,13 @@ def measure(
         else:
             chosen += [f"device.name={_as_yaml(import_file.stem)}"]
             chosen += [f"device.latencies={_as_yaml(import_file.absolute())}"]
-            work("measure", target, run_dir, chosen, ("measure",))
+            work("measure", target, run_dir=run_dir, overrides=chosen, stages=("measure",))
         return
     if device and len(device) > 1:
-        _on_several("measure", target, run_dir, chosen, device)
+        _on_several("measure", target, run_dir=run_dir, overrides=chosen, names=device)
     else:
         chosen += [setting for name in device or () for setting in _device_settings(name, None)]
-        root = work("measure", target, run_dir, chosen, ("measure",))
+        root = work("measure", target, run_dir=run_dir, overrides=chosen, stages=("measure",))
         typer.echo(visible_lines(measure_summary(*open_run(str(root)))))
 
 
@@ -153,9 +153,9 @@ def fit(
     for name in names:
         chosen = _device_settings(name, devices) + list(overrides or ())
         if len(names) > 1:
-            _on_several("fit", target, None, chosen, [name])
+            _on_several("fit", target, run_dir=None, overrides=chosen, names=[name])
         else:
-            work("fit", target, None, chosen, ("fit",))
+            work("fit", target, run_dir=None, overrides=chosen, stages=("fit",))
         recipe, root = open_run(target, None, chosen)
         summary = fit_summary(recipe, root)
         typer.echo(json.dumps(summary, indent=1) if as_json else visible_lines(_fit_text(summary)))
@@ -166,7 +166,7 @@ def predict(
     device: Annotated[
         str | None,
         typer.Option(
-            metavar="NAME", help="The device; by default the run's own device.", autocompletion=device_names
+            metavar="NAME", help="The device; by default the device of the run.", autocompletion=device_names
         ),
     ] = None,
     run: Annotated[
@@ -195,12 +195,14 @@ def predict(
     typer.echo(json.dumps(prediction, indent=1) if as_json else visible_lines(_prediction_text(prediction)))
 
 
-def _on_several(command: str, target: str, run_dir: Path | None, chosen: list[str], names: list[str]) -> None:
+def _on_several(
+    command: str, target: str, *, run_dir: Path | None, overrides: list[str], names: list[str]
+) -> None:
     from hat.pipeline import measure_summary, open_run, run_on_devices
 
     recipes = {}
     for name in names:
-        recipe, root = open_run(target, run_dir, [*chosen, *_device_settings(name, None)])
+        recipe, root = open_run(target, run_dir, [*overrides, *_device_settings(name, None)])
         recipes[name] = recipe
     terminal = Terminal()
     with stoppable(terminal):
@@ -208,7 +210,7 @@ def _on_several(command: str, target: str, run_dir: Path | None, chosen: list[st
     for recipe in recipes.values() if command == "measure" else ():
         typer.echo(visible_lines(measure_summary(recipe, root)))
     terminal.say(
-        f"`{command_line('hat', 'run', root, '--set', f'device.name={names[0]}')}` goes on with that device"
+        f"`{command_line('hat', 'run', root, '--set', f'device.name={names[0]}')}` continues with that device"
     )
 
 

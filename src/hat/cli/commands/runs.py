@@ -71,7 +71,7 @@ def run(
     elif target is None:
         raise UserError("name a recipe; `hat run --list` shows the built-in ones")
     else:
-        work("run", target, run_dir, overrides, ALL)
+        work("run", target, run_dir=run_dir, overrides=overrides, stages=ALL)
 
 
 def status(
@@ -114,7 +114,7 @@ def _status(target: str, overrides: list[str], verify: bool) -> "tuple[Path, Sav
 
 def _add_stage(app: typer.Typer, stage: str, about: str) -> None:
     def command(target: Target, overrides: Overrides = None, run_dir: RunDir = None) -> None:
-        root = work(stage, target, run_dir, overrides, (stage,))
+        root = work(stage, target, run_dir=run_dir, overrides=overrides, stages=(stage,))
         if stage == "search":
             _print_constraints(root)
 
@@ -140,6 +140,7 @@ def _examples(*lines: str) -> str:
 def work(
     command: str,
     target: str,
+    *,
     run_dir: Path | None,
     overrides: list[str] | None,
     stages: tuple[str, ...],

@@ -52,7 +52,7 @@ class Bench(Protocol):
 class AgentBench:
     """A device, through its agent: each request has a time limit, each answer is checked."""
 
-    def __init__(self, link: Link, cores: Sequence[int] = (), gpu: int | None = None) -> None:
+    def __init__(self, link: Link, cores: Sequence[int] = (), *, gpu: int | None = None) -> None:
         """`cores`: the cores that the agent is kept to, () for all. `gpu`: the number of the GPU it may
         use."""
         self._link, self._hello = link, {"op": "hello", "cores": list(cores), "gpu": gpu}
@@ -112,7 +112,7 @@ def open_bench(device: Device, note: Note = lambda line: None) -> Iterator[Agent
     link = open_link(device, note)
     try:
         gpu = device.gpu if device.accelerator == "cuda" else None
-        yield AgentBench(link, device.cores[: device.threads], gpu)
+        yield AgentBench(link, device.cores[: device.threads], gpu=gpu)
     finally:
         link.close()
 

@@ -1,7 +1,7 @@
 """A device: the place where translations will run, and the settings they run with there."""
 
 from collections.abc import Collection
-from dataclasses import asdict, dataclass
+from dataclasses import KW_ONLY, asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +29,7 @@ class Device:
 
     name: str
     address: str | None = None
+    _: KW_ONLY
     key: Path | None = None
     known_hosts: Path | None = None
     python: str = "python3"

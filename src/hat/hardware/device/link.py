@@ -63,7 +63,7 @@ def parse_answer(line: str | bytes, agent: str) -> dict[str, Any]:
     return answer
 
 
-def no_answer(agent: str, request: Mapping[str, Any], seconds: float, last_message: str) -> NoAnswer:
+def no_answer(agent: str, request: Mapping[str, Any], *, seconds: float, last_message: str) -> NoAnswer:
     """The error for an unanswered request. `last_message`: the last line of the agent's standard error."""
     last = f"; its last message is: {named(last_message)}" if last_message else ""
     return NoAnswer(

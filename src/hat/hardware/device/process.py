@@ -36,7 +36,8 @@ class ProcessLink:
         except BaseException as error:
             self.close()
             if isinstance(error, TimeoutError):
-                raise no_answer(self._agent, request, seconds, self._child.last_message()) from None
+                last_message = self._child.last_message()
+                raise no_answer(self._agent, request, seconds=seconds, last_message=last_message) from None
             raise
         if line.endswith(b"\n"):
             return parse_answer(line, self._agent)

@@ -55,9 +55,9 @@ def calibration_protocol(device: Device) -> MeasureProtocol:
     return MeasureProtocol(
         (LENGTH,),
         (LENGTH,),
-        device.engine,
-        device.threads,
-        device.precision,
+        engine=device.engine,
+        threads=device.threads,
+        precision=device.precision,
         accelerator=device.accelerator,
         warmup=5,
     )

@@ -186,9 +186,9 @@ def make_protocol(
     return MeasureProtocol(
         sources,
         targets,
-        engine or device.engine,
-        device.threads,
-        device.precision,
+        engine=engine or device.engine,
+        threads=device.threads,
+        precision=device.precision,
         beam=recipe.device.beam,
         batch=recipe.device.batch,
         accelerator=device.accelerator,

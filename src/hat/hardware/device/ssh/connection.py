@@ -230,8 +230,14 @@ class Connection:
         done = self.run(f"rm -rf {shlex.quote(target)}; df -Pk {folder} | tail -n 1")
         fields = done.out.split()
         known = len(fields) > 5 and re.fullmatch("[0-9]{1,15}", fields[3])
-        free = int(fields[3]) * 1024 if known else None
-        return copy_error(self.device, source, target, str(error.reason), folder_bytes(source), free)
+        needed, free = folder_bytes(source), int(fields[3]) * 1024 if known else None
+        where = f"device {self.device.name}"
+        if free is not None and free < needed:
+            return HatError(
+                f"{where}: the disk is full there: {source.name} needs {needed:,} bytes and "
+                f"{Path(target).parent} has {free:,} free"
+            )
+        return HatError(f"{where}: {source} cannot be copied to {target} there: {error.reason}")
 
     @property
     def lost(self) -> bool:
@@ -263,18 +269,6 @@ class Connection:
     def _stop(self) -> None:
         self._loop.call_soon_threadsafe(self._stopped.set)
         self._thread.join()
-
-
-def copy_error(
-    device: Device, source: Path, target: str, reason: str, needed: int, free: int | None
-) -> HatError:
-    """The error for a copy that failed for `reason`; `needed` and `free` in bytes, `free` None if unknown."""
-    if free is not None and free < needed:
-        return HatError(
-            f"device {device.name}: the disk is full there: {source.name} needs {needed:,} bytes and "
-            f"{Path(target).parent} has {free:,} free"
-        )
-    return HatError(f"device {device.name}: {source} cannot be copied to {target} there: {reason}")
 
 
 KnownKeys = tuple[list[Any], list[Any], list[Any]]

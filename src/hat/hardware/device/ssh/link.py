@@ -80,7 +80,7 @@ class SshLink:
             line = self._connection.wait(process.ask(json.dumps(request)), seconds)
         except NoAnswer:
             self._try_to_clean()
-            raise no_answer(where, request, seconds, last_line(process.errors)) from None
+            raise no_answer(where, request, seconds=seconds, last_message=last_line(process.errors)) from None
         if not line.endswith("\n"):
             raise LinkLost(f"{where}: {self._last_words(process)}")
         self._process = process
