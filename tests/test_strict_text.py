@@ -11,13 +11,7 @@ from hat.files import read_json, read_text, read_yaml
 from hat.hardware import known_devices
 from hat.strict_json import parse_json
 from hat.strict_yaml import key_lines, parse_yaml
-
-
-def bomb(levels: int) -> str:
-    """A few hundred bytes that stand for 9 to the power of `levels` words."""
-    lines = ["a0: &a0 [" + ", ".join("x" * 9) + "]"]
-    lines += [f"a{n}: &a{n} [{', '.join([f'*a{n - 1}'] * 9)}]" for n in range(1, levels)]
-    return "\n".join(lines)
+from tests.yaml_bomb import bomb
 
 
 @pytest.mark.parametrize(

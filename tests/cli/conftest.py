@@ -1,5 +1,7 @@
 """Running the command line inside the test's process, and a model to translate with."""
 
+import io
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
@@ -38,6 +40,11 @@ def hat(capsys: pytest.CaptureFixture[str]) -> Hat:
         return Result(code if isinstance(code, int) else 0, *capsys.readouterr())
 
     return run
+
+
+def give(monkeypatch: pytest.MonkeyPatch, content: bytes) -> None:
+    """Put `content` on standard input."""
+    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(content), encoding="utf-8"))
 
 
 @pytest.fixture(scope="session")

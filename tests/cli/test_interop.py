@@ -17,8 +17,7 @@ from hat.recipe.recipe import Search
 from hat.runtime import Artefact
 from hat.space import DesignSpace
 from hat.zoo import published_models, space
-from tests.cli.conftest import Hat
-from tests.cli.test_translate import give
+from tests.cli.conftest import Hat, give
 from tests.golden.golden_case import checkpoint, every_case, every_tag, read_case, read_json
 from tests.golden.test_golden_beam import SETTINGS
 from tests.interop.conftest import save  # noqa: F401 (a fixture)

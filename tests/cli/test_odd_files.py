@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from tests.cli.conftest import Hat
-from tests.test_strict_text import bomb
+from tests.yaml_bomb import bomb
 
 ODD = {
     "aliases": (bomb(9), 5),

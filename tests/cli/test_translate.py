@@ -1,6 +1,5 @@
 """`hat translate`."""
 
-import io
 import subprocess
 import sys
 from pathlib import Path
@@ -8,13 +7,9 @@ from pathlib import Path
 import pytest
 
 from hat.runtime import Translator
-from tests.cli.conftest import LINES, Hat
+from tests.cli.conftest import LINES, Hat, give
 
 ROOT = Path(__file__).resolve().parents[2]
-
-
-def give(monkeypatch: pytest.MonkeyPatch, content: bytes) -> None:
-    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(content), encoding="utf-8"))
 
 
 def test_lines_in_lines_out(hat: Hat, model: Path, monkeypatch: pytest.MonkeyPatch) -> None:
