@@ -62,7 +62,7 @@ def bench_engines(
     ] = None,
     source_length: Annotated[int, typer.Option(min=1, help="Source tokens, </s> included.")] = 30,
     steps: Annotated[
-        int, typer.Option(min=1, help="Decoding steps, which is the exact number of target tokens.")
+        int, typer.Option(min=1, help="Target tokens; decoding takes exactly this many steps.")
     ] = 30,
     beam: Annotated[int, typer.Option(min=1, help="Beam size.")] = 5,
     batch: Annotated[int, typer.Option(min=1, help="Sentences decoded together.")] = 1,

@@ -59,7 +59,7 @@ def translate(
     lenpen: Annotated[
         float | None, typer.Option(min=0, help="Scores are divided by length to this power.")
     ] = None,
-    batch: Annotated[int, typer.Option(min=1, help="Sentences decoded at once.")] = 16,
+    batch: Annotated[int, typer.Option(min=1, help="Sentences decoded together.")] = 16,
     max_length: Annotated[
         int | None, typer.Option(min=1, help="The most tokens of a translation, </s> included.")
     ] = None,
@@ -67,8 +67,8 @@ def translate(
         bool,
         typer.Option(
             " /--no-split",
-            help="Translate each line as a whole; by default each of its sentences (or as many at once as "
-            "lines of the training text have).",
+            help="Translate each line as a whole. By default its sentences are translated, each alone or as "
+            "many together as the lines of the training text have.",
             show_default=False,
         ),
     ] = True,

@@ -42,7 +42,7 @@ def read_environment(answer: Mapping[str, Any]) -> dict[str, Any]:
     return environment
 
 
-def read_slot(answer: Mapping[str, Any], taken: Collection[int] = ()) -> tuple[int, int | None]:
+def read_slot(answer: Mapping[str, Any], taken: Collection[int]) -> tuple[int, int | None]:
     """Slot and bytes of memory in an answer to `load`. Raises BadAnswer, also for a slot that is `taken`."""
     slot, memory = answer.get("slot"), answer.get("memory_bytes")
     if not _is_count(slot) or slot in taken:

@@ -98,15 +98,14 @@ def unknown_host_key(device: Device, key: asyncssh.SSHKey) -> HostKeyRefused:
     )
 
 
-def changed_host_key(device: Device, key: asyncssh.SSHKey | None) -> HostKeyRefused:
-    """The error for a host of which another key is known. `key` None: it offers none of the known kind."""
+def changed_host_key(device: Device, key: asyncssh.SSHKey) -> HostKeyRefused:
+    """The error for a host of which another key is known."""
     file, address = known_hosts_file(device), address_of(device)
     host = address.host if address.port == DEFAULT_PORT else f"[{address.host}]:{address.port}"
-    now = f"it is {fingerprint(key)} now" if key else "it has none of that kind now"
     return HostKeyRefused(
-        f"device {device.name}: the host key of {address} is NOT the one in {file}: {now}. Somebody may have "
-        "put another machine in its place; if it was installed anew, forget the old key: "
-        f"ssh-keygen -f {shlex.quote(str(file))} -R {shlex.quote(host)}"
+        f"device {device.name}: the host key of {address} is NOT the one in {file}: it is {fingerprint(key)} "
+        "now. Somebody may have put another machine in its place; if it was installed anew, forget the old "
+        f"key: ssh-keygen -f {shlex.quote(str(file))} -R {shlex.quote(host)}"
     )
 
 
