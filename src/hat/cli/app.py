@@ -80,18 +80,21 @@ def options(
     """Options of every command. `main` handles `--debug`, which may also stand after the command."""
 
 
-for commands in (
-    init,
-    runs,
-    measure,
-    recipes,
-    translate,
-    export,
-    bench_engines,
-    interop,
-    cost,
-    device,
-    doctor,
-    zoo,
+runs.add_to(app)
+for name, command, examples in (
+    ("init", init.init, init.EXAMPLES),
+    ("recipe", recipes.recipe, recipes.EXAMPLES),
+    ("measure", measure.measure, measure.MEASURE_EXAMPLES),
+    ("fit", measure.fit, measure.FIT_EXAMPLES),
+    ("predict", measure.predict, measure.PREDICT_EXAMPLES),
+    ("translate", translate.translate, translate.EXAMPLES),
+    ("export", export.export, export.EXAMPLES),
+    ("bench-engines", bench_engines.bench_engines, bench_engines.EXAMPLES),
+    ("doctor", doctor.doctor, doctor.EXAMPLES),
+    ("cost", cost.cost, cost.EXAMPLES),
+    ("import-checkpoint", interop.import_checkpoint, interop.CHECKPOINT_EXAMPLES),
+    ("import-config", interop.import_config, interop.CONFIG_EXAMPLES),
 ):
-    commands.add_to(app)
+    app.command(name, epilog=examples)(command)
+app.add_typer(device.commands, name="device")
+app.add_typer(zoo.commands, name="zoo")

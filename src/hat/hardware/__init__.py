@@ -1,25 +1,13 @@
 """Latency on a device: the agent, devices, the protocol, measuring and the store. No torch."""
 
-from hat.hardware.agent import environment, installed_version
-from hat.hardware.device import (
-    LOCAL,
-    AgentBench,
-    Bench,
-    Device,
-    InventedBench,
-    LinkLost,
-    LocalLink,
-    NoAnswer,
-    Timer,
-    Timing,
-    declared_devices,
-    default_file,
-    device_named,
-    install,
-    known_devices,
-    open_bench,
-    transport_of,
-)
+from hat.hardware.agent.environment import environment, installed_version
+from hat.hardware.device.answers import Timing
+from hat.hardware.device.bench import AgentBench, Bench, InventedBench, Timer, open_bench
+from hat.hardware.device.declared import LOCAL, declared_devices, default_file, device_named, known_devices
+from hat.hardware.device.device import Device
+from hat.hardware.device.link import LinkLost, NoAnswer
+from hat.hardware.device.process import LocalLink
+from hat.hardware.device.transports import install, transport_of
 from hat.hardware.measuring.calibration import Calibration, calibrate, calibration_protocol
 from hat.hardware.measuring.measure import Series, measure
 from hat.hardware.measuring.measurement import Measurement

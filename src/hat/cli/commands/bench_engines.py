@@ -31,11 +31,6 @@ Examples:
 """
 
 
-def add_to(app: typer.Typer) -> None:
-    """Add the command."""
-    app.command("bench-engines", epilog=EXAMPLES)(bench_engines)
-
-
 def bench_engines(
     source: Annotated[
         Path,

@@ -24,11 +24,6 @@ Examples:
 """
 
 
-def add_to(app: typer.Typer) -> None:
-    """Add the command."""
-    app.command("cost", epilog=EXAMPLES)(cost)
-
-
 def cost(
     file: Annotated[Path, typer.Argument(metavar="ARCH.yaml", help="Architecture file, YAML or JSON.")],
     vocab: Annotated[

@@ -47,11 +47,6 @@ Name = Annotated[
 WHEEL_STATES = {True: "installed now", False: "there already", None: None}
 
 
-def add_to(app: typer.Typer) -> None:
-    """Add the group of commands."""
-    app.add_typer(commands, name="device")
-
-
 @commands.command("list", epilog=LIST_EXAMPLES)
 def list_devices(devices: DevicesFile = None, as_json: AsJson = False) -> None:
     """List the known devices: this machine's processor and GPUs, and the devices in the file."""

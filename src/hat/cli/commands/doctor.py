@@ -31,11 +31,6 @@ Examples:
 """
 
 
-def add_to(app: typer.Typer) -> None:
-    """Add the command."""
-    app.command("doctor", epilog=EXAMPLES)(doctor)
-
-
 def doctor(as_json: AsJson = False) -> None:
     """Show this machine, the engines that run on it, and the kernels that they use.
 

@@ -37,11 +37,6 @@ Examples:
 """
 
 
-def add_to(app: typer.Typer) -> None:
-    """Add the command."""
-    app.command("export", epilog=EXAMPLES)(export)
-
-
 def export(
     source: Annotated[
         Path,

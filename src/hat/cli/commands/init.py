@@ -32,11 +32,6 @@ COMPRESSED = (".gz", ".bz2", ".xz", ".zst")
 Value = TypeVar("Value", str, float)
 
 
-def add_to(app: typer.Typer) -> None:
-    """Add the command."""
-    app.command("init", epilog=EXAMPLES)(init)
-
-
 def init(
     recipe: Annotated[Path, typer.Argument(metavar="RECIPE.yaml", help="The file to write.")] = Path(
         "my.yaml"

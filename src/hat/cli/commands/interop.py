@@ -30,12 +30,6 @@ Examples:
 """
 
 
-def add_to(app: typer.Typer) -> None:
-    """Add the commands."""
-    app.command("import-checkpoint", epilog=CHECKPOINT_EXAMPLES)(import_checkpoint)
-    app.command("import-config", epilog=CONFIG_EXAMPLES)(import_config)
-
-
 def import_checkpoint(
     file: Annotated[Path, typer.Argument(metavar="FILE.pt", help="A checkpoint of the published code.")],
     out: Annotated[

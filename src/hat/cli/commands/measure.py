@@ -53,13 +53,6 @@ DeviceOption = Annotated[
 ]
 
 
-def add_to(app: typer.Typer) -> None:
-    """Add the commands."""
-    app.command("measure", epilog=MEASURE_EXAMPLES)(measure)
-    app.command("fit", epilog=FIT_EXAMPLES)(fit)
-    app.command("predict", epilog=PREDICT_EXAMPLES)(predict)
-
-
 def measure(
     target: Target,
     device: DeviceOption = None,

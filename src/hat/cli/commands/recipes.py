@@ -15,11 +15,6 @@ Examples:
 """
 
 
-def add_to(app: typer.Typer) -> None:
-    """Add the command."""
-    app.command("recipe", epilog=EXAMPLES)(recipe)
-
-
 def recipe(
     name: Annotated[
         str,

@@ -37,11 +37,6 @@ Examples:
 """
 
 
-def add_to(app: typer.Typer) -> None:
-    """Add the command."""
-    app.command("translate", epilog=EXAMPLES)(translate)
-
-
 def translate(
     folder: Annotated[
         Path,

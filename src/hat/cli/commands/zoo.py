@@ -55,11 +55,6 @@ UNITS = {
 }
 
 
-def add_to(app: typer.Typer) -> None:
-    """Add the group of commands."""
-    app.add_typer(commands, name="zoo")
-
-
 @commands.command("list", epilog=LIST_EXAMPLES)
 def list_models(
     task: Annotated[

@@ -3,6 +3,8 @@
 import ctypes
 from pathlib import Path
 
+from hat.hardware.agent.environment import read_number
+
 RAPL = Path("/sys/class/powercap")
 
 
@@ -14,9 +16,9 @@ class EnergyMeter:
 
     def __init__(self) -> None:
         self._packages = [
-            (path / "energy_uj", _number(path / "max_energy_range_uj") or 0)
+            (path / "energy_uj", read_number(path / "max_energy_range_uj") or 0)
             for path in sorted(RAPL.glob("intel-rapl:[0-9]"))
-            if _number(path / "energy_uj") is not None
+            if read_number(path / "energy_uj") is not None
         ]
         self._gpus = _Nvml.open()
         self._before: list[float] = []
@@ -38,7 +40,7 @@ class EnergyMeter:
         )
 
     def _joules(self) -> list[float]:
-        packages = [(_number(path) or 0) / 1e6 for path, _ in self._packages]
+        packages = [(read_number(path) or 0) / 1e6 for path, _ in self._packages]
         return packages + (self._gpus.joules() if self._gpus else [])
 
 
@@ -71,10 +73,3 @@ class _Nvml:
             self._library.nvmlDeviceGetTotalEnergyConsumption(device, ctypes.byref(millijoules))
             joules.append(millijoules.value / 1000)
         return joules
-
-
-def _number(path: Path) -> int | None:
-    try:
-        return int(path.read_text(encoding="ascii"))
-    except (OSError, ValueError):
-        return None

@@ -51,8 +51,8 @@ def environment() -> dict[str, Any]:
 
 def state() -> dict[str, float | None]:
     """The machine's changing state: load, the hottest sensor (°C), the first core's clock (MHz)."""
-    temperatures = [_number(path) for path in sorted(THERMAL.glob("thermal_zone*/temp"))]
-    clock = _number(CPU / "cpu0/cpufreq/scaling_cur_freq")
+    temperatures = [read_number(path) for path in sorted(THERMAL.glob("thermal_zone*/temp"))]
+    clock = read_number(CPU / "cpu0/cpufreq/scaling_cur_freq")
     return {
         "load_average": os.getloadavg()[0],
         "temperature_c": max((t / 1000 for t in temperatures if t is not None), default=None),
@@ -101,7 +101,8 @@ def _read(path: Path) -> str | None:
         return None
 
 
-def _number(path: Path) -> float | None:
+def read_number(path: Path) -> float | None:
+    """The number in a file; None where there is none."""
     try:
         return float(_read(path) or "")
     except ValueError:

@@ -112,8 +112,7 @@ class Child:
 
     def last_message(self) -> str:
         """The last line of standard error so far; "" if there is none."""
-        lines = self._errors.decode(errors="replace").split("\n")
-        return next((visible(line.strip()) for line in reversed(lines) if line.strip()), "")
+        return last_line(self._errors.decode(errors="replace"))
 
     def _exit_code(self) -> int | None:
         with suppress(subprocess.TimeoutExpired):
@@ -141,6 +140,12 @@ class Child:
     def _drain(self, stream: IO[bytes]) -> None:
         while chunk := _received(stream):
             self._errors = (self._errors + chunk)[-TAIL:]
+
+
+def last_line(text: str) -> str:
+    """The last line that is not blank, safe to print; "" if there is none."""
+    lines = (line.strip() for line in reversed(text.split("\n")))
+    return next((visible(line) for line in lines if line), "")
 
 
 def _received(stream: IO[bytes]) -> bytes:

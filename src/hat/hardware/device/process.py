@@ -3,16 +3,16 @@
 import json
 import sys
 from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager
 from pathlib import Path
-from types import TracebackType
-from typing import Any, Self
+from typing import Any
 
 from hat.hardware.device.child import LONGEST_LINE, Child
 from hat.hardware.device.limits import ANSWER_SECONDS
 from hat.hardware.device.link import AGENT, BadAnswer, LinkLost, no_answer, parse_answer
 
 
-class ProcessLink:
+class ProcessLink(AbstractContextManager["ProcessLink"]):
     """A Link to the agent that `command` starts, open when made; closed at the end of its `with` block.
 
     The command may run the agent here, or pass its own input and output on to an agent elsewhere. `agent` is
@@ -55,12 +55,7 @@ class ProcessLink:
     def close(self) -> None:
         self._child.end()
 
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *error: object) -> None:
         self.close()
 
 

@@ -27,8 +27,8 @@ class Transport:
     - `keys`: the keys of a declared device that this transport uses (of `key`, `known_hosts`, `python`,
       `wheel`).
     - `link`: "module:class" of its Link, called with the device and a function that shows a line to the user.
-    - `install`: "module:function" that installs the device's wheel and returns False where it is there
-      already.
+    - `install`: "module:function" that installs the device's wheel and returns False if it was there already;
+      with it, "wheel" is one of the `keys`.
     - `extra`: the extra of this package that installs the libraries which these modules import.
     """
 
@@ -36,7 +36,7 @@ class Transport:
     parse: Callable[[str], object]
     keys: tuple[str, ...]
     link: str
-    install: str | None = None
+    install: str = ""
     extra: str | None = None
 
 
@@ -70,32 +70,26 @@ def open_link(device: Device, note: Note) -> Link:
 
     Raises UserError where the device is declared wrongly, HatError where it cannot be reached.
     """
-    if device.address is None:
-        return LocalLink()
-    transport, _ = transport_of(device.address, f"device {device.name}")
-    link: Link = _imported(transport.link, transport, device)(device, note)
+    link: Link = LocalLink() if device.address is None else _imported(device, "link")(device, note)
     return link
 
 
 def install(device: Device, note: Note) -> bool | None:
-    """Install the device's wheel of HAT unless it is there: True if it was installed now, None without a
-    wheel.
+    """Install the device's wheel of HAT. False if it was there already, None for a device without a wheel.
 
     Raises UserError, HatError.
     """
     if device.address is None or device.wheel is None:
         return None
-    transport, _ = transport_of(device.address, f"device {device.name}")
-    if transport.install is None:
-        return None
-    installed: bool = _imported(transport.install, transport, device)(device, note)
+    installed: bool = _imported(device, "install")(device, note)
     return installed
 
 
-def _imported(name: str, transport: Transport, device: Device) -> Any:
-    """The function or class "module:name". Raises UserError where a library is not installed."""
+def _imported(device: Device, part: str) -> Any:
+    """The `link` or `install` of a device's transport. Raises UserError where a library is not installed."""
+    transport, _ = transport_of(device.address, f"device {device.name}")
     try:
-        return resolve_name(name)
+        return resolve_name(getattr(transport, part))
     except ModuleNotFoundError as error:
         if transport.extra is None:
             raise

@@ -7,16 +7,15 @@ import shlex
 import threading
 from collections.abc import Coroutine
 from concurrent.futures import Future
-from contextlib import suppress
+from contextlib import AbstractContextManager, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
-from types import TracebackType
 from typing import Any, TypeVar
 
 import asyncssh
 
-from hat.errors import HatError, UserError, visible
-from hat.hardware.device.child import CHUNK, LONGEST_LINE, TAIL
+from hat.errors import HatError, UserError
+from hat.hardware.device.child import CHUNK, LONGEST_LINE, TAIL, last_line
 from hat.hardware.device.device import Device
 from hat.hardware.device.limits import START_SECONDS, copy_seconds, folder_bytes
 from hat.hardware.device.link import BadAnswer, NoAnswer
@@ -58,12 +57,6 @@ class Finished:
     def last_words(self) -> str:
         """The last line of standard error, or else the exit status."""
         return last_line(self.err) or f"exit status {self.status}"
-
-
-def last_line(text: str) -> str:
-    """The last line that is not blank, safe to print; "" if there is none."""
-    lines = (line.strip() for line in reversed(text.split("\n")))
-    return next((visible(line) for line in lines if line), "")
 
 
 class Program:
@@ -140,7 +133,7 @@ class Program:
         return Finished(self._process.exit_status, out, self.errors)
 
 
-class Connection:
+class Connection(AbstractContextManager["Connection"]):
     """An SSH connection, open when made. Raises UserError for refused keys, HatError where nothing
     answers."""
 
@@ -258,12 +251,7 @@ class Connection:
         finally:
             self._stop()
 
-    def __enter__(self) -> "Connection":
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *error: object) -> None:
         self.close()
 
     def _stop(self) -> None:

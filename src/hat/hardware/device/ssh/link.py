@@ -6,16 +6,16 @@ import secrets
 import shlex
 import time
 from collections.abc import Callable, Mapping
-from contextlib import suppress
+from contextlib import AbstractContextManager, suppress
 from pathlib import Path
-from types import TracebackType
 from typing import Any
 
 from hat.errors import HatError, named
+from hat.hardware.device.child import last_line
 from hat.hardware.device.device import Device
 from hat.hardware.device.limits import ANSWER_SECONDS
 from hat.hardware.device.link import AGENT, LinkLost, NoAnswer, no_answer, parse_answer
-from hat.hardware.device.ssh.connection import Connection, Program, last_line
+from hat.hardware.device.ssh.connection import Connection, Program
 from hat.hardware.device.ssh.errors import KeyRefused, Unreachable
 from hat.hardware.device.ssh.installation import check_installed, interpreter
 
@@ -50,7 +50,7 @@ rm -rf {folder}
 """
 
 
-class SshLink:
+class SshLink(AbstractContextManager["SshLink"]):
     """A Link to `device`, open when made; closed at the end of its `with` block.
 
     `note` shows the user a line about each attempt to reconnect. Raises UserError where the device refuses
@@ -169,12 +169,7 @@ class SshLink:
             return "the agent there was killed, which the system does when memory is full"
         return f"the agent there ended: {named(last_message or f'exit status {status}')}"
 
-    def __enter__(self) -> "SshLink":
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *error: object) -> None:
         self.close()
 
 
