@@ -75,8 +75,7 @@ class _Bar:
 
 
 class _Lines:
-    """Progress as lines. The ETA is extrapolated from the first report, which a resumed step makes far from
-    zero."""
+    """Progress as lines. The ETA counts from the first report: that of a resumed step is far from zero."""
 
     def __init__(self, terminal: Terminal, name: str, started: float) -> None:
         self._terminal = terminal

@@ -1,5 +1,4 @@
-"""Standard input, output and error: always UTF-8, whatever the locale; a closed stream is an error of one
-line."""
+"""Standard input, output and error: UTF-8, whatever the locale; a closed one is an error of one line."""
 
 import errno
 import io

@@ -1,2 +1,1 @@
-"""The commands of `hat`, one file for each group that `hat --help` shows, or for a command with much to
-it."""
+"""The commands of `hat`, in files by what they work on."""

@@ -117,8 +117,7 @@ def init(
 
 
 class Questions:
-    """Questions on a terminal for values that the options leave open; elsewhere, a list of the missing
-    options."""
+    """Questions on a terminal for values that no option gives; elsewhere, a list of the missing options."""
 
     def __init__(self) -> None:
         self._terminal = sys.stdin is not None and sys.stdin.isatty()

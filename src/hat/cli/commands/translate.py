@@ -107,8 +107,7 @@ def translate(
         options = Options(beam=beam, nbest=nbest, length_penalty=lenpen, max_length=max_length, split=split)
         translations: Iterator[Translation]
         if interactive:
-            # One at a time: a stream that reads ahead would prompt for the next line before answering this
-            # one.
+            # One at a time: a stream would read ahead, and prompt for the next line before it answers.
             translations = (translator.translate([line], **options)[0] for line in typed_lines())
         else:
             translations = translator.translate_stream(input_lines(), batch=batch, **options)

@@ -25,8 +25,7 @@ FLAGS = (
 
 
 def environment() -> dict[str, Any]:
-    """The machine, its state and the versions in use, as JSON data; None for what the system does not
-    tell."""
+    """The machine, its state and the versions in use, as JSON data; None for an unknown entry."""
     info = _read(Path("/proc/cpuinfo")) or ""
     flags_line = re.search(r"^(?:flags|Features)\s*:(.*)$", info, re.MULTILINE)
     flags = flags_line.group(1).split() if flags_line else []
@@ -110,8 +109,7 @@ def read_number(path: Path) -> float | None:
 
 
 def nvidia_gpus(fields: str) -> list[str]:
-    """One line for each NVIDIA GPU: its `fields`, as nvidia-smi prints them; [] without a driver that
-    answers."""
+    """One line for each NVIDIA GPU: its `fields`, as nvidia-smi prints them; [] if it does not answer."""
     program = shutil.which("nvidia-smi")
     if program is None:
         return []

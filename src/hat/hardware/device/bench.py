@@ -32,8 +32,7 @@ class Bench(Protocol):
         """The machine, its state and the versions in use (`hat.hardware.environment`)."""
 
     def load(self, model: ModelConfig, protocol: MeasureProtocol) -> tuple[int, int | None]:
-        """Load a model with random weights and warm it up: its slot, and the memory in bytes that this
-        took."""
+        """Load a model with random weights and warm it up: its slot, and the bytes of memory it took."""
 
     def time(self, slot: int, *, first: bool = False) -> Timing:
         """Decode a batch of each pair of lengths; `first`: only the encoder and the first step."""
@@ -42,8 +41,7 @@ class Bench(Protocol):
         """Free a model's memory."""
 
     def peak_memory(self, artefact: Path, protocol: MeasureProtocol) -> int | None:
-        """The peak of resident memory, in bytes, of a fresh process that decodes each pair of lengths
-        once."""
+        """The peak of resident memory, in bytes, of a fresh process that decodes each pair once."""
 
     def reopen(self) -> None:
         """Start again after LinkLost, with no model loaded."""
@@ -53,8 +51,7 @@ class AgentBench:
     """A device, through its agent: each request has a time limit, each answer is checked."""
 
     def __init__(self, link: Link, cores: Sequence[int] = (), *, gpu: int | None = None) -> None:
-        """`cores`: the cores that the agent is kept to, () for all. `gpu`: the number of the GPU it may
-        use."""
+        """`cores`: the cores that the agent is kept to, () for all. `gpu`: the number of its GPU."""
         self._link, self._hello = link, {"op": "hello", "cores": list(cores), "gpu": gpu}
         self._limits = TimeLimits()
         self._say_hello()

@@ -13,8 +13,7 @@ from hat.hardware.protocol import MOST_WARMUP, MeasureProtocol
 ANSWER_SECONDS = 30.0
 # Limits for starting a Python, and for loading an engine such as PyTorch from a memory card, in seconds.
 START_SECONDS, LOAD_SECONDS = 60.0, 120.0
-# Weights × tokens per second of a device of unknown speed: a tenth of the 2e9 of a Raspberry Pi 4 that
-# decodes.
+# Weights × tokens per second of a device of unknown speed: a tenth of a decoding Raspberry Pi 4's 2e9.
 SLOWEST = 2e8
 # A device of known speed may be this many times slower than its slowest call so far.
 SLACK = 20.0

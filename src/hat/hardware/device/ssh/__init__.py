@@ -1,2 +1,1 @@
-"""Devices over SSH (the [ssh] extra): addresses, the connection, the installation of HAT there, and its
-agent."""
+"""Devices over SSH (the [ssh] extra): address, connection, installation of HAT there, and its agent."""

@@ -19,8 +19,7 @@ class SshAddress:
 
     @classmethod
     def parse(cls, text: str) -> "SshAddress":
-        """Read ssh://user@host:port; user and port may be absent. Raises ValueError, UserError for a
-        password."""
+        """Read ssh://user@host:port; user and port may be absent. Raises ValueError, UserError."""
         if not text.isprintable() or re.search(r"\s", text):
             raise ValueError("a space or control character in an address")
         parts = urlsplit(text)

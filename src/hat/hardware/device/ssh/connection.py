@@ -134,8 +134,7 @@ class Program:
 
 
 class Connection(AbstractContextManager["Connection"]):
-    """An SSH connection, open when made. Raises UserError for refused keys, HatError where nothing
-    answers."""
+    """An SSH connection, open when made. Raises UserError for refused keys, HatError without an answer."""
 
     def __init__(self, device: Device) -> None:
         self.device = device
@@ -314,8 +313,7 @@ async def _connect(device: Device) -> asyncssh.SSHClientConnection:
 
 
 def _known_hosts(device: Device) -> asyncssh.SSHKnownHosts:
-    """The known host keys; none where the file does not exist yet. Raises UserError where it cannot be
-    read."""
+    """The known host keys; none where there is no file yet. Raises UserError if it cannot be read."""
     file = known_hosts_file(device)
     try:
         return asyncssh.read_known_hosts(str(file)) if file.exists() else asyncssh.import_known_hosts("")

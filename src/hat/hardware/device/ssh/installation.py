@@ -33,8 +33,7 @@ fi
 rm -rf {INCOMING}
 """
 STAMP = "hat-wheel.sha256"
-# Prints the versions of Python and HAT. It runs in any Python, however old, also in those without the option
-# -P.
+# Prints the versions of Python and HAT. It runs in any Python, however old, also without the option -P.
 PROBE = """
 import sys
 sys.path[:] = [place for place in sys.path if place]
@@ -45,8 +44,7 @@ except Exception:
     hat = None
 print(json.dumps({"python": sys.version_info[:2], "machine": platform.machine(), "hat": hat}))
 """
-# For sh: runs a command in an empty folder that only the user can write to, so that Python imports nothing
-# from it.
+# For sh: runs a command in an empty folder of the user's own, so that Python imports nothing from it.
 IN_EMPTY_FOLDER = """
 umask 077
 d="${{TMPDIR:-/tmp}}"/hat-{token}
@@ -147,9 +145,10 @@ def install(connection: Connection) -> bool:
 
 
 def _script(device: Device, wheel: str, stamp: str) -> str:
-    """The script that installs. It writes the stamp last; an environment without one is removed when the
-    script ends, also by a lost connection. The shell leads the process group of its programs: sshd sees to
-    that."""
+    """The script that installs. It writes the stamp last, and removes an environment without one at its end.
+
+    sshd makes the shell the leader of a process group, which its programs belong to.
+    """
     return f"""
     umask 077
     venv={ENVIRONMENT}
@@ -232,8 +231,7 @@ def _check_wheel(device: Device) -> None:
 
 
 def _check_tags(device: Device, base: Interpreter) -> None:
-    """Raises UserError where the tags in the wheel's name exclude the device. pip checks better, but
-    later."""
+    """Raises UserError where the wheel's name excludes the device. pip checks better, but later."""
     assert device.wheel is not None
     parts = WHEEL_NAME.fullmatch(device.wheel.name)
     assert parts

@@ -140,8 +140,7 @@ class SshLink(AbstractContextManager["SshLink"]):
         self._session, self._process = (token, *started), process
 
     def _try_to_clean(self) -> None:
-        """Clean up if the device can be reached; otherwise its session cleans up once it notices the lost
-        link."""
+        """Clean up if the device can be reached; otherwise its session does so once it notices the loss."""
         with suppress(HatError):
             self._clean()
 
@@ -160,7 +159,7 @@ class SshLink(AbstractContextManager["SshLink"]):
             connection.close()
 
     def _last_words(self, process: Program) -> str:
-        """Why the agent's output ended."""
+        """The reason for the end of the agent's output."""
         assert self._connection is not None
         last_message, status = self._connection.wait(process.ending(), CLEAN_SECONDS)
         if status is None:
