@@ -1,7 +1,7 @@
 """Arguments of Python callers: converted to plain values, or refused by name."""
 
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from numbers import Integral, Real
 from pathlib import Path
 from typing import Any
@@ -34,10 +34,20 @@ def finite_number(name: str, value: object) -> float:
     return float(value)
 
 
-def check_positive(name: str, value: object) -> None:
-    """Raises UserError naming the argument if `value` is no whole number from 1 on."""
-    if not isinstance(value, int) or isinstance(value, bool) or value < 1:
-        raise UserError(f"{name}: {shown(value)} is not a positive whole number")
+def check_count(name: str, value: object, least: int = 1, most: int | None = None) -> None:
+    """Raises UserError naming the argument if `value` is no whole number from `least` to `most`."""
+    if isinstance(value, int) and not isinstance(value, bool) and value in range(least, (most or value) + 1):
+        return
+    expected = "a positive whole number" if least == 1 else f"a whole number of at least {least}"
+    if most is not None:
+        expected = f"a whole number from {least} to {most}"
+    raise UserError(f"{name}: {shown(value)} is not {expected}")
+
+
+def check_choice(name: str, value: object, choices: Collection[str]) -> None:
+    """Raises UserError naming the argument and the choices if `value` is none of them."""
+    if not isinstance(value, str) or value not in choices:
+        raise UserError(f"{name}: {shown(value)}; the choices are {', '.join(choices)}")
 
 
 def plain_numbers(record: object) -> None:

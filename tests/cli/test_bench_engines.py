@@ -44,9 +44,9 @@ def test_table_of_a_model(hat: Hat, model: Path) -> None:
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        (("--engines", "torch,teh"), "--engines teh: the choices are native, onnxruntime, torch"),
-        (("--precision", "int4"), "--precision int4: the choices are float32"),
-        (("--accelerator", "tpu"), "--accelerator tpu: the choices are cpu, cuda"),
+        (("--engines", "torch,teh"), "--engines: 'teh'; the choices are native, onnxruntime, torch"),
+        (("--precision", "int4"), "--precision: 'int4'; the choices are float32"),
+        (("--accelerator", "tpu"), "--accelerator: 'tpu'; the choices are cpu, cuda"),
         (("--threads", "1,0"), "'0' is not a positive whole number"),
         (("--threads", "two"), "'two' is not a positive whole number"),
     ],

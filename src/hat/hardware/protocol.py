@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from hat.arguments import check_positive, plain_numbers
+from hat.arguments import check_count, plain_numbers
 from hat.errors import UserError, shown
 from hat.files import check_keys, digest
 from hat.runtime import DecodeOptions
@@ -53,7 +53,7 @@ class MeasureProtocol:
             if field.type == tuple[int, ...]:
                 object.__setattr__(self, field.name, _counts(value, field.name))
             elif field.type is int:
-                check_positive(field.name, value)
+                check_count(field.name, value)
             elif field.type is float:
                 _check_share(value, field.name)
             elif not isinstance(value, str):
@@ -118,7 +118,7 @@ def _counts(values: object, name: str) -> tuple[int, ...]:
         raise UserError(f"{name}: {shown(values)} is not a list of lengths")
     plain = tuple(value.item() if isinstance(value, np.generic) else value for value in listed)
     for value in plain:
-        check_positive(name, value)
+        check_count(name, value)
     return plain
 
 

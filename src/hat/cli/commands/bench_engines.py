@@ -1,12 +1,12 @@
 """`hat bench-engines`: the speed of each engine with one model on this machine."""
 
 import json
-from collections.abc import Collection
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from hat.arguments import check_choice
 from hat.cli.choices import ACCELERATORS, ENGINES, PRECISIONS, artefacts, listed
 from hat.cli.options import Accelerator, AsJson, positive_number
 from hat.cli.progress import Terminal
@@ -76,11 +76,13 @@ def bench_engines(
 
     from hat.hardware import MeasureProtocol, time_engines
 
-    names = _choices(engines, ENGINES, "--engines") if engines else list(ENGINES)
+    names = list(dict.fromkeys(map(str.strip, (engines or ",".join(ENGINES)).split(","))))
+    for name in names:
+        check_choice("--engines", name, ENGINES)
     counts = _thread_counts(threads)
-    _check_choice(accelerator, ACCELERATORS, "--accelerator")
+    check_choice("--accelerator", accelerator, ACCELERATORS)
     if precision is not None:
-        _check_choice(precision, PRECISIONS, "--precision")
+        check_choice("--precision", precision, PRECISIONS)
     artefact = _model(source, precision, vocab)
     protocol = MeasureProtocol((source_length,), (steps,), beam=beam, batch=batch, rounds=runs)
     terminal = Terminal()
@@ -134,15 +136,3 @@ def _thread_counts(text: str) -> list[int]:
                 f"--threads {named(text)}: {shown(part)} is not a positive whole number; for example 1,2"
             )
     return [count for count in counts.values() if count]
-
-
-def _choices(text: str, choices: Collection[str], option: str) -> list[str]:
-    names = list(dict.fromkeys(part.strip() for part in text.split(",")))
-    for name in names:
-        _check_choice(name, choices, option)
-    return names
-
-
-def _check_choice(value: str, choices: Collection[str], option: str) -> None:
-    if value not in choices:
-        raise UserError(f"{option} {named(value)}: the choices are {', '.join(choices)}")

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from hat.arguments import check_choice
 from hat.cli.choices import COUNTED_PRECISIONS, listed
 from hat.cli.options import AsJson
-from hat.errors import UserError
 
 if TYPE_CHECKING:
     from hat.architecture import AnyArchitecture, ModelConfig
@@ -46,8 +46,7 @@ def cost(
     """Print the parameters, FLOPs (by the published rules) and bytes of an architecture."""
     from hat.architecture import load_architecture
 
-    if precision not in COUNTED_PRECISIONS:
-        raise UserError(f"--precision {precision}: the choices are {', '.join(COUNTED_PRECISIONS)}")
+    check_choice("--precision", precision, COUNTED_PRECISIONS)
     figures = _figures(load_architecture(file), vocab, tied, precision, length)
     if as_json:
         typer.echo(json.dumps(figures, indent=1))

@@ -1,11 +1,10 @@
 """A device: the place where translations will run, and the settings they run with there."""
 
-from collections.abc import Collection
 from dataclasses import KW_ONLY, asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from hat.arguments import check_positive
+from hat.arguments import check_choice, check_count
 from hat.errors import UserError, shown
 from hat.runtime.engine import DEVICES as ACCELERATORS
 from hat.runtime.engine import ENGINES
@@ -43,12 +42,12 @@ class Device:
     about: str = ""
 
     def __post_init__(self) -> None:
-        _check_choice(self.engine, ENGINES, "engine")
+        check_choice("engine", self.engine, ENGINES)
         check_precision(self.precision, "precision")
-        _check_choice(self.accelerator, ACCELERATORS, "accelerator")
+        check_choice("accelerator", self.accelerator, ACCELERATORS)
         if self.accelerator == "cuda" and self.engine != "torch":
             raise UserError(f"engine: {self.engine} does not run on a GPU; with accelerator cuda it is torch")
-        check_positive("threads", self.threads)
+        check_count("threads", self.threads)
         if not _is_index(self.gpu):
             raise UserError(f"gpu: {shown(self.gpu)} is not the number of a GPU; the first is 0")
         if not all(map(_is_index, self.cores)) or len(set(self.cores)) < len(self.cores):
@@ -60,11 +59,6 @@ class Device:
         """JSON data."""
         values = asdict(self) | {"cores": list(self.cores)}
         return {key: str(value) if isinstance(value, Path) else value for key, value in values.items()}
-
-
-def _check_choice(value: object, choices: Collection[str], key: str) -> None:
-    if not isinstance(value, str) or value not in choices:
-        raise UserError(f"{key}: {shown(value)}; the choices are {', '.join(choices)}")
 
 
 def _is_index(value: object) -> bool:
