@@ -19,7 +19,7 @@ ARCHITECTURE = Architecture(8, Encoder(8, (EncoderLayer(16, 2),)), Decoder(8, (D
 
 
 class Result(NamedTuple):
-    """What a command left behind."""
+    """The exit code and output of a command."""
 
     code: int
     out: str

@@ -74,7 +74,7 @@ def test_check_over_ssh(hat: Hat, rig: Rig) -> None:
     assert rig.nothing_left()
 
 
-def test_check_of_what_does_not_work(hat: Hat, rig: Rig) -> None:
+def test_check_of_a_device_that_does_not_work(hat: Hat, rig: Rig) -> None:
     declare(rig, python="python9")
     result = hat("device", "check", "pi")
     assert (result.code, result.out) == (2, "")

@@ -31,7 +31,7 @@ def block(monkeypatch: pytest.MonkeyPatch, *modules: str) -> None:
 
 
 def line(text: str, label: str) -> str:
-    """What stands after a label."""
+    """The text after a label."""
     [found] = [one for one in text.splitlines() if one.startswith(f"{label} ")]
     return found[len(label) :].strip()
 

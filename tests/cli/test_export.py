@@ -95,7 +95,7 @@ def test_a_model_is_replaced_whatever_its_form(
     assert [path.name for path in tmp_path.iterdir()] == ["out"]
 
 
-def test_a_failed_export_leaves_what_was_there(
+def test_a_failed_export_leaves_the_earlier_model(
     hat: Hat, model: Path, tmp_path: Path, onnx_exporter: ModuleType
 ) -> None:
     def fail(artefact: Artefact, folder: Path) -> None:
@@ -148,7 +148,7 @@ def test_mistakes(hat: Hat, model: Path, tmp_path: Path, arguments: tuple[str, .
     assert list(tmp_path.iterdir()) == []
 
 
-def test_code_books_as_told(hat: Hat, model: Path, tmp_path: Path) -> None:
+def test_code_books_follow_the_options(hat: Hat, model: Path, tmp_path: Path) -> None:
     options = ("--code-book-rows", 32, "--embeddings", "float32", "--initialization", "k-means++")
     result = hat("export", model, "--precision", "kmeans4", *options, "--out", tmp_path / "out")
     assert result.code == 0, result.err

@@ -136,7 +136,7 @@ def test_errors_show_names_as_they_are(hat: Hat, name: str) -> None:
 
 
 @pytest.mark.parametrize("command", ["cost", "run", "status", "translate", "import-config"])
-def test_a_name_of_two_lines_is_told_on_one(hat: Hat, command: str) -> None:
+def test_a_name_of_two_lines_is_printed_on_one(hat: Hat, command: str) -> None:
     result = hat(command, f"a\nhat: error: {ESCAPES}")
     assert result.code == 2
     assert result.err.startswith(f"hat: error: a\\nhat: error: {SHOWN}: ")

@@ -54,7 +54,7 @@ def test_odd_names_are_written_so_that_they_are_read_and_shown_so_that_nothing_o
     assert hat("prepare", odd / "r.yaml").code == 0
 
 
-def test_what_is_set_aside_is_in_no_other_set(hat: Hat, folder: Path) -> None:
+def test_a_sentence_that_is_set_aside_is_in_no_other_set(hat: Hat, folder: Path) -> None:
     assert hat("init", *TEXT).code == 0
     sets = {
         name: (folder / "my-text" / f"{name}.en").read_text().splitlines()
@@ -110,7 +110,7 @@ class Terminal(io.StringIO):
         return True
 
 
-def test_what_is_missing_is_asked_for_on_a_terminal(
+def test_missing_options_are_asked_for_on_a_terminal(
     hat: Hat, folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("sys.stdin", Terminal("text.en\ntext.de\n\nnds\n10\n\n\n"))

@@ -1,4 +1,4 @@
-"""What every command shares: help, errors, exit codes, the missing extra."""
+"""Common to all commands: help, errors, exit codes, the missing extra."""
 
 import errno
 import subprocess

@@ -99,7 +99,7 @@ def test_status_says_where_it_cannot_know(plain: Plain, hat: Hat, root: Path) ->
     assert steps["measure"]["changes"] == ["measure.samples 12 -> 13"]
 
 
-def test_a_damaged_result_is_told(plain: Plain, root: Path) -> None:
+def test_a_damaged_result_is_reported(plain: Plain, root: Path) -> None:
     (predictor,) = root.glob("steps/fit/*/predictor.json")
     text = predictor.read_text()
     predictor.write_text(text.replace("0", "1"))

@@ -57,7 +57,7 @@ def test_lines_come_as_they_are_but_for_their_ends() -> None:
         (b"\n" + b"a" * (3 << 20), "standard input:2: line over 1,048,576 bytes"),
     ],
 )
-def test_what_is_no_text_is_refused_with_its_line(text: bytes, message: str) -> None:
+def test_bytes_that_are_no_text_are_refused_with_their_line(text: bytes, message: str) -> None:
     done = echo(text)
     assert done.returncode == 2
     assert done.stderr.decode().startswith(f"hat: error: {message}")
@@ -71,7 +71,7 @@ def test_what_is_no_text_is_refused_with_its_line(text: bytes, message: str) -> 
         ("0>/dev/null", "standard input: cannot be read (Bad file descriptor)"),
     ],
 )
-def test_input_that_cannot_be_read_is_told_in_a_line(redirected: str, message: str) -> None:
+def test_input_that_cannot_be_read_is_an_error_of_one_line(redirected: str, message: str) -> None:
     for lines in ("input_lines", "typed_lines"):
         done = echo(b"", redirected, lines)
         assert (done.returncode, done.stderr.decode()) == (2, f"hat: error: {message}\n")
@@ -95,7 +95,7 @@ COMMANDS = ("--version", "zoo list", "recipe demo")
 
 
 @pytest.mark.parametrize("command", COMMANDS)
-def test_a_closed_output_is_told_in_a_line(command: str) -> None:
+def test_a_closed_output_is_an_error_of_one_line(command: str) -> None:
     done = shell(f"{HAT} {command} >&-")
     assert done.returncode == 2
     assert done.stderr == b"hat: error: standard output is closed; give it a file or a pipe, or /dev/null\n"
@@ -109,7 +109,7 @@ def test_a_reader_that_goes_away_is_no_error(command: str) -> None:
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs /dev/full")
 @pytest.mark.parametrize("command", COMMANDS[:2])
-def test_a_full_output_is_told_in_a_line(command: str) -> None:
+def test_a_full_output_is_an_error_of_one_line(command: str) -> None:
     done = shell(f"{HAT} {command} > /dev/full")
     assert (done.returncode, done.stderr) == (1, b"hat: error: standard output: the disk is full\n")
 

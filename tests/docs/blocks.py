@@ -63,7 +63,7 @@ def _block(page: str, line: int, language: str, text: list[str], reason: str | N
 
 
 def _in_a_list(before: list[str]) -> bool:
-    """Whether what is indented after these lines belongs to an item of a list."""
+    """True if indented text after these lines belongs to an item of a list."""
     for line in reversed(before):
         if re.match(r"([-*+]|\d+\.) ", line):
             return True

@@ -37,7 +37,7 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def scratch(tmp_path: Path, request: pytest.FixtureRequest) -> Scratch:
-    """What a page starts with: the README with text alone, every other page with a finished run too."""
+    """The folder that a page starts in: the README's has text alone, the others' a finished run too."""
     folder = tmp_path / "scratch"
     if request.node.callspec.params["page"] != "README.md":
         return furnish(folder, request.getfixturevalue("finished"))
@@ -79,7 +79,7 @@ BASELINES = [{**TINY["baselines"][0], "name": "transformer-3+2"}]
 
 
 def test_a_new_block_is_found_and_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Whether it is fenced or indented, unless it is marked; a mark is for one block alone."""
+    """Fenced and indented blocks run, unless they are marked; a mark is for one block alone."""
     monkeypatch.setattr("tests.docs.blocks.ROOT", tmp_path)
     page = "a\n\n    echo 1\n    echo 2\n\n```sh\nfalse\n```\n\n<!-- not run: needs a Pi -->\n\n"
     page += "    hat x\n\n    b\n\nc\n\n    d\n"

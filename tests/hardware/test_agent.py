@@ -113,7 +113,9 @@ def test_a_killed_agent_is_lost_and_can_be_replaced() -> None:
         assert len(bench.time(slot).pairs_ms) == 2
 
 
-def test_what_a_dying_agent_said_is_told(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_the_last_words_of_a_dying_agent_are_in_the_message(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
     (tmp_path / "dying").write_text("#!/bin/sh\necho out of luck >&2; exit 3\n")
     (tmp_path / "dying").chmod(0o755)
     monkeypatch.setattr(sys, "executable", str(tmp_path / "dying"))

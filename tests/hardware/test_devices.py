@@ -131,7 +131,7 @@ def test_addresses(text: str, expected: SshAddress) -> None:
         *("ssh://@h", "ssh://h?x=1", "ssh://h h", "ssh://[::1", "ssh://h\n", 7, ["ssh://h"]),
     ],
 )
-def test_other_texts_are_no_addresses(text: object) -> None:
+def test_other_texts_are_refused_as_addresses(text: object) -> None:
     with pytest.raises(UserError, match=r"x: .* is not an address; expected ssh://user@host:port"):
         transport_of(text, "x")
 
@@ -173,7 +173,7 @@ def test_other_texts_are_no_addresses(text: object) -> None:
         ),
     ],
 )
-def test_mistakes_are_told_in_one_line(text: str, message: str, tmp_path: Path) -> None:
+def test_mistakes_are_errors_of_one_line(text: str, message: str, tmp_path: Path) -> None:
     with pytest.raises(UserError, match=message) as told:
         declared(text, tmp_path)
     assert str(tmp_path / "lab" / "devices.yaml") in str(told.value)

@@ -86,7 +86,7 @@ def test_an_agent_may_complain_and_be_slow() -> None:
             assert len(agent._child._errors) <= 2**13
 
 
-def test_what_a_dying_agent_said_is_safe_to_print() -> None:
+def test_the_last_words_of_a_dying_agent_are_safe_to_print() -> None:
     with hostile("dies") as agent, pytest.raises(LinkLost) as lost:
         agent.ask(REQUEST)
     assert str(lost.value) == r"the measuring process died: \x1b[2Jit was too much"
@@ -120,7 +120,7 @@ def test_a_flood_does_not_fill_the_memory() -> None:
         ),
     ],
 )
-def test_what_is_no_answer_is_refused(answer: str, message: str) -> None:
+def test_other_output_than_an_answer_is_refused(answer: str, message: str) -> None:
     with hostile(answer) as agent, pytest.raises(HatError, match=message) as refused:
         agent.ask(REQUEST)
     assert len(str(refused.value)) < 300

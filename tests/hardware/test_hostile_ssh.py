@@ -47,7 +47,7 @@ def test_an_agent_may_complain_a_lot(rig: Rig) -> None:
         ('{"error": ["x"]}', r"device pi answered with an error that is \['x'\]"),
     ],
 )
-def test_what_is_no_answer_is_refused(rig: Rig, text: str, message: str) -> None:
+def test_other_output_than_an_answer_is_refused(rig: Rig, text: str, message: str) -> None:
     with SshLink(rig.device) as link, pytest.raises(BadAnswer, match=message):
         link.ask({"op": "say", "text": text})
 

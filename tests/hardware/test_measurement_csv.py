@@ -81,7 +81,7 @@ def test_what_a_spreadsheet_adds_does_not_matter(exported: Path, tmp_path: Path)
     assert list(store.rows()) == list(MeasurementStore(tmp_path / "store.sqlite").rows())
 
 
-def test_an_import_says_what_it_did(exported: Path, tmp_path: Path) -> None:
+def test_an_import_reports_its_counts(exported: Path, tmp_path: Path) -> None:
     header, first, *others = exported.read_text().splitlines()
     store = MeasurementStore(tmp_path / "other.sqlite")
     exported.write_text(f"{header}\n{first}\n")

@@ -43,7 +43,7 @@ def test_installs_once(rig: Rig, tmp_path: Path) -> None:
         ("something else\nthat went wrong", "installed there: that went wrong"),
     ],
 )
-def test_what_went_wrong_is_told(said: str, meaning: str) -> None:
+def test_a_failed_installation_is_explained(said: str, meaning: str) -> None:
     error = failure(Finished(1, "", said), Device("pi", wheel=Path("hat.whl")), BASE)
     assert str(error).startswith("device pi: HAT cannot be installed there: ")
     assert meaning in str(error)
@@ -74,7 +74,7 @@ def test_an_interrupted_installation_ends(rig: Rig, tmp_path: Path, monkeypatch:
     assert not list((rig.folder / "cache" / "hat").iterdir())
 
 
-def test_what_is_half_installed_is_removed(rig: Rig, tmp_path: Path) -> None:
+def test_a_partial_installation_is_removed(rig: Rig, tmp_path: Path) -> None:
     python = rig.program("bare", '[ "$1 $2" = "-m venv" ] && set -- -m venv --without-pip "$3"')
     device = replace(rig.device, wheel=write_wheel(tmp_path), python=python)
     with Connection(device) as connection, pytest.raises(HatError, match="its Python has no venv; on Debian"):

@@ -46,7 +46,7 @@ def test_a_row_for_every_engine_and_number_of_threads(artefact: Artefact) -> Non
     assert not absent
 
 
-def test_what_cannot_run_is_told_and_fatal_only_alone(
+def test_an_engine_that_cannot_run_is_reported_and_fatal_only_alone(
     artefact: Artefact, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setitem(ENGINES, "onnxruntime", ("no_such_module", "Engine"))

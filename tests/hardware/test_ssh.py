@@ -144,7 +144,7 @@ def test_pythons_that_do_not_do(rig: Rig) -> None:
     assert rig.nothing_left()
 
 
-def test_what_is_no_python(rig: Rig) -> None:
+def test_a_program_that_is_no_python_is_refused(rig: Rig) -> None:
     with pytest.raises(HatError, match="device pi: its Python does not run: out of order"):
         SshLink(replace(rig.device, python=rig.program("broken", "echo out of order >&2; exit 1")))
 

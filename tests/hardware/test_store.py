@@ -30,7 +30,7 @@ def read(store: MeasurementStore, series: str = "measure/1") -> dict[str, Record
     return store.series(series, "local", PROTOCOL.digest(), "largest")
 
 
-def test_what_is_written_is_read(tmp_path: Path) -> None:
+def test_written_measurements_are_read_back(tmp_path: Path) -> None:
     store = MeasurementStore(tmp_path / "store.sqlite")
     environment = store.begin("local", HERE, PROTOCOL)
     store.append(record("a"), environment)
@@ -110,7 +110,7 @@ def test_another_format_is_refused(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("damage", ["nonsense", "[[1.0, -2.0]]", json.dumps([["1"]]), "7"])
-def test_a_damaged_row_is_told(tmp_path: Path, damage: str) -> None:
+def test_a_damaged_row_is_reported(tmp_path: Path, damage: str) -> None:
     path = tmp_path / "store.sqlite"
     _write(path, "a")
     connection = sqlite3.connect(path)
