@@ -8,7 +8,7 @@ INSTALLED := .venv/.installed
 SANITIZED := build/sanitize
 # What builds hat.runtime._native; in .venv, so that a change of one file compiles that file only.
 BUILD_TOOLS := cmake nanobind ninja scikit-build-core
-NATIVE := $(wildcard native/*.cpp native/*.h native/CMakeLists.txt)
+NATIVE := $(wildcard native/CMakeLists.txt native/kernels/* native/engine/* native/python/*)
 # An editable install knows the Python files of its day: one that was moved or added since needs a new install.
 MODULES := build/python-files
 $(shell mkdir -p build; find src -name '*.py' | sort | cmp -s - $(MODULES) || find src -name '*.py' | sort > $(MODULES))

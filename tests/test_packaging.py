@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
-OBJECTS = sorted(ROOT.glob("build/cp*/CMakeFiles/hat_native.dir/isa_*.o"))
+OBJECTS = sorted(ROOT.glob("build/cp*/CMakeFiles/hat_native.dir/kernels/isa_*.o"))
 DATA = ("py.typed", "zoo/published_models.json", "zoo/recipes/demo.yaml", "data/grammar/nouns.txt")
 
 

@@ -6,7 +6,7 @@
 #include <random>
 
 #include "check.h"
-#include "dispatch.h"
+#include "kernels/dispatch.h"
 
 using namespace hat;
 

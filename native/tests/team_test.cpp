@@ -11,7 +11,7 @@
 #include <vector>
 
 #include "check.h"
-#include "team.h"
+#include "engine/team.h"
 
 using namespace hat;
 

@@ -5,7 +5,7 @@
 // Everything is static: nothing here may be merged with another instruction set's code.
 #include <cstring>
 
-#include "kernels.h"
+#include "kernels/kernels.h"
 
 namespace hat {
 namespace HAT_ISA {

@@ -1,4 +1,4 @@
-#include "network.h"
+#include "engine/network.h"
 
 #include <algorithm>
 #include <cmath>

@@ -3,9 +3,9 @@
 #include <memory>
 #include <vector>
 
-#include "model.h"
-#include "team.h"
-#include "workspace.h"
+#include "engine/model.h"
+#include "engine/team.h"
+#include "engine/workspace.h"
 
 namespace hat {
 

@@ -7,8 +7,8 @@
 #include <stdexcept>
 
 #include "check.h"
-#include "decode.h"
-#include "dispatch.h"
+#include "engine/beam_search.h"
+#include "kernels/dispatch.h"
 
 using namespace hat;
 

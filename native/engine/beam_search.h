@@ -4,7 +4,7 @@
 #include <mutex>
 #include <vector>
 
-#include "network.h"
+#include "engine/network.h"
 
 namespace hat {
 

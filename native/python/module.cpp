@@ -9,8 +9,8 @@
 #include <cmath>
 #include <stdexcept>
 
-#include "decode.h"
-#include "dispatch.h"
+#include "engine/beam_search.h"
+#include "kernels/dispatch.h"
 
 namespace nb = nanobind;
 using namespace hat;

@@ -45,4 +45,4 @@ static inline Lanes look_up(Lanes table, Lanes codes) {
 }
 #endif
 
-#include "kernels_impl.h"
+#include "kernels/kernels_impl.h"

@@ -6,7 +6,7 @@
 #include <new>
 #include <vector>
 
-#include "kernels.h"
+#include "kernels/kernels.h"
 
 namespace hat {
 

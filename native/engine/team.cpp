@@ -1,4 +1,4 @@
-#include "team.h"
+#include "engine/team.h"
 
 #include <unistd.h>
 

@@ -22,4 +22,4 @@ static inline Lanes look_up(Lanes table, Lanes codes) {
   return (Lanes)vqtbl1q_s8((int8x16_t)table, (uint8x16_t)codes);
 }
 
-#include "kernels_impl.h"
+#include "kernels/kernels_impl.h"

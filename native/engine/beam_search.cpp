@@ -1,4 +1,4 @@
-#include "decode.h"
+#include "engine/beam_search.h"
 
 #include <algorithm>
 #include <cmath>

@@ -1,4 +1,4 @@
-#include "model.h"
+#include "engine/model.h"
 
 #include <algorithm>
 #include <cstring>
