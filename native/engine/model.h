@@ -1,12 +1,9 @@
-// One model's weights, packed once for the kernels.
+// One model: its shape, and its weights, packed once for the kernels.
 #pragma once
-#include <cstdlib>
-#include <functional>
-#include <memory>
-#include <string>
 #include <vector>
 
-#include "kernels/kernels.h"
+#include "engine/packing.h"
+#include "engine/workspace.h"
 
 namespace hat {
 
@@ -15,30 +12,22 @@ struct EncoderShape {
 };
 
 struct DecoderShape {
-  int ffn_dim, self_heads, cross_heads, attended;  // attended: the last n encoder layers
+  int ffn_dim, self_heads, cross_heads;
+  int encoder_layers_attended;  // n: cross-attention reads the last n encoder layers
 };
 
-// An architecture and what surrounds it, as hat.architecture.ModelConfig in Python.
-struct Config {
-  Precision precision, embedding_precision;  // of the layers' matrices; of embeddings and output projection
-  int qkv_dim, encoder_dim, decoder_dim, encoder_super_dim, decoder_super_dim;
+// As hat.architecture.ModelConfig in Python.
+struct ModelConfig {
+  Precision precision, embedding_precision;  // of the layers' matrices; of the embeddings and the output projection
+  int qkv_dim, encoder_dim, decoder_dim;
+  int encoder_super_dim, decoder_super_dim;  // widths of the SuperTransformer, which the positions depend on
   int source_vocab, target_vocab;
   bool shared_embeddings, pre_norm;
   std::vector<EncoderShape> encoder;
   std::vector<DecoderShape> decoder;
 
-  // Throws std::invalid_argument where the numbers cannot be a model.
+  // Throws std::invalid_argument where these numbers do not describe a model.
   void check() const;
-};
-
-enum class Element { float32, bfloat16, int8, code };  // code: four bits in a byte
-
-// Where weights come from: the elements of the tensor `name`, exactly `count` of them, valid until the
-// next call. Throws where there is no such tensor.
-using WeightSource = std::function<const void*(const std::string& name, Element element, size_t count)>;
-
-struct Norm {
-  const float *gain, *bias;
 };
 
 struct EncoderLayer {
@@ -49,7 +38,7 @@ struct EncoderLayer {
 
 struct DecoderLayer {
   DecoderShape shape;
-  Matrix cross_kv;  // once a decode; the others are read one after another at every step
+  Matrix cross_kv;  // multiplied once a sentence; the others one after another at every step
   Matrix qkv, out, cross_q, cross_out, fc1, fc2;
   Norm attention_norm, cross_norm, ffn_norm;
 };
@@ -57,26 +46,20 @@ struct DecoderLayer {
 class Model {
  public:
   // Reads and packs every weight. Throws std::invalid_argument, std::bad_alloc, or what `source` throws.
-  Model(const Config& config, const Kernels& kernels, const WeightSource& source);
+  Model(const ModelConfig& config, const Kernels& kernels, const WeightSource& source);
 
-  // out = scale · the first `dim` entries of the embedding of `id`.
-  void embed(const Matrix& embedding, int id, int dim, float scale, float* out) const;
-
-  const Config config;
+  const ModelConfig config;
   const Kernels& kernels;
   Matrix source_embedding, target_embedding, output;
   std::vector<EncoderLayer> encoder;
   std::vector<DecoderLayer> decoder;
-  Norm encoder_norm{}, decoder_norm{};  // of what leaves either side; pre-norm models only
+  Norm encoder_norm{}, decoder_norm{};  // after the last layer; pre-norm models only
   size_t packed_bytes = 0;
 
  private:
-  struct Free {
-    void operator()(void* p) const { std::free(p); }
-  };
-  std::unique_ptr<std::byte, Free> memory_;
-};
+  void lay_out(Packer& packer);
 
-inline int blocks_of(const Matrix& matrix) { return (matrix.outputs + kBlock - 1) / kBlock; }
+  Buffer<std::byte> memory_;
+};
 
 }  // namespace hat

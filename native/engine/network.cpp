@@ -2,48 +2,46 @@
 
 #include <algorithm>
 #include <cmath>
-#include <limits>
 
 namespace hat {
 namespace {
 
-constexpr float kNever = -std::numeric_limits<float>::infinity();
-// Source tokens encoded together: enough rows for the products, little enough to stay in the cache.
+// Source tokens that are encoded together: enough rows for the products, few enough to stay in the processor's cache.
 constexpr int kGroupTokens = 512;
-// Read in less time than waking another thread takes (about 0.3 µs): weights of a product, floats of rows.
-constexpr size_t kBytesToShare = 8192;
-constexpr int kFloatsToShare = 1024;
+// Read in less time than it takes to wake another thread (about 0.3 µs): bytes of weights in a product, floats of rows
+// that are read a few times.
+constexpr size_t kGrainBytes = 8192;
+constexpr int kGrainFloats = 1024;
 
-// The least work that is worth sharing: blocks of outputs, and rows of floats that are read a few times.
-int least_blocks(const Matrix& weights) {
-  const size_t each = weights.stored_groups * kGroupBytes * kBlock;
-  return std::max(1, static_cast<int>(kBytesToShare / each));
+// Grains for Team::parallel_for over the blocks of a matrix, and over rows.
+int grain_of_blocks(const Matrix& weights) {
+  return std::max(1, static_cast<int>(kGrainBytes / (weights.stored_groups * kGroupBytes * kBlock)));
 }
 
-int least_rows(int floats) { return std::max(1, kFloatsToShare / floats); }
+int grain_of_rows(int floats) { return std::max(1, kGrainFloats / floats); }
 
 }  // namespace
 
 Network::Network(std::shared_ptr<const Model> model, int threads, bool spin)
     : model_(std::move(model)),
-      c_(model_->config),
-      k_(model_->kernels),
+      config_(model_->config),
+      kernels_(model_->kernels),
       team_(threads, spin),
-      source_positions_(c_.encoder_super_dim, c_.encoder_dim),
-      target_positions_(c_.decoder_super_dim, c_.decoder_dim) {}
+      source_positions_(config_.encoder_super_dim, config_.encoder_dim),
+      target_positions_(config_.decoder_super_dim, config_.decoder_dim),
+      scratch_(threads) {}
 
 size_t Network::bytes() const {
   size_t bytes = cache_.bytes() + operand_.bytes() + x_.bytes() + y_.bytes();
-  for (const Buffer<float>& memory : memories_) bytes += memory.bytes();
+  for (const Buffer<float>& layer : cross_kv_) bytes += layer.bytes();
   return bytes;
 }
 
 // ---- memory ----
 
-void Network::begin(const std::vector<Sentence>& sources, int slots, int capacity) {
+void Network::begin(const std::vector<Sentence>& sources, int slots, int candidates) {
   sources_ = &sources;
   slots_ = slots;
-  capacity_ = capacity;
   int longest = 0;
   offsets_.assign(1, 0);
   for (const Sentence& source : sources) {
@@ -51,14 +49,13 @@ void Network::begin(const std::vector<Sentence>& sources, int slots, int capacit
     offsets_.push_back(offsets_.back() + static_cast<int>(source.size()));
   }
   source_positions_.extend(longest + kPad + 1);
-  make_groups();
-  make_buffers(longest);
-  ancestors.resize(slots);
-  for (std::vector<int>& slot : ancestors) slot.clear();
+  group_sentences();
+  allocate(longest);
+  logits_.start(config_.target_vocab, team_.size(), slots, candidates);
 }
 
-// Consecutive sentences whose tokens are encoded together.
-void Network::make_groups() {
+// Groups consecutive sentences whose tokens are encoded together.
+void Network::group_sentences() {
   groups_.clear();
   group_rows_ = 0;
   for (int first = 0; first < static_cast<int>(sources_->size());) {
@@ -70,210 +67,170 @@ void Network::make_groups() {
   }
 }
 
-void Network::make_buffers(int longest) {
-  const size_t rows = std::max(slots_, group_rows_), members = team_.size();
-  int widest_x = std::max(c_.encoder_dim, c_.decoder_dim), widest_y = std::max(widest_x, 3 * c_.qkv_dim);
-  int most_attended = 1;
-  for (const EncoderShape& layer : c_.encoder) widest_y = std::max(widest_y, layer.ffn_dim);
-  for (const DecoderShape& layer : c_.decoder) {
+void Network::allocate(int longest) {
+  const size_t rows = std::max(slots_, group_rows_);
+  const int widest_x = std::max(config_.encoder_dim, config_.decoder_dim);
+  int widest_y = std::max(widest_x, 3 * config_.qkv_dim), most_attended = 1;
+  for (const EncoderShape& layer : config_.encoder) widest_y = std::max(widest_y, layer.ffn_dim);
+  for (const DecoderShape& layer : config_.decoder) {
     widest_y = std::max(widest_y, layer.ffn_dim);
-    most_attended = std::max(most_attended, layer.attended);
+    most_attended = std::max(most_attended, layer.encoder_layers_attended);
   }
   x_stride_ = round_up(widest_x, kBlock);
   y_stride_ = round_up(widest_y, kBlock);
-  memory_stride_ = round_up(2 * c_.qkv_dim, kBlock);
-  row_bytes_ = round_up(y_stride_ * (in_int8(c_.precision) ? 1 : 4), 64);
+  operand_stride_ = round_up(y_stride_ * (multiplies_in_int8(config_.precision) ? 1 : 4), kCacheLine);
+  cross_kv_stride_ = round_up(2 * config_.qkv_dim, kBlock);
   x_.grow(rows * x_stride_);
   y_.grow(rows * y_stride_);
-  operand_.grow(rows * row_bytes_);
+  operand_.grow(rows * operand_stride_);
   operand_scales_.grow(rows);
   operand_sums_.grow(rows);
-  memories_.resize(c_.decoder.size());
-  for (size_t i = 0; i < c_.decoder.size(); ++i)
-    memories_[i].grow(memory_stride_ * offsets_.back() * c_.decoder[i].attended);
-  cache_.start(static_cast<int>(c_.decoder.size()), slots_, 2 * static_cast<size_t>(c_.qkv_dim));
-  chunks_ = (c_.target_vocab + kChunk - 1) / kChunk;
-  chunk_max_.grow(static_cast<size_t>(slots_) * chunks_);
-  chunk_sum_.grow(static_cast<size_t>(slots_) * chunks_);
-  candidate_values_.grow(members * slots_ * capacity_);
-  candidate_ids_.grow(members * slots_ * capacity_);
-  logit_rows_.resize(members * slots_);
-  members_.resize(members);
-  for (Member& own : members_) {
+  cross_kv_.resize(config_.decoder.size());
+  for (size_t i = 0; i < cross_kv_.size(); ++i)
+    cross_kv_[i].grow(cross_kv_stride_ * offsets_.back() * config_.decoder[i].encoder_layers_attended);
+  cache_.start(static_cast<int>(config_.decoder.size()), slots_, 2 * static_cast<size_t>(config_.qkv_dim));
+  for (Scratch& scratch : scratch_) {
     const size_t keys = std::max(longest * most_attended, 256);
-    own.context.grow(c_.qkv_dim);
-    own.scratch.grow(8 * kChunk);
-    own.attention.grow(keys);
-    own.rows.resize(keys);
+    scratch.context.grow(config_.qkv_dim);
+    scratch.logits.grow(kLogitScratch);
+    scratch.attention.grow(keys);
+    scratch.kv_rows.resize(keys);
   }
 }
 
-void Network::make_room(int step) {
+// Makes room for one more step.
+void Network::extend(int step) {
   target_positions_.extend(step + kPad + 2);
   cache_.extend(step);
-  for (Member& own : members_)
-    if (static_cast<int>(own.rows.size()) <= step) {
-      own.rows.resize(2 * step);
-      own.attention.grow(2 * step);
+  for (Scratch& scratch : scratch_)
+    if (static_cast<int>(scratch.kv_rows.size()) <= step) {
+      scratch.kv_rows.resize(2 * step);
+      scratch.attention.grow(2 * step);
     }
 }
 
-void Network::add_row(const Row& row, const Question& question) {
-  const size_t index = rows_.size(), chunks = index * chunks_;
-  rows_.push_back(row);
-  for (int member = 0; member < team_.size(); ++member) {
-    const size_t place = static_cast<size_t>(member) * slots_ + index;
-    logit_rows_[place] = {chunk_max_ + chunks,
-                          chunk_sum_ + chunks,
-                          kNever,
-                          question.wanted,
-                          {question.forbidden[0], question.forbidden[1]},
-                          question.capacity,
-                          0,
-                          candidate_values_ + place * capacity_,
-                          candidate_ids_ + place * capacity_};
-  }
-}
-
-float Network::log_sum(int row) const {
-  const float* peaks = chunk_max_ + static_cast<size_t>(row) * chunks_;
-  const float* sums = chunk_sum_ + static_cast<size_t>(row) * chunks_;
-  const float peak = *std::max_element(peaks, peaks + chunks_);
-  float total = 0;
-  for (int chunk = 0; chunk < chunks_; ++chunk) total += sums[chunk] * std::exp(peaks[chunk] - peak);
-  return peak + std::log(total);
-}
-
-float Network::wanted_logit(int row) const {
-  float logit = kNever;
-  for (int member = 0; member < team_.size(); ++member)
-    logit = std::max(logit, logit_rows_[static_cast<size_t>(member) * slots_ + row].wanted_logit);
-  return logit;
-}
-
-// The best candidates of the whole vocabulary, from the best that each member saw in its part.
-const std::vector<Word>& Network::candidates(int row) {
-  words_.clear();
-  for (int member = 0; member < team_.size(); ++member) {
-    const LogitRow& logits = logit_rows_[static_cast<size_t>(member) * slots_ + row];
-    for (int i = 0; i < logits.count; ++i) words_.push_back({logits.values[i], logits.ids[i]});
-  }
-  if (team_.size() == 1) return words_;
-  std::sort(words_.begin(), words_.end(),
-            [](const Word& a, const Word& b) { return a.logit != b.logit ? a.logit > b.logit : a.id < b.id; });
-  words_.resize(std::min(words_.size(), static_cast<size_t>(logit_rows_[row].capacity)));
-  return words_;
-}
-
-// ---- work that all members share ----
+// ---- work that all members of the team share ----
 
 void Network::multiply(const Matrix& weights, int rows, bool relu) {
-  team_.share(blocks_of(weights), least_blocks(weights), [&](int, int begin, int end) {
-    k_.multiply(weights, operand(), 0, rows, begin, end, relu, y_ + begin * kBlock, y_stride_);
+  team_.parallel_for(blocks_of(weights), grain_of_blocks(weights), [&](int, int begin, int end) {
+    kernels_.multiply(weights, operand(), 0, rows, begin, end, relu, y_ + begin * kBlock, y_stride_);
   });
 }
 
 template <class Work>
-void Network::each_row(int rows, int least, const Work& work) {
-  team_.share(rows, least, [&](int member, int begin, int end) {
-    for (int row = begin; row < end; ++row) work(row, members_[member]);
+void Network::for_each_row(int rows, int grain, const Work& work) {
+  team_.parallel_for(rows, grain, [&](int member, int begin, int end) {
+    for (int row = begin; row < end; ++row) work(row, scratch_[member]);
   });
 }
 
-void Network::feed_forward(const Matrix& fc1, const Matrix& fc2, const Norm& own, const Norm& next, int rows) {
-  multiply(fc1, rows, true);
-  each_row(rows, least_rows(fc1.outputs), [&](int row, Member&) { prepare(y(row), fc1.outputs, row); });
-  multiply(fc2, rows, false);
-  each_row(rows, least_rows(fc2.outputs), [&](int row, Member&) { residual(row, own, next, fc2.outputs); });
+// x += weights · row, then the norm; see add_residual.
+void Network::multiply_and_add(const Matrix& weights, const Norm& norm, const Norm& next, int rows) {
+  multiply(weights, rows);
+  for_each_row(rows, grain_of_rows(weights.outputs), [&](int row, Scratch&) {
+    add_residual(row, norm, next, weights.outputs);
+  });
 }
 
-// ---- what one member does with one row; all leave the row prepared for the next product, which reads x or,
-// in a pre-norm model, x normalised by what comes next ----
+void Network::feed_forward(const Matrix& fc1, const Matrix& fc2, const Norm& norm, const Norm& next, int rows) {
+  multiply(fc1, rows, true);
+  for_each_row(rows, grain_of_rows(fc1.outputs), [&](int row, Scratch&) { prepare(y(row), fc1.outputs, row); });
+  multiply_and_add(fc2, norm, next, rows);
+}
+
+// ---- work of one member on one row ----
+// Every function leaves the row prepared for the next product, whose input is x or, in a pre-norm model, x normalised
+// by the norm of the branch that comes next.
 
 void Network::prepare(const float* values, int inputs, int row) const {
-  k_.prepare(c_.precision, values, inputs, row, operand());
+  kernels_.prepare(config_.precision, values, inputs, row, operand());
 }
 
-void Network::enter(const Matrix& embedding, int id, const float* position, const Norm& next, int dim,
+// x = the embedding of `token` · √dim + position.
+void Network::embed(const Matrix& embedding, int token, const float* position, const Norm& next, int dim,
                     int row) const {
-  model_->embed(embedding, id, dim, static_cast<float>(std::sqrt(static_cast<double>(dim))), x(row));
+  const float scale = static_cast<float>(std::sqrt(static_cast<double>(dim)));
+  unpack_row(embedding, token, dim, scale, kernels_.unsigned_weights, x(row));
   for (int i = 0; i < dim; ++i) x(row)[i] += position[i];
-  if (c_.pre_norm) return ready(row, next, dim);
+  if (config_.pre_norm) return normalize(row, next, dim);
   prepare(x(row), dim, row);
 }
 
-void Network::ready(int row, const Norm& next, int dim) const {
-  k_.add_norm(x(row), nullptr, next.gain, next.bias, dim, y(row));
+void Network::normalize(int row, const Norm& norm, int dim) const {
+  kernels_.add_norm(x(row), nullptr, norm.gain, norm.bias, dim, y(row));
   prepare(y(row), dim, row);
 }
 
-void Network::attend(Member& own, const float* query, int keys, int heads, int row) const {
-  k_.attend(query, own.rows.data(), keys, heads, c_.qkv_dim / heads, own.attention.get(), own.context.get());
-  prepare(own.context.get(), c_.qkv_dim, row);
+void Network::attend(Scratch& scratch, const float* query, int keys, int heads, int row) const {
+  kernels_.attend(query, scratch.kv_rows.data(), keys, heads, config_.qkv_dim / heads, scratch.attention.get(),
+                  scratch.context.get());
+  prepare(scratch.context.get(), config_.qkv_dim, row);
 }
 
-// `own`: the norm of the branch that ends here; `next`: that of the one that begins.
-void Network::residual(int row, const Norm& own, const Norm& next, int dim) const {
-  const Norm& norm = c_.pre_norm ? next : own;
-  float* out = c_.pre_norm ? y(row) : x(row);
-  k_.add_norm(x(row), y(row), norm.gain, norm.bias, dim, out);
+// x += y, the output of a branch with the norm `norm`; `next` is the norm of the branch that follows.
+void Network::add_residual(int row, const Norm& norm, const Norm& next, int dim) const {
+  const Norm& used = config_.pre_norm ? next : norm;
+  float* out = config_.pre_norm ? y(row) : x(row);
+  kernels_.add_norm(x(row), y(row), used.gain, used.bias, dim, out);
   prepare(out, dim, row);
 }
 
 // ---- encoder ----
 
 void Network::encode(const Range& group) {
-  const int first = offsets_[group.begin], rows = offsets_[group.end] - first, light = least_rows(c_.encoder_dim);
-  each_row(rows, light, [&](int row, Member&) {
-    const Place place = locate(group, first + row);
-    enter(model_->source_embedding, (*sources_)[place.sentence][place.token],
-          source_positions_.row(kPad + 1 + place.token), model_->encoder[0].attention_norm, c_.encoder_dim, row);
+  const int first = offsets_[group.begin], rows = offsets_[group.end] - first;
+  for_each_row(rows, grain_of_rows(config_.encoder_dim), [&](int row, Scratch&) {
+    const TokenPlace place = locate(group, first + row);
+    embed(model_->source_embedding, (*sources_)[place.sentence][place.position],
+          source_positions_.row(kPad + 1 + place.position), model_->encoder[0].attention_norm, config_.encoder_dim,
+          row);
   });
-  const int layers = static_cast<int>(model_->encoder.size());
-  for (int index = 0; index < layers; ++index) {
-    const EncoderLayer& layer = model_->encoder[index];
-    multiply(layer.qkv, rows, false);
-    each_row(rows, 1, [&](int row, Member& own) {
-      const int sentence = locate(group, first + row).sentence, length = sentence_length(sentence);
-      for (int i = 0; i < length; ++i) own.rows[i] = y(offsets_[sentence] - first + i) + c_.qkv_dim;
-      attend(own, y(row), length, layer.shape.heads, row);
-    });
-    multiply(layer.out, rows, false);
-    each_row(rows, light, [&](int row, Member&) {
-      residual(row, layer.attention_norm, layer.ffn_norm, c_.encoder_dim);
-    });
-    feed_forward(layer.fc1, layer.fc2, layer.ffn_norm, model_->encoder_norm, rows);
-    remember(group, layers - 1 - index);
-    if (c_.pre_norm && index + 1 < layers)
-      each_row(rows, light, [&](int row, Member&) {
-        ready(row, model_->encoder[index + 1].attention_norm, c_.encoder_dim);
-      });
-  }
+  for (int index = 0; index < static_cast<int>(model_->encoder.size()); ++index) encode_layer(index, group);
 }
 
-// Keys and values of every decoder layer that attends to the encoder layer just finished, the
-// `from_last`-th from the last; they lie in time after those of the later layers.
-void Network::remember(const Range& group, int from_last) {
+void Network::encode_layer(int index, const Range& group) {
+  const EncoderLayer& layer = model_->encoder[index];
+  const int first = offsets_[group.begin], rows = offsets_[group.end] - first;
+  const int dim = config_.encoder_dim, last = static_cast<int>(model_->encoder.size()) - 1;
+  multiply(layer.qkv, rows);
+  for_each_row(rows, 1, [&](int row, Scratch& scratch) {
+    const int sentence = locate(group, first + row).sentence, length = sentence_length(sentence);
+    for (int i = 0; i < length; ++i) scratch.kv_rows[i] = y(offsets_[sentence] - first + i) + config_.qkv_dim;
+    attend(scratch, y(row), length, layer.shape.heads, row);
+  });
+  multiply_and_add(layer.out, layer.attention_norm, layer.ffn_norm, rows);
+  feed_forward(layer.fc1, layer.fc2, layer.ffn_norm, model_->encoder_norm, rows);
+  compute_cross_kv(group, last - index);
+  if (config_.pre_norm && index < last)
+    for_each_row(rows, grain_of_rows(dim), [&](int row, Scratch&) {
+      normalize(row, model_->encoder[index + 1].attention_norm, dim);
+    });
+}
+
+// Computes the keys and values of every decoder layer that attends to the encoder layer just finished, the
+// `from_last`-th from the last. In memory they follow those of later encoder layers.
+void Network::compute_cross_kv(const Range& group, int from_last) {
   for (size_t i = 0; i < model_->decoder.size(); ++i) {
     const DecoderLayer& layer = model_->decoder[i];
-    if (from_last >= layer.shape.attended) continue;
-    team_.share(blocks_of(layer.cross_kv), least_blocks(layer.cross_kv), [&](int, int begin, int end) {
+    if (from_last >= layer.shape.encoder_layers_attended) continue;
+    const Matrix& weights = layer.cross_kv;
+    team_.parallel_for(blocks_of(weights), grain_of_blocks(weights), [&](int, int begin, int end) {
       for (int sentence = group.begin; sentence < group.end; ++sentence) {
         const int length = sentence_length(sentence);
-        float* place = memory_row(static_cast<int>(i), sentence, from_last * length);
-        k_.multiply(layer.cross_kv, operand(), offsets_[sentence] - offsets_[group.begin], length, begin, end, false,
-                    place + begin * kBlock, memory_stride_);
+        float* out = cross_kv_row(static_cast<int>(i), sentence, from_last * length);
+        kernels_.multiply(weights, operand(), offsets_[sentence] - offsets_[group.begin], length, begin, end, false,
+                          out + begin * kBlock, cross_kv_stride_);
       }
     });
   }
 }
 
-float* Network::memory_row(int layer, int sentence, int key) const {
-  const size_t row = static_cast<size_t>(offsets_[sentence]) * c_.decoder[layer].attended + key;
-  return memories_[layer] + row * memory_stride_;
+float* Network::cross_kv_row(int layer, int sentence, int key) const {
+  const size_t row = static_cast<size_t>(offsets_[sentence]) * config_.decoder[layer].encoder_layers_attended + key;
+  return cross_kv_[layer] + row * cross_kv_stride_;
 }
 
-Network::Place Network::locate(const Range& group, int token) const {
+Network::TokenPlace Network::locate(const Range& group, int token) const {
   const auto begin = offsets_.begin();
   const auto next = std::upper_bound(begin + group.begin, begin + group.end + 1, token);
   const int sentence = static_cast<int>(next - begin) - 1;
@@ -284,42 +241,38 @@ Network::Place Network::locate(const Range& group, int token) const {
 
 void Network::decode(int step) {
   const int rows = static_cast<int>(rows_.size());
-  each_row(rows, least_rows(c_.decoder_dim), [&](int row, Member&) {
-    enter(model_->target_embedding, rows_[row].word, target_positions_.row(kPad + 1 + step),
-          model_->decoder[0].attention_norm, c_.decoder_dim, row);
+  for_each_row(rows, grain_of_rows(config_.decoder_dim), [&](int row, Scratch&) {
+    embed(model_->target_embedding, rows_[row].token, target_positions_.row(kPad + 1 + step),
+          model_->decoder[0].attention_norm, config_.decoder_dim, row);
   });
-  for (size_t index = 0; index < model_->decoder.size(); ++index) decode_layer(static_cast<int>(index), step);
-  team_.share(chunks_, 1, [&](int member, int begin, int end) {
-    k_.project(model_->output, operand(), &logit_rows_[static_cast<size_t>(member) * slots_], rows, begin, end,
-               members_[member].scratch.get());
+  for (int index = 0; index < static_cast<int>(model_->decoder.size()); ++index) decode_layer(index, step);
+  team_.parallel_for(logits_.chunks(), 1, [&](int member, int begin, int end) {
+    kernels_.project(model_->output, operand(), logits_.rows_of(member), rows, begin, end,
+                     scratch_[member].logits.get());
   });
 }
 
 void Network::decode_layer(int index, int step) {
   const DecoderLayer& layer = model_->decoder[index];
-  const int rows = static_cast<int>(rows_.size()), light = least_rows(c_.decoder_dim);
-  multiply(layer.qkv, rows, false);
-  each_row(rows, 1, [&](int row, Member& own) {
-    const int slot = rows_[row].slot;
-    float* here = cache_.at(index, step, slot);
-    std::copy_n(y(row) + c_.qkv_dim, 2 * c_.qkv_dim, here);
-    for (int i = 0; i < step; ++i) own.rows[i] = cache_.at(index, i, ancestors[slot][i]);
-    own.rows[step] = here;
-    attend(own, y(row), step + 1, layer.shape.self_heads, row);
+  const int rows = static_cast<int>(rows_.size());
+  multiply(layer.qkv, rows);
+  for_each_row(rows, 1, [&](int row, Scratch& scratch) {
+    const Row& hypothesis = rows_[row];
+    float* kv = cache_.at(index, step, hypothesis.slot);
+    std::copy_n(y(row) + config_.qkv_dim, 2 * config_.qkv_dim, kv);
+    for (int i = 0; i < step; ++i) scratch.kv_rows[i] = cache_.at(index, i, hypothesis.ancestors[i]);
+    scratch.kv_rows[step] = kv;
+    attend(scratch, y(row), step + 1, layer.shape.self_heads, row);
   });
-  multiply(layer.out, rows, false);
-  each_row(rows, light, [&](int row, Member&) {
-    residual(row, layer.attention_norm, layer.cross_norm, c_.decoder_dim);
+  multiply_and_add(layer.out, layer.attention_norm, layer.cross_norm, rows);
+  multiply(layer.cross_q, rows);
+  for_each_row(rows, 1, [&](int row, Scratch& scratch) {
+    const int sentence = rows_[row].sentence, keys = sentence_length(sentence) * layer.shape.encoder_layers_attended;
+    const float* first = cross_kv_row(index, sentence, 0);
+    for (int i = 0; i < keys; ++i) scratch.kv_rows[i] = first + i * cross_kv_stride_;
+    attend(scratch, y(row), keys, layer.shape.cross_heads, row);
   });
-  multiply(layer.cross_q, rows, false);
-  each_row(rows, 1, [&](int row, Member& own) {
-    const int sentence = rows_[row].sentence, keys = sentence_length(sentence) * layer.shape.attended;
-    const float* first = memory_row(index, sentence, 0);
-    for (int i = 0; i < keys; ++i) own.rows[i] = first + i * memory_stride_;
-    attend(own, y(row), keys, layer.shape.cross_heads, row);
-  });
-  multiply(layer.cross_out, rows, false);
-  each_row(rows, light, [&](int row, Member&) { residual(row, layer.cross_norm, layer.ffn_norm, c_.decoder_dim); });
+  multiply_and_add(layer.cross_out, layer.cross_norm, layer.ffn_norm, rows);
   const bool last = index + 1 == static_cast<int>(model_->decoder.size());
   const Norm& next = last ? model_->decoder_norm : model_->decoder[index + 1].attention_norm;
   feed_forward(layer.fc1, layer.fc2, layer.ffn_norm, next, rows);

@@ -1,30 +1,30 @@
-// Memory of one decoder: it grows when a call needs more and is then kept, so that steps allocate nothing.
+// Memory that grows when a call needs more and is then kept, so that steps allocate nothing.
 #pragma once
+#include <algorithm>
 #include <cmath>
 #include <cstdlib>
 #include <memory>
 #include <new>
 #include <vector>
 
-#include "kernels/kernels.h"
-
 namespace hat {
 
-inline size_t round_up(size_t count, size_t step) { return (count + step - 1) / step * step; }
+constexpr size_t kCacheLine = 64;
 
-// Aligned elements whose content is lost when it grows.
+constexpr size_t round_up(size_t count, size_t step) { return (count + step - 1) / step * step; }
+
+// An aligned array, whose content is lost when it grows.
 template <class T>
 class Buffer {
  public:
-  T* grow(size_t count) {
-    if (count > size_) {
-      data_.reset();
-      size_ = 0;
-      data_.reset(static_cast<T*>(std::aligned_alloc(64, round_up(count * sizeof(T), 64))));
-      if (!data_) throw std::bad_alloc();
-      size_ = count;
-    }
-    return data_.get();
+  // Makes room for `count` elements. Throws std::bad_alloc.
+  void grow(size_t count, size_t alignment = kCacheLine) {
+    if (count <= size_) return;
+    data_.reset();
+    size_ = 0;
+    data_.reset(static_cast<T*>(std::aligned_alloc(alignment, round_up(count * sizeof(T), alignment))));
+    if (!data_) throw std::bad_alloc();
+    size_ = count;
   }
   T* get() const { return data_.get(); }
   T* operator+(size_t offset) const { return data_.get() + offset; }
@@ -32,14 +32,14 @@ class Buffer {
 
  private:
   struct Free {
-    void operator()(T* p) const { std::free(p); }
+    void operator()(T* data) const { std::free(data); }
   };
   std::unique_ptr<T, Free> data_;
   size_t size_ = 0;
 };
 
-// Self-attention keys and values, for each layer, position and slot `width` floats. Taken in stretches
-// of positions, since the longest hypothesis is seldom as long as it might be.
+// Keys and values of self-attention: `width` floats for each layer, position and slot. Allocated for a stretch of
+// positions at a time, since the longest hypothesis is seldom as long as it may become.
 class KeyValueCache {
  public:
   void start(int layers, int slots, size_t width) {
@@ -64,32 +64,32 @@ class KeyValueCache {
   size_t bytes() const { return stretches_.size() * stretch_floats_ * sizeof(float); }
 
  private:
-  static constexpr int kStretch = 16;
+  static constexpr int kStretch = 16;  // positions
   std::vector<Buffer<float>> stretches_;
   size_t stretch_floats_ = 0, width_ = 0;
   int slots_ = 0;
 };
 
-// Rows of the sinusoidal position table: half sines, half cosines, built at the SuperTransformer's width
-// and cut to the SubTransformer's (docs/reference.md, Positions).
+// The table of sinusoidal positions: half of a row sines, half cosines, at the SuperTransformer's width, cut to the
+// SubTransformer's (docs/reference.md, Positions).
 class Positions {
  public:
-  Positions(int super_dim, int dim) : super_dim_(super_dim), dim_(dim) {}
+  Positions(int super_dim, int dim) : half_(super_dim / 2), dim_(dim) {}
   void extend(int rows) {
-    const int half = super_dim_ / 2;
     for (; rows_ < rows; ++rows_)
-      for (int i = 0; i < dim_; ++i) table_.push_back(entry(half, i));
+      for (int i = 0; i < dim_; ++i) table_.push_back(entry(i));
   }
   const float* row(int position) const { return table_.data() + static_cast<size_t>(position) * dim_; }
 
  private:
-  float entry(int half, int i) const {
-    if (i >= 2 * half) return 0.0f;
-    const double frequency = std::exp(i % half * (-std::log(10000.0) / std::max(half - 1, 1)));
+  float entry(int i) const {
+    if (i >= 2 * half_) return 0.0f;
+    const double frequency = std::exp(i % half_ * (-std::log(10000.0) / std::max(half_ - 1, 1)));
     const double angle = rows_ * frequency;
-    return static_cast<float>(i < half ? std::sin(angle) : std::cos(angle));
+    return static_cast<float>(i < half_ ? std::sin(angle) : std::cos(angle));
   }
-  int super_dim_, dim_, rows_ = 0;
+  const int half_, dim_;
+  int rows_ = 0;
   std::vector<float> table_;
 };
 

@@ -1,4 +1,4 @@
-// Which kernels this build holds, which of them this processor can run, and which are used.
+// The instruction sets of this build and of this processor, and the choice among them.
 #pragma once
 #include <string>
 #include <vector>
@@ -9,15 +9,17 @@ namespace hat {
 
 struct InstructionSet {
   const char* name;
-  bool built, supported;
-  const Kernels* kernels;  // null where not built
+  bool supported;                    // by this processor
+  const Kernels* kernels = nullptr;  // null where this build lacks them
+
+  bool usable() const { return supported && kernels; }
 };
 
-// All of this architecture, best first.
+// All instruction sets of the processor's architecture, best first.
 std::vector<InstructionSet> instruction_sets();
 
-// The kernels called `name`; "auto": the best that can run here. Throws std::invalid_argument that names
-// the choices.
+// The kernels of the instruction set `name`; for "auto" the best that can run here. Throws std::invalid_argument,
+// which lists the choices.
 const Kernels& choose_kernels(const std::string& name);
 
 }  // namespace hat

@@ -1,33 +1,12 @@
 // AVX-512 with VNNI and bfloat16 products (Cooper Lake, Sapphire Rapids, Zen 4 and later).
-#include <immintrin.h>
-
-#include <cstdint>
+#include "kernels/lanes_avx512.h"
 #define HAT_ISA avx512bf16
-#define HAT_NAME "avx512bf16"
-#define HAT_WIDTH 16
-#define HAT_VECTORS 2
-#define HAT_ROWS 8
-#define HAT_UNSIGNED true
-#define HAT_LOOKUP
 #define HAT_DOT2
 
-typedef int32_t Lanes __attribute__((vector_size(64)));
 typedef float FloatLanes __attribute__((vector_size(64)));
-
-static inline Lanes dot4(Lanes total, Lanes w, Lanes x) {
-  return (Lanes)_mm512_dpbusd_epi32((__m512i)total, (__m512i)w, (__m512i)x);
-}
 
 static inline FloatLanes dot2(FloatLanes total, Lanes w, Lanes x) {
   return (FloatLanes)_mm512_dpbf16_ps((__m512)total, (__m512bh)w, (__m512bh)x);
-}
-
-static inline Lanes table_of(const int8_t* values) {
-  return (Lanes)_mm512_maskz_broadcast_i32x4(0xffff, _mm_loadu_si128(reinterpret_cast<const __m128i*>(values)));
-}
-
-static inline Lanes look_up(Lanes table, Lanes codes) {
-  return (Lanes)_mm512_shuffle_epi8((__m512i)table, (__m512i)codes);
 }
 
 #include "kernels/kernels_impl.h"

@@ -1,25 +1,30 @@
-// What the engine asks of an instruction set: products with few rows, norms, attention, the vocabulary.
-// Plain data only: translation units compiled for different processors share this header, and no
-// inline function may be compiled twice for different ones.
+// The interface between the engine and an instruction set: products of few rows, norms, attention, logits.
+// Plain data only. Every file of an instruction set includes this header, so a function in it could be compiled
+// for one processor and linked into code that runs on another.
 #pragma once
 #include <cstddef>
 #include <cstdint>
 
 namespace hat {
 
-// Outputs that lie side by side in a packed matrix, whatever the instruction set.
-constexpr int kBlock = 32;
-// Blocks of the output projection whose logits are looked at together.
-constexpr int kChunkBlocks = 8;
-constexpr int kChunk = kBlock * kChunkBlocks;
+// ---- weights ----
 
-// table: int8 whose values are looked up, by codes of four bits.
+// The elements of a weight matrix. table: a code of 4 bits for each weight, which stands for one of 16 int8 values.
 enum class Precision { float32, bfloat16, int8, table };
-constexpr int kTable = 16;  // values of a table
 
-// Inputs that lie side by side in a packed matrix: four bytes of them, at every precision.
+// True where products round activations to int8.
+constexpr bool multiplies_in_int8(Precision precision) {
+  return precision == Precision::int8 || precision == Precision::table;
+}
+
+// The most inputs of an int8 product: a sum of this many terms of 127 · 127 still fits into 32 bits.
+constexpr int kMaxInt8Inputs = 0x7fffffff / (127 * 127);
+
+// A packed matrix consists of blocks of kBlock outputs, and a block of groups of inputs. A group is 4 bytes of one
+// output's weights, at every precision.
+constexpr int kBlock = 32;
 constexpr size_t kGroupBytes = 4;
-constexpr int group_of(Precision precision) {
+constexpr int inputs_per_group(Precision precision) {
   switch (precision) {
     case Precision::float32: return 1;
     case Precision::bfloat16: return 2;
@@ -28,64 +33,80 @@ constexpr int group_of(Precision precision) {
   }
   return 0;
 }
-// Whether activations are rounded to int8.
-constexpr bool in_int8(Precision precision) { return precision == Precision::int8 || precision == Precision::table; }
 
-// The most inputs of an int8 product: a sum of this many terms of 127 · 127 still fits into 32 bits.
-constexpr int kMostInt8Inputs = 0x7fffffff / (127 * 127);
+constexpr int kTableSize = 16;  // values of a table
 
-// Weights (outputs × inputs) as [block of outputs][group of inputs][kBlock][group], zero beyond the
-// last output and input. `stored_groups` may exceed what `inputs` needs: a shared embedding is as
-// wide as the wider side. int8: weight = data · scales[output], and where the kernels want unsigned
-// weights data has 128 added. table: of a group of eight inputs, byte i has the code of input i in its
-// low half and that of input i + 4 in its high half; the table's values are what data is for int8.
+// Weights (outputs × inputs) as [block of outputs][group of inputs][kBlock][input of the group], zero beyond the last
+// output and the last input. `stored_groups` may exceed what `inputs` needs: a shared embedding is as wide as the
+// wider side.
+//
+// int8: weight = data · scales[output]. Kernels with unsigned weights have 128 added to data.
+// table: byte i of a group (0 … 3) holds the code of input i in its lower half and the code of input i + 4 in its
+// upper half. The values of tables are in the form of int8 data.
 struct Matrix {
   Precision precision;
   int outputs, inputs, stored_groups;
   const void* data;
   const float* scales;   // per output, padded to whole blocks; int8 and table only
   const float* bias;     // per output, padded to whole blocks; may be null
-  const int8_t* tables;  // per block, kTable values; table only
+  const int8_t* tables;  // kTableSize values per block; table only
 };
+
+// ---- activations ----
 
 // Rows of activations in the form that products read: float32, bfloat16, or int8 with a scale per row.
 struct Operand {
   std::byte* data;
-  size_t stride;   // bytes from row to row
-  float* scales;   // int8: row ≈ data · scale
-  int32_t* sums;   // int8: 128 × sum of the row's data, modulo 2^32, which unsigned weights add to each product
+  size_t stride;  // bytes from row to row
+  float* scales;  // int8: row ≈ data · scale
+  int32_t* sums;  // int8: 128 · sum of the row's data, modulo 2^32: the excess of a product with unsigned weights
 };
 
-// One row of logits, seen while it is computed and never stored.
+// ---- logits ----
+
+// Logits are computed a chunk of the vocabulary at a time, for a few rows at once.
+constexpr int kChunkBlocks = 8, kChunk = kChunkBlocks * kBlock;
+constexpr int kLogitRows = 8;
+constexpr int kLogitScratch = kLogitRows * kChunk;  // floats
+
+// The results of `project` for one row of logits. The logits themselves are never stored.
 struct LogitRow {
-  float* chunk_max;     // per chunk: largest logit, and the sum of exp(logit − largest);
-  float* chunk_sum;     // merging them in order gives the same sum on any number of threads
-  float wanted_logit;   // logit of `wanted`, where that is ≥ 0
+  float* chunk_max;      // per chunk: the largest logit, and the sum of exp(logit − largest). Merged in the order
+  float* chunk_sum;      // of the chunks, they give the same sum on any number of threads.
+  float wanted_logit;    // the logit of the token `wanted`, where that is ≥ 0
   int32_t wanted;
-  int32_t forbidden[2]; // ids that may not be candidates, or −1
-  int capacity, count;  // candidates: the `capacity` highest logits, highest first; of equal ones the lower ids
-  float* values;
-  int32_t* ids;
+  int32_t forbidden[2];  // tokens that may not become candidates, or −1
+  int capacity, count;   // candidates: the `capacity` highest logits, highest first; of equal ones the lower ids
+  float* values;         // logits of the candidates
+  int32_t* ids;          // tokens of the candidates
 };
+
+// ---- the kernels of one instruction set ----
 
 struct Kernels {
   const char* name;
-  bool unsigned_weights;
-  bool looks_up;  // whether it multiplies at Precision::table
-  // Row `row` of `operand` from `inputs` floats; zeroes the padding of the last group. A row with an input that is
-  // infinite or NaN gives products that are not finite either, in all kernels.
+  bool unsigned_weights;  // int8 products need weights with 128 added
+  bool has_tables;        // `multiply` and `project` take Precision::table
+
+  // Writes `inputs` floats to row `row` of `operand`, and zeros to the rest of the last group. A row with an infinite
+  // or NaN input gives products that are not finite either, with all kernels.
   void (*prepare)(Precision precision, const float* x, int inputs, int row, const Operand& operand);
-  // y[i] = relu?(bias + weights · operand row (row0 + i)) for the outputs of blocks [block0, block1), the
-  // first of which goes to y[i][0]; y has `stride` floats a row and takes whole blocks.
+
+  // y[i] = bias + weights · operand row (row0 + i), with ReLU where `relu`, for the outputs of blocks
+  // [block0, block1). The first of them goes to y[i][0]; y has `stride` floats a row and takes whole blocks.
   void (*multiply)(const Matrix& weights, const Operand& operand, int row0, int rows, int block0, int block1,
                    bool relu, float* y, size_t stride);
-  // x += delta, if there is one; out = LayerNorm(x) · gain + bias, ε 1e-5. `out` may be x or delta.
+
+  // x += delta, where that is not null; out = LayerNorm(x) · gain + bias, ε 1e-5. `out` may be x or delta.
   void (*add_norm)(float* x, const float* delta, const float* gain, const float* bias, int size, float* out);
-  // One query (heads · head_dim floats) over `keys` rows, each of keys followed by values
-  // (heads · head_dim floats both); `scratch` takes `keys` floats.
+
+  // Attention of one query (heads · head_dim floats) to `keys` rows, each of which holds a key followed by a value
+  // (heads · head_dim floats both). `scratch` takes `keys` floats.
   void (*attend)(const float* query, const float* const* rows, int keys, int heads, int head_dim, float* scratch,
                  float* out);
-  // The logits of chunks [chunk0, chunk1) of all `rows`; `scratch` takes 8 · kChunk floats.
+
+  // Looks through the logits (weights · operand row) of `count` rows in the chunks [chunk0, chunk1). `scratch` takes
+  // kLogitScratch floats.
   void (*project)(const Matrix& weights, const Operand& operand, LogitRow* rows, int count, int chunk0, int chunk1,
                   float* scratch);
 };

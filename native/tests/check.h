@@ -1,4 +1,4 @@
-// The little that these tests need of a test library: named tests and checks that say where they failed.
+// A small test library: named tests, and checks that print their place when they fail.
 #pragma once
 #include <cmath>
 #include <cstdio>
@@ -17,44 +17,45 @@ inline std::vector<Test>& tests() {
 }
 
 inline int failures = 0;
-inline std::string context;  // what a failed check prints beside its place
+inline std::string context;  // printed by a failed check
 
 struct Register {
   Register(const char* name, std::function<void()> run) { tests().push_back({name, std::move(run)}); }
 };
 
-#define TEST(name)                                  \
-  static void name();                               \
-  static const Register register_##name(#name, name); \
+#define TEST(name)                                                                                     \
+  static void name();                                                                                  \
+  static const Register register_##name(#name, name);                                                  \
   static void name()
+
+inline void fail(const char* file, int line, const std::string& message) {
+  std::printf("%s:%d: %s (%s)\n", file, line, message.c_str(), context.c_str());
+  ++failures;
+}
+
+inline std::string number(double value) {
+  char text[32];
+  std::snprintf(text, sizeof text, "%g", value);
+  return text;
+}
 
 #define CHECK(condition)                                                                               \
   do {                                                                                                 \
-    if (!(condition)) {                                                                                \
-      std::printf("%s:%d: %s does not hold (%s)\n", __FILE__, __LINE__, #condition, context.c_str());  \
-      ++failures;                                                                                      \
+    if (!(condition)) fail(__FILE__, __LINE__, #condition " does not hold");                           \
+  } while (false)
+
+#define CHECK_NEAR(value, expected, tolerance)                                                         \
+  do {                                                                                                 \
+    const double a_ = (value), b_ = (expected);                                                        \
+    if (!(std::fabs(a_ - b_) <= (tolerance)))                                                          \
+      fail(__FILE__, __LINE__, std::string(#value " is ") + number(a_) + ", not " + number(b_));       \
+  } while (false)
+
+#define CHECK_THROWS(type, expression)                                                                 \
+  do {                                                                                                 \
+    try {                                                                                              \
+      (void)(expression);                                                                              \
+      fail(__FILE__, __LINE__, #expression " throws no " #type);                                       \
+    } catch (const type&) {                                                                            \
     }                                                                                                  \
-  } while (false)
-
-#define CHECK_NEAR(found, expected, tolerance)                                                        \
-  do {                                                                                                \
-    const double a_ = (found), b_ = (expected);                                                       \
-    if (!(std::fabs(a_ - b_) <= (tolerance))) {                                                       \
-      std::printf("%s:%d: %s is %g, not %g (%s)\n", __FILE__, __LINE__, #found, a_, b_, context.c_str()); \
-      ++failures;                                                                                     \
-    }                                                                                                 \
-  } while (false)
-
-#define CHECK_THROWS(type, expression)                                                                  \
-  do {                                                                                                  \
-    bool thrown_ = false;                                                                               \
-    try {                                                                                               \
-      (void)(expression);                                                                               \
-    } catch (const type&) {                                                                             \
-      thrown_ = true;                                                                                   \
-    }                                                                                                   \
-    if (!thrown_) {                                                                                     \
-      std::printf("%s:%d: %s throws no %s (%s)\n", __FILE__, __LINE__, #expression, #type, context.c_str()); \
-      ++failures;                                                                                       \
-    }                                                                                                   \
   } while (false)

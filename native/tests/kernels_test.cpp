@@ -30,7 +30,7 @@ float widened(uint16_t bits) {
   return value;
 }
 
-// A packed matrix, and what it stands for.
+// A packed matrix, and the weights it stands for in double precision.
 struct Packed {
   std::vector<std::byte> data, tables;
   std::vector<float> scales, bias;
@@ -39,11 +39,11 @@ struct Packed {
 
   Packed(const Kernels& kernels, Precision precision, int outputs, int inputs, bool with_bias = true)
       : scales(padded(outputs, kBlock), 0.0f), bias(padded(outputs, kBlock), 0.0f), exact(size_t(outputs) * inputs) {
-    const int group = group_of(precision), groups = padded(inputs, group) / group;
-    const int flip = in_int8(precision) && kernels.unsigned_weights ? 0x80 : 0;
+    const int group = inputs_per_group(precision), groups = padded(inputs, group) / group;
+    const int flip = multiplies_in_int8(precision) && kernels.unsigned_weights ? 0x80 : 0;
     data.assign(padded(outputs, kBlock) * size_t(groups) * kGroupBytes,
                 std::byte(precision == Precision::int8 ? flip : 0));
-    for (int i = 0; i < padded(outputs, kBlock) / kBlock * kTable; ++i)
+    for (int i = 0; i < padded(outputs, kBlock) / kBlock * kTableSize; ++i)
       tables.push_back(std::byte(uint8_t(int(generator() % 255) - 127) ^ flip));
     for (int output = 0; output < outputs; ++output) {
       scales[output] = 0.01f * float(1 + output % 7);
@@ -67,9 +67,9 @@ struct Packed {
 
  private:
   double put_code(size_t place, int half, int output, int flip) {
-    const size_t code = generator() % kTable;
+    const size_t code = generator() % kTableSize;
     data[place] |= std::byte(code << 4 * half);
-    const auto value = static_cast<int8_t>(tables[output / kBlock * kTable + code] ^ std::byte(flip));
+    const auto value = static_cast<int8_t>(tables[output / kBlock * kTableSize + code] ^ std::byte(flip));
     return double(value) * double(scales[output]);
   }
 
@@ -101,7 +101,7 @@ struct Rows {
 
   Rows(const Kernels& kernels, Precision precision, const std::vector<float>& x, int rows, int inputs)
       : scales(rows), sums(rows) {
-    const size_t stride = in_int8(precision) ? padded(inputs, 8) : 4 * padded(inputs, 2);
+    const size_t stride = multiplies_in_int8(precision) ? padded(inputs, 8) : 4 * padded(inputs, 2);
     data.resize(stride * rows);
     operand = {data.data(), stride, scales.data(), sums.data()};
     for (int row = 0; row < rows; ++row)
@@ -117,7 +117,7 @@ double product(const Packed& weights, const std::vector<float>& x, int row, int 
   return sum;
 }
 
-// What rounding the activations may add to a product: half a step of int8, 2^-9 of bfloat16.
+// The error that a product may have from rounded activations: half a step of int8, 2^-9 of bfloat16.
 double tolerance(const Packed& weights, const std::vector<float>& x, int row, int output) {
   const int inputs = weights.matrix.inputs;
   double peak = 0, size = 0, all = 0;
@@ -139,127 +139,121 @@ double tolerance(const Packed& weights, const std::vector<float>& x, int row, in
 
 void for_each_set(const std::function<void(const Kernels&)>& check) {
   for (const InstructionSet& set : instruction_sets()) {
-    if (!set.built || !set.supported) continue;
+    if (!set.usable()) continue;
     context = set.name;
     check(*set.kernels);
   }
 }
 
-// Every precision at which the kernels multiply.
-std::vector<Precision> precisions_of(const Kernels& kernels) {
-  std::vector<Precision> found = {Precision::float32, Precision::bfloat16, Precision::int8};
-  if (kernels.looks_up) found.push_back(Precision::table);
-  return found;
+// Calls check(kernels, precision) for every precision at which the kernels multiply.
+void for_each_precision(const std::function<void(const Kernels&, Precision)>& check) {
+  for_each_set([&](const Kernels& kernels) {
+    for (const Precision precision : {Precision::float32, Precision::bfloat16, Precision::int8, Precision::table})
+      if (precision != Precision::table || kernels.has_tables) check(kernels, precision);
+  });
 }
 
 }  // namespace
 
-TEST(products) {
-  for_each_set([](const Kernels& kernels) {
-    for (const Precision precision : precisions_of(kernels))
-      for (const int rows : {1, 2, 3, 5, 8, 9, 13})
-        for (const auto& [outputs, inputs] : {std::pair{1, 1}, {33, 7}, {70, 48}, {129, 31}}) {
-          const Packed weights(kernels, precision, outputs, inputs);
-          const std::vector<float> x = random_floats(size_t(rows) * inputs);
-          const Rows prepared(kernels, precision, x, rows, inputs);
-          const int blocks = padded(outputs, kBlock) / kBlock;
-          std::vector<float> y(size_t(rows) * blocks * kBlock);
-          for (const bool relu : {false, true}) {
-            kernels.multiply(weights.matrix, prepared.operand, 0, rows, 0, blocks, relu, y.data(),
-                             size_t(blocks) * kBlock);
-            for (int row = 0; row < rows; ++row)
-              for (int output = 0; output < outputs; ++output) {
-                const double exact = product(weights, x, row, output);
-                CHECK_NEAR(y[size_t(row) * blocks * kBlock + output], relu ? std::max(exact, 0.0) : exact,
-                           tolerance(weights, x, row, output));
-              }
-          }
+TEST(products_match_double_precision) {
+  for_each_precision([](const Kernels& kernels, Precision precision) {
+    for (const int rows : {1, 2, 3, 5, 8, 9, 13})
+      for (const auto& [outputs, inputs] : {std::pair{1, 1}, {33, 7}, {70, 48}, {129, 31}}) {
+        const Packed weights(kernels, precision, outputs, inputs);
+        const std::vector<float> x = random_floats(size_t(rows) * inputs);
+        const Rows prepared(kernels, precision, x, rows, inputs);
+        const int blocks = padded(outputs, kBlock) / kBlock;
+        std::vector<float> y(size_t(rows) * blocks * kBlock);
+        for (const bool relu : {false, true}) {
+          kernels.multiply(weights.matrix, prepared.operand, 0, rows, 0, blocks, relu, y.data(),
+                           size_t(blocks) * kBlock);
+          for (int row = 0; row < rows; ++row)
+            for (int output = 0; output < outputs; ++output) {
+              const double exact = product(weights, x, row, output);
+              CHECK_NEAR(y[size_t(row) * blocks * kBlock + output], relu ? std::max(exact, 0.0) : exact,
+                         tolerance(weights, x, row, output));
+            }
         }
+      }
   });
 }
 
-TEST(a_row_is_the_same_among_others) {
-  for_each_set([](const Kernels& kernels) {
-    for (const Precision precision : precisions_of(kernels)) {
-      const int rows = 11, inputs = 45;
-      const Packed weights(kernels, precision, 64, inputs);
-      const std::vector<float> x = random_floats(rows * inputs);
-      const Rows prepared(kernels, precision, x, rows, inputs);
-      std::vector<float> together(rows * 64), alone(64);
-      kernels.multiply(weights.matrix, prepared.operand, 0, rows, 0, 2, false, together.data(), 64);
-      for (int row = 0; row < rows; ++row) {
-        kernels.multiply(weights.matrix, prepared.operand, row, 1, 0, 2, false, alone.data(), 64);
-        CHECK(std::equal(alone.begin(), alone.end(), together.begin() + row * 64));
-      }
+TEST(a_row_has_the_same_products_alone_and_among_others) {
+  for_each_precision([](const Kernels& kernels, Precision precision) {
+    const int rows = 11, inputs = 45;
+    const Packed weights(kernels, precision, 64, inputs);
+    const std::vector<float> x = random_floats(rows * inputs);
+    const Rows prepared(kernels, precision, x, rows, inputs);
+    std::vector<float> together(rows * 64), alone(64);
+    kernels.multiply(weights.matrix, prepared.operand, 0, rows, 0, 2, false, together.data(), 64);
+    for (int row = 0; row < rows; ++row) {
+      kernels.multiply(weights.matrix, prepared.operand, row, 1, 0, 2, false, alone.data(), 64);
+      CHECK(std::equal(alone.begin(), alone.end(), together.begin() + row * 64));
     }
   });
 }
 
-TEST(rows_of_zeros_and_of_large_numbers) {
-  for_each_set([](const Kernels& kernels) {
-    for (const Precision precision : precisions_of(kernels)) {
-      const Packed weights(kernels, precision, 32, 20);
-      std::vector<float> x(3 * 20, 0.0f), y(3 * 32);
-      for (int k = 0; k < 20; ++k) x[20 + k] = k % 2 ? -1e4f : 1e4f;
-      x[40] = 1e-30f;
-      const Rows prepared(kernels, precision, x, 3, 20);
-      kernels.multiply(weights.matrix, prepared.operand, 0, 3, 0, 1, false, y.data(), 32);
-      for (int output = 0; output < 32; ++output) {
-        CHECK_NEAR(y[output], weights.bias[output], 1e-6);
-        CHECK_NEAR(y[32 + output], product(weights, x, 1, output), tolerance(weights, x, 1, output) + 1.0);
-        CHECK_NEAR(y[64 + output], weights.bias[output], 1e-6);
-      }
+TEST(products_of_zeros_and_of_large_numbers_are_exact) {
+  for_each_precision([](const Kernels& kernels, Precision precision) {
+    const Packed weights(kernels, precision, 32, 20);
+    std::vector<float> x(3 * 20, 0.0f), y(3 * 32);
+    for (int k = 0; k < 20; ++k) x[20 + k] = k % 2 ? -1e4f : 1e4f;
+    x[40] = 1e-30f;
+    const Rows prepared(kernels, precision, x, 3, 20);
+    kernels.multiply(weights.matrix, prepared.operand, 0, 3, 0, 1, false, y.data(), 32);
+    for (int output = 0; output < 32; ++output) {
+      CHECK_NEAR(y[output], weights.bias[output], 1e-6);
+      CHECK_NEAR(y[32 + output], product(weights, x, 1, output), tolerance(weights, x, 1, output) + 1.0);
+      CHECK_NEAR(y[64 + output], weights.bias[output], 1e-6);
     }
   });
 }
 
 // 127 · 127 in every place: the largest possible sum, and the smallest.
 TEST(sums_of_the_most_inputs_are_exact) {
-  for_each_set([](const Kernels& kernels) {
-    for (const Precision precision : precisions_of(kernels)) {
-      if (!in_int8(precision)) continue;
-      Packed weights(kernels, precision, 32, kMostInt8Inputs, false);
-      const std::byte most = std::byte(127) ^ std::byte(kernels.unsigned_weights ? 0x80 : 0);
-      std::fill(weights.tables.begin(), weights.tables.end(), most);
-      if (precision == Precision::int8) std::fill(weights.data.begin(), weights.data.end(), most);
-      for (const float sign : {1.0f, -1.0f}) {
-        const std::vector<float> x(kMostInt8Inputs, sign);
-        const Rows prepared(kernels, precision, x, 1, kMostInt8Inputs);
-        std::vector<float> y(32);
-        kernels.multiply(weights.matrix, prepared.operand, 0, 1, 0, 1, false, y.data(), 32);
-        for (int output = 0; output < 32; ++output) {
-          const double exact = double(sign) * 127 * kMostInt8Inputs * double(weights.scales[output]);
-          CHECK_NEAR(y[output], exact, 1e-6 * std::fabs(exact));
-        }
+  for_each_precision([](const Kernels& kernels, Precision precision) {
+    if (!multiplies_in_int8(precision)) return;
+    Packed weights(kernels, precision, 32, kMaxInt8Inputs, false);
+    const std::byte most = std::byte(127) ^ std::byte(kernels.unsigned_weights ? 0x80 : 0);
+    std::fill(weights.tables.begin(), weights.tables.end(), most);
+    if (precision == Precision::int8) std::fill(weights.data.begin(), weights.data.end(), most);
+    for (const float sign : {1.0f, -1.0f}) {
+      const std::vector<float> x(kMaxInt8Inputs, sign);
+      const Rows prepared(kernels, precision, x, 1, kMaxInt8Inputs);
+      std::vector<float> y(32);
+      kernels.multiply(weights.matrix, prepared.operand, 0, 1, 0, 1, false, y.data(), 32);
+      for (int output = 0; output < 32; ++output) {
+        const double exact = double(sign) * 127 * kMaxInt8Inputs * double(weights.scales[output]);
+        CHECK_NEAR(y[output], exact, 1e-6 * std::fabs(exact));
       }
     }
   });
 }
 
 TEST(a_number_that_is_not_finite_spoils_its_row_and_no_other) {
-  for_each_set([](const Kernels& kernels) {
-    for (const Precision precision : precisions_of(kernels))
-      for (const int inputs : {1, 20, 45})
-        for (const float bad : {NAN, -NAN, INFINITY, -INFINITY})
-          for (const int place : {0, inputs - 1}) {
-            Packed weights(kernels, precision, 32, inputs);
-            std::vector<float> x = random_floats(3 * inputs), y(3 * 32), scratch(8 * kChunk);
-            x[inputs + place] = bad;
-            const Rows prepared(kernels, precision, x, 3, inputs);
-            kernels.multiply(weights.matrix, prepared.operand, 0, 3, 0, 1, std::isnan(bad), y.data(), 32);
-            for (int i = 0; i < 3 * 32; ++i) CHECK(std::isfinite(y[i]) == (i / 32 != 1));
-            float chunk_max[3], chunk_sum[3], value[3];
-            int32_t id[3];
-            std::vector<LogitRow> seen;
-            for (int row = 0; row < 3; ++row)
-              seen.push_back({&chunk_max[row], &chunk_sum[row], 0.0f, 0, {-1, -1}, 1, 0, &value[row], &id[row]});
-            kernels.project(weights.matrix, prepared.operand, seen.data(), 3, 0, 1, scratch.data());
-            for (int row = 0; row < 3; ++row) CHECK(std::isfinite(chunk_max[row] + std::log(chunk_sum[row])) == (row != 1));
-          }
+  for_each_precision([](const Kernels& kernels, Precision precision) {
+    for (const int inputs : {1, 20, 45})
+      for (const float bad : {NAN, -NAN, INFINITY, -INFINITY})
+        for (const int place : {0, inputs - 1}) {
+          Packed weights(kernels, precision, 32, inputs);
+          std::vector<float> x = random_floats(3 * inputs), y(3 * 32), scratch(kLogitScratch);
+          x[inputs + place] = bad;
+          const Rows prepared(kernels, precision, x, 3, inputs);
+          kernels.multiply(weights.matrix, prepared.operand, 0, 3, 0, 1, std::isnan(bad), y.data(), 32);
+          for (int i = 0; i < 3 * 32; ++i) CHECK(std::isfinite(y[i]) == (i / 32 != 1));
+          float chunk_max[3], chunk_sum[3], value[3];
+          int32_t id[3];
+          std::vector<LogitRow> seen;
+          for (int row = 0; row < 3; ++row)
+            seen.push_back({&chunk_max[row], &chunk_sum[row], 0.0f, 0, {-1, -1}, 1, 0, &value[row], &id[row]});
+          kernels.project(weights.matrix, prepared.operand, seen.data(), 3, 0, 1, scratch.data());
+          for (int row = 0; row < 3; ++row)
+            CHECK(std::isfinite(chunk_max[row] + std::log(chunk_sum[row])) == (row != 1));
+        }
   });
 }
 
-TEST(attention_to_what_is_not_finite_is_not) {
+TEST(attention_to_a_number_that_is_not_finite_is_not_finite) {
   for_each_set([](const Kernels& kernels) {
     for (const int head_dim : {3, 16})
       for (const float bad : {NAN, INFINITY, 1e38f})
@@ -275,7 +269,7 @@ TEST(attention_to_what_is_not_finite_is_not) {
   });
 }
 
-TEST(the_norm_of_what_is_not_finite_is_not) {
+TEST(the_norm_of_a_row_that_is_not_finite_is_nan) {
   for_each_set([](const Kernels& kernels) {
     for (const int size : {3, 37})
       for (const float bad : {NAN, INFINITY}) {
@@ -287,7 +281,7 @@ TEST(the_norm_of_what_is_not_finite_is_not) {
   });
 }
 
-TEST(norm) {
+TEST(layer_norm_matches_its_definition) {
   for_each_set([](const Kernels& kernels) {
     for (const int size : {1, 3, 16, 37, 640}) {
       const std::vector<float> before = random_floats(size), delta = random_floats(size);
@@ -303,15 +297,15 @@ TEST(norm) {
       double mean = 0, variance = 0;
       for (int i = 0; i < size; ++i) mean += double(before[i] + delta[i]) / size;
       for (int i = 0; i < size; ++i) variance += std::pow(double(before[i] + delta[i]) - mean, 2) / size;
-      for (int i = 0; i < size; ++i)
-        CHECK_NEAR(x[i],
-                   (double(before[i] + delta[i]) - mean) / std::sqrt(variance + 1e-5) * double(gain[i]) + double(bias[i]),
-                   1e-4);
+      for (int i = 0; i < size; ++i) {
+        const double normalized = (double(before[i] + delta[i]) - mean) / std::sqrt(variance + 1e-5);
+        CHECK_NEAR(x[i], normalized * double(gain[i]) + double(bias[i]), 1e-4);
+      }
     }
   });
 }
 
-TEST(attention) {
+TEST(attention_matches_its_definition) {
   for_each_set([](const Kernels& kernels) {
     for (const auto& [heads, head_dim] : {std::pair{1, 1}, {3, 8}, {2, 21}, {4, 64}})
       for (const int keys : {1, 2, 17, 40}) {
@@ -339,42 +333,41 @@ TEST(attention) {
   });
 }
 
-TEST(vocabulary) {
-  for_each_set([](const Kernels& kernels) {
-    for (const Precision precision : precisions_of(kernels))
-      for (const int words : {5, 256, 700}) {
-        const int rows = 3, inputs = 24, capacity = 4;
-        const int chunks = padded(words, kChunk) / kChunk;
-        const Packed weights(kernels, precision, words, inputs, false);
-        const std::vector<float> x = random_floats(rows * inputs);
-        const Rows prepared(kernels, precision, x, rows, inputs);
-        std::vector<float> logits(size_t(rows) * padded(words, kBlock));
-        kernels.multiply(weights.matrix, prepared.operand, 0, rows, 0, padded(words, kBlock) / kBlock, false,
-                         logits.data(), padded(words, kBlock));
-        std::vector<float> chunk_max(rows * chunks), chunk_sum(rows * chunks), values(rows * capacity);
-        std::vector<float> scratch(8 * kChunk);
-        std::vector<int32_t> ids(rows * capacity);
-        std::vector<LogitRow> seen;
-        for (int row = 0; row < rows; ++row)
-          seen.push_back({&chunk_max[row * chunks], &chunk_sum[row * chunks], 0.0f, words - 1, {2, -1}, capacity, 0,
-                          &values[row * capacity], &ids[row * capacity]});
-        kernels.project(weights.matrix, prepared.operand, seen.data(), rows, 0, chunks, scratch.data());
-        for (int row = 0; row < rows; ++row) {
-          const float* own = &logits[size_t(row) * padded(words, kBlock)];
-          std::vector<int> order;
-          for (int word = 0; word < words; ++word)
-            if (word != 2) order.push_back(word);
-          std::sort(order.begin(), order.end(), [own](int a, int b) { return own[a] > own[b]; });
-          CHECK(seen[row].count == capacity);
-          for (int i = 0; i < capacity; ++i) CHECK(ids[row * capacity + i] == order[i]);
-          CHECK(seen[row].wanted_logit == own[words - 1]);
-          double exact = 0, found = 0;
-          for (int word = 0; word < words; ++word) exact += std::exp(double(own[word]));
-          for (int chunk = 0; chunk < chunks; ++chunk)
-            found += double(chunk_sum[row * chunks + chunk]) * std::exp(double(chunk_max[row * chunks + chunk]));
-          CHECK_NEAR(std::log(found), std::log(exact), 1e-4);
-        }
+TEST(chunks_of_logits_give_the_candidates_and_the_sum) {
+  for_each_precision([](const Kernels& kernels, Precision precision) {
+    for (const int words : {5, 256, 700}) {
+      const int rows = 3, inputs = 24, capacity = 4;
+      const int chunks = padded(words, kChunk) / kChunk;
+      const Packed weights(kernels, precision, words, inputs, false);
+      const std::vector<float> x = random_floats(rows * inputs);
+      const Rows prepared(kernels, precision, x, rows, inputs);
+      std::vector<float> logits(size_t(rows) * padded(words, kBlock));
+      kernels.multiply(weights.matrix, prepared.operand, 0, rows, 0, padded(words, kBlock) / kBlock, false,
+                       logits.data(), padded(words, kBlock));
+      std::vector<float> chunk_max(rows * chunks), chunk_sum(rows * chunks), values(rows * capacity);
+      std::vector<float> scratch(kLogitScratch);
+      std::vector<int32_t> ids(rows * capacity);
+      std::vector<LogitRow> seen;
+      for (int row = 0; row < rows; ++row)
+        seen.push_back({&chunk_max[row * chunks], &chunk_sum[row * chunks], 0.0f, words - 1, {2, -1}, capacity, 0,
+                        &values[row * capacity], &ids[row * capacity]});
+      kernels.project(weights.matrix, prepared.operand, seen.data(), rows, 0, chunks, scratch.data());
+      for (int row = 0; row < rows; ++row) {
+        const float* own = &logits[size_t(row) * padded(words, kBlock)];
+        std::vector<int> order;
+        for (int word = 0; word < words; ++word)
+          if (word != 2) order.push_back(word);
+        std::sort(order.begin(), order.end(), [own](int a, int b) { return own[a] > own[b]; });
+        CHECK(seen[row].count == capacity);
+        for (int i = 0; i < capacity; ++i) CHECK(ids[row * capacity + i] == order[i]);
+        CHECK(seen[row].wanted_logit == own[words - 1]);
+        double exact = 0, found = 0;
+        for (int word = 0; word < words; ++word) exact += std::exp(double(own[word]));
+        for (int chunk = 0; chunk < chunks; ++chunk)
+          found += double(chunk_sum[row * chunks + chunk]) * std::exp(double(chunk_max[row * chunks + chunk]));
+        CHECK_NEAR(std::log(found), std::log(exact), 1e-4);
       }
+    }
   });
 }
 
@@ -383,7 +376,7 @@ TEST(of_equal_logits_the_lower_ids_are_candidates) {
     constexpr int kWords = 3 * kChunk, kInputs = 8, kCapacity = 5;
     const Packed weights(kernels, Precision::float32, kWords, kInputs, false);
     const Rows prepared(kernels, Precision::float32, std::vector<float>(kInputs), 1, kInputs);  // all logits are 0
-    std::vector<float> chunk_max(3), chunk_sum(3), values(kCapacity), scratch(8 * kChunk);
+    std::vector<float> chunk_max(3), chunk_sum(3), values(kCapacity), scratch(kLogitScratch);
     std::vector<int32_t> ids(kCapacity);
     for (const std::vector<int>& order : {std::vector{0, 1, 2}, {2, 1, 0}, {1, 0, 2}}) {
       LogitRow row{chunk_max.data(), chunk_sum.data(), 0.0f, -1, {0, 3}, kCapacity, 0, values.data(), ids.data()};

@@ -46,15 +46,15 @@ TEST(all_work_is_done_once) {
       Team team(threads, spin);
       CHECK(team.size() == threads);
       for (int turn = 0; turn < 500; ++turn) {
-        const int count = turn % 41, least = 1 + turn % 3;
+        const int count = turn % 41, grain = 1 + turn % 3;
         std::vector<int> times(count), seen(count, -1);
         std::atomic<int> strangers{0};
-        team.share(count, least, [&](int member, int begin, int end) {
+        team.parallel_for(count, grain, [&](int member, int begin, int end) {
           if (member < 0 || member >= threads) ++strangers;
           for (int i = begin; i < end; ++i) ++times[i];
         });
         // Any later member reads what one member wrote.
-        team.share(count, least, [&](int, int begin, int end) {
+        team.parallel_for(count, grain, [&](int, int begin, int end) {
           for (int i = begin; i < end; ++i) seen[i] = times[count - 1 - i];
         });
         for (int i = 0; i < count; ++i) CHECK(times[i] == 1 && seen[i] == 1);
@@ -70,7 +70,7 @@ TEST(nobody_waits_for_a_member_that_is_away) {
     std::atomic<int> done{0};
     std::atomic<bool> away{false};
     bool all = true;
-    team.share(kCount, 1, [&](int, int begin, int end) {
+    team.parallel_for(kCount, 1, [&](int, int begin, int end) {
       // The first member stops in its piece until the others have done everything else.
       if (!away.exchange(true)) all = eventually([&] { return done == kCount - (end - begin); });
       done += end - begin;
@@ -80,11 +80,11 @@ TEST(nobody_waits_for_a_member_that_is_away) {
   }
 }
 
-TEST(what_is_not_worth_sharing_stays_with_the_caller) {
+TEST(a_loop_of_one_grain_stays_with_the_caller) {
   Team team(2, true);
   int members = 0, calls = 0;
   for (int turn = 0; turn < 100; ++turn)
-    team.share(4, 4, [&](int member, int begin, int end) {
+    team.parallel_for(4, 4, [&](int member, int begin, int end) {
       members += member;
       calls += begin == 0 && end == 4;
     });
@@ -100,6 +100,6 @@ TEST(a_thread_that_cannot_be_started_is_an_error) {
   }
   Team team(5, true);  // the threads of the failed start are gone
   std::atomic<int> done{0};
-  team.share(5, 1, [&](int, int begin, int end) { done += end - begin; });
+  team.parallel_for(5, 1, [&](int, int begin, int end) { done += end - begin; });
   CHECK(done == 5);
 }
