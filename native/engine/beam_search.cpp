@@ -62,7 +62,7 @@ class BeamSearch {
  private:
   void add_rows(int step) {
     for (const Active& sentence : active_) {
-      LogitRequest request{.candidates = 2 * options_.beam, .forbidden = {kPad, -1}};
+      LogitRequest request{.forbidden = {kPad, -1}, .candidates = 2 * options_.beam};
       if (step + 1 >= sentence.max_length)
         request = {.wanted = kEos};  // no other token may come
       else if (step + 1 < options_.min_length)

@@ -128,7 +128,7 @@ std::vector<std::vector<Hypothesis>> Engine::translate(const std::vector<Sentenc
 
 std::vector<std::vector<float>> Engine::score(const std::vector<Sentence>& sources,
                                               const std::vector<Sentence>& targets) {
-  if (sources.size() != targets.size()) throw std::invalid_argument("as many targets as sources are needed");
+  if (sources.size() != targets.size()) throw std::invalid_argument("there must be as many targets as sources");
   const std::lock_guard lock(mutex_);
   check_tokens(sources, model_->config.source_vocab, "source");
   check_tokens(targets, model_->config.target_vocab, "target");

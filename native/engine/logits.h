@@ -12,13 +12,6 @@ namespace hat {
 
 constexpr float kImpossible = -std::numeric_limits<float>::infinity();  // log-probability
 
-// The questions of a search about one row of logits; −1 stands for no token.
-struct LogitRequest {
-  int wanted = -1;              // the token whose logit is asked for
-  int candidates = 0;           // how many of the tokens with the highest logits
-  int forbidden[2] = {-1, -1};  // tokens that may not be among them
-};
-
 struct TokenLogit {
   float logit;
   int token;
@@ -47,15 +40,8 @@ class Logits {
     const size_t row = count_++, chunks = row * chunks_;
     for (int member = 0; member < members_; ++member) {
       const size_t candidates = (static_cast<size_t>(member) * capacity_ + row) * candidates_;
-      rows_of(member)[row] = {chunk_max_ + chunks,
-                              chunk_sum_ + chunks,
-                              kImpossible,
-                              request.wanted,
-                              {request.forbidden[0], request.forbidden[1]},
-                              request.candidates,
-                              0,
-                              candidate_values_ + candidates,
-                              candidate_ids_ + candidates};
+      rows_of(member)[row] = {chunk_max_ + chunks, chunk_sum_ + chunks, kImpossible, request, 0,
+                              candidate_values_ + candidates, candidate_ids_ + candidates};
     }
   }
 
@@ -90,7 +76,7 @@ class Logits {
     std::sort(merged_.begin(), merged_.end(), [](const TokenLogit& a, const TokenLogit& b) {
       return a.logit != b.logit ? a.logit > b.logit : a.token < b.token;
     });
-    merged_.resize(std::min(merged_.size(), static_cast<size_t>(rows_[row].capacity)));
+    merged_.resize(std::min(merged_.size(), static_cast<size_t>(rows_[row].request.candidates)));
     return merged_;
   }
 

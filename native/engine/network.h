@@ -12,7 +12,7 @@ namespace hat {
 
 using Sentence = std::vector<int>;  // token ids
 
-constexpr int kPad = 1, kEos = 2;  // as hat.runtime.tokenizer defines them
+constexpr int kPad = 1, kEos = 2;  // <pad> and </s> of every artefact
 
 // One hypothesis in a step.
 struct Row {

@@ -69,16 +69,22 @@ constexpr int kChunkBlocks = 8, kChunk = kChunkBlocks * kBlock;
 constexpr int kLogitRows = 8;
 constexpr int kLogitScratch = kLogitRows * kChunk;  // floats
 
-// The results of `project` for one row of logits. The logits themselves are never stored.
+// The questions of a search about one row of logits; −1 stands for no token.
+struct LogitRequest {
+  int32_t wanted = -1;              // the token whose logit is asked for
+  int32_t forbidden[2] = {-1, -1};  // tokens that may not become candidates
+  int candidates = 0;               // how many of the tokens with the highest logits
+};
+
+// The answers, by `project`. The logits themselves are never stored.
 struct LogitRow {
-  float* chunk_max;      // per chunk: the largest logit, and the sum of exp(logit − largest). Merged in the order
-  float* chunk_sum;      // of the chunks, they give the same sum on any number of threads.
-  float wanted_logit;    // the logit of the token `wanted`, where that is ≥ 0
-  int32_t wanted;
-  int32_t forbidden[2];  // tokens that may not become candidates, or −1
-  int capacity, count;   // candidates: the `capacity` highest logits, highest first; of equal ones the lower ids
-  float* values;         // logits of the candidates
-  int32_t* ids;          // tokens of the candidates
+  float* chunk_max;  // per chunk: the largest logit, and the sum of exp(logit − largest). Merged in the order of the
+  float* chunk_sum;  // chunks, they give the same sum on any number of threads.
+  float wanted_logit;
+  LogitRequest request;
+  int count;      // of candidates so far: highest logits first, of equal ones the lower ids
+  float* values;  // logits of the candidates
+  int32_t* ids;   // tokens of the candidates
 };
 
 // ---- the kernels of one instruction set ----

@@ -27,35 +27,23 @@ Precision precision_of(const std::string& name) {
   throw std::invalid_argument("precision '" + name + "': the choices are float32, bfloat16, int8, table");
 }
 
-template <class T>
-T get(const nb::dict& values, const char* name) {
+template <class T = int>
+T get(nb::handle values, const char* name) {
   return nb::cast<T>(values[name]);
 }
 
 // From the dict that hat.runtime.native makes of a hat.architecture.ModelConfig.
 ModelConfig config_of(const nb::dict& d) {
-  ModelConfig config{precision_of(get<std::string>(d, "precision")),
-                     precision_of(get<std::string>(d, "embedding_precision")),
-                     get<int>(d, "qkv_dim"),
-                     get<int>(d, "encoder_dim"),
-                     get<int>(d, "decoder_dim"),
-                     get<int>(d, "encoder_super_dim"),
-                     get<int>(d, "decoder_super_dim"),
-                     get<int>(d, "source_vocab"),
-                     get<int>(d, "target_vocab"),
-                     get<bool>(d, "shared_embeddings"),
-                     get<bool>(d, "pre_norm"),
-                     {},
-                     {}};
-  for (nb::handle layer : get<nb::list>(d, "encoder")) {
-    const auto l = nb::cast<nb::dict>(layer);
-    config.encoder.push_back({get<int>(l, "ffn_dim"), get<int>(l, "heads")});
-  }
-  for (nb::handle layer : get<nb::list>(d, "decoder")) {
-    const auto l = nb::cast<nb::dict>(layer);
-    config.decoder.push_back({get<int>(l, "ffn_dim"), get<int>(l, "self_heads"), get<int>(l, "cross_heads"),
-                              get<int>(l, "encoder_layers_attended")});
-  }
+  ModelConfig config{
+      precision_of(get<std::string>(d, "precision")), precision_of(get<std::string>(d, "embedding_precision")),
+      get(d, "qkv_dim"), get(d, "encoder_dim"), get(d, "decoder_dim"),
+      get(d, "encoder_super_dim"), get(d, "decoder_super_dim"), get(d, "source_vocab"), get(d, "target_vocab"),
+      get<bool>(d, "shared_embeddings"), get<bool>(d, "pre_norm"), {}, {}};
+  for (nb::handle layer : get<nb::list>(d, "encoder"))
+    config.encoder.push_back({get(layer, "ffn_dim"), get(layer, "heads")});
+  for (nb::handle layer : get<nb::list>(d, "decoder"))
+    config.decoder.push_back({get(layer, "ffn_dim"), get(layer, "self_heads"), get(layer, "cross_heads"),
+                              get(layer, "encoder_layers_attended")});
   return config;
 }
 

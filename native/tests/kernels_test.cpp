@@ -245,7 +245,7 @@ TEST(a_number_that_is_not_finite_spoils_its_row_and_no_other) {
           int32_t id[3];
           std::vector<LogitRow> seen;
           for (int row = 0; row < 3; ++row)
-            seen.push_back({&chunk_max[row], &chunk_sum[row], 0.0f, 0, {-1, -1}, 1, 0, &value[row], &id[row]});
+            seen.push_back({&chunk_max[row], &chunk_sum[row], 0.0f, {0, {-1, -1}, 1}, 0, &value[row], &id[row]});
           kernels.project(weights.matrix, prepared.operand, seen.data(), 3, 0, 1, scratch.data());
           for (int row = 0; row < 3; ++row)
             CHECK(std::isfinite(chunk_max[row] + std::log(chunk_sum[row])) == (row != 1));
@@ -349,7 +349,7 @@ TEST(chunks_of_logits_give_the_candidates_and_the_sum) {
       std::vector<int32_t> ids(rows * capacity);
       std::vector<LogitRow> seen;
       for (int row = 0; row < rows; ++row)
-        seen.push_back({&chunk_max[row * chunks], &chunk_sum[row * chunks], 0.0f, words - 1, {2, -1}, capacity, 0,
+        seen.push_back({&chunk_max[row * chunks], &chunk_sum[row * chunks], 0.0f, {words - 1, {2, -1}, capacity}, 0,
                         &values[row * capacity], &ids[row * capacity]});
       kernels.project(weights.matrix, prepared.operand, seen.data(), rows, 0, chunks, scratch.data());
       for (int row = 0; row < rows; ++row) {
@@ -379,7 +379,7 @@ TEST(of_equal_logits_the_lower_ids_are_candidates) {
     std::vector<float> chunk_max(3), chunk_sum(3), values(kCapacity), scratch(kLogitScratch);
     std::vector<int32_t> ids(kCapacity);
     for (const std::vector<int>& order : {std::vector{0, 1, 2}, {2, 1, 0}, {1, 0, 2}}) {
-      LogitRow row{chunk_max.data(), chunk_sum.data(), 0.0f, -1, {0, 3}, kCapacity, 0, values.data(), ids.data()};
+      LogitRow row{chunk_max.data(), chunk_sum.data(), 0.0f, {-1, {0, 3}, kCapacity}, 0, values.data(), ids.data()};
       for (const int chunk : order)
         kernels.project(weights.matrix, prepared.operand, &row, 1, chunk, chunk + 1, scratch.data());
       CHECK(row.count == kCapacity);
