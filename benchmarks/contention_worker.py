@@ -39,23 +39,21 @@ def training(threads: str) -> Work:
     """Updates of the demo's SuperTransformer. `threads`: "measured" (at the first work in each state), "idle"
     (as measured in that state), or "all"."""
     import torch  # noqa: PLC0415  (the translating contenders do without)
-    from torch import optim  # noqa: PLC0415
 
     from hat.model import Dropout, SuperTransformer  # noqa: PLC0415
-    from hat.training import SuperTrainee, TrainingSettings, UniformSampling  # noqa: PLC0415
-    from hat.training.loop import _add_gradients, apply_gradients  # noqa: PLC0415
+    from hat.training import Learner, SuperTrainee, TrainingSettings, UniformSampling  # noqa: PLC0415
 
     space, settings = zoo.space("demo"), TrainingSettings(updates=10**6)
     torch.manual_seed(0)
     network = SuperTransformer(ModelConfig(space.largest(), VOCABULARY, VOCABULARY), Dropout(0.0, 0.0))
     trainee = SuperTrainee(network, UniformSampling(space), space.smallest())
-    optimizer = optim.AdamW(trainee.module.parameters(), fused=True)
+    learner = Learner(trainee, settings)
     text = batch(0)
     update = 0
 
     def trial(number: int) -> None:
         trainee.module.train()
-        _add_gradients(trainee.networks(number), text, settings, None)
+        learner.add_gradients(trainee.networks(number), text)
         trainee.module.zero_grad()
 
     choose = _chooser(threads, trial)
@@ -64,9 +62,9 @@ def training(threads: str) -> Work:
         nonlocal update
         chosen = choose(state)
         trainee.module.train()
-        _add_gradients(trainee.networks(update), text, settings, None)
-        apply_gradients(trainee.module, optimizer, text.target_tokens, settings, update)
-        optimizer.zero_grad()
+        learner.add_gradients(trainee.networks(update), text)
+        learner.step(text.target_tokens, update)
+        learner.optimizer.zero_grad()
         update += 1
         return text.target_tokens, chosen
 

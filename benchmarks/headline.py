@@ -59,7 +59,7 @@ from hat.recipe.distillation import Distillation
 from hat.runtime import Artefact
 from hat.runtime.engine import runs
 from hat.runtime.weights.precision import usual_books
-from hat.training.stopping import Stopped
+from hat.training import Stopped
 from headline_report import best_baseline
 from pictures import headline_picture
 

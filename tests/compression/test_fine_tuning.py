@@ -57,15 +57,15 @@ def test_the_gradient_of_a_centroid_is_the_sum_of_its_weights_gradients(books: C
 
 
 def test_it_helps_and_the_codes_stay(tmp_path: Path) -> None:
-    text, valid = stores(tmp_path / "data")
+    texts = stores(tmp_path / "data")
     torch.manual_seed(1)
     model = Transformer(CONFIG)
-    learnt = train(SubTrainee(model), text, valid, settings(updates=60), tmp_path / "model")
+    learnt = train(SubTrainee(model), texts, settings=settings(updates=60), folder=tmp_path / "model")
     before = artefact_of(model).at_precision("kmeans2")
     untrained = CodeBookTrainee(before, NO_DROPOUT)
     tuning = settings(updates=40, learning_rate=1e-3, validate_every=10)
     trainee = CodeBookTrainee(before, Dropout(0.1))
-    tuned = train(trainee, text, valid, tuning, tmp_path / "tuned")
+    tuned = train(trainee, texts, settings=tuning, folder=tmp_path / "tuned")
     after = trainee.quantized({"fine_tuned_updates": 40})
     assert after.config == replace(before.config, provenance={"fine_tuned_updates": 40})
     assert list(after.weights) == list(before.weights)
@@ -75,7 +75,12 @@ def test_it_helps_and_the_codes_stay(tmp_path: Path) -> None:
             books = after.weights[f"{name}.codebook"]
             assert not np.array_equal(books, before.weights[f"{name}.codebook"])
             np.testing.assert_allclose(on_steps(books), books, rtol=1e-6)
-    result = train(untrained, text, valid, settings(updates=1, learning_rate=1e-30), tmp_path / "untrained")
+    result = train(
+        untrained,
+        texts,
+        settings=settings(updates=1, learning_rate=1e-30),
+        folder=tmp_path / "untrained",
+    )
     assert learnt.loss < tuned.loss < result.loss - 0.02
     after.save(tmp_path / "artefact")
     loaded = Artefact.load(tmp_path / "artefact")
@@ -89,7 +94,7 @@ def test_it_helps_and_the_codes_stay(tmp_path: Path) -> None:
 
 
 def test_it_resumes(tmp_path: Path) -> None:
-    text, valid = stores(tmp_path / "data")
+    texts = stores(tmp_path / "data")
     artefact = Artefact.random(CONFIG, 1, "kmeans4")
     results = []
     for name in ("once", "resumed"):
@@ -103,7 +108,13 @@ def test_it_resumes(tmp_path: Path) -> None:
 
         for _ in range(2):
             try:
-                train(trainee, text, valid, settings(updates=9), tmp_path / name, progress=interrupt)
+                train(
+                    trainee,
+                    texts,
+                    settings=settings(updates=9),
+                    folder=tmp_path / name,
+                    progress=interrupt,
+                )
                 break
             except InterruptedError:
                 trainee = CodeBookTrainee(artefact, Dropout(0.1))

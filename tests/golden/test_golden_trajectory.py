@@ -59,7 +59,9 @@ def test_trajectory(tag: str, tmp_path: Path) -> None:
             raise EndOfRecordError
 
     with pytest.raises(EndOfRecordError):
-        train(trainee, batch, batch, settings(record["args"]), tmp_path / "run", progress=stop)
+        train(
+            trainee, (batch, batch), settings=settings(record["args"]), folder=tmp_path / "run", progress=stop
+        )
 
     log = [json.loads(line) for line in (tmp_path / "run" / "log.jsonl").read_text().splitlines()]
     for ours, theirs in zip(log, record["updates"], strict=True):

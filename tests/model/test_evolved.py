@@ -37,7 +37,7 @@ def test_a_separable_convolution_is_the_librarys() -> None:
 def test_the_branch_beside_the_wide_layer_is_a_convolution() -> None:
     """The near branch, with padding of zeros, as the library computes it."""
     torch.manual_seed(0)
-    cell, x = EncoderCell(4, 2, Dropout()).double(), torch.randn(2, 5, 4, dtype=torch.float64)
+    cell, x = EncoderCell(4, heads=2, rates=Dropout()).double(), torch.randn(2, 5, 4, dtype=torch.float64)
     seen: list[Tensor] = []
     cell.near.register_forward_hook(lambda module, inputs, output: seen.append(output))
     cell.branches(x, None)
@@ -81,7 +81,7 @@ def test_the_future_is_hidden() -> None:
 def test_a_decoder_cell_sees_ten_and_six_positions_back() -> None:
     """Of its convolutions alone: sixteen positions in all."""
     torch.manual_seed(0)
-    cell = DecoderCell(8, 2, 4, Dropout()).double()
+    cell = DecoderCell(8, heads=2, many_heads=4, rates=Dropout()).double()
     for layer in (cell.long, cell.short, cell.merge):
         nn.init.normal_(layer.depthwise.weight)
     x = torch.randn(1, 20, 8, dtype=torch.float64)

@@ -11,8 +11,8 @@ import torch
 from hat.data import collate
 from hat.search.evaluate import candidate_loss
 from hat.training import Trainee, TrainingSettings, train
-from hat.training.device import training_device, uses_bf16
-from hat.training.loss import label_smoothed_loss, tensors
+from hat.training.accelerator import accelerator, tensors, uses_bf16
+from hat.training.loss import label_smoothed_loss
 from tests.training.test_loop import SPACE, evolved, sub, supernet
 from tests.training.tiny import lessons, settings, stores
 
@@ -22,9 +22,9 @@ KINDS = (sub, evolved, supernet)
 def test_a_gpu_is_taken_where_there_is_one(monkeypatch: pytest.MonkeyPatch) -> None:
     auto, fixed = (TrainingSettings(updates=1, precision=name) for name in ("auto", "fp32"))
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
-    assert training_device().type == "cpu"
+    assert accelerator().type == "cpu"
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
-    assert training_device().type == "cuda"
+    assert accelerator().type == "cuda"
     for supported in (True, False):
         monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda including_emulation, s=supported: s)
         assert uses_bf16(auto) == supported
@@ -37,7 +37,7 @@ def test_all_of_an_update_lies_on_one_device(
 ) -> None:
     text, _ = stores(tmp_path, 100)
     trainee = make()
-    monkeypatch.setattr("hat.training.loss.training_device", lambda: torch.device("meta"))
+    monkeypatch.setattr("hat.training.accelerator.accelerator", lambda: torch.device("meta"))
     # Only values could tell whether there is padding; there is.
     monkeypatch.setattr(torch.Tensor, "__bool__", lambda self: False)
     source, target_in, target = tensors(collate(text, np.array([3, 17, 25])))
@@ -55,7 +55,8 @@ def test_training_on_a_gpu(tmp_path: Path) -> None:
     labels = lessons(sub().module, tmp_path, text, valid)
     for make in KINDS:
         trainee = make()
-        result = train(trainee, text, valid, settings(), tmp_path / make.__name__, lessons=labels)
+        folder = tmp_path / make.__name__
+        result = train(trainee, (text, valid), settings=settings(), folder=folder, lessons=labels)
         assert result.history[-1]["loss"] < result.history[0]["loss"]
         assert {one.device.type for one in trainee.module.parameters()} == {"cpu"}
 
@@ -68,6 +69,6 @@ def test_candidates_on_a_gpu_lose_as_on_the_processor(
     batches = [collate(text, np.arange(20))]
     plan = TrainingSettings(updates=1, precision="fp32")
     found = candidate_loss(supernet().model, batches, plan)(SPACE.smallest())
-    for name in ("hat.training.device", "hat.training.loss", "hat.search.evaluate"):
-        monkeypatch.setattr(f"{name}.training_device", lambda: torch.device("cpu"))
+    for name in ("hat.training.accelerator", "hat.search.evaluate"):
+        monkeypatch.setattr(f"{name}.accelerator", lambda: torch.device("cpu"))
     assert found == pytest.approx(candidate_loss(supernet().model, batches, plan)(SPACE.smallest()), rel=1e-4)

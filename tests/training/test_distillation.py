@@ -14,7 +14,7 @@ from hat.errors import UserError
 from hat.model import Dropout, Transformer, beam_search
 from hat.runtime.engine import DecodeOptions, Hypothesis
 from hat.training import (
-    Distillation,
+    Lesson,
     Lessons,
     SubTrainee,
     label_smoothed_loss,
@@ -23,8 +23,8 @@ from hat.training import (
     write_soft_labels,
     write_translations,
 )
-from hat.training.distillation import soft_loss
-from hat.training.loss import tensors
+from hat.training.accelerator import tensors
+from hat.training.loss import soft_loss
 from tests.training.tiny import CONFIG, VOCAB, lessons, settings, stores
 
 PAD = 1
@@ -59,13 +59,17 @@ def test_soft_loss_by_hand() -> None:
     ids = torch.tensor([[[2, 1], [0, 2], [0, 0]]])
     probabilities = torch.tensor([[[0.75, 0.25], [0.5, 0.5], [0.0, 0.0]]])
     expected = -(0.75 * log(5 / 8) + 0.25 * log(2 / 8) + 0.5 * log(3 / 5) + 0.5 * log(1 / 5))
-    assert float(soft_loss(logits, target, ids, probabilities, 1.0)) == pytest.approx(expected)
+    assert float(
+        soft_loss(logits, target, ids=ids, probabilities=probabilities, temperature=1.0)
+    ) == pytest.approx(expected)
     # At temperature 2 the softmax is of the square roots.
     first = [1, 2**0.5, 5**0.5]
     second = [3**0.5, 1, 1]
     expected = -(0.75 * log(first[2] / sum(first)) + 0.25 * log(first[1] / sum(first)))
     expected -= 0.5 * log(second[0] / sum(second)) + 0.5 * log(second[2] / sum(second))
-    assert float(soft_loss(logits, target, ids, probabilities, 2.0)) == pytest.approx(expected)
+    assert float(
+        soft_loss(logits, target, ids=ids, probabilities=probabilities, temperature=2.0)
+    ) == pytest.approx(expected)
 
 
 @pytest.mark.parametrize("temperature", [1.0, 3.0])
@@ -75,7 +79,9 @@ def test_all_tokens_give_the_gradient_of_the_whole_divergence(temperature: float
     teacher = torch.randn(2, 4, VOCAB, dtype=torch.float64)
     target = torch.tensor([[5, 6, 2, PAD], [4, 4, 4, 2]])
     values, ids = teacher.topk(VOCAB)
-    soft_loss(student, target, ids, (values / temperature).softmax(-1), temperature).backward()
+    soft_loss(
+        student, target, ids=ids, probabilities=(values / temperature).softmax(-1), temperature=temperature
+    ).backward()
     ours, student.grad = student.grad, None
     divergence = F.kl_div(
         (student / temperature).log_softmax(-1),
@@ -96,7 +102,8 @@ def test_labels_are_the_teacher_and_the_loss_is_the_mixture(tmp_path: Path, temp
     teacher = network()
     labels = write_soft_labels(teacher, text, tmp_path / "labels", 5, temperature)
     rows = np.array([3, 17, 250])
-    source, target_in, target = tensors(collate(text, rows))
+    batch = collate(text, rows)
+    source, target_in, target = tensors(batch)
     with torch.no_grad():
         values, expected_ids = teacher.eval()(source, target_in).topk(5)
     expected = (values / temperature).softmax(-1)
@@ -107,8 +114,8 @@ def test_labels_are_the_teacher_and_the_loss_is_the_mixture(tmp_path: Path, temp
 
     logits = torch.randn(*target.shape, VOCAB)
     hard = label_smoothed_loss(logits, target, 0.1)
-    mixed = Distillation(labels, 0.7).mixed_with(hard, logits, target, rows)
-    soft = soft_loss(logits, target, ids, probabilities, temperature)
+    mixed = Lesson(labels, 0.7).mixed_loss(hard, logits, target, batch)
+    soft = soft_loss(logits, target, ids=ids, probabilities=probabilities, temperature=temperature)
     assert float(mixed) == pytest.approx(float(0.3 * hard + 0.7 * temperature**2 * soft))
 
 
@@ -177,22 +184,22 @@ def test_a_student_learns_from_labels_what_the_text_hides(tmp_path: Path) -> Non
     counting = [[4 + position for position in range(len(source))] for source in sources]
     valid = write_store(tmp_path / "counting", [(sources, counting)], valid.vocab)
 
-    def counted(name: str, text: TokenStore) -> Distillation:
+    def counted(name: str, text: TokenStore) -> Lesson:
         with SoftLabelWriter(tmp_path / name, text, 2, 1.0) as writer:
             for row in range(len(text)):
                 right = np.array([*range(4, 4 + text.target_lengths[row]), 2])[None, :, None]
                 ids = np.concatenate([right, np.full_like(right, 15)], axis=-1)
                 writer.write(np.array([row]), ids, np.broadcast_to([0.95, 0.05], ids.shape))
             writer.finish()
-        return Distillation(SoftLabels.open(tmp_path / name, text), 0.9)
+        return Lesson(SoftLabels.open(tmp_path / name, text), 0.9)
 
     def loss(name: str, labels: Lessons | None) -> float:
         """Of the valid text itself, whatever the student was judged by."""
         plan = settings(updates=40, batch_tokens=300, validate_every=40, warmup=10, dropout=0.0)
         student = SubTrainee(network(1))
-        train(student, noise, valid, plan, tmp_path / name, lessons=labels)
+        train(student, (noise, valid), settings=plan, folder=tmp_path / name, lessons=labels)
         batches = [collate(valid, np.arange(len(valid)))]
-        return validation_loss(student.module.eval(), batches, plan.label_smoothing)
+        return validation_loss(student.module.eval(), batches, smoothing=plan.label_smoothing)
 
     counting_teacher = counted("train-labels", noise), counted("valid-labels", valid)
     assert loss("taught", counting_teacher) < loss("alone", None) - 0.5
@@ -204,14 +211,18 @@ def test_a_student_is_judged_by_what_it_learns(tmp_path: Path) -> None:
     batches = [collate(valid, np.arange(len(valid)))]
     trainee = SubTrainee(network(1))
     result = train(
-        trainee, text, valid, plan, tmp_path / "run", lessons=lessons(network(), tmp_path, text, valid)
+        trainee,
+        (text, valid),
+        settings=plan,
+        folder=tmp_path / "run",
+        lessons=lessons(network(), tmp_path, text, valid),
     )
     trainee.module.eval()
     _, judged = lessons(network(), tmp_path, text, valid)
-    alone = validation_loss(trainee.module, batches, plan.label_smoothing)
+    alone = validation_loss(trainee.module, batches, smoothing=plan.label_smoothing)
     assert result.loss != pytest.approx(alone, rel=1e-3)
     assert result.loss == pytest.approx(
-        validation_loss(trainee.module, batches, plan.label_smoothing, judged), rel=1e-5
+        validation_loss(trainee.module, batches, smoothing=plan.label_smoothing, lesson=judged), rel=1e-5
     )
 
 
@@ -221,12 +232,11 @@ def test_a_killed_student_ends_in_the_same_bytes(tmp_path: Path) -> None:
     def run(name: str, **options: object) -> None:
         train(
             SubTrainee(network(1)),
-            text,
-            valid,
-            settings(precision="bf16"),
-            tmp_path / name,
+            (text, valid),
+            settings=settings(precision="bf16"),
+            folder=tmp_path / name,
             lessons=lessons(network(), tmp_path, text, valid),
-            **options,  # type: ignore[arg-type]
+            **options,
         )
 
     def kill(done: float, total: float, note: str) -> None:

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from hat.training import label_smoothed_loss
-from hat.training.schedule import learning_rate
+from hat.training.optimizer import learning_rate
 from tests.training.tiny import settings
 
 

@@ -137,8 +137,8 @@ def test_a_measurement_changes_nothing(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, torch_threads: None, make: type[Trainee]
 ) -> None:
     """The same bytes as without one, also where it has to be made again after a kill."""
-    text, valid = stores(tmp_path)
-    train(make(), text, valid, settings(threads=1), tmp_path / "said")
+    texts = stores(tmp_path)
+    train(make(), texts, settings=settings(threads=1), folder=tmp_path / "said")
     monkeypatch.setattr(module, "own_threads", lambda: None)
     monkeypatch.setattr(module, "available_threads", lambda: 2)
     monkeypatch.setattr(module, "chosen", lambda times: 1 if len(times) > 1 else 2)
@@ -150,8 +150,8 @@ def test_a_measurement_changes_nothing(
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        train(make(), text, valid, settings(), tmp_path / "measured", progress=die)
-    train(make(), text, valid, settings(), tmp_path / "measured")
+        train(make(), texts, settings=settings(), folder=tmp_path / "measured", progress=die)
+    train(make(), texts, settings=settings(), folder=tmp_path / "measured")
     assert json.loads((tmp_path / "measured" / RECORD).read_text())["measured"]
     for name in RESULTS:
         assert (tmp_path / "said" / name).read_bytes() == (tmp_path / "measured" / name).read_bytes()
@@ -212,7 +212,7 @@ def test_threads_that_the_user_chose_are_not_measured_again(clock: Clock, tmp_pa
 def test_a_killed_training_goes_on_with_the_threads_that_it_had(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, torch_threads: None
 ) -> None:
-    text, valid = stores(tmp_path)
+    texts = stores(tmp_path)
     monkeypatch.setattr(module, "own_threads", lambda: None)
     monkeypatch.setattr(module, "available_threads", lambda: 2)
     # After every fourth update the threads are measured again.
@@ -232,9 +232,21 @@ def test_a_killed_training_goes_on_with_the_threads_that_it_had(
 
         if die_at is not None:
             with pytest.raises(KeyboardInterrupt):
-                train(sub(), text, valid, settings(updates=16, checkpoint_every=100), folder, progress=look)
+                train(
+                    sub(),
+                    texts,
+                    settings=settings(updates=16, checkpoint_every=100),
+                    folder=folder,
+                    progress=look,
+                )
             die_at = None
-        train(sub(), text, valid, settings(updates=16, checkpoint_every=100), folder, progress=look)
+        train(
+            sub(),
+            texts,
+            settings=settings(updates=16, checkpoint_every=100),
+            folder=folder,
+            progress=look,
+        )
         return sorted(seen.items())
 
     undisturbed = trained(tmp_path / "undisturbed", None)
@@ -245,13 +257,13 @@ def test_a_killed_training_goes_on_with_the_threads_that_it_had(
 
 
 def test_a_training_uses_its_threads(tmp_path: Path, torch_threads: None) -> None:
-    text, valid = stores(tmp_path)
+    texts = stores(tmp_path)
     seen = set()
 
     def look(done: float, total: float, note: str) -> None:
         seen.add(torch.get_num_threads())
 
-    train(sub(), text, valid, settings(threads=2, updates=3), tmp_path / "run", progress=look)
+    train(sub(), texts, settings=settings(threads=2, updates=3), folder=tmp_path / "run", progress=look)
     assert seen == {2}
 
 

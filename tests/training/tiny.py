@@ -6,7 +6,7 @@ from pathlib import Path
 from hat.architecture import Architecture, Decoder, DecoderLayer, Encoder, EncoderLayer, ModelConfig
 from hat.data import TokenStore, write_store
 from hat.model import TranslationModel
-from hat.training import Distillation, Lessons, TrainingSettings, write_soft_labels
+from hat.training import Lesson, Lessons, TrainingSettings, write_soft_labels
 
 VOCAB = 16
 ARCHITECTURE = Architecture(
@@ -27,7 +27,7 @@ def stores(folder: Path, count: int = 400) -> tuple[TokenStore, TokenStore]:
 def lessons(teacher: TranslationModel, folder: Path, text: TokenStore, valid: TokenStore) -> Lessons:
     """What a teacher says of both texts; written once."""
     taught, judged = (
-        Distillation(write_soft_labels(teacher, one, folder / name, 3), 0.5)
+        Lesson(write_soft_labels(teacher, one, folder / name, 3), 0.5)
         for name, one in (("train-labels", text), ("valid-labels", valid))
     )
     return taught, judged

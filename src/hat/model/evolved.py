@@ -1,12 +1,13 @@
 """The Evolved Transformer (So et al., ICML 2019), to compare with.
 
 Pre-norm cells as in its authors' implementation: layer normalization before every part and after the
-last cell of each side, dropout after every part, branch and hidden layer. Its embeddings, positions
-and output projection are those of the other networks here. A decoder cell runs the same lines over a
-whole target and over one more position: what came before is in its cache.
+last cell of each side, dropout after every part, branch and hidden layer. Embeddings, positions and
+output projection are those of all networks here. A decoder cell runs the same lines over a whole target
+and over one more position, of which its cache holds the predecessors.
 Axes: B batch, S source length, T target length, K beam, D embedding, H heads.
 """
 
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 import torch
@@ -58,7 +59,7 @@ class Separable(nn.Module):
 
 
 class EncoderCell(nn.Module):
-    def __init__(self, dim: int, heads: int, rates: Dropout) -> None:
+    def __init__(self, dim: int, *, heads: int, rates: Dropout) -> None:
         super().__init__()
         self.gated_norm = nn.LayerNorm(dim)
         self.gated = Projections(2, dim, dim)
@@ -68,7 +69,7 @@ class EncoderCell(nn.Module):
         self.merge_norm = nn.LayerNorm(4 * dim)
         self.merge = Separable(MERGE, 4 * dim, dim // 2)
         self.self_attention_norm = nn.LayerNorm(dim)
-        self.self_attention = SelfAttention(dim, dim, heads, rates.attention)
+        self.self_attention = SelfAttention(dim, dim, heads=heads, dropout=rates.attention)
         self.ffn_norm = nn.LayerNorm(dim)
         self.fc1 = nn.Linear(dim, 4 * dim)
         self.fc2 = nn.Linear(4 * dim, dim)
@@ -79,11 +80,12 @@ class EncoderCell(nn.Module):
         x = x + self.drop(values * gates.sigmoid())
         x = x + self.drop(self.branches(x, real))
         x = x + self.drop(self.self_attention(self.self_attention_norm(x), mask))
-        return x + self.drop(self.fc2(self.drop(F.relu(self.fc1(self.ffn_norm(x))))))  # type: ignore[no-any-return]
+        x = x + self.drop(self.fc2(self.drop(F.relu(self.fc1(self.ffn_norm(x))))))
+        return x
 
     def branches(self, x: Tensor, real: Tensor | None) -> Tensor:
-        """A wide layer beside a narrow convolution, and a separable convolution of their sum: only the
-        first half of the channels get something."""
+        """A wide layer beside a narrow convolution, and a separable convolution of their sum, which is added
+        to the first half of the channels only."""
         n = _hide(self.branch_norm(x), real)
         wide, near = F.relu(self.wide(n)), F.relu(self.near(_neighbours(n)))
         n = _hide(self.merge_norm(_add_to_first(self.drop(wide), self.drop(near))), real)
@@ -92,20 +94,22 @@ class EncoderCell(nn.Module):
 
 
 class DecoderCell(nn.Module):
-    def __init__(self, dim: int, heads: int, many_heads: int, rates: Dropout) -> None:
+    def __init__(self, dim: int, *, heads: int, many_heads: int, rates: Dropout) -> None:
         super().__init__()
         self.attention_norm = nn.LayerNorm(dim)
-        self.many_headed_attention = SelfAttention(dim, dim, many_heads, rates.attention)
-        self.first_cross_attention = CrossAttention(dim, dim, dim, heads, rates.attention)
+        self.many_headed_attention = SelfAttention(dim, dim, heads=many_heads, dropout=rates.attention)
+        self.first_cross_attention = CrossAttention(
+            dim, dim, memory_dim=dim, heads=heads, dropout=rates.attention
+        )
         self.branch_norm = nn.LayerNorm(dim)
         self.long = Separable(LONG, dim, 2 * dim)
         self.short = Separable(SHORT, dim, dim // 2)
         self.merge_norm = nn.LayerNorm(2 * dim)
         self.merge = Separable(CAUSAL_MERGE, 2 * dim, dim)
         self.self_attention_norm = nn.LayerNorm(dim)
-        self.self_attention = SelfAttention(dim, dim, heads, rates.attention)
+        self.self_attention = SelfAttention(dim, dim, heads=heads, dropout=rates.attention)
         self.cross_attention_norm = nn.LayerNorm(dim)
-        self.cross_attention = CrossAttention(dim, dim, dim, heads, rates.attention)
+        self.cross_attention = CrossAttention(dim, dim, memory_dim=dim, heads=heads, dropout=rates.attention)
         self.ffn_norm = nn.LayerNorm(dim)
         self.fc1 = nn.Linear(dim, 4 * dim)
         self.hidden_norm = nn.LayerNorm(4 * dim)
@@ -114,26 +118,24 @@ class DecoderCell(nn.Module):
 
     def memory(self, encoded: Encoded) -> "CellMemory":
         """Keys, values and mask of both attentions to the encoder."""
-        mask = None if encoded.real is None else encoded.real[:, None, None, :]
-        first, second = self.first_cross_attention, self.cross_attention
-        return CellMemory(
-            Memory(*first.memory(encoded.layers[-1]), mask), Memory(*second.memory(encoded.layers[-1]), mask)
-        )
+        last = encoded.last(1)
+        return CellMemory(self.first_cross_attention.memory(*last), self.cross_attention.memory(*last))
 
     def forward(
         self, x: Tensor, memory: "CellMemory", cache: "CellCache", mask: Tensor | None, real: Tensor | None
     ) -> Tensor:
         n = self.attention_norm(x)
         itself = self.many_headed_attention(n, mask, cache.many_headed)
-        x = x + self.drop(itself) + self.drop(_attend(self.first_cross_attention, n, memory.first))
+        x = x + self.drop(itself) + self.drop(self.first_cross_attention(n, memory.first))
         x = x + self.drop(self.branches(x, cache, real))
         x = x + self.drop(self.self_attention(self.self_attention_norm(x), mask, cache.self_attention))
-        x = x + self.drop(_attend(self.cross_attention, self.cross_attention_norm(x), memory.second))
+        x = x + self.drop(self.cross_attention(self.cross_attention_norm(x), memory.second))
         hidden = self.drop(F.silu(self.fc1(self.ffn_norm(x))))
-        return x + self.drop(self.fc2(self.hidden_norm(hidden)))  # type: ignore[no-any-return]
+        x = x + self.drop(self.fc2(self.hidden_norm(hidden)))
+        return x
 
     def branches(self, x: Tensor, cache: "CellCache", real: Tensor | None) -> Tensor:
-        """A long and a short separable convolution, and another one of their sum, of what came before."""
+        """A long and a short causal separable convolution, and another one of their sum."""
         n = cache.branches.follow(_hide(self.branch_norm(x), real))
         long, short = F.relu(self.long(n)), self.short(n[:, LONG - SHORT :])
         n = _hide(self.merge_norm(_add_to_first(self.drop(long), self.drop(short))), real)
@@ -142,13 +144,13 @@ class DecoderCell(nn.Module):
 
 @dataclass
 class Window:
-    """The last `size` positions (N, size, C) that a causal convolution will see again; at first none."""
+    """The last `size` positions (N, size, C), needed by the next causal convolution; at first none."""
 
     size: int
     past: Tensor | None = None
 
     def follow(self, x: Tensor) -> Tensor:
-        """x (N, L, C) after what came before it: (N, size + L, C)."""
+        """x (N, L, C) behind the positions before it, zeros at first: (N, size + L, C)."""
         x = F.pad(x, (0, 0, self.size, 0)) if self.past is None else torch.cat((self.past, x), dim=1)
         self.past = x[:, -self.size :]
         return x
@@ -160,7 +162,7 @@ class Window:
 
 @dataclass
 class CellMemory:
-    """What a decoder cell's two attentions to the encoder see."""
+    """The memories of a decoder cell's two attentions to the encoder."""
 
     first: Memory
     second: Memory
@@ -175,7 +177,7 @@ class CellMemory:
 
 @dataclass
 class CellCache:
-    """What a decoder cell keeps of the positions that it has seen."""
+    """A decoder cell's state: the positions that it has seen."""
 
     many_headed: Cache = field(default_factory=Cache)
     branches: Window = field(default_factory=lambda: Window(LONG - 1))
@@ -197,11 +199,12 @@ class EvolvedTransformer(TranslationModel):
             raise UserError("for Evolved Transformers only; this model is a Transformer")
         self.drop = FastDropout(dropout.rate)
         self.encoder = nn.ModuleList(
-            EncoderCell(own.embed_dim, own.heads, dropout) for _ in range(own.encoder_cells)
+            EncoderCell(own.embed_dim, heads=own.heads, rates=dropout) for _ in range(own.encoder_cells)
         )
         self.encoder_norm = nn.LayerNorm(own.embed_dim)
         self.decoder = nn.ModuleList(
-            DecoderCell(own.embed_dim, own.heads, own.many_heads, dropout) for _ in range(own.decoder_cells)
+            DecoderCell(own.embed_dim, heads=own.heads, many_heads=own.many_heads, rates=dropout)
+            for _ in range(own.decoder_cells)
         )
         self.decoder_norm = nn.LayerNorm(own.embed_dim)
         self.reset_parameters()
@@ -221,14 +224,12 @@ class EvolvedTransformer(TranslationModel):
         hidden = None if bool(real[:, 0].all()) else real
         mask = causal_mask(target_in)
         x = self.drop(self.embed_target(target_in))
-        for cell in self.decoder:
-            assert isinstance(cell, DecoderCell)
-            x = cell(x, cell.memory(encoded), CellCache(), mask, hidden)
+        for cell, memory in zip(self.decoder, self.memories(encoded), strict=True):
+            x = cell(x, memory, CellCache(), mask, hidden)
         return self.logits(self.decoder_norm(x))
 
     def start(self, source: Tensor) -> DecoderState[CellMemory, CellCache]:
-        encoded = self.encode(source)
-        memories = [cell.memory(encoded) for cell in self.decoder if isinstance(cell, DecoderCell)]
+        memories = list(self.memories(self.encode(source)))
         return DecoderState(memories, [CellCache() for _ in memories])
 
     def step(self, tokens: Tensor, state: DecoderState[CellMemory, CellCache]) -> Tensor:
@@ -238,9 +239,13 @@ class EvolvedTransformer(TranslationModel):
         state.length += 1
         return self.logits(self.decoder_norm(x)[:, 0])
 
+    def memories(self, encoded: Encoded) -> "Iterator[CellMemory]":
+        """The encoder's keys and values for each decoder cell, computed when that cell is run."""
+        return (cell.memory(encoded) for cell in self.decoder if isinstance(cell, DecoderCell))
+
     def reset_parameters(self) -> None:
-        """As the other networks; values and gates each count as a matrix, and depthwise weights have the
-        variance that keeps that of their input."""
+        """Initialise as the other networks do; values and gates each count as a matrix, and depthwise weights
+        get the variance that keeps the variance of their input."""
         super().reset_parameters()
         for module in self.modules():
             if isinstance(module, Depthwise):
@@ -251,15 +256,8 @@ class EvolvedTransformer(TranslationModel):
                     nn.init.xavier_uniform_(matrix)
 
 
-def _attend(attention: CrossAttention, x: Tensor, memory: Memory) -> Tensor:
-    """Attention of x (N, L, D) to `memory` of B sentences, each having N/B rows next to each other: a
-    sentence's hypotheses are queries to the same keys."""
-    queries = x.view(memory.sentences, -1, x.shape[-1])
-    return attention(queries, (memory.keys, memory.values), memory.mask).view_as(x)  # type: ignore[no-any-return]
-
-
 def _hide(x: Tensor, real: Tensor | None) -> Tensor:
-    """x (N, L, C) with zeros where nothing is real (N, L): convolutions see no padding."""
+    """x (N, L, C) with zeros in place of padding, where `real` (N, L) is false: convolutions see none."""
     return x if real is None else x * real[..., None]
 
 

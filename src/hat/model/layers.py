@@ -1,4 +1,4 @@
-"""The layers that the networks are made of: dropout, projections, attention.
+"""The layers of all networks: dropout, normalization of residual branches, projections, attention.
 
 Axes: B batch, S source length, T target length, K beam, D embedding, Q qkv_dim, H heads, V vocabulary.
 """
@@ -9,7 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from hat.model.state import Cache
+from hat.model.state import Cache, Memory
 
 
 @dataclass(frozen=True)
@@ -47,6 +47,21 @@ class FastDropout(nn.Module):
         return x * drawn.lt(self.keep).to(x.dtype).mul_(256 / self.keep)
 
 
+class Norm(nn.LayerNorm):
+    """Layer normalization of a residual branch, y = after(x + branch(before(x))): before the branch
+    (`pre`), or after the sum, as published."""
+
+    def __init__(self, dim: int, *, pre: bool) -> None:
+        super().__init__(dim)
+        self.pre = pre
+
+    def before(self, x: Tensor) -> Tensor:
+        return self.forward(x) if self.pre else x
+
+    def after(self, x: Tensor) -> Tensor:
+        return x if self.pre else self.forward(x)
+
+
 class Projections(nn.Module):
     """`count` linear maps of one input, computed as one product. Weight (count, Q, D), bias (count, Q)."""
 
@@ -61,9 +76,9 @@ class Projections(nn.Module):
 
 
 class Attention(nn.Module):
-    """What self- and cross-attention share: heads that partition Q, and the output projection."""
+    """The part that self- and cross-attention share: heads that partition Q, and the output projection."""
 
-    def __init__(self, dim: int, qkv_dim: int, heads: int, dropout: float) -> None:
+    def __init__(self, dim: int, qkv_dim: int, *, heads: int, dropout: float) -> None:
         super().__init__()
         self.heads = heads
         self.drop_weights = FastDropout(dropout)
@@ -87,8 +102,8 @@ class Attention(nn.Module):
 class SelfAttention(Attention):
     """Attention of a sequence to itself. A cache makes it incremental: one new position a call."""
 
-    def __init__(self, dim: int, qkv_dim: int, heads: int, dropout: float) -> None:
-        super().__init__(dim, qkv_dim, heads, dropout)
+    def __init__(self, dim: int, qkv_dim: int, *, heads: int, dropout: float) -> None:
+        super().__init__(dim, qkv_dim, heads=heads, dropout=dropout)
         self.qkv = Projections(3, dim, qkv_dim)
 
     def forward(self, x: Tensor, mask: Tensor | None, cache: Cache | None = None) -> Tensor:
@@ -101,15 +116,18 @@ class SelfAttention(Attention):
 class CrossAttention(Attention):
     """Attention to encoder layers. `memory` gives keys and values once for all steps of a decode."""
 
-    def __init__(self, dim: int, memory_dim: int, qkv_dim: int, heads: int, dropout: float) -> None:
-        super().__init__(dim, qkv_dim, heads, dropout)
+    def __init__(self, dim: int, qkv_dim: int, *, memory_dim: int, heads: int, dropout: float) -> None:
+        super().__init__(dim, qkv_dim, heads=heads, dropout=dropout)
         self.q = Projections(1, dim, qkv_dim)
         self.kv = Projections(2, memory_dim, qkv_dim)
 
-    def memory(self, encoded: Tensor) -> tuple[Tensor, Tensor]:
+    def memory(self, encoded: Tensor, mask: Tensor | None) -> Memory:
+        """Keys and values of `encoded` (B, nS, D), which `mask` (B, 1, 1, nS) shows in part."""
         k, v = (self.split(part) for part in self.kv(encoded))
-        return k, v
+        return Memory(k, v, mask)
 
-    def forward(self, x: Tensor, memory: tuple[Tensor, Tensor], mask: Tensor | None) -> Tensor:
-        (q,) = self.q(x)
-        return self.attend(self.split(q), *memory, mask)
+    def forward(self, x: Tensor, memory: Memory) -> Tensor:
+        """x (N, T, D) attends to B sentences, each of N/B adjacent rows. A sentence's hypotheses are queries
+        to the same keys, so nothing is copied per beam."""
+        (q,) = self.q(x.view(memory.sentences, -1, x.shape[-1]))
+        return self.attend(self.split(q), memory.keys, memory.values, memory.mask).view_as(x)

@@ -1,4 +1,4 @@
-"""What decoding step by step carries along: encoder outputs, their keys and values, and those decoded."""
+"""The state of incremental decoding: encoder outputs, their keys and values, and those of decoded tokens."""
 
 from dataclasses import dataclass, field
 from typing import Generic, Protocol, Self, TypeVar
@@ -14,10 +14,17 @@ class Encoded:
     layers: list[Tensor]
     real: Tensor | None
 
+    def last(self, count: int) -> tuple[Tensor, Tensor | None]:
+        """The last `count` = n layers, the last first, laid end to end in time: (B, nS, D) and their
+        attention mask (B, 1, 1, nS)."""
+        layers = self.layers[: -count - 1 : -1]
+        mask = None if self.real is None else self.real.repeat(1, count)[:, None, None, :]
+        return (layers[0] if count == 1 else torch.cat(layers, dim=1)), mask
+
 
 @dataclass
 class Memory:
-    """What one attention to the encoder sees: keys and values (B, H, nS, Q/H), mask (B, 1, 1, nS)."""
+    """Keys and values (B, H, nS, Q/H) of one attention to the encoder, and its mask (B, 1, 1, nS)."""
 
     keys: Tensor
     values: Tensor
@@ -35,14 +42,10 @@ class Memory:
 
 @dataclass
 class Cache:
-    """Self-attention keys and values of the positions decoded so far, (B·K, H, T, Q/H).
-
-    `mask`: which of them may be seen; None = all.
-    """
+    """Self-attention keys and values of the positions decoded so far, (B·K, H, T, Q/H)."""
 
     keys: Tensor | None = None
     values: Tensor | None = None
-    mask: Tensor | None = None
 
     def append(self, keys: Tensor, values: Tensor) -> tuple[Tensor, Tensor]:
         if self.keys is not None and self.values is not None:
@@ -58,31 +61,31 @@ class Cache:
             self.keys, self.values = self.keys[rows], self.values[rows]
 
 
-class Selects(Protocol):
-    """What a layer keeps of each hypothesis."""
+class LayerCache(Protocol):
+    """A layer's memory of the hypotheses, one row each: `Cache`, or that of another family."""
 
     def select(self, rows: Tensor) -> None:
-        """Go on with these hypotheses."""
+        """Keep the rows of these hypotheses, in this order."""
 
 
-class Remembers(Protocol):
-    """What a layer keeps of each sentence."""
+class LayerMemory(Protocol):
+    """A layer's view of the source sentences: `Memory`, or that of another family."""
 
     @property
     def sentences(self) -> int:
-        """How many sentences."""
+        """B."""
 
     def select(self, rows: Tensor) -> Self:
-        """That of these sentences."""
+        """The memory of these sentences."""
 
 
-M = TypeVar("M", bound=Remembers)
-C = TypeVar("C", bound=Selects)
+M = TypeVar("M", bound=LayerMemory)
+C = TypeVar("C", bound=LayerCache)
 
 
 @dataclass
 class DecoderState(Generic[M, C]):
-    """Everything incremental decoding carries from step to step, layer by layer."""
+    """The state between two decoding steps: one memory and one cache for each layer."""
 
     memories: list[M]
     caches: list[C]

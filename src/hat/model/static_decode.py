@@ -5,15 +5,14 @@ cache, of which a mask shows only what is decoded. A CUDA graph is recorded once
 """
 
 from dataclasses import dataclass
-from math import sqrt
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
 from hat.model.state import Cache, Memory
-from hat.model.transformer import DecoderBlock, Transformer
-from hat.model.translation_model import PAD, sinusoids
+from hat.model.transformer import Transformer
+from hat.model.translation_model import PAD
 
 SHORTEST = 32  # positions: shorter source or cache lengths share one shape
 WORKSPACES = 4  # shapes of source batches whose buffers and graphs are kept
@@ -116,7 +115,6 @@ class _Workspace:
         ]
         self.graphs: dict[tuple[int, int, int], _Graph] = {}
         self._model = model
-        self._blocks = [block for block in model.decoder if isinstance(block, DecoderBlock)]
         self._matrix = model.target_matrix()
         self.position = torch.zeros(1, dtype=torch.long, device=self._matrix.device)
         self._allocate(0, 0)
@@ -140,14 +138,12 @@ class _Workspace:
         self.cache[:, :, : had[2], : had[3]] = old
 
     def _allocate(self, rows: int, length: int) -> None:
-        config = self._model.config
-        layers, qkv = len(self._blocks), config.transformer.qkv_dim
+        layers, qkv = len(self._model.decoder), self._model.config.transformer.qkv_dim
         self.cache = self._matrix.new_zeros(layers, 2, rows, length, qkv)  # keys, values
         self.rows = torch.arange(rows, device=self._matrix.device)
         self.tokens, self.parents = torch.zeros_like(self.rows), torch.zeros_like(self.rows)
         self._order = torch.arange(length, device=self._matrix.device)
-        table = sinusoids(length + PAD + 1, config.decoder_super_dim, self._matrix.dtype, self._matrix.device)
-        self._positions = table[PAD + 1 :, : self._matrix.shape[1]]
+        self._positions = self._model.target_positions(length)
 
     def step(self, sentences: int, beam: int, length: int) -> Tensor:
         """Logits (R, V) of the first `sentences`·`beam` rows, looking at `length` positions."""
@@ -155,20 +151,19 @@ class _Workspace:
         cache = self.cache[:, :, :, :length]
         cache[:, :, :rows] = cache.index_select(2, self.parents[:rows])
         seen = (self._order[:length] <= self.position)[None]
-        x = sqrt(self._matrix.shape[1]) * F.embedding(self.tokens[:rows, None], self._matrix)
-        x = x + self._positions[self.position]
-        for block, own, memory in zip(self._blocks, cache[:, :, :rows], self.memories, strict=True):
+        x = self._model.embed_at(self.tokens[:rows], self._positions[self.position])
+        for block, own, memory in zip(self._model.decoder, cache[:, :, :rows], self.memories, strict=True):
             assert memory.mask is not None
             first = Memory(memory.keys[:sentences], memory.values[:sentences], memory.mask[:sentences])
-            x = block.step(x, _StaticCache(own, self.position, seen), first)
-        return self._model.logits(x[:, 0])
+            x = block(x, first, seen, _StaticCache(own, self.position))
+        return self._model.logits(self._model.decoder_norm(x)[:, 0])
 
 
 class _StaticCache(Cache):
-    """One layer's keys and values (2, R, T, Q), written at `position` and seen through a mask (1, T)."""
+    """One layer's keys and values (2, R, T, Q), of which `append` writes those at `position`."""
 
-    def __init__(self, buffer: Tensor, position: Tensor, mask: Tensor) -> None:
-        super().__init__(mask=mask)
+    def __init__(self, buffer: Tensor, position: Tensor) -> None:
+        super().__init__()
         self._buffer, self._position = buffer, position
 
     def append(self, keys: Tensor, values: Tensor) -> tuple[Tensor, Tensor]:

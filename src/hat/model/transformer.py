@@ -6,92 +6,68 @@ after each residual sum, as published, or before each branch (`ModelConfig.norm`
 Axes: B batch, S source length, T target length, K beam, D embedding, Q qkv_dim, H heads, V vocabulary.
 """
 
-from collections.abc import Callable
+from collections.abc import Iterator
 
-import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from hat.architecture import DecoderLayer, EncoderLayer, ModelConfig
-from hat.model.layers import NO_DROPOUT, CrossAttention, Dropout, FastDropout, SelfAttention
+from hat.model.layers import NO_DROPOUT, CrossAttention, Dropout, FastDropout, Norm, SelfAttention
 from hat.model.state import Cache, DecoderState, Encoded, Memory
 from hat.model.translation_model import PAD, TranslationModel, causal_mask
 
 
-class Block(nn.Module):
-    """A layer: a chain of residual sums. `pre`: the norm comes before the branch, not after the sum."""
+class EncoderBlock(nn.Module):
+    """One encoder layer. `rates.rate` is scaled by width; `unscaled`: the rate behind self-attention, which
+    the published code does not scale."""
 
-    def __init__(self, pre: bool) -> None:
-        super().__init__()
-        self.pre = pre
-
-    def add(self, x: Tensor, norm: nn.Module, branch: Callable[[Tensor], Tensor]) -> Tensor:
-        """x and a branch from it, normalised where this layer does it."""
-        return x + branch(norm(x)) if self.pre else norm(x + branch(x))
-
-
-class EncoderBlock(Block):
     def __init__(
-        self, dim: int, qkv_dim: int, layer: EncoderLayer, pre: bool, raw: float, rates: Dropout
+        self, dim: int, qkv_dim: int, layer: EncoderLayer, *, pre: bool, rates: Dropout, unscaled: float
     ) -> None:
-        super().__init__(pre)
-        self.self_attention = SelfAttention(dim, qkv_dim, layer.heads, rates.attention)
-        self.self_attention_norm = nn.LayerNorm(dim)
+        super().__init__()
+        self.self_attention = SelfAttention(dim, qkv_dim, heads=layer.heads, dropout=rates.attention)
+        self.self_attention_norm = Norm(dim, pre=pre)
         self.fc1 = nn.Linear(dim, layer.ffn_dim)
         self.fc2 = nn.Linear(layer.ffn_dim, dim)
-        self.ffn_norm = nn.LayerNorm(dim)
-        # The published code leaves this one rate unscaled.
-        self.drop_attention = FastDropout(raw)
+        self.ffn_norm = Norm(dim, pre=pre)
+        self.drop_attention = FastDropout(unscaled)
         self.drop = FastDropout(rates.rate)
 
     def forward(self, x: Tensor, mask: Tensor | None) -> Tensor:
-        x = self.add(x, self.self_attention_norm, lambda z: self.drop_attention(self.self_attention(z, mask)))
-        return self.add(x, self.ffn_norm, lambda z: self.drop(self.fc2(F.relu(self.fc1(z)))))
+        norm1, norm2 = self.self_attention_norm, self.ffn_norm
+        x = norm1.after(x + self.drop_attention(self.self_attention(norm1.before(x), mask)))
+        return norm2.after(x + self.drop(self.fc2(F.relu(self.fc1(norm2.before(x))))))
 
 
-class DecoderBlock(Block):
+class DecoderBlock(nn.Module):
+    """One decoder layer, for a whole target or for one more position of it."""
+
     def __init__(
-        self, dim: int, memory_dim: int, qkv_dim: int, layer: DecoderLayer, pre: bool, rates: Dropout
+        self, dim: int, qkv_dim: int, layer: DecoderLayer, *, memory_dim: int, pre: bool, rates: Dropout
     ) -> None:
-        super().__init__(pre)
+        super().__init__()
         self.attended = layer.encoder_layers_attended
-        self.self_attention = SelfAttention(dim, qkv_dim, layer.self_heads, rates.attention)
-        self.self_attention_norm = nn.LayerNorm(dim)
-        self.cross_attention = CrossAttention(dim, memory_dim, qkv_dim, layer.cross_heads, rates.attention)
-        self.cross_attention_norm = nn.LayerNorm(dim)
+        self.self_attention = SelfAttention(dim, qkv_dim, heads=layer.self_heads, dropout=rates.attention)
+        self.self_attention_norm = Norm(dim, pre=pre)
+        self.cross_attention = CrossAttention(
+            dim, qkv_dim, memory_dim=memory_dim, heads=layer.cross_heads, dropout=rates.attention
+        )
+        self.cross_attention_norm = Norm(dim, pre=pre)
         self.fc1 = nn.Linear(dim, layer.ffn_dim)
         self.fc2 = nn.Linear(layer.ffn_dim, dim)
-        self.ffn_norm = nn.LayerNorm(dim)
+        self.ffn_norm = Norm(dim, pre=pre)
         self.drop = FastDropout(rates.rate)
 
     def memory(self, encoded: Encoded) -> Memory:
-        """Keys, values and mask of the encoder layers this layer attends to: last, second last, …"""
-        outputs = torch.cat(encoded.layers[: -self.attended - 1 : -1], dim=1)
-        mask = None if encoded.real is None else encoded.real.repeat(1, self.attended)[:, None, None, :]
-        return Memory(*self.cross_attention.memory(outputs), mask)
+        """Keys, values and mask of the encoder layers that this layer attends to."""
+        return self.cross_attention.memory(*encoded.last(self.attended))
 
-    def forward(self, x: Tensor, self_mask: Tensor, memory: Memory) -> Tensor:
-        keys_values = memory.keys, memory.values
-        x = self.add(x, self.self_attention_norm, lambda z: self.drop(self.self_attention(z, self_mask)))
-        x = self.add(
-            x,
-            self.cross_attention_norm,
-            lambda z: self.drop(self.cross_attention(z, keys_values, memory.mask)),
-        )
-        return self.add(x, self.ffn_norm, lambda z: self.drop(self.fc2(F.relu(self.fc1(z)))))
-
-    def step(self, x: Tensor, cache: Cache, memory: Memory) -> Tensor:
-        """One position of B·K hypotheses, x (B·K, 1, D). In cross-attention a sentence's K hypotheses
-        are K queries to the same keys, so that nothing is copied per beam."""
-
-        def to_memory(z: Tensor) -> Tensor:
-            beams = z.view(memory.keys.shape[0], -1, z.shape[-1])  # (B, K, D)
-            found: Tensor = self.cross_attention(beams, (memory.keys, memory.values), memory.mask)
-            return found.view_as(z)
-
-        x = self.add(x, self.self_attention_norm, lambda z: self.self_attention(z, cache.mask, cache))
-        x = self.add(x, self.cross_attention_norm, to_memory)
-        return self.add(x, self.ffn_norm, lambda z: self.fc2(F.relu(self.fc1(z))))
+    def forward(self, x: Tensor, memory: Memory, mask: Tensor | None, cache: Cache | None = None) -> Tensor:
+        """x (B, T, D); with the cache of the positions before, x (B·K, 1, D)."""
+        norm1, norm2, norm3 = self.self_attention_norm, self.cross_attention_norm, self.ffn_norm
+        x = norm1.after(x + self.drop(self.self_attention(norm1.before(x), mask, cache)))
+        x = norm2.after(x + self.drop(self.cross_attention(norm2.before(x), memory)))
+        return norm3.after(x + self.drop(self.fc2(F.relu(self.fc1(norm3.before(x))))))
 
 
 class Transformer(TranslationModel):
@@ -105,12 +81,14 @@ class Transformer(TranslationModel):
         rates = Dropout(dropout.rate * enc / config.encoder_super_dim, dropout.attention)
         self.drop_source = FastDropout(rates.rate)
         self.encoder = nn.ModuleList(
-            EncoderBlock(enc, qkv, layer, pre, dropout.rate, rates) for layer in architecture.encoder.layers
+            EncoderBlock(enc, qkv, layer, pre=pre, rates=rates, unscaled=dropout.rate)
+            for layer in architecture.encoder.layers
         )
         rates = Dropout(dropout.rate * dec / config.decoder_super_dim, dropout.attention)
         self.drop_target = FastDropout(rates.rate)
         self.decoder = nn.ModuleList(
-            DecoderBlock(dec, enc, qkv, layer, pre, rates) for layer in architecture.decoder.layers
+            DecoderBlock(dec, qkv, layer, memory_dim=enc, pre=pre, rates=rates)
+            for layer in architecture.decoder.layers
         )
         self.encoder_norm = nn.LayerNorm(enc) if pre else nn.Identity()
         self.decoder_norm = nn.LayerNorm(dec) if pre else nn.Identity()
@@ -129,24 +107,21 @@ class Transformer(TranslationModel):
     def decode(self, target_in: Tensor, encoded: Encoded) -> Tensor:
         x = self.drop_target(self.embed_target(target_in))
         mask = causal_mask(target_in)
-        for block in self.decoder:
-            assert isinstance(block, DecoderBlock)
-            x = block(x, mask, block.memory(encoded))
-        return self.logits(x)
-
-    def logits(self, x: Tensor) -> Tensor:
-        """Output projection: (…, D) -> (…, V)."""
-        return super().logits(self.decoder_norm(x))
+        for block, memory in zip(self.decoder, self.memories(encoded), strict=True):
+            x = block(x, memory, mask)
+        return self.logits(self.decoder_norm(x))
 
     def start(self, source: Tensor) -> DecoderState[Memory, Cache]:
-        encoded = self.encode(source)
-        memories = [block.memory(encoded) for block in self.decoder if isinstance(block, DecoderBlock)]
+        memories = list(self.memories(self.encode(source)))
         return DecoderState(memories, [Cache() for _ in memories])
 
     def step(self, tokens: Tensor, state: DecoderState[Memory, Cache]) -> Tensor:
         x = self.embed_next(tokens, state.length)
-        for block, cache, memory in zip(self.decoder, state.caches, state.memories, strict=True):
-            assert isinstance(block, DecoderBlock)
-            x = block.step(x, cache, memory)
+        for block, memory, cache in zip(self.decoder, state.memories, state.caches, strict=True):
+            x = block(x, memory, None, cache)
         state.length += 1
-        return self.logits(x[:, 0])
+        return self.logits(self.decoder_norm(x)[:, 0])
+
+    def memories(self, encoded: Encoded) -> Iterator[Memory]:
+        """The encoder's keys and values for each decoder layer, computed when that layer is run."""
+        return (block.memory(encoded) for block in self.decoder if isinstance(block, DecoderBlock))

@@ -1,4 +1,4 @@
-"""What every network has at its ends: embeddings with positions, the output projection, initial weights."""
+"""The base of all networks: embeddings with positions, the output projection, initial weights."""
 
 from functools import lru_cache
 from math import log, sqrt
@@ -59,10 +59,18 @@ class TranslationModel(nn.Module):
 
     def embed_next(self, tokens: Tensor, length: int) -> Tensor:
         """The tokens (N) that follow `length` others -> (N, 1, D)."""
+        return self.embed_at(tokens, self.target_positions(length + 1)[length])
+
+    def embed_at(self, tokens: Tensor, position: Tensor) -> Tensor:
+        """The tokens (N) at one position of the target, a row of `target_positions` -> (N, 1, D)."""
         matrix = self.target_matrix()
-        dim = matrix.shape[1]
-        positions = sinusoids(length + 3, self.config.decoder_super_dim, matrix.dtype, matrix.device)
-        return sqrt(dim) * F.embedding(tokens[:, None], matrix) + positions[length + PAD + 1, :dim]
+        return sqrt(matrix.shape[1]) * F.embedding(tokens[:, None], matrix) + position
+
+    def target_positions(self, length: int) -> Tensor:
+        """The rows of the position table for `length` target tokens or more: (length or more, D)."""
+        matrix = self.target_matrix()
+        table = sinusoids(length + PAD + 1, self.config.decoder_super_dim, matrix.dtype, matrix.device)
+        return table[PAD + 1 :, : matrix.shape[1]]
 
     def logits(self, x: Tensor) -> Tensor:
         """Output projection: (…, D) -> (…, V)."""
@@ -125,7 +133,8 @@ def _sinusoid_table(rows: int, dim: int, dtype: torch.dtype, device: torch.devic
 
 
 def causal_mask(target_in: Tensor) -> Tensor:
-    """Which positions each one sees: (T, T), or (B, 1, T, T) where padding comes first; a pad sees itself."""
+    """The mask of target self-attention, query × key: (T, T), or (B, 1, T, T) where padding comes first, in
+    which a pad sees itself."""
     length = target_in.shape[1]
     square = torch.ones(length, length, dtype=torch.bool, device=target_in.device)
     real = target_in.ne(PAD)

@@ -85,9 +85,9 @@ class CostMeter:
 
 
 def _device_seconds() -> float:
-    from hat.training.device import training_device  # noqa: PLC0415 (needs PyTorch; reading a cost does not)
+    from hat.training.accelerator import accelerator  # noqa: PLC0415 (needs PyTorch; reading a cost does not)
 
-    if training_device().type == "cuda":
+    if accelerator().type == "cuda":
         return time.perf_counter()
     times = os.times()
     return times.user + times.system + times.children_user + times.children_system

@@ -36,7 +36,14 @@ def fine_tune(run: Path, artefact: Artefact, updates: int, progress: Progress = 
     seed_and_threads(recipe.seed)
     trainee = CodeBookTrainee(artefact, dropout(settings))
     with tempfile.TemporaryDirectory() as folder, Room(Path(folder)):
-        train(trainee, text, valid, settings, Path(folder), recipe.seed, progress)
+        train(
+            trainee,
+            (text, valid),
+            settings=settings,
+            folder=Path(folder),
+            seed=recipe.seed,
+            progress=progress,
+        )
     return trainee.quantized({"fine_tuned_updates": updates})
 
 

@@ -4,7 +4,7 @@ from typing import Any
 
 from hat.data import SoftLabels, TokenStore
 from hat.pipeline.context import STORES, Context
-from hat.training import Distillation, Lessons
+from hat.training import Lesson, Lessons
 
 # The steps of the distill stage and what each leaves.
 SEQUENCES, TOKENS = "distill/sequences", "distill/tokens"
@@ -45,7 +45,7 @@ def soft_labels(context: Context, texts: tuple[TokenStore, TokenStore]) -> Lesso
         return None
     folder = context.outcome(TOKENS).folder
     taught, judged = (
-        Distillation(SoftLabels.open(folder / name, text), section.weight)
+        Lesson(SoftLabels.open(folder / name, text), section.weight)
         for name, text in zip(LABELS, texts, strict=True)
     )
     return taught, judged

@@ -10,7 +10,7 @@ from hat.architecture import Architecture, ModelConfig, cost
 from hat.model import build
 from hat.recipe.text_survey import Survey
 from hat.training import TrainingSettings, label_smoothed_loss
-from hat.training.device import autocast, training_device
+from hat.training.accelerator import accelerator, autocast
 from hat.zoo import space
 
 # Sentence pairs → pieces of a vocabulary that is large enough for so many; more pieces need more text to
@@ -96,7 +96,7 @@ def measured_speed() -> float:
     few updates of a middle-sized network on random tokens, in some seconds."""
     architecture = space(TRIAL_SPACE).largest()
     model = build(ModelConfig(architecture, TRIAL_VOCABULARY, TRIAL_VOCABULARY, "shared"))
-    device = training_device()
+    device = accelerator()
     model.to(device).train()
     optimizer = torch.optim.Adam(model.parameters(), fused=True)
     settings = TrainingSettings.model_validate({"updates": 1})

@@ -5,7 +5,7 @@ from collections.abc import Callable, Sequence
 from hat.architecture import Architecture
 from hat.data import Batch
 from hat.model import SuperTransformer
-from hat.training.device import autocast, training_device
+from hat.training.accelerator import accelerator, autocast
 from hat.training.loss import validation_loss
 from hat.training.settings import TrainingSettings
 
@@ -18,8 +18,8 @@ def candidate_loss(
 
     def loss(architecture: Architecture) -> float:
         # Extracted once, rather than lent for every batch: the outputs are the same.
-        network = super_transformer.extract(architecture).eval().to(training_device())
+        network = super_transformer.extract(architecture).eval().to(accelerator())
         with autocast(settings):
-            return validation_loss(network, batches, settings.label_smoothing)
+            return validation_loss(network, batches, smoothing=settings.label_smoothing)
 
     return loss

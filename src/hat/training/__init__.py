@@ -1,16 +1,15 @@
-"""Training: the loop, its settings, sampling strategies, losses, schedules, checkpoints."""
+"""Training: the loop, its settings, sampling strategies, losses, the optimiser, checkpoints."""
 
-from hat.training.distillation import Distillation
-from hat.training.loop import Lessons, TrainingResult, train
-from hat.training.loss import label_smoothed_loss, validation_loss
-from hat.training.sampling import UniformSampling
+from hat.training.loop import Learner, Lessons, Stopped, train
+from hat.training.loss import Lesson, label_smoothed_loss, validation_loss
 from hat.training.settings import TrainingSettings
-from hat.training.stopping import Stopped
 from hat.training.teacher import write_soft_labels, write_translations
-from hat.training.trainees import SubTrainee, SuperTrainee, Trainee
+from hat.training.trainees import SubTrainee, SuperTrainee, Trainee, UniformSampling
+from hat.training.validation import TrainingResult
 
 __all__ = [
-    "Distillation",
+    "Learner",
+    "Lesson",
     "Lessons",
     "Stopped",
     "SubTrainee",

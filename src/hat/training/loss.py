@@ -1,23 +1,25 @@
 """The loss of a text, label-smoothed (docs/reference.md, Loss), with a teacher's soft labels or without."""
 
 from collections.abc import Callable, Iterable
+from dataclasses import dataclass
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from hat.data import Batch
+from hat.data import Batch, SoftLabels
 from hat.model.translation_model import PAD
-from hat.training.device import training_device
-from hat.training.distillation import Distillation
+from hat.training.accelerator import tensors
 
 Network = Callable[[Tensor, Tensor], Tensor]
 
 
 def label_smoothed_loss(logits: Tensor, target: Tensor, smoothing: float) -> Tensor:
-    """Sum over the real tokens of target (B, T) of the smoothed loss, in nats; 0 gives the likelihood.
+    """The smoothed loss summed over the real tokens of target (B, T), in nats; `smoothing` 0 gives the
+    likelihood.
 
-    The smoothing mass is spread evenly over the whole vocabulary, gold word and pad included.
+    As in the published code, the smoothing mass is spread evenly over the whole vocabulary, the right word
+    and the pad included.
     """
     return F.cross_entropy(
         logits.flatten(0, 1).float(),
@@ -28,31 +30,58 @@ def label_smoothed_loss(logits: Tensor, target: Tensor, smoothing: float) -> Ten
     )
 
 
-def tensors(batch: Batch) -> tuple[Tensor, Tensor, Tensor]:
-    """source (B, S), target_in (B, T), target_out (B, T) of a batch, where trainings run."""
-    device = training_device()
-    source, target_in, target_out = (
-        torch.from_numpy(array).to(device) for array in (batch.source, batch.target_in, batch.target_out)
-    )
-    return source, target_in, target_out
+def soft_loss(
+    logits: Tensor, target: Tensor, *, ids: Tensor, probabilities: Tensor, temperature: float
+) -> Tensor:
+    """Cross-entropy of the student's softmax at `temperature` against the teacher's distribution.
+
+    Summed over the real tokens of target (B, T), in nats. logits (B, T, V); ids and probabilities
+    (B, T, k), each position's probabilities adding up to 1. For k = V it differs from the divergence
+    KL(teacher ‖ student) by the teacher's entropy, which has no gradient.
+    """
+    scaled = logits.float() / temperature
+    expected = (probabilities * scaled.gather(-1, ids)).sum(-1)
+    return (scaled.logsumexp(-1) - expected)[target != PAD].sum()
+
+
+@dataclass(frozen=True)
+class Lesson:
+    """A teacher's soft labels of a text, and their weight in the student's loss.
+
+    That loss is (1 - weight) × label-smoothed + weight × temperature² × soft, as in the published
+    code; the square keeps the gradients' size (Hinton et al. 2015, section 2).
+    """
+
+    labels: SoftLabels
+    weight: float
+
+    def mixed_loss(self, smoothed: Tensor, logits: Tensor, target: Tensor, batch: Batch) -> Tensor:
+        """The student's loss of a batch, summed; `smoothed`: the label-smoothed part."""
+        ids, probabilities = (
+            torch.from_numpy(array).to(logits.device) for array in self.labels.batch(batch.rows)
+        )
+        temperature = self.labels.temperature
+        soft = soft_loss(logits, target, ids=ids, probabilities=probabilities, temperature=temperature)
+        return (1 - self.weight) * smoothed + self.weight * temperature**2 * soft
 
 
 def batch_loss(
-    logits: Tensor, target: Tensor, batch: Batch, smoothing: float, distillation: Distillation | None = None
+    logits: Tensor, target: Tensor, *, batch: Batch, smoothing: float, lesson: Lesson | None = None
 ) -> Tensor:
-    """The label-smoothed loss of a batch, mixed with that against its soft labels where there are any."""
+    """The label-smoothed loss of a batch, summed; with a lesson, mixed with that against its soft labels."""
     loss = label_smoothed_loss(logits, target, smoothing)
-    return distillation.mixed_with(loss, logits, target, batch.rows) if distillation else loss
+    return lesson.mixed_loss(loss, logits, target, batch) if lesson else loss
 
 
 @torch.inference_mode()
 def validation_loss(
-    network: Network, batches: Iterable[Batch], smoothing: float, distillation: Distillation | None = None
+    network: Network, batches: Iterable[Batch], *, smoothing: float, lesson: Lesson | None = None
 ) -> float:
     """Loss per target token, in nats. The caller puts the network into evaluation mode."""
     total, count = 0.0, 0
     for batch in batches:
-        source, target_in, target_out = tensors(batch)
-        total += float(batch_loss(network(source, target_in), target_out, batch, smoothing, distillation))
+        source, target_in, target = tensors(batch)
+        logits = network(source, target_in)
+        total += float(batch_loss(logits, target, batch=batch, smoothing=smoothing, lesson=lesson))
         count += batch.target_tokens
     return total / count

@@ -16,8 +16,7 @@ from hat.errors import UserError
 from hat.model import TranslationModel
 from hat.progress import Progress, silent
 from hat.runtime import DecodeOptions, Engine
-from hat.training.device import training_device
-from hat.training.loss import tensors
+from hat.training.accelerator import accelerator, tensors
 from hat.training.threads import Trial
 
 # What is worked on at once. The batches decide which sums are rounded together, so they are fixed.
@@ -45,7 +44,7 @@ def write_soft_labels(
         raise UserError(f"top_k: {top_k} of a vocabulary of {vocabulary}")
     if folder.exists():  # renamed there when it was whole
         return SoftLabels.open(folder, text)
-    teacher.eval().to(training_device())
+    teacher.eval().to(accelerator())
     batches = sequential_batches(text, BATCH_TOKENS)
     sizes = [int(text.target_lengths[rows].sum()) + len(rows) for rows in batches]
     with SoftLabelWriter(folder, text, top_k, temperature) as writer:
@@ -70,7 +69,7 @@ def label_trial(teacher: TranslationModel, text: TokenStore) -> Trial:
     @torch.inference_mode()
     def trial(number: int) -> None:
         source, target_in, _ = tensors(collate(text, batches()[number % len(batches())]))
-        teacher.eval().to(training_device())(source, target_in)
+        teacher.eval().to(accelerator())(source, target_in)
 
     return trial
 

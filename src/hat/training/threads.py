@@ -16,7 +16,7 @@ import torch
 from hat.errors import UserError
 from hat.files import check_keys, read_json, write_json
 from hat.threads import available_threads, check_can_start, own_threads, processor
-from hat.training.device import training_device
+from hat.training.accelerator import accelerator
 
 RECORD = "threads.json"
 KEYS = ("threads", "processor", "measured")
@@ -142,7 +142,7 @@ def _set(threads: int) -> None:
 def _said(asked: Threads) -> int | None:
     """The number of threads without measuring: the user's, or that for work on a GPU; None to measure it."""
     own = own_threads() if asked == "auto" else asked
-    return start_threads() if own is None and training_device().type != "cpu" else own
+    return start_threads() if own is None and accelerator().type != "cpu" else own
 
 
 def _record(folder: Path, threads: int, *, measured: bool) -> None:

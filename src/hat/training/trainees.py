@@ -1,5 +1,6 @@
-"""What the loop trains: one model of its own, or a SuperTransformer through its SubTransformers."""
+"""The models that the loop trains: one of its own, or a SuperTransformer through its SubTransformers."""
 
+import random
 from collections.abc import Mapping
 from functools import partial
 from typing import Protocol
@@ -8,22 +9,22 @@ from torch import nn
 
 from hat.architecture import Architecture
 from hat.model import SuperTransformer, TranslationModel
+from hat.space import DesignSpace
 from hat.training.loss import Network
-from hat.training.sampling import UniformSampling
 
 
 class Trainee(Protocol):
-    """What the loop trains: one module, seen through one or more networks."""
+    """One module, seen through one or more networks."""
 
     @property
     def module(self) -> nn.Module:
-        """Whose parameters are optimised and saved."""
+        """The owner of the parameters that are optimised and saved."""
 
     def networks(self, update: int) -> list[Network]:
         """The networks whose losses update `update` adds up."""
 
     def validated(self) -> Mapping[str, Network]:
-        """The networks whose mean validation loss says which weights are best."""
+        """The networks whose mean validation loss decides which weights are best, by name."""
 
 
 class SubTrainee:
@@ -39,8 +40,20 @@ class SubTrainee:
         return {"model": self.module}
 
 
+class UniformSampling:
+    """One SubTransformer an update, every gene uniform (HAT, section 3.2; docs/reference.md, Sampling)."""
+
+    def __init__(self, space: DesignSpace, seed: int = 0) -> None:
+        self.space = space
+        self.seed = seed
+
+    def architectures(self, update: int) -> list[Architecture]:
+        """A draw from seed and update alone, so that a resumed training goes on with the same ones."""
+        return [self.space.sample(random.Random(self.seed + update))]
+
+
 class SuperTrainee:
-    """A SuperTransformer, through the SubTransformers a sampling strategy draws."""
+    """A SuperTransformer, through the SubTransformers that a sampling strategy draws."""
 
     def __init__(self, model: SuperTransformer, sampling: UniformSampling, smallest: Architecture) -> None:
         self.model = model

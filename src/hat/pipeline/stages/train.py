@@ -198,7 +198,15 @@ def _train(
     else:
         texts, lessons = context.stores("prepare"), None
     seed = context.recipe.seed
-    return train(SubTrainee(network), *texts, settings, folder, seed, progress, lessons)
+    return train(
+        SubTrainee(network),
+        texts,
+        settings=settings,
+        folder=folder,
+        seed=seed,
+        progress=progress,
+        lessons=lessons,
+    )
 
 
 def _initial(

@@ -30,7 +30,14 @@ def steps(context: Context) -> Iterator[Step]:
         network = _network(context, recipe.super_training)
         trainee = SuperTrainee(network, UniformSampling(context.space, recipe.seed), context.space.smallest())
         text, valid = context.stores("prepare")
-        train(trainee, text, valid, recipe.super_training, folder, recipe.seed, progress)
+        train(
+            trainee,
+            (text, valid),
+            settings=recipe.super_training,
+            folder=folder,
+            seed=recipe.seed,
+            progress=progress,
+        )
 
     inputs = {
         "seed": recipe.seed,

@@ -1,0 +1,131 @@
+"""The validations of a training, and the weights that it keeps: of the best snapshot, or an average."""
+
+from dataclasses import asdict, dataclass
+from math import log
+from pathlib import Path
+from typing import Any
+
+from torch import Tensor, nn
+
+from hat.data import Batch
+from hat.errors import HatError
+from hat.files import read_json, write_json
+from hat.model import TranslationModel
+from hat.training.accelerator import autocast
+from hat.training.checkpoint import load_tensors, load_weights, save_tensors
+from hat.training.journal import Journal, Position
+from hat.training.loss import Lesson, validation_loss
+from hat.training.settings import TrainingSettings
+from hat.training.trainees import Trainee
+
+CHECKPOINT, MODEL, SUMMARY = "checkpoint.safetensors", "model.safetensors", "training.json"
+
+
+@dataclass(frozen=True)
+class TrainingResult:
+    """`loss`: validation loss of the weights kept, nats per token; `kept`: which those are."""
+
+    loss: float
+    kept: str
+    updates: int
+    history: list[dict[str, Any]]
+
+
+class Validator:
+    """Validates a trainee at intervals, leaving snapshots in `folder`, of which it keeps the best weights:
+    those of the least loss, which the training minimises too, of the validation text."""
+
+    def __init__(
+        self,
+        trainee: Trainee,
+        batches: list[Batch],
+        *,
+        settings: TrainingSettings,
+        lesson: Lesson | None,
+        folder: Path,
+    ) -> None:
+        self.trainee, self.batches, self.settings = trainee, batches, settings
+        self.lesson, self.folder = lesson, folder
+
+    def validate(self, position: Position, journal: Journal) -> None:
+        """Append the losses to the position's history and leave a snapshot; of the earlier ones, only the
+        best and the last stay. Raises HatError if the training has diverged."""
+        losses = self._losses()
+        mean = sum(losses.values()) / len(losses)
+        position.history.append({"update": position.update, "loss": mean, **losses})
+        journal.validation(position)
+        hopeless = 2 * log(_target_vocabulary(self.trainee.module))
+        if not mean < hopeless:
+            raise HatError(
+                f"training diverged: validation loss {mean:.2f} at update {position.update}; "
+                "a lower learning_rate or a longer warmup may help"
+            )
+        save_tensors(self._snapshot(position.update), dict(self.trainee.module.named_parameters()))
+        for record in position.history[: -self.settings.average]:
+            if record != position.best:
+                self._snapshot(record["update"]).unlink(missing_ok=True)
+
+    def out_of_patience(self, position: Position) -> bool:
+        """True after `patience` validations without gain."""
+        if not self.settings.patience or not position.history:
+            return False
+        losses = [record["loss"] for record in position.history]
+        return len(losses) - 1 - losses.index(min(losses)) >= self.settings.patience
+
+    def keep(self, position: Position) -> TrainingResult:
+        """Keep the best snapshot or the average of the last ones, whichever validates better, and remove
+        all that only an unfinished training needs."""
+        module, folder = self.trainee.module, self.folder
+        recent = [record["update"] for record in position.history[-self.settings.average :]]
+        candidates = {f"average of updates {', '.join(map(str, recent))}": self._mean(recent)}
+        best = position.best["update"]
+        candidates[f"update {best}"] = load_tensors(self._snapshot(best))[0]
+        losses = {}
+        for name, weights in candidates.items():
+            load_weights(folder, module, weights)
+            values = self._losses()
+            losses[name] = sum(values.values()) / len(values)
+        kept = min(losses, key=lambda name: losses[name])
+        load_weights(folder, module.cpu(), candidates[kept])
+        result = TrainingResult(losses[kept], kept, position.update, position.history)
+        save_tensors(folder / MODEL, candidates[kept])
+        write_json(folder / SUMMARY, {**asdict(result), "target_tokens": position.tokens})
+        _clear(folder)
+        return result
+
+    def _losses(self) -> dict[str, float]:
+        self.trainee.module.eval()
+        smoothing = self.settings.label_smoothing
+        with autocast(self.settings):
+            return {
+                name: validation_loss(network, self.batches, smoothing=smoothing, lesson=self.lesson)
+                for name, network in self.trainee.validated().items()
+            }
+
+    def _snapshot(self, update: int) -> Path:
+        return self.folder / f"snapshot-{update}.safetensors"
+
+    def _mean(self, updates: list[int]) -> dict[str, Tensor]:
+        total: dict[str, Tensor] = {}
+        for update in updates:
+            for name, tensor in load_tensors(self._snapshot(update))[0].items():
+                total[name] = total[name] + tensor if name in total else tensor
+        return {name: tensor / len(updates) for name, tensor in total.items()}
+
+
+def finished_result(trainee: Trainee, folder: Path) -> TrainingResult:
+    """The result of a training that an earlier call finished; its weights are loaded into the trainee."""
+    load_weights(folder / MODEL, trainee.module, load_tensors(folder / MODEL)[0])
+    summary = read_json(folder / SUMMARY)
+    _clear(folder)
+    return TrainingResult(**{name: summary[name] for name in TrainingResult.__dataclass_fields__})
+
+
+def _clear(folder: Path) -> None:
+    for path in (*folder.glob("snapshot-*.safetensors"), folder / CHECKPOINT):
+        path.unlink(missing_ok=True)
+
+
+def _target_vocabulary(module: nn.Module) -> int:
+    assert isinstance(module, TranslationModel)
+    return module.config.target_vocab
