@@ -1,33 +1,42 @@
-"""One SubTransformer (or a baseline of another family) as plain data, and what it costs in closed form."""
+"""One network as plain data, a SubTransformer or another family's, and its closed-form cost."""
 
-from hat.architecture.architecture import Architecture, Decoder, DecoderLayer, Encoder, EncoderLayer
 from hat.architecture.cost import Cost, artefact_bytes, cost
 from hat.architecture.evolved import EvolvedArchitecture
 from hat.architecture.families import (
-    FAMILY_NAMES,
-    AnyArchitecture,
+    FAMILIES,
+    TRANSFORMER,
     architecture_from_dict,
+    decoder_states,
+    family_of,
     load_architecture,
 )
-from hat.architecture.weights import EMBEDDING_NAMES, Embeddings, ModelConfig, Norm, weight_shapes
+from hat.architecture.family import AnyArchitecture, DecoderState, Family, Norm, load
+from hat.architecture.transformer import Architecture, Decoder, DecoderLayer, Encoder, EncoderLayer
+from hat.architecture.weights import EMBEDDING_NAMES, Embeddings, ModelConfig, weight_shapes
 
 __all__ = [
     "EMBEDDING_NAMES",
-    "FAMILY_NAMES",
+    "FAMILIES",
+    "TRANSFORMER",
     "AnyArchitecture",
     "Architecture",
     "Cost",
     "Decoder",
     "DecoderLayer",
+    "DecoderState",
     "Embeddings",
     "Encoder",
     "EncoderLayer",
     "EvolvedArchitecture",
+    "Family",
     "ModelConfig",
     "Norm",
     "architecture_from_dict",
     "artefact_bytes",
     "cost",
+    "decoder_states",
+    "family_of",
+    "load",
     "load_architecture",
     "weight_shapes",
 ]

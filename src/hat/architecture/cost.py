@@ -3,10 +3,8 @@
 from dataclasses import dataclass
 from math import prod
 
-from hat.architecture.architecture import Architecture
-from hat.architecture.evolved import EvolvedArchitecture, evolved_macs
-from hat.architecture.families import AnyArchitecture
-from hat.architecture.shapes import attention_macs
+from hat.architecture.families import family_of
+from hat.architecture.family import AnyArchitecture
 from hat.architecture.weights import EMBEDDING_NAMES, ModelConfig, weight_shapes
 
 PRECISION_BITS = {"float32": 32, "bfloat16": 16, "float16": 16, "int8": 8}
@@ -29,13 +27,9 @@ def cost(architecture: AnyArchitecture, length: int = 30) -> Cost:
     LayerNorm element, per scaled query element and per scaled embedding element, one per token and
     side, and three per attention (measured: it makes all 44 published figures exact).
     """
-    if isinstance(architecture, EvolvedArchitecture):
-        macs = evolved_macs(architecture, length)
-    else:
-        macs = _transformer_macs(architecture, length)
     shapes = weight_shapes(ModelConfig(architecture, 1, 1))
     parameters = sum(prod(shape) for name, shape in shapes.items() if name not in EMBEDDING_NAMES)
-    return Cost(parameters, 2 * macs)
+    return Cost(parameters, 2 * family_of(architecture).work(architecture, length))
 
 
 def artefact_bytes(config: ModelConfig, precision: str = "float32") -> tuple[int, int]:
@@ -46,21 +40,3 @@ def artefact_bytes(config: ModelConfig, precision: str = "float32") -> tuple[int
     whole = sum(sizes.values())
     bits = PRECISION_BITS[precision]
     return (whole - embeddings) * bits // 8, whole * bits // 8
-
-
-def _transformer_macs(architecture: Architecture, length: int) -> int:
-    qkv, enc, dec = architecture.qkv_dim, architecture.encoder_dim, architecture.decoder_dim
-    macs = length * (enc + 1) + length * (dec + 1)
-    for layer in architecture.encoder.layers:
-        macs += attention_macs(qkv, enc, enc, length, length)
-        macs += _norms_and_ffn(enc, layer.ffn_dim, length, norms=2)
-    for decoder_layer in architecture.decoder.layers:
-        keys = length * decoder_layer.encoder_layers_attended
-        macs += attention_macs(qkv, dec, dec, length, length)
-        macs += attention_macs(qkv, dec, enc, length, keys)
-        macs += _norms_and_ffn(dec, decoder_layer.ffn_dim, length, norms=3)
-    return macs
-
-
-def _norms_and_ffn(dim: int, ffn_dim: int, length: int, norms: int) -> int:
-    return norms * length * dim + 2 * length * dim * ffn_dim

@@ -1,4 +1,4 @@
-"""The Evolved Transformer (So et al., ICML 2019) as plain data: what it is built of and what it costs.
+"""The Evolved Transformer (So et al., ICML 2019) as plain data: its cells, weights and cost.
 
 Facts are those of its authors' implementation (tensor2tensor's `evolved_transformer`): encoder cells
 of a gated linear unit, branched convolutions, self-attention and a feed-forward part; decoder cells of
@@ -14,11 +14,12 @@ where these rules give 60.3 to 60.7 for it and both Transformers. docs/baselines
 
 from dataclasses import asdict, dataclass
 from math import prod
-from typing import Any
+from typing import Annotated, Any
 
 from hat.architecture import shapes
+from hat.architecture.family import DecoderState, Norm
 from hat.architecture.shapes import Shapes, attention_macs
-from hat.arguments import plain_numbers
+from hat.arguments import check_count, plain_numbers
 from hat.errors import UserError, shown
 from hat.files import check_keys, digest
 
@@ -32,20 +33,20 @@ MOST_CELLS = 1 << 10  # a bound for files that nobody here wrote
 
 @dataclass(frozen=True)
 class EvolvedArchitecture:
-    """One Evolved Transformer. `embed_dim`: width of both residual streams and of queries, keys and
-    values; all other widths follow from it. Raises UserError where it cannot be built.
-    """
+    """One Evolved Transformer; all other widths follow from `embed_dim`. Raises UserError where it cannot be
+    built."""
 
-    embed_dim: int
-    heads: int
-    encoder_cells: int = 3
-    decoder_cells: int = 4
+    embed_dim: Annotated[int, "Width of both residual streams; the published sizes are 512 and 1024."]
+    heads: Annotated[
+        int, "Heads of all attentions but the decoder's first, which has twice as many, up to 16."
+    ]
+    encoder_cells: Annotated[int, "Encoder cells, each about as deep as two Transformer layers."] = 3
+    decoder_cells: Annotated[int, "Decoder cells."] = 4
 
     def __post_init__(self) -> None:
         plain_numbers(self)
         for name, value in vars(self).items():
-            if not isinstance(value, int) or isinstance(value, bool) or value < 1:
-                raise UserError(f"{name}: {shown(value)} is not a positive whole number")
+            check_count(name, value)
         for name in ("encoder_cells", "decoder_cells"):
             if getattr(self, name) > MOST_CELLS:
                 raise UserError(f"{name}: {getattr(self, name)} is more than {MOST_CELLS}")
@@ -70,6 +71,11 @@ class EvolvedArchitecture:
         """Width of the decoder's residual stream."""
         return self.embed_dim
 
+    @property
+    def qkv_dim(self) -> int:
+        """Total width of queries, keys and values."""
+        return self.embed_dim
+
     @classmethod
     def from_dict(cls, value: object, where: str = "architecture") -> "EvolvedArchitecture":
         """Build from a mapping as `to_dict` gives. Raises UserError."""
@@ -91,22 +97,22 @@ class EvolvedArchitecture:
         return digest(self.to_dict())[:12]
 
 
-def evolved_shapes(architecture: EvolvedArchitecture) -> Shapes:
+def evolved_shapes(architecture: EvolvedArchitecture, norms: Norm) -> Shapes:
     """Name → shape of every weight but the embeddings.
 
     A convolution over k positions is stored as the linear map of their concatenation (O, k·I), a
     separable one as k taps for each channel (I, k) and a linear map (O, I).
     """
-    d, found = architecture.embed_dim, Shapes()
+    d, weights = architecture.embed_dim, Shapes()
     for index in range(architecture.encoder_cells):
-        found |= _encoder_cell(f"encoder.{index}", d)
-    found |= shapes.norm("encoder_norm", d)
+        weights |= _encoder_cell(f"encoder.{index}", d)
+    weights |= shapes.norm("encoder_norm", d)
     for index in range(architecture.decoder_cells):
-        found |= _decoder_cell(f"decoder.{index}", d)
-    return found | shapes.norm("decoder_norm", d)
+        weights |= _decoder_cell(f"decoder.{index}", d)
+    return weights | shapes.norm("decoder_norm", d)
 
 
-def evolved_macs(architecture: EvolvedArchitecture, length: int) -> int:
+def evolved_work(architecture: EvolvedArchitecture, length: int) -> int:
     """Multiply-accumulates of one teacher-forced pass by the rules of `cost`, in which products of two
     activations (the gate, swish) count once per element, as the scaling of queries does."""
     d, per_token = architecture.embed_dim, 2 * (architecture.embed_dim + 1)
@@ -114,7 +120,18 @@ def evolved_macs(architecture: EvolvedArchitecture, length: int) -> int:
     decoder = _weights_per_token(_decoder_cell("", d), attentions=4) + 4 * d
     per_token += architecture.encoder_cells * encoder + architecture.decoder_cells * decoder + 2 * d
     attentions = architecture.encoder_cells + 4 * architecture.decoder_cells
-    return length * per_token + attentions * attention_macs(d, d, d, length, length)
+    return length * per_token + attentions * attention_macs(d, d, d, queries=length, keys=length)
+
+
+def evolved_decoder_states(architecture: EvolvedArchitecture) -> list[DecoderState]:
+    """Two attentions of each kind in a cell, and the past inputs of its two convolutions."""
+    heads, d = architecture.heads, architecture.embed_dim
+    cell = DecoderState(
+        self_attentions=(("many", architecture.many_heads), ("self", heads)),
+        cross_attentions=(("first", heads, 1), ("cross", heads, 1)),
+        windows=(("branch", LONG - 1, d), ("merge", CAUSAL_MERGE - 1, 2 * d)),
+    )
+    return [cell] * architecture.decoder_cells
 
 
 def _weights_per_token(cell: Shapes, attentions: int) -> int:

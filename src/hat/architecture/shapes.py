@@ -1,4 +1,4 @@
-"""What the families of networks are built of: the weights of each kind of layer, and its products."""
+"""The building blocks of all families: the weights of each kind of layer, and an attention's products."""
 
 Shapes = dict[str, tuple[int, ...]]
 
@@ -32,7 +32,7 @@ def cross_attention(name: str, dim: int, memory_dim: int, qkv: int) -> Shapes:
     )
 
 
-def attention_macs(qkv: int, query_dim: int, key_dim: int, queries: int, keys: int) -> int:
+def attention_macs(qkv: int, query_dim: int, key_dim: int, *, queries: int, keys: int) -> int:
     """Multiply-accumulates of one attention by the published rules (see `cost`)."""
     projections = queries * query_dim * qkv + 2 * keys * key_dim * qkv + queries * qkv * query_dim
     products = 2 * queries * keys * qkv

@@ -3,15 +3,14 @@
 from dataclasses import dataclass
 from typing import Literal
 
-from hat.architecture.architecture import Architecture
-from hat.architecture.evolved import EvolvedArchitecture, evolved_shapes
-from hat.architecture.families import FAMILY_NAMES, AnyArchitecture
-from hat.architecture.shapes import Shapes, cross_attention, linear, norm, self_attention
+from hat.architecture.families import family_of
+from hat.architecture.family import AnyArchitecture, Norm
+from hat.architecture.shapes import Shapes
+from hat.architecture.transformer import Architecture
 from hat.arguments import plain_numbers
 from hat.errors import UserError, shown
 
 Embeddings = Literal["shared", "separate"]
-Norm = Literal["post", "pre"]
 
 EMBEDDING_NAMES = ("embedding", "source_embedding", "target_embedding", "output_embedding")
 
@@ -56,9 +55,7 @@ class ModelConfig:
     def transformer(self) -> Architecture:
         """The architecture, for what runs nothing but Transformers. Raises UserError for another family."""
         if not isinstance(self.architecture, Architecture):
-            raise UserError(
-                f"for Transformers only; this model is an {FAMILY_NAMES[type(self.architecture)]}"
-            )
+            raise UserError(f"for Transformers only; this model is {family_of(self.architecture).title}")
         return self.architecture
 
 
@@ -78,32 +75,4 @@ def weight_shapes(config: ModelConfig) -> Shapes:
             "target_embedding": (config.target_vocab, dec),
             "output_embedding": (config.target_vocab, dec),
         }
-    if isinstance(architecture, EvolvedArchitecture):
-        return shapes | evolved_shapes(architecture)
-    shapes |= _transformer(architecture)
-    if config.norm == "pre":
-        shapes |= norm("encoder_norm", enc) | norm("decoder_norm", dec)
-    return shapes
-
-
-def _transformer(architecture: Architecture) -> Shapes:
-    qkv, enc, dec = architecture.qkv_dim, architecture.encoder_dim, architecture.decoder_dim
-    shapes = Shapes()
-    for index, encoder_layer in enumerate(architecture.encoder.layers):
-        name = f"encoder.{index}"
-        shapes |= self_attention(f"{name}.self_attention", enc, qkv)
-        shapes |= norm(f"{name}.self_attention_norm", enc)
-        shapes |= _feed_forward(name, enc, encoder_layer.ffn_dim)
-    for index, decoder_layer in enumerate(architecture.decoder.layers):
-        name = f"decoder.{index}"
-        shapes |= self_attention(f"{name}.self_attention", dec, qkv)
-        shapes |= norm(f"{name}.self_attention_norm", dec)
-        shapes |= cross_attention(f"{name}.cross_attention", dec, enc, qkv)
-        shapes |= norm(f"{name}.cross_attention_norm", dec)
-        shapes |= _feed_forward(name, dec, decoder_layer.ffn_dim)
-    return shapes
-
-
-def _feed_forward(name: str, dim: int, ffn_dim: int) -> Shapes:
-    fc1, fc2 = linear(f"{name}.fc1", ffn_dim, dim), linear(f"{name}.fc2", dim, ffn_dim)
-    return fc1 | fc2 | norm(f"{name}.ffn_norm", dim)
+    return shapes | family_of(architecture).shapes(architecture, config.norm)

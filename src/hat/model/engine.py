@@ -8,9 +8,7 @@ from torch import Tensor
 
 from hat.errors import UserError
 from hat.model.beam import Decodes, beam_search
-from hat.model.build import build
-from hat.model.static_decode import StaticDecoder
-from hat.model.transformer import Transformer
+from hat.model.build import build, static_decoder
 from hat.model.translation_model import EOS, PAD
 from hat.runtime.artefact import Artefact
 from hat.runtime.engine import DecodeOptions, EngineSettings, Hypothesis, log
@@ -39,9 +37,7 @@ class TorchEngine:
         }
         self.model.load_state_dict(weights, assign=True)
         self.model.eval().requires_grad_(False)
-        self._decoder: Decodes = self.model
-        if settings.device != "cpu" and isinstance(self.model, Transformer):
-            self._decoder = StaticDecoder(self.model, capture=True)
+        self._decoder: Decodes = self.model if settings.device == "cpu" else static_decoder(self.model)
         self._threads = _threads_here(settings.threads)
         self._origin = Origin("the torch engine", self.model, self._decoder)
         self._lock = Lock()  # decoders keep buffers between calls

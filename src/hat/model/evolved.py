@@ -196,7 +196,7 @@ class EvolvedTransformer(TranslationModel):
         super().__init__(config)
         own = config.architecture
         if not isinstance(own, EvolvedArchitecture):
-            raise UserError("for Evolved Transformers only; this model is a Transformer")
+            raise UserError("for Evolved Transformers only")
         self.drop = FastDropout(dropout.rate)
         self.encoder = nn.ModuleList(
             EncoderCell(own.embed_dim, heads=own.heads, rates=dropout) for _ in range(own.encoder_cells)

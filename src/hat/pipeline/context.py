@@ -7,7 +7,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from hat.architecture import AnyArchitecture, Architecture, ModelConfig
+from hat.architecture import AnyArchitecture, Architecture, ModelConfig, family_of
 from hat.data import TokenStore
 from hat.errors import UserError, command
 from hat.files import file_digest, read_json, write_json
@@ -142,7 +142,7 @@ class Context:
             "shared" if self.recipe.data.vocabulary.joint else "separate",
             largest.encoder.embed_dim if elastic else 0,
             largest.decoder.embed_dim if elastic else 0,
-            self.recipe.norm if isinstance(architecture, Architecture) else "post",
+            norm if (norm := self.recipe.norm) in family_of(architecture).norms else "post",
         )
 
     @property

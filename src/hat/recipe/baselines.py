@@ -1,17 +1,22 @@
 """The baselines section of a recipe: models trained from scratch, to compare with."""
 
-from typing import Any, Literal, Self
+from dataclasses import MISSING, fields
+from functools import reduce
+from operator import or_
+from typing import TYPE_CHECKING, Annotated, Any, Literal, Self, get_type_hints
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import ConfigDict, Discriminator, Field, Tag, create_model, field_validator, model_validator
 
 from hat.architecture import (
+    FAMILIES,
+    TRANSFORMER,
     AnyArchitecture,
     Architecture,
     Decoder,
     DecoderLayer,
     Encoder,
     EncoderLayer,
-    EvolvedArchitecture,
+    Family,
 )
 from hat.errors import UserError
 from hat.recipe.data import Section, check_name
@@ -25,13 +30,15 @@ def kind_of(value: Any) -> Any:
     return getattr(value, "kind", "transformer")
 
 
-class _AnyBaseline(Section):
-    """What baselines of all families have."""
+class AnyBaseline(Section):
+    """A model of any family, trained from scratch to compare with."""
 
     name: str
     """Its name in tables and folders."""
     training: TrainingSettings | None = None
     """Its own training; what a recipe leaves out here is as in `baseline_training`."""
+    kind: str
+    """The family of networks."""
 
     @field_validator("name")
     @classmethod
@@ -51,7 +58,7 @@ class _AnyBaseline(Section):
         raise NotImplementedError
 
 
-class Baseline(_AnyBaseline):
+class Baseline(AnyBaseline):
     """A homogeneous Transformer trained from scratch, to compare with."""
 
     kind: Literal["transformer"] = "transformer"
@@ -79,29 +86,41 @@ class Baseline(_AnyBaseline):
         )
 
 
-class EvolvedBaseline(_AnyBaseline):
-    """An Evolved Transformer (So et al., 2019) trained from scratch, to compare with.
+class _FamilyBaseline(AnyBaseline):
+    """A network of another family: its keys are the fields of the family's architecture.
 
-    Where the device's engine is the native one, which does not run it, it is timed and scored with
-    onnxruntime or, where that is not installed, with torch; the report says so.
+    Where the device's engine does not run the family, it is timed and scored with onnxruntime or torch; the
+    report says so.
     """
 
-    kind: Literal["evolved"]
-    """The family of networks."""
-    embed_dim: int = Field(gt=0)
-    """Width of both residual streams; the published sizes are 512 and 1024. All other widths follow."""
-    heads: int = Field(gt=0)
-    """Heads of every attention but the decoder's first, which has twice as many (up to 16)."""
-    encoder_cells: int = Field(default=3, gt=0)
-    """Encoder cells, each about as deep as two Transformer layers."""
-    decoder_cells: int = Field(default=4, gt=0)
-    """Decoder cells."""
+    model_config = ConfigDict(use_attribute_docstrings=False)  # made by `_section`, they have no source
 
-    def architecture(self) -> EvolvedArchitecture:
-        return EvolvedArchitecture(self.embed_dim, self.heads, self.encoder_cells, self.decoder_cells)
+    def architecture(self) -> AnyArchitecture:
+        family = FAMILIES[self.kind]
+        numbers = {field.name: getattr(self, field.name) for field in fields(family.architecture)}
+        architecture: AnyArchitecture = family.architecture(**numbers)
+        return architecture
 
 
-BASELINES: dict[str, type[Baseline] | type[EvolvedBaseline]] = {
-    "transformer": Baseline,
-    "evolved": EvolvedBaseline,
+def _section(family: Family) -> type[AnyBaseline]:
+    """The section of baselines of a family, made from the fields of its architecture and what describes
+    them."""
+    described = get_type_hints(family.architecture, include_extras=True)
+    keys: dict[str, Any] = {"kind": (Literal[family.name], ...)}
+    for field in fields(family.architecture):
+        about = "".join(described[field.name].__metadata__)
+        default = ... if field.default is MISSING else field.default
+        keys[field.name] = (int, Field(default, gt=0, description=about))
+    return create_model(f"{family.name.capitalize()}Baseline", __base__=_FamilyBaseline, **keys)
+
+
+# Kind → section.
+BASELINES: dict[str, type[AnyBaseline]] = {
+    family.name: Baseline if family is TRANSFORMER else _section(family) for family in FAMILIES.values()
 }
+if TYPE_CHECKING:
+    BaselineSection = AnyBaseline
+else:
+    # pydantic reads a union that no type checker can.
+    tagged = (Annotated[section, Tag(kind)] for kind, section in BASELINES.items())
+    BaselineSection = Annotated[reduce(or_, tagged), Discriminator(kind_of)]

@@ -2,13 +2,13 @@
 
 import re
 from dataclasses import dataclass
-from typing import Annotated, Any, Literal
+from typing import Any, Literal
 
-from pydantic import Discriminator, Field, Tag, field_validator, model_validator
+from pydantic import Field, field_validator, model_validator
 
-from hat.architecture import Norm
+from hat.architecture import FAMILIES, TRANSFORMER, Norm
 from hat.errors import UserError, shown
-from hat.recipe.baselines import Baseline, EvolvedBaseline, kind_of
+from hat.recipe.baselines import BaselineSection
 from hat.recipe.data import Data, Section
 from hat.recipe.distillation import Distillation
 from hat.recipe.paths import RecipePath
@@ -207,12 +207,7 @@ class Recipe(Section):
     """Final training."""
     distillation: Distillation | None = None
     """A teacher of the found SubTransformers; none: they learn from the text alone."""
-    baselines: list[
-        Annotated[
-            Annotated[Baseline, Tag("transformer")] | Annotated[EvolvedBaseline, Tag("evolved")],
-            Discriminator(kind_of),
-        ]
-    ] = Field(default=[])
+    baselines: list[BaselineSection] = Field(default=[])
     """Models trained from scratch to compare with; `kind` is transformer (unless given) or evolved."""
     evaluate: Evaluate = Evaluate()
     """How the final models translate."""
@@ -252,11 +247,11 @@ class Recipe(Section):
 
     @model_validator(mode="after")
     def _check_published_latencies(self) -> "Recipe":
-        evolved = [one.name for one in self.baselines if isinstance(one, EvolvedBaseline)]
-        if evolved and self.device.latencies:
+        others = [one for one in self.baselines if one.kind != TRANSFORMER.name]
+        if others and self.device.latencies:
             raise ValueError(
-                f"baselines: {', '.join(evolved)}: published latencies tell nothing of an Evolved "
-                "Transformer; leave it out, or measure a device"
+                f"baselines: {', '.join(one.name for one in others)}: published latencies tell nothing of "
+                f"{FAMILIES[others[0].kind].title}; leave it out, or measure a device"
             )
         return self
 

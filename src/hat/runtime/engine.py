@@ -7,7 +7,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
-from hat.architecture import FAMILY_NAMES, AnyArchitecture, Architecture
+from hat.architecture import TRANSFORMER, AnyArchitecture, family_of
 from hat.arguments import finite_number, whole_number
 from hat.errors import UserError, shown
 from hat.threads import MOST_THREADS, available_threads
@@ -164,8 +164,11 @@ def installed_engine(name: str, architecture: AnyArchitecture | None = None) -> 
 
 
 def runs(engine: str, architecture: AnyArchitecture) -> bool:
-    """Whether an engine runs that family of networks: the native one has kernels for Transformers only."""
-    return engine != "native" or isinstance(architecture, Architecture)
+    """True if an engine runs that family of networks: the native one has kernels for Transformers only, and
+    onnxruntime needs the family's ONNX graphs."""
+    family = family_of(architecture)
+    runnable = {"native": family is TRANSFORMER, "onnxruntime": "onnx" in family.exporters, "torch": True}
+    return runnable[engine]
 
 
 def load_onnx_export(name: str, folder: Path, settings: EngineSettings) -> tuple["ArtefactConfig", Engine]:
@@ -196,8 +199,8 @@ def _engines_for(name: str, architecture: AnyArchitecture) -> tuple[str, ...]:
     check_engine(name)
     found = tuple(engine for engine in ENGINES if runs(engine, architecture))
     if name not in ("auto", *found):
-        family = FAMILY_NAMES[type(architecture)]
-        raise UserError(f"engine {name} does not run an {family}; the choices are {', '.join(found)}")
+        family = family_of(architecture).title
+        raise UserError(f"engine {name} does not run {family}; the choices are {', '.join(found)}")
     return found
 
 

@@ -15,7 +15,6 @@ from hat.cli.options import AsJson
 if TYPE_CHECKING:
     from rich.table import Table
 
-    from hat.architecture import AnyArchitecture
     from hat.zoo.models import Figure, Result, ZooModel
 
 
@@ -85,7 +84,7 @@ def list_models(
 @commands.command("show", epilog=SHOW_EXAMPLES)
 def show(name: Name, as_json: AsJson = False) -> None:
     """Show one model: its layers, its cost by the published rules, and its results."""
-    from hat.architecture import cost
+    from hat.architecture import cost, family_of
     from hat.zoo.models import SOURCES, model
 
     known = model(name)
@@ -100,7 +99,7 @@ def show(name: Name, as_json: AsJson = False) -> None:
         typer.echo(json.dumps(record, indent=1))
         return
     typer.echo(f"{known.name}: {known.about}")
-    typer.echo(_layers(known.architecture))
+    typer.echo(family_of(known.architecture).describe(known.architecture))
     typer.echo(
         f"counted by the published rules: {counted.parameters:,} parameters, "
         f"{counted.flops:,} FLOPs at {length} tokens"
@@ -173,18 +172,3 @@ def _legend(figures: "Iterable[Figure]") -> str:
 
     used = {figure.source for figure in figures}
     return "; ".join(f"{_mark(source)}: {meaning}" for source, meaning in SOURCES.items() if source in used)
-
-
-def _layers(architecture: "AnyArchitecture") -> str:
-    from hat.architecture import Architecture
-
-    if not isinstance(architecture, Architecture):
-        return "\n".join(f"{key} {value}" for key, value in architecture.to_dict().items())
-    encoder, decoder = architecture.encoder, architecture.decoder
-    lines = [f"qkv_dim {architecture.qkv_dim}", f"encoder, embed_dim {encoder.embed_dim}"]
-    lines += [f"  {n}: ffn {layer.ffn_dim}, heads {layer.heads}" for n, layer in enumerate(encoder.layers, 1)]
-    lines.append(f"decoder, embed_dim {decoder.embed_dim}")
-    for n, row in enumerate(decoder.layers, 1):
-        heads = f"heads {row.self_heads} self, {row.cross_heads} cross"
-        lines.append(f"  {n}: ffn {row.ffn_dim}, {heads}, attends to the last {row.encoder_layers_attended}")
-    return "\n".join(lines)

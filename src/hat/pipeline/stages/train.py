@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from hat import __version__
-from hat.architecture import AnyArchitecture, Architecture
+from hat.architecture import AnyArchitecture, Architecture, family_of
 from hat.export import export
 from hat.files import read_json
 from hat.model import TranslationModel, build
@@ -112,7 +112,7 @@ def train_step(context: Context, model: FinalModel) -> Step:
         "training_lines": _training_lines(prepared).to_dict(),
         "results": {"prepared text": prepared.digest_of("train", "valid", "tokenizer")},
     }
-    if isinstance(model.architecture, Architecture):
+    if context.recipe.norm in family_of(model.architecture).norms:
         inputs |= context.norm_inputs
     if settings:
         section = "sub_training" if model.kind == "found" else "baseline_training"

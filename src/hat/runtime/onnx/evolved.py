@@ -12,18 +12,18 @@ from hat.runtime.onnx.sides import DecoderSide, EncoderSide, Side
 TO_THE_END = np.iinfo(np.int64).max
 
 
-def evolved_encoder(artefact: Artefact) -> ModelProto:
+def encoder_model(artefact: Artefact) -> ModelProto:
     """The encoder, with the keys and values of every attention to it."""
     return _Encoder(artefact).build()
 
 
-def evolved_decoder(artefact: Artefact) -> ModelProto:
+def decoder_model(artefact: Artefact) -> ModelProto:
     """One step of the decoder, for all hypotheses of all sentences."""
     return _Decoder(artefact).build()
 
 
 class _Evolved(Side):
-    """What both sides share. Depthwise weights, of few bytes and no product of matrices, stay float32."""
+    """The parts of both sides. Depthwise weights, of few bytes and no product of matrices, stay float32."""
 
     @property
     def architecture(self) -> EvolvedArchitecture:
@@ -100,12 +100,12 @@ class _Encoder(_Evolved, EncoderSide):
     def _depthwise(self, x: str, name: str, dim: int) -> str:
         """One product a position: onnxruntime's Conv with as many groups as channels takes twice as long."""
         weights = self.floats(f"{name}.depthwise.weight")
-        found = ""
+        total = ""
         for position, shifted in enumerate(self._shifted(x, dim, MERGE)):
             taps = self.constant(f"{name}.depthwise.{position}", weights[:, position].copy())
             product = self.op("Mul", shifted, taps)
-            found = self.op("Add", found, product) if found else product
-        return self.op("Reshape", found, self.integers(-1, dim))
+            total = self.op("Add", total, product) if total else product
+        return self.op("Reshape", total, self.integers(-1, dim))
 
 
 class _Decoder(_Evolved, DecoderSide):

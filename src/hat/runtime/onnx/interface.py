@@ -1,4 +1,4 @@
-"""The two ONNX graphs of a model: what goes in and what comes out of each.
+"""The inputs and outputs of a model's two ONNX graphs.
 
 **encoder**, once for a batch: `source` (B, S) int64, token ids including the final </s>, shorter
 sentences padded with 1 on either side → for each decoder layer i `cross_keys.i` (B, H, d, nS) and
@@ -29,8 +29,7 @@ are zeros at first. The outputs that become them are called `present_many_keys.i
 
 from dataclasses import dataclass
 
-from hat.architecture import Architecture, ModelConfig
-from hat.architecture.evolved import CAUSAL_MERGE, LONG
+from hat.architecture import ModelConfig, decoder_states
 from hat.runtime.weights.precision import is_kmeans
 
 ONNX_FORMAT = "onnx-1"  # stands in an export's config.json where an artefact has its format's number
@@ -83,40 +82,22 @@ def present(cache: str) -> str:
 
 
 def caches(config: ModelConfig) -> list[Port]:
-    """What a step takes from the one before: P rows; T = 0 positions at first, windows full of zeros."""
-    architecture, ports = config.architecture, list[Port]()
-    if isinstance(architecture, Architecture):
-        for index, layer in enumerate(architecture.decoder.layers):
-            ports += _keys_values(index, "self", layer.self_heads, architecture.qkv_dim)
-        return ports
-    dim = architecture.embed_dim
-    for index in range(architecture.decoder_cells):
-        ports += _keys_values(index, "many", architecture.many_heads, dim)
-        ports += _keys_values(index, "self", architecture.heads, dim)
-        ports.append(Port(f"branch_window.{index}", "float", ("P", LONG - 1, dim)))
-        ports.append(Port(f"merge_window.{index}", "float", ("P", CAUSAL_MERGE - 1, 2 * dim)))
+    """The state that a step takes from the one before: P rows; T = 0 positions at first, windows of zeros."""
+    ports, qkv = list[Port](), config.architecture.qkv_dim
+    for index, state in enumerate(decoder_states(config.architecture)):
+        for name, heads in state.self_attentions:
+            shape = ("P", heads, "T", qkv // heads)
+            ports += [Port(f"{name}_{part}.{index}", "float", shape) for part in ("keys", "values")]
+        for name, positions, channels in state.windows:
+            ports.append(Port(f"{name}_window.{index}", "float", ("P", positions, channels)))
     return ports
-
-
-def _keys_values(index: int, kind: str, heads: int, qkv: int) -> list[Port]:
-    shape = ("P", heads, "T", qkv // heads)
-    return [Port(f"{kind}_{part}.{index}", "float", shape) for part in ("keys", "values")]
 
 
 def _memories(config: ModelConfig) -> list[Port]:
-    architecture, ports = config.architecture, [Port("source_bias", "float", ("B", 1, 1, "S"))]
-    if isinstance(architecture, Architecture):
-        for index, layer in enumerate(architecture.decoder.layers):
-            attended, heads = layer.encoder_layers_attended, layer.cross_heads
-            ports += _memory(index, "cross", heads, architecture.qkv_dim // heads, attended)
-        return ports
-    heads, width = architecture.heads, architecture.embed_dim // architecture.heads
-    for index in range(architecture.decoder_cells):
-        ports += _memory(index, "first", heads, width, 1) + _memory(index, "cross", heads, width, 1)
+    ports, qkv = [Port("source_bias", "float", ("B", 1, 1, "S"))], config.architecture.qkv_dim
+    for index, state in enumerate(decoder_states(config.architecture)):
+        for name, heads, attended in state.cross_attentions:
+            length = "S" if attended == 1 else f"{attended}S"
+            keys = Port(f"{name}_keys.{index}", "float", ("B", heads, qkv // heads, length))
+            ports += [keys, Port(f"{name}_values.{index}", "float", ("B", heads, length, qkv // heads))]
     return ports
-
-
-def _memory(index: int, kind: str, heads: int, width: int, attended: int) -> list[Port]:
-    length = "S" if attended == 1 else f"{attended}S"
-    keys = Port(f"{kind}_keys.{index}", "float", ("B", heads, width, length))
-    return [keys, Port(f"{kind}_values.{index}", "float", ("B", heads, length, width))]

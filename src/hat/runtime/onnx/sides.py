@@ -1,4 +1,4 @@
-"""What the ONNX graphs of all families share: both sides' embeddings, attentions, and the best words.
+"""The parts of all families' ONNX graphs: both sides' embeddings, attentions, and the best words.
 
 Tokens of a batch lie in one axis except within attention, the scale of attention scores is in the
 query's weights, and a decoder step starts by following each hypothesis to its parent's keys and values.
@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 from onnx import TensorProto
 
-from hat.architecture import Architecture, ModelConfig
+from hat.architecture import ModelConfig
 from hat.runtime.artefact import Artefact
 from hat.runtime.onnx.builder import GraphBuilder
 from hat.runtime.onnx.interface import NEGATIVE_BIAS, present
@@ -29,8 +29,7 @@ class Side(GraphBuilder):
     @property
     def qkv(self) -> int:
         """Total width of queries, keys and values."""
-        architecture = self.config.architecture
-        return architecture.qkv_dim if isinstance(architecture, Architecture) else architecture.embed_dim
+        return self.config.architecture.qkv_dim
 
     def query_factors(self, outputs: int, heads: int) -> NDArray[np.float32]:
         """1/√d for the first qkv_dim outputs of a projection, the queries; 1 for the others."""

@@ -1,12 +1,14 @@
-"""The architecture of one SubTransformer: frozen, hashable, read from and written to YAML or JSON."""
+"""The Transformer, HAT's SubTransformers among them, as plain data: its layers, weights and cost."""
 
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any, TypeVar
 
+from hat.architecture.family import DecoderState, Norm
 from hat.architecture.published import naming_record_lines, read_record
-from hat.arguments import plain_numbers
-from hat.errors import UserError, shown
+from hat.architecture.shapes import Shapes, attention_macs, cross_attention, linear, norm, self_attention
+from hat.arguments import check_count, plain_numbers
+from hat.errors import UserError
 from hat.files import check_keys, digest
 
 
@@ -73,13 +75,13 @@ class Architecture:
 
     def __post_init__(self) -> None:
         plain_numbers(self)
-        _check_positive(self.qkv_dim, "qkv_dim")
+        check_count("qkv_dim", self.qkv_dim)
         parts: tuple[tuple[str, Encoder | Decoder], ...] = (
             ("encoder", self.encoder),
             ("decoder", self.decoder),
         )
         for side, part in parts:
-            _check_positive(part.embed_dim, f"{side}.embed_dim")
+            check_count(f"{side}.embed_dim", part.embed_dim)
             if not part.layers:
                 raise UserError(f"{side}.layers: at least one layer is needed")
             layers: tuple[EncoderLayer | DecoderLayer, ...] = part.layers
@@ -98,7 +100,7 @@ class Architecture:
 
     def _check_layer(self, layer: EncoderLayer | DecoderLayer, where: str) -> None:
         for name, value in vars(layer).items():
-            _check_positive(value, f"{where}.{name}")
+            check_count(f"{where}.{name}", value)
             if name.endswith("heads") and self.qkv_dim % value:
                 raise UserError(f"{where}.{name}: {value} heads do not divide qkv_dim {self.qkv_dim}")
         attended = getattr(layer, "encoder_layers_attended", 1)
@@ -150,9 +152,65 @@ class Architecture:
         return digest(self.to_dict())[:12]
 
 
-def _check_positive(value: object, where: str) -> None:
-    if not isinstance(value, int) or isinstance(value, bool) or value < 1:
-        raise UserError(f"{where}: {shown(value)} is not a positive whole number")
+def transformer_shapes(architecture: Architecture, norms: Norm) -> Shapes:
+    """Name → shape of every weight but the embeddings."""
+    qkv, enc, dec = architecture.qkv_dim, architecture.encoder_dim, architecture.decoder_dim
+    shapes = Shapes()
+    for index, encoder_layer in enumerate(architecture.encoder.layers):
+        name = f"encoder.{index}"
+        shapes |= self_attention(f"{name}.self_attention", enc, qkv)
+        shapes |= norm(f"{name}.self_attention_norm", enc)
+        shapes |= _feed_forward(name, enc, encoder_layer.ffn_dim)
+    for index, decoder_layer in enumerate(architecture.decoder.layers):
+        name = f"decoder.{index}"
+        shapes |= self_attention(f"{name}.self_attention", dec, qkv)
+        shapes |= norm(f"{name}.self_attention_norm", dec)
+        shapes |= cross_attention(f"{name}.cross_attention", dec, enc, qkv)
+        shapes |= norm(f"{name}.cross_attention_norm", dec)
+        shapes |= _feed_forward(name, dec, decoder_layer.ffn_dim)
+    return shapes if norms == "post" else shapes | norm("encoder_norm", enc) | norm("decoder_norm", dec)
+
+
+def _feed_forward(name: str, dim: int, ffn_dim: int) -> Shapes:
+    fc1, fc2 = linear(f"{name}.fc1", ffn_dim, dim), linear(f"{name}.fc2", dim, ffn_dim)
+    return fc1 | fc2 | norm(f"{name}.ffn_norm", dim)
+
+
+def transformer_work(architecture: Architecture, length: int) -> int:
+    """Multiply-accumulates of one teacher-forced pass by the rules of `cost`."""
+    qkv, enc, dec = architecture.qkv_dim, architecture.encoder_dim, architecture.decoder_dim
+    macs = length * (enc + 1) + length * (dec + 1)
+    for layer in architecture.encoder.layers:
+        macs += attention_macs(qkv, enc, enc, queries=length, keys=length)
+        macs += 2 * length * enc + 2 * length * enc * layer.ffn_dim
+    for decoder_layer in architecture.decoder.layers:
+        keys = length * decoder_layer.encoder_layers_attended
+        macs += attention_macs(qkv, dec, dec, queries=length, keys=length)
+        macs += attention_macs(qkv, dec, enc, queries=length, keys=keys)
+        macs += 3 * length * dec + 2 * length * dec * decoder_layer.ffn_dim
+    return macs
+
+
+def transformer_decoder_states(architecture: Architecture) -> list[DecoderState]:
+    """One self-attention and one cross-attention a layer."""
+    return [
+        DecoderState(
+            (("self", layer.self_heads),), (("cross", layer.cross_heads, layer.encoder_layers_attended),)
+        )
+        for layer in architecture.decoder.layers
+    ]
+
+
+def transformer_text(architecture: Architecture) -> str:
+    """The layers, one a line."""
+    encoder, decoder = architecture.encoder, architecture.decoder
+    lines = [f"qkv_dim {architecture.qkv_dim}", f"encoder, embed_dim {encoder.embed_dim}"]
+    lines += [f"  {n}: ffn {layer.ffn_dim}, heads {layer.heads}" for n, layer in enumerate(encoder.layers, 1)]
+    lines.append(f"decoder, embed_dim {decoder.embed_dim}")
+    for n, row in enumerate(decoder.layers, 1):
+        heads = f"heads {row.self_heads} self, {row.cross_heads} cross"
+        lines.append(f"  {n}: ffn {row.ffn_dim}, {heads}, attends to the last {row.encoder_layers_attended}")
+    return "\n".join(lines)
 
 
 def _layers(kind: type[Layer], values: object, where: str) -> tuple[Layer, ...]:

@@ -1,0 +1,86 @@
+"""A family of networks: the interface of its architectures, and one record of all that HAT knows of it."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from importlib import import_module
+from typing import Any, Literal, Protocol
+
+from hat.architecture.shapes import Shapes
+
+Norm = Literal["post", "pre"]
+
+
+class AnyArchitecture(Protocol):
+    """An architecture of any family: a frozen dataclass of plain data, which is hashable. It refuses what
+    cannot be built with UserError."""
+
+    @property
+    def encoder_dim(self) -> int:
+        """Width of the encoder's residual stream."""
+
+    @property
+    def decoder_dim(self) -> int:
+        """Width of the decoder's residual stream."""
+
+    @property
+    def qkv_dim(self) -> int:
+        """Total width of the queries, keys and values of every attention."""
+
+    def to_dict(self) -> dict[str, Any]:
+        """The architecture as in files: mappings, lists and integers only; `family` names the family, except
+        for Transformers. The class reads it with `from_dict(value, where)`."""
+
+    def short_hash(self) -> str:
+        """Twelve hexadecimal digits that name this architecture."""
+
+
+@dataclass(frozen=True)
+class DecoderState:
+    """The state of incremental decoding in one decoder layer.
+
+    `self_attentions`: name and heads of each; one of the first layer's is called "self".
+    `cross_attentions`: name, heads and number of attended encoder layers of each.
+    `windows`: name, positions and channels of each causal convolution's past input.
+    """
+
+    self_attentions: tuple[tuple[str, int], ...]
+    cross_attentions: tuple[tuple[str, int, int], ...]
+    windows: tuple[tuple[str, int, int], ...] = ()
+
+
+def _keys_and_values(architecture: AnyArchitecture) -> str:
+    return "\n".join(f"{key} {value}" for key, value in architecture.to_dict().items())
+
+
+@dataclass(frozen=True)
+class Family:
+    """One family of networks. Its functions take one of its architectures; strings name modules or classes
+    that need PyTorch or onnx: "module" or "module:class", which `load` imports when they are used.
+
+    `name`: in files and recipes. `title`: in messages, with its article. `architecture`: the class of its
+    architectures. `shapes`: weight name → shape without embeddings, given where layers normalise. `work`:
+    multiply-accumulates of one teacher-forced pass, given the sentences' length, by the rules of
+    `hat.architecture.cost`. `decoder_states`: one for each decoder layer. `network`: the
+    `hat.model.TranslationModel`. `static_decoder`: runs its steps over preallocated buffers, which a GPU can
+    replay. `exporters`: format → module; for "onnx" with the functions `encoder_model` and `decoder_model` of
+    an artefact. `norms`: the values of `ModelConfig.norm` that it can have. `describe`: the text of
+    `hat zoo show`.
+    """
+
+    name: str
+    title: str
+    architecture: type[Any]
+    shapes: Callable[[Any, Norm], Shapes]
+    work: Callable[[Any, int], int]
+    decoder_states: Callable[[Any], list[DecoderState]]
+    network: str
+    static_decoder: str | None = None
+    exporters: Mapping[str, str] = field(default_factory=dict)
+    norms: tuple[Norm, ...] = ("post",)
+    describe: Callable[[Any], str] = _keys_and_values
+
+
+def load(name: str) -> Any:
+    """The object that a "module:name" string of a `Family` names, or the module that "module" names."""
+    module, _, attribute = name.partition(":")
+    return getattr(import_module(module), attribute) if attribute else import_module(module)
