@@ -14,7 +14,7 @@ from hat.model import SuperTransformer
 from hat.model.engine import TorchEngine
 from hat.model.translation_model import EOS, PAD
 from hat.runtime import Artefact, ArtefactConfig, DecodeOptions, EngineSettings
-from tests.model.test_supertransformer import SPACE
+from tests.model.networks import SPACE
 
 ctranslate2 = pytest.importorskip("ctranslate2", reason="the peer of the benchmarks is not installed")
 

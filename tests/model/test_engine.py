@@ -12,12 +12,9 @@ from hat.errors import UserError
 from hat.model import SuperTransformer, Transformer, beam_search
 from hat.model.engine import TorchEngine
 from hat.model.static_decode import StaticDecoder
-from hat.runtime import Artefact, ArtefactConfig, DecodeOptions, EngineSettings, Hypothesis
-from tests.model.test_supertransformer import SPACE, perturbed
+from hat.runtime import Artefact, ArtefactConfig, DecodeOptions, EngineSettings
+from tests.model.networks import SOURCES, SPACE, assert_same, padded, perturbed
 
-VOCAB = 40
-RNG = random.Random(5)
-SOURCES = [[*(RNG.randrange(3, VOCAB) for _ in range(length)), 2] for length in (6, 1, 39, 12, 3)]
 OPTIONS = DecodeOptions(beam=3, nbest=3, max_length_factor=1.0, max_length_offset=4)
 EMBEDDINGS = ("shared", "separate")
 needs_gpu = pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA GPU")
@@ -33,17 +30,6 @@ def artefact() -> Artefact:
     model = perturbed("shared", torch.float32).extract(SPACE.smallest())
     weights = {name: weight.detach().numpy() for name, weight in model.state_dict().items()}
     return Artefact(ArtefactConfig(model.config), weights)
-
-
-def padded(sources: list[list[int]]) -> torch.Tensor:
-    longest = max(map(len, sources))
-    return torch.tensor([[1] * (longest - len(source)) + source for source in sources])
-
-
-def assert_same(found: list[list[Hypothesis]], expected: list[list[Hypothesis]]) -> None:
-    for mine, theirs in zip(found, expected, strict=True):
-        assert [h.tokens for h in mine] == [h.tokens for h in theirs]
-        assert [h.score for h in mine] == pytest.approx([h.score for h in theirs], abs=1e-4)
 
 
 def sub_network(network: SuperTransformer, rng: random.Random) -> Transformer:

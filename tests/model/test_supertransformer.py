@@ -4,52 +4,14 @@ import random
 
 import pytest
 import torch
-from torch import Tensor
 
 from hat import zoo
 from hat.architecture import Architecture, ModelConfig, cost, weight_shapes
 from hat.architecture.weights import EMBEDDING_NAMES
 from hat.errors import UserError
-from hat.model import Dropout, SuperTransformer, Transformer
+from hat.model import Dropout, Transformer
 from hat.model.supertransformer import build_empty
-from hat.space import DesignSpace
-
-# Unequal widths, elastic qkv_dim and depths on both sides: everything a slice can get wrong.
-SPACE = DesignSpace.from_dict(
-    {
-        "encoder_embed_dim": [24, 16],
-        "decoder_embed_dim": [32, 24, 16],
-        "encoder_layers": [3, 2, 1],
-        "decoder_layers": [3, 2, 1],
-        "encoder_ffn_dim": [48, 32],
-        "encoder_heads": [4, 2],
-        "decoder_ffn_dim": [48, 32],
-        "decoder_self_heads": [4, 2],
-        "decoder_cross_heads": [4, 2],
-        "encoder_layers_attended": [1, 2, 3],
-        "qkv_dim": [32, 16],
-    },
-    "test space",
-)
-
-
-def perturbed(embeddings: str, dtype: torch.dtype) -> SuperTransformer:
-    """Norms come after with shared embeddings, before with separate ones."""
-    torch.manual_seed(7)
-    norm = "post" if embeddings == "shared" else "pre"
-    config = ModelConfig(SPACE.largest(), 40, 40, embeddings, norm=norm)  # type: ignore[arg-type]
-    network = SuperTransformer(config).to(dtype).eval()
-    with torch.no_grad():
-        for parameter in network.parameters():
-            parameter.add_(0.1 * torch.randn_like(parameter))
-    return network
-
-
-def batch(seed: int) -> tuple[Tensor, Tensor]:
-    generator = torch.Generator().manual_seed(seed)
-    source = torch.randint(3, 40, (3, 7), generator=generator)
-    source[0, :3] = 1
-    return source, torch.randint(3, 40, (3, 6), generator=generator)
+from tests.model.networks import SPACE, batch, perturbed
 
 
 @pytest.mark.parametrize("embeddings", ["shared", "separate"])

@@ -1,15 +1,14 @@
-"""The network: padding, positions, attention to several encoder layers, incremental decoding."""
+"""The Transformer: attention in training, attention to several encoder layers, positions, dropout."""
 
 import random
 
 import pytest
 import torch
-from torch import Tensor
 
 from hat.architecture import Architecture, ModelConfig
 from hat.model import Transformer
 from hat.model.layers import FastDropout
-from tests.model.test_supertransformer import SPACE, batch, perturbed
+from tests.model.networks import SPACE, batch, perturbed
 
 
 def models(count: int) -> list[Transformer]:
@@ -18,36 +17,11 @@ def models(count: int) -> list[Transformer]:
     return [network.extract(SPACE.sample(rng)) for _ in range(count)]
 
 
-@pytest.mark.parametrize("side", ["left", "right"])
-@torch.no_grad()
-def test_padding_changes_nothing(side: str) -> None:
-    source, target = batch(1)
-    for model in models(10):
-        expected = model(source[1:2], target[1:2])
-
-        def pad(tokens: Tensor, width: int) -> Tensor:
-            filling = torch.ones(1, width, dtype=torch.long)
-            return torch.cat((filling, tokens) if side == "left" else (tokens, filling), dim=1)
-
-        padded = model(pad(source[1:2], 4), pad(target[1:2], 3))
-        real = padded[:, 3:] if side == "left" else padded[:, :-3]
-        torch.testing.assert_close(real, expected, rtol=0, atol=1e-12)
-
-
 @torch.no_grad()
 def test_training_and_evaluation_attend_alike() -> None:
     """Training has its own attention arithmetic on CPUs; without dropout it must not matter."""
     for model in models(10):
         torch.testing.assert_close(model.train()(*batch(2)), model.eval()(*batch(2)), rtol=0, atol=1e-12)
-
-
-@torch.no_grad()
-def test_the_future_is_hidden() -> None:
-    source, target = batch(3)
-    changed = target.clone()
-    changed[:, 4:] = 5
-    for model in models(5):
-        assert torch.equal(model(source, target)[:, :4], model(source, changed)[:, :4])
 
 
 @torch.no_grad()
@@ -64,16 +38,6 @@ def test_attending_to_more_layers_sees_them() -> None:
             before = model.decode(target, encoded)
             encoded.layers[-back] = encoded.layers[-back] + 1
             assert torch.equal(before, model.decode(target, encoded)) == (back > attended)
-
-
-@torch.no_grad()
-def test_steps_give_the_teacher_forced_logits() -> None:
-    for model in models(10):
-        source, target = batch(5)
-        expected = model(source, target)
-        state = model.start(source)
-        steps = [model.step(target[:, position], state) for position in range(target.shape[1])]
-        torch.testing.assert_close(torch.stack(steps, dim=1), expected, rtol=0, atol=1e-12)
 
 
 def test_positions_beyond_any_table_are_fine() -> None:

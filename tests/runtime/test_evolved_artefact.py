@@ -13,15 +13,15 @@ from hat.model import beam_search
 from hat.model.engine import TorchEngine
 from hat.runtime import Artefact, ArtefactConfig, DecodeOptions, EngineSettings, installed_engine, load_engine
 from hat.runtime.engine import ENGINES
-from tests.model.evolved_models import evolved_artefact, evolved_network
-from tests.model.test_engine import SOURCES, assert_same, padded
+from tests.model.networks import SOURCES, assert_same, example_artefact, example_network, padded
 
+EVOLVED = EvolvedArchitecture(16, 4, 2, 2)
 OPTIONS = DecodeOptions(beam=3, nbest=3, max_length_factor=1.0, max_length_offset=4)
 
 
 @pytest.mark.parametrize("embeddings", ["shared", "separate"])
 def test_it_comes_back_as_it_was(embeddings: str, tmp_path: Path) -> None:
-    artefact = evolved_artefact(embeddings)
+    artefact = example_artefact(EVOLVED, embeddings)
     artefact.save(tmp_path / "model")
     loaded = Artefact.load(tmp_path / "model")
     assert loaded.config == artefact.config
@@ -29,16 +29,16 @@ def test_it_comes_back_as_it_was(embeddings: str, tmp_path: Path) -> None:
     for name, weight in artefact.weights.items():
         assert (loaded.weights[name] == weight).all()
     engine = TorchEngine(loaded, EngineSettings())
-    network = evolved_network(embeddings)
+    network = example_network(EVOLVED, embeddings)
     assert_same(engine.translate(SOURCES, OPTIONS), beam_search(network, padded(SOURCES), OPTIONS))
 
 
 @pytest.mark.parametrize("precision", ["bfloat16", "int8"])
 def test_every_precision_is_near_float32(precision: str, tmp_path: Path) -> None:
-    evolved_artefact(precision=precision).save(tmp_path / "model")
+    example_artefact(EVOLVED, precision=precision).save(tmp_path / "model")
     engines = (
         load_engine("torch", artefact, EngineSettings())
-        for artefact in (evolved_artefact(), Artefact.load(tmp_path / "model"))
+        for artefact in (example_artefact(EVOLVED), Artefact.load(tmp_path / "model"))
     )
     exact, rounded = (engine.score(SOURCES, SOURCES) for engine in engines)
     differences = [abs(a - b) for x, y in zip(exact, rounded, strict=True) for a, b in zip(x, y, strict=True)]
@@ -46,7 +46,7 @@ def test_every_precision_is_near_float32(precision: str, tmp_path: Path) -> None
 
 
 def test_the_native_engine_refuses_and_auto_passes_it_over() -> None:
-    artefact = evolved_artefact()
+    artefact = example_artefact(EVOLVED)
     for refused in (
         lambda: load_engine("native", artefact, EngineSettings()),
         lambda: installed_engine("native", artefact.config.model.architecture),
