@@ -12,18 +12,15 @@ HAT's tables give it 47M parameters and 2.9 GFLOPs on En-De (30 tokens, no embed
 where these rules give 60.3 to 60.7 for it and both Transformers. docs/baselines.md says more.
 """
 
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from math import prod
-from typing import Annotated, Any
+from typing import Annotated
 
 from hat.architecture import shapes
-from hat.architecture.family import DecoderState, Norm
+from hat.architecture.family import DecoderState, Norm, PlainArchitecture
 from hat.architecture.shapes import Shapes, attention_macs
-from hat.arguments import check_count, plain_numbers
-from hat.errors import UserError, shown
-from hat.files import check_keys, digest
+from hat.errors import UserError
 
-FAMILY = "evolved"
 # Positions that the convolutions of a cell see.
 NEAR, MERGE = 3, 9  # encoder
 LONG, SHORT, CAUSAL_MERGE = 11, 7, 7  # decoder
@@ -32,10 +29,11 @@ MOST_CELLS = 1 << 10  # a bound for files that nobody here wrote
 
 
 @dataclass(frozen=True)
-class EvolvedArchitecture:
+class EvolvedArchitecture(PlainArchitecture):
     """One Evolved Transformer; all other widths follow from `embed_dim`. Raises UserError where it cannot be
     built."""
 
+    family = "evolved"
     embed_dim: Annotated[int, "Width of both residual streams; the published sizes are 512 and 1024."]
     heads: Annotated[
         int, "Heads of all attentions but the decoder's first, which has twice as many, up to 16."
@@ -44,9 +42,7 @@ class EvolvedArchitecture:
     decoder_cells: Annotated[int, "Decoder cells."] = 4
 
     def __post_init__(self) -> None:
-        plain_numbers(self)
-        for name, value in vars(self).items():
-            check_count(name, value)
+        super().__post_init__()
         for name in ("encoder_cells", "decoder_cells"):
             if getattr(self, name) > MOST_CELLS:
                 raise UserError(f"{name}: {getattr(self, name)} is more than {MOST_CELLS}")
@@ -75,26 +71,6 @@ class EvolvedArchitecture:
     def qkv_dim(self) -> int:
         """Total width of queries, keys and values."""
         return self.embed_dim
-
-    @classmethod
-    def from_dict(cls, value: object, where: str = "architecture") -> "EvolvedArchitecture":
-        """Build from a mapping as `to_dict` gives. Raises UserError."""
-        names = tuple(cls.__dataclass_fields__)
-        keys = check_keys(value, ("family", *names), where, ("encoder_cells", "decoder_cells"))
-        if keys["family"] != FAMILY:
-            raise UserError(f"{where}.family: {shown(keys['family'])} is not {FAMILY}")
-        try:
-            return cls(**{name: keys[name] for name in names if name in keys})
-        except UserError as error:
-            raise UserError(f"{where}.{error}") from error
-
-    def to_dict(self) -> dict[str, Any]:
-        """A mapping of its family and its fields."""
-        return {"family": FAMILY, **asdict(self)}
-
-    def short_hash(self) -> str:
-        """Twelve hexadecimal digits that name this architecture."""
-        return digest(self.to_dict())[:12]
 
 
 def evolved_shapes(architecture: EvolvedArchitecture, norms: Norm) -> Shapes:

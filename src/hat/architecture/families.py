@@ -1,4 +1,4 @@
-"""The registry of network families. docs/families.md (how to add one) lists all that a new one needs."""
+"""The registry of network families. CONTRIBUTING.md says how to add one."""
 
 from pathlib import Path
 

@@ -1,11 +1,14 @@
 """A family of networks: the interface of its architectures, and one record of all that HAT knows of it."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import MISSING, asdict, dataclass, field, fields
 from importlib import import_module
-from typing import Any, Literal, Protocol
+from typing import Any, ClassVar, Literal, Protocol, Self
 
 from hat.architecture.shapes import Shapes
+from hat.arguments import check_count, plain_numbers
+from hat.errors import UserError, shown
+from hat.files import check_keys, digest
 
 Norm = Literal["post", "pre"]
 
@@ -32,6 +35,41 @@ class AnyArchitecture(Protocol):
 
     def short_hash(self) -> str:
         """Twelve hexadecimal digits that name this architecture."""
+
+
+@dataclass(frozen=True)
+class PlainArchitecture:
+    """An architecture that is a few positive whole numbers, the fields of its subclass, each
+    Annotated[int, "its description"]. Raises UserError where it cannot be built."""
+
+    family: ClassVar[str]
+
+    def __post_init__(self) -> None:
+        plain_numbers(self)
+        for name, value in vars(self).items():
+            check_count(name, value)
+
+    @classmethod
+    def from_dict(cls, value: object, where: str = "architecture") -> Self:
+        """Build from a mapping as `to_dict` gives. Raises UserError."""
+        optional = [one.name for one in fields(cls) if one.default is not MISSING]
+        names = ("family", *(one.name for one in fields(cls)))
+        numbers = dict(check_keys(value, names, where, optional))
+        family = numbers.pop("family")
+        if family != cls.family:
+            raise UserError(f"{where}.family: {shown(family)} is not {cls.family}")
+        try:
+            return cls(**numbers)
+        except UserError as error:
+            raise UserError(f"{where}.{error}") from error
+
+    def to_dict(self) -> dict[str, Any]:
+        """A mapping of its family and its fields."""
+        return {"family": self.family, **asdict(self)}
+
+    def short_hash(self) -> str:
+        """Twelve hexadecimal digits that name this architecture."""
+        return digest(self.to_dict())[:12]
 
 
 @dataclass(frozen=True)

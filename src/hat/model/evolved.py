@@ -7,7 +7,6 @@ and over one more position, of which its cache holds the predecessors.
 Axes: B batch, S source length, T target length, K beam, D embedding, H heads.
 """
 
-from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 import torch
@@ -25,7 +24,7 @@ from hat.model.layers import (
     Projections,
     SelfAttention,
 )
-from hat.model.state import Cache, DecoderState, Encoded, Memory
+from hat.model.state import Cache, Encoded, Memory
 from hat.model.translation_model import PAD, TranslationModel, causal_mask
 
 
@@ -121,9 +120,19 @@ class DecoderCell(nn.Module):
         last = encoded.last(1)
         return CellMemory(self.first_cross_attention.memory(*last), self.cross_attention.memory(*last))
 
+    def cache(self) -> "CellCache":
+        """The empty cache of this cell."""
+        return CellCache()
+
     def forward(
-        self, x: Tensor, memory: "CellMemory", cache: "CellCache", mask: Tensor | None, real: Tensor | None
+        self,
+        x: Tensor,
+        memory: "CellMemory",
+        mask: Tensor | None,
+        cache: "CellCache",
+        real: Tensor | None = None,
     ) -> Tensor:
+        """`real` (B, T): false where the target is padded, which the convolutions must not see."""
         n = self.attention_norm(x)
         itself = self.many_headed_attention(n, mask, cache.many_headed)
         x = x + self.drop(itself) + self.drop(self.first_cross_attention(n, memory.first))
@@ -197,7 +206,7 @@ class EvolvedTransformer(TranslationModel):
         own = config.architecture
         if not isinstance(own, EvolvedArchitecture):
             raise UserError("for Evolved Transformers only")
-        self.drop = FastDropout(dropout.rate)
+        self.drop_source = self.drop_target = FastDropout(dropout.rate)
         self.encoder = nn.ModuleList(
             EncoderCell(own.embed_dim, heads=own.heads, rates=dropout) for _ in range(own.encoder_cells)
         )
@@ -213,7 +222,7 @@ class EvolvedTransformer(TranslationModel):
         real = source.ne(PAD)
         hidden = None if bool(real.all()) else real
         mask = None if hidden is None else hidden[:, None, None, :]
-        x = self.drop(self.embed_source(source))
+        x = self.drop_source(self.embed_source(source))
         for cell in self.encoder:
             x = cell(x, mask, hidden)
         return Encoded([self.encoder_norm(x)], hidden)
@@ -223,25 +232,10 @@ class EvolvedTransformer(TranslationModel):
         # No convolution sees what comes later, so padding after the target needs no hiding.
         hidden = None if bool(real[:, 0].all()) else real
         mask = causal_mask(target_in)
-        x = self.drop(self.embed_target(target_in))
-        for cell, memory in zip(self.decoder, self.memories(encoded), strict=True):
-            x = cell(x, memory, CellCache(), mask, hidden)
+        x = self.drop_target(self.embed_target(target_in))
+        for cell in self.layers():
+            x = cell(x, cell.memory(encoded), mask, cell.cache(), hidden)
         return self.logits(self.decoder_norm(x))
-
-    def start(self, source: Tensor) -> DecoderState[CellMemory, CellCache]:
-        memories = list(self.memories(self.encode(source)))
-        return DecoderState(memories, [CellCache() for _ in memories])
-
-    def step(self, tokens: Tensor, state: DecoderState[CellMemory, CellCache]) -> Tensor:
-        x = self.embed_next(tokens, state.length)
-        for cell, memory, cache in zip(self.decoder, state.memories, state.caches, strict=True):
-            x = cell(x, memory, cache, None, None)
-        state.length += 1
-        return self.logits(self.decoder_norm(x)[:, 0])
-
-    def memories(self, encoded: Encoded) -> "Iterator[CellMemory]":
-        """The encoder's keys and values for each decoder cell, computed when that cell is run."""
-        return (cell.memory(encoded) for cell in self.decoder if isinstance(cell, DecoderCell))
 
     def reset_parameters(self) -> None:
         """Initialise as the other networks do; values and gates each count as a matrix, and depthwise weights

@@ -6,15 +6,13 @@ after each residual sum, as published, or before each branch (`ModelConfig.norm`
 Axes: B batch, S source length, T target length, K beam, D embedding, Q qkv_dim, H heads, V vocabulary.
 """
 
-from collections.abc import Iterator
-
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from hat.architecture import DecoderLayer, EncoderLayer, ModelConfig
 from hat.model.layers import NO_DROPOUT, CrossAttention, Dropout, FastDropout, Norm, SelfAttention
-from hat.model.state import Cache, DecoderState, Encoded, Memory
-from hat.model.translation_model import PAD, TranslationModel, causal_mask
+from hat.model.state import Cache, Encoded, Memory
+from hat.model.translation_model import PAD, TranslationModel
 
 
 class EncoderBlock(nn.Module):
@@ -62,6 +60,10 @@ class DecoderBlock(nn.Module):
         """Keys, values and mask of the encoder layers that this layer attends to."""
         return self.cross_attention.memory(*encoded.last(self.attended))
 
+    def cache(self) -> Cache:
+        """The empty cache of this layer, for incremental decoding."""
+        return Cache()
+
     def forward(self, x: Tensor, memory: Memory, mask: Tensor | None, cache: Cache | None = None) -> Tensor:
         """x (B, T, D); with the cache of the positions before, x (B·K, 1, D)."""
         norm1, norm2, norm3 = self.self_attention_norm, self.cross_attention_norm, self.ffn_norm
@@ -103,25 +105,3 @@ class Transformer(TranslationModel):
             x = block(x, mask)
             layers.append(self.encoder_norm(x))
         return Encoded(layers, None if mask is None else real)
-
-    def decode(self, target_in: Tensor, encoded: Encoded) -> Tensor:
-        x = self.drop_target(self.embed_target(target_in))
-        mask = causal_mask(target_in)
-        for block, memory in zip(self.decoder, self.memories(encoded), strict=True):
-            x = block(x, memory, mask)
-        return self.logits(self.decoder_norm(x))
-
-    def start(self, source: Tensor) -> DecoderState[Memory, Cache]:
-        memories = list(self.memories(self.encode(source)))
-        return DecoderState(memories, [Cache() for _ in memories])
-
-    def step(self, tokens: Tensor, state: DecoderState[Memory, Cache]) -> Tensor:
-        x = self.embed_next(tokens, state.length)
-        for block, memory, cache in zip(self.decoder, state.memories, state.caches, strict=True):
-            x = block(x, memory, None, cache)
-        state.length += 1
-        return self.logits(self.decoder_norm(x)[:, 0])
-
-    def memories(self, encoded: Encoded) -> Iterator[Memory]:
-        """The encoder's keys and values for each decoder layer, computed when that layer is run."""
-        return (block.memory(encoded) for block in self.decoder if isinstance(block, DecoderBlock))

@@ -1,21 +1,43 @@
-"""The base of all networks: embeddings with positions, the output projection, initial weights."""
+"""The base of all networks: embeddings with positions, the ways to run the decoder, the output projection,
+initial weights. Axes: B batch, S source length, T target length, K beam, D embedding, V vocabulary."""
 
 from functools import lru_cache
 from math import log, sqrt
-from typing import Any
+from typing import Any, Protocol, cast
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from hat.architecture import ModelConfig
-from hat.model.state import Encoded
+from hat.model.state import DecoderState, Encoded
 
 PAD, EOS = 1, 2
 
 
+class DecoderLayer(Protocol):
+    """One layer of a family's decoder, for a whole target x (B, T, D) or, with the cache of the positions
+    before, for one more position x (B·K, 1, D)."""
+
+    def memory(self, encoded: Encoded) -> Any:
+        """The layer's view of the source, a `LayerMemory`."""
+
+    def cache(self) -> Any:
+        """The empty `LayerCache` of this layer."""
+
+    def __call__(self, x: Tensor, memory: Any, mask: Tensor | None, *cache: Any) -> Tensor:
+        """The layer's output, of the shape of x; `mask` of its self-attention: None lets x see all."""
+
+
 class TranslationModel(nn.Module):
-    """A network between its embeddings. Weight names and shapes: `hat.architecture.weight_shapes`."""
+    """An encoder and a decoder between their embeddings. A family makes `decoder`, a list of `DecoderLayer`s,
+    and what comes before and after it, and defines `encode`. Weight names and shapes:
+    `hat.architecture.weight_shapes`.
+    """
+
+    decoder: nn.ModuleList
+    drop_target: nn.Module
+    decoder_norm: nn.Module
 
     def __init__(self, config: ModelConfig) -> None:
         super().__init__()
@@ -38,15 +60,29 @@ class TranslationModel(nn.Module):
 
     def decode(self, target_in: Tensor, encoded: Encoded) -> Tensor:
         """Teacher-forced logits (B, T, V)."""
-        raise NotImplementedError
+        x = self.drop_target(self.embed_target(target_in))
+        mask = causal_mask(target_in)
+        for layer in self.layers():
+            x = layer(x, layer.memory(encoded), mask)
+        return self.logits(self.decoder_norm(x))
 
-    def start(self, source: Tensor) -> Any:
+    def start(self, source: Tensor) -> DecoderState[Any, Any]:
         """Encode source (B, S) and get ready for `step`."""
-        raise NotImplementedError
+        encoded = self.encode(source)
+        layers = self.layers()
+        return DecoderState([layer.memory(encoded) for layer in layers], [layer.cache() for layer in layers])
 
-    def step(self, tokens: Tensor, state: Any) -> Tensor:
+    def step(self, tokens: Tensor, state: DecoderState[Any, Any]) -> Tensor:
         """Logits (B·K, V) after one more token (B·K) of every hypothesis; `state` moves on."""
-        raise NotImplementedError
+        x = self.embed_next(tokens, state.length)
+        for layer, memory, cache in zip(self.layers(), state.memories, state.caches, strict=True):
+            x = layer(x, memory, None, cache)
+        state.length += 1
+        return self.logits(self.decoder_norm(x)[:, 0])
+
+    def layers(self) -> list[DecoderLayer]:
+        """The decoder's layers, from the target upwards."""
+        return cast("list[DecoderLayer]", list(self.decoder))
 
     def embed_source(self, source: Tensor) -> Tensor:
         """Source tokens (B, S) -> (B, S, D)."""
