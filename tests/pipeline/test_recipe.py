@@ -12,7 +12,7 @@ from pydantic.fields import FieldInfo
 
 from hat.architecture import EvolvedArchitecture, cost
 from hat.errors import UserError
-from hat.recipe.baselines import Baseline
+from hat.recipe.baselines import BASELINES, Baseline
 from hat.recipe.distillation import Distillation
 from hat.recipe.file import design_space, load_recipe, save_recipe
 from hat.recipe.paths import path_mark
@@ -303,7 +303,7 @@ def test_no_field_of_text_is_forgotten_that_holds_a_path() -> None:
         *("Part.source", "Part.target", "Part.tsv"),
         *("Archive.url", "Archive.name", "Archive.sha256"),
         *("Extract.archive", "Extract.source", "Extract.target", "Extract.tsv"),
-        *("Search.constraints", "Baseline.name", "EvolvedBaseline.name"),
+        *("Search.constraints", *(f"{section.__name__}.name" for section in BASELINES.values())),
     }
     marked, others = set(), set()
     for section, name, field in fields(Recipe):
