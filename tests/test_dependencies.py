@@ -10,7 +10,7 @@ SOURCE = Path(__file__).resolve().parents[1] / "src" / "hat"
 # What every room stands on; these import nothing above them.
 GROUND = {
     *("arguments", "characters", "disk", "errors", "files", "intervals", "lines", "progress", "sentences"),
-    *("strict_json", "strict_yaml", "threads"),
+    *("strict_json", "strict_yaml", "threads", "tokens"),
 }
 
 ALLOWED: dict[str, set[str]] = {

@@ -12,8 +12,8 @@ from hat.hardware import MeasureProtocol
 from hat.hardware.protocol import random_sources
 from hat.model import SuperTransformer
 from hat.model.engine import TorchEngine
-from hat.model.translation_model import EOS, PAD
 from hat.runtime import Artefact, ArtefactConfig, DecodeOptions, EngineSettings
+from hat.tokens import EOS, PAD
 from tests.model.networks import SPACE
 
 ctranslate2 = pytest.importorskip("ctranslate2", reason="the peer of the benchmarks is not installed")

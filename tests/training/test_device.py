@@ -13,8 +13,7 @@ from hat.search.evaluate import candidate_loss
 from hat.training import Trainee, TrainingSettings, train
 from hat.training.accelerator import accelerator, tensors, uses_bf16
 from hat.training.loss import label_smoothed_loss
-from tests.training.test_loop import SPACE, evolved, sub, supernet
-from tests.training.tiny import lessons, settings, stores
+from tests.training.tiny import SPACE, evolved, lessons, settings, stores, sub, supernet
 
 KINDS = (sub, evolved, supernet)
 

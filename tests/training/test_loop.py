@@ -8,35 +8,12 @@ from pathlib import Path
 import pytest
 import torch
 
-from hat.architecture import EvolvedArchitecture, ModelConfig
 from hat.errors import HatError, UserError
-from hat.model import Dropout, SuperTransformer, Transformer, beam_search, build
+from hat.model import Dropout, Transformer, beam_search
 from hat.runtime.engine import DecodeOptions
-from hat.space import DesignSpace
-from hat.training import Stopped, SubTrainee, SuperTrainee, Trainee, TrainingSettings, UniformSampling, train
+from hat.training import Stopped, SubTrainee, Trainee, TrainingSettings, train
 from hat.training.checkpoint import load_tensors
-from tests.pipeline.tiny import TINY
-from tests.training.tiny import CONFIG, VOCAB, settings, stores
-
-RESULTS = ("model.safetensors", "training.json")
-SPACE = DesignSpace.from_dict(TINY["space"], "tiny")
-
-
-def sub(dropout: float = 0.1) -> SubTrainee:
-    torch.manual_seed(0)
-    return SubTrainee(Transformer(CONFIG, Dropout(dropout)))
-
-
-def evolved() -> SubTrainee:
-    torch.manual_seed(0)
-    config = ModelConfig(EvolvedArchitecture(16, 2, 1, 1), VOCAB, VOCAB)
-    return SubTrainee(build(config, Dropout(0.1, 0.1)))
-
-
-def supernet() -> SuperTrainee:
-    torch.manual_seed(0)
-    config = type(CONFIG)(SPACE.largest(), VOCAB, VOCAB)
-    return SuperTrainee(SuperTransformer(config, Dropout(0.1)), UniformSampling(SPACE), SPACE.smallest())
+from tests.training.tiny import RESULTS, SPACE, evolved, settings, stores, sub, supernet
 
 
 def test_a_tiny_model_learns_to_reverse(tmp_path: Path) -> None:

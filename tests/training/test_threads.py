@@ -15,8 +15,7 @@ from hat.pipeline.stages.train_super import training_inputs
 from hat.training import Trainee, train
 from hat.training import threads as module
 from hat.training.threads import RARELY, RECORD, TrainingThreads, chosen, measure, start_threads, use_threads
-from tests.training.test_loop import RESULTS, sub, supernet
-from tests.training.tiny import settings, stores
+from tests.training.tiny import RESULTS, settings, stores, sub, supernet
 
 CORES = 8
 

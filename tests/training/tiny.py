@@ -3,16 +3,38 @@
 import random
 from pathlib import Path
 
-from hat.architecture import Architecture, Decoder, DecoderLayer, Encoder, EncoderLayer, ModelConfig
+import torch
+
+from hat.architecture import (
+    Architecture,
+    Decoder,
+    DecoderLayer,
+    Encoder,
+    EncoderLayer,
+    EvolvedArchitecture,
+    ModelConfig,
+)
 from hat.data import TokenStore, write_store
-from hat.model import TranslationModel
-from hat.training import Lesson, Lessons, TrainingSettings, write_soft_labels
+from hat.model import Dropout, SuperTransformer, Transformer, TranslationModel, build
+from hat.space import DesignSpace
+from hat.training import (
+    Lesson,
+    Lessons,
+    SubTrainee,
+    SuperTrainee,
+    TrainingSettings,
+    UniformSampling,
+    write_soft_labels,
+)
+from tests.pipeline.tiny import TINY
 
 VOCAB = 16
 ARCHITECTURE = Architecture(
     32, Encoder(32, (EncoderLayer(64, 4),)), Decoder(32, (DecoderLayer(64, 4, 4, 1),))
 )
 CONFIG = ModelConfig(ARCHITECTURE, VOCAB, VOCAB)
+RESULTS = ("model.safetensors", "training.json")
+SPACE = DesignSpace.from_dict(TINY["space"], "tiny")
 
 
 def stores(folder: Path, count: int = 400) -> tuple[TokenStore, TokenStore]:
@@ -46,3 +68,20 @@ def settings(**changes: object) -> TrainingSettings:
         "precision": "fp32",
     }
     return TrainingSettings.model_validate(values | changes)
+
+
+def sub(dropout: float = 0.1) -> SubTrainee:
+    torch.manual_seed(0)
+    return SubTrainee(Transformer(CONFIG, Dropout(dropout)))
+
+
+def evolved() -> SubTrainee:
+    torch.manual_seed(0)
+    config = ModelConfig(EvolvedArchitecture(16, 2, 1, 1), VOCAB, VOCAB)
+    return SubTrainee(build(config, Dropout(0.1, 0.1)))
+
+
+def supernet() -> SuperTrainee:
+    torch.manual_seed(0)
+    config = type(CONFIG)(SPACE.largest(), VOCAB, VOCAB)
+    return SuperTrainee(SuperTransformer(config, Dropout(0.1)), UniformSampling(SPACE), SPACE.smallest())

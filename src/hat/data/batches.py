@@ -7,8 +7,8 @@ import numpy as np
 import numpy.typing as npt
 
 from hat.data.store import TokenStore
-from hat.data.tokenizer import EOS, PAD
 from hat.errors import UserError
+from hat.tokens import EOS, PAD
 
 Ids = npt.NDArray[np.int64]
 

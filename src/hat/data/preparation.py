@@ -14,13 +14,14 @@ import numpy as np
 from hat.data.cleaning import REASONS, Cleaning, keep_flags
 from hat.data.corpus import Pair, Part, read_pairs
 from hat.data.store import SIDES, Chunk, TokenStore, write_store
-from hat.data.tokenizer import UNK, Tokenizers, Vocabulary, sample_pairs, train_tokenizers
+from hat.data.tokenizer import Tokenizers, Vocabulary, sample_pairs, train_tokenizers
 from hat.errors import UserError
 from hat.files import file_digest, write_json
 from hat.lines import line_writer
 from hat.progress import Progress, between, silent
 from hat.sentences import split_sentences
 from hat.threads import available_threads
+from hat.tokens import UNK
 
 # By characters, not by lines: a corpus of paragraphs must not take more memory.
 CHUNK_CHARACTERS = 2_000_000

@@ -16,9 +16,8 @@ from hat.characters import cleaned, known_joiners
 from hat.data.corpus import Pair
 from hat.errors import HatError, UserError
 from hat.files import atomic_path
+from hat.tokens import BOS, EOS, PAD, SPECIAL_PIECES, UNK
 
-BOS, PAD, EOS, UNK = 0, 1, 2, 3
-SPECIAL_PIECES = ("<s>", "<pad>", "</s>", "<unk>")
 NORMALISATIONS = ("nmt_nfkc", "identity")
 
 

@@ -7,8 +7,8 @@ from typing import Any, Protocol
 import torch
 from torch import Tensor
 
-from hat.model.translation_model import EOS, PAD
 from hat.runtime.engine import DecodeOptions, Hypothesis
+from hat.tokens import EOS, PAD
 
 MINUS_INFINITY = float("-inf")
 

@@ -9,11 +9,11 @@ from torch import Tensor
 from hat.errors import UserError
 from hat.model.beam import Decodes, beam_search
 from hat.model.build import build, static_decoder
-from hat.model.translation_model import EOS, PAD
 from hat.runtime.artefact import Artefact
 from hat.runtime.engine import DecodeOptions, EngineSettings, Hypothesis, log
 from hat.runtime.origin import Origin, forked_after_torch
 from hat.threads import check_can_start
+from hat.tokens import EOS, PAD
 
 
 class TorchEngine:

@@ -25,7 +25,8 @@ from hat.model.layers import (
     SelfAttention,
 )
 from hat.model.state import Cache, Encoded, Memory
-from hat.model.translation_model import PAD, TranslationModel, causal_mask
+from hat.model.translation_model import TranslationModel, causal_mask
+from hat.tokens import PAD
 
 
 class Depthwise(nn.Module):

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from hat.model.state import Cache, Memory
 from hat.model.transformer import Transformer
-from hat.model.translation_model import PAD
+from hat.tokens import PAD
 
 SHORTEST = 32  # positions: shorter source or cache lengths share one shape
 WORKSPACES = 4  # shapes of source batches whose buffers and graphs are kept

@@ -12,7 +12,8 @@ from torch import Tensor, nn
 from hat.architecture import DecoderLayer, EncoderLayer, ModelConfig
 from hat.model.layers import NO_DROPOUT, CrossAttention, Dropout, FastDropout, Norm, SelfAttention
 from hat.model.state import Cache, Encoded, Memory
-from hat.model.translation_model import PAD, TranslationModel
+from hat.model.translation_model import TranslationModel
+from hat.tokens import PAD
 
 
 class EncoderBlock(nn.Module):

@@ -11,8 +11,7 @@ from torch import Tensor, nn
 
 from hat.architecture import ModelConfig
 from hat.model.state import DecoderState, Encoded
-
-PAD, EOS = 1, 2
+from hat.tokens import PAD
 
 
 class DecoderLayer(Protocol):

@@ -8,7 +8,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from hat.data import Batch, SoftLabels
-from hat.model.translation_model import PAD
+from hat.tokens import PAD
 from hat.training.accelerator import tensors
 
 Network = Callable[[Tensor, Tensor], Tensor]

@@ -11,11 +11,11 @@ import torch
 from hat.data import SoftLabels, TokenStore, collate, sequential_batches, write_store
 from hat.data.soft_labels import SoftLabelWriter
 from hat.data.store import Chunk
-from hat.data.tokenizer import EOS
 from hat.errors import UserError
 from hat.model import TranslationModel
 from hat.progress import Progress, silent
 from hat.runtime import DecodeOptions, Engine
+from hat.tokens import EOS
 from hat.training.accelerator import accelerator, tensors
 from hat.training.threads import Trial
 

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hat.runtime.engine import DecodeOptions, Hypothesis
-from hat.runtime.tokenizer.tokenizer import EOS, PAD
+from hat.tokens import EOS, PAD
 
 Floats = NDArray[np.float32]
 Integers = NDArray[np.int64]

@@ -23,8 +23,8 @@ from hat.runtime.onnx.beam_search import Array, Floats, Integers, beam_search
 from hat.runtime.onnx.file import check_onnx_file
 from hat.runtime.onnx.interface import ONNX_FORMAT, Ports, caches, decoder_ports, encoder_ports
 from hat.runtime.origin import Origin
-from hat.runtime.tokenizer.tokenizer import EOS, PAD
 from hat.threads import check_can_start
+from hat.tokens import EOS, PAD
 
 # Threads that wait spin for 20 microseconds, then sleep. Measured at batch 1: two threads are 1.06 times as
 # fast as one on an idle machine and 0.90 beside a busy process (0.86 and 0.85 where they sleep at once; 0.80

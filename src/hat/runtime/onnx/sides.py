@@ -14,7 +14,7 @@ from hat.architecture import ModelConfig
 from hat.runtime.artefact import Artefact
 from hat.runtime.onnx.builder import GraphBuilder
 from hat.runtime.onnx.interface import NEGATIVE_BIAS, present
-from hat.runtime.tokenizer.tokenizer import PAD
+from hat.tokens import PAD
 
 TOP_GROUP = 64  # words; measured the same from 32 to 128
 

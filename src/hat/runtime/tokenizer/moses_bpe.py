@@ -10,12 +10,12 @@ from typing import TYPE_CHECKING
 from hat.characters import cleaned, known_joiners
 from hat.errors import UserError, shown
 from hat.lines import read_lines
-from hat.runtime.tokenizer.tokenizer import EOS, SPACE, UNK, MosesOptions, Side, TokenizerConfig
+from hat.runtime.tokenizer.tokenizer import SPACE, MosesOptions, Side, TokenizerConfig
+from hat.tokens import EOS, SPECIAL_PIECES, UNK
 
 if TYPE_CHECKING:
     from subword_nmt.apply_bpe import BPE
 
-SPECIALS = ("<s>", "<pad>", "</s>", "<unk>")
 CONTINUED = "@@"  # ends a piece that the same word's next piece follows
 MOSES_DASH = "@-@"
 VERSIONS = ("#version: 0.1", "#version: 0.2")
@@ -39,7 +39,7 @@ def read_dictionary(path: Path) -> list[str]:
 
     Raises UserError naming the line that is not like that, or repeats a piece.
     """
-    pieces = [*SPECIALS]
+    pieces = [*SPECIAL_PIECES]
     seen = set(pieces)
     for number, line in enumerate(_filled_lines(path), 1):
         piece, _, count = line.rpartition(" ")

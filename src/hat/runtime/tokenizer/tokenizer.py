@@ -11,8 +11,8 @@ from hat.characters import cleaned, known_joiners
 from hat.errors import UserError, shown
 from hat.files import check_keys
 from hat.runtime.tokenizer.sentencepiece_file import LONGEST_PIECE, LONGEST_REPLACEMENT, longest_replacement
+from hat.tokens import BOS, EOS, PAD, UNK
 
-BOS, PAD, EOS, UNK = 0, 1, 2, 3
 SPACE = "▁"  # SentencePiece's mark of a word's beginning
 SENTENCEPIECE, MOSES_BPE = "sentencepiece", "moses-bpe"
 KINDS = (SENTENCEPIECE, MOSES_BPE)

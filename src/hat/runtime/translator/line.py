@@ -5,11 +5,12 @@ from dataclasses import dataclass
 from itertools import islice
 
 from hat.runtime.engine import Hypothesis
-from hat.runtime.tokenizer.tokenizer import EOS, SPACE, UNK, Tokenizer
+from hat.runtime.tokenizer.tokenizer import SPACE, Tokenizer
 from hat.runtime.translator import long_input as long
 from hat.runtime.translator.long_input import TrainingLines
 from hat.runtime.translator.translation import Decoded, Translation
 from hat.runtime.translator.unknown_words import Rest, put_in, take_out, translatable
+from hat.tokens import EOS, UNK
 
 
 @dataclass(frozen=True)

@@ -8,8 +8,9 @@ from typing import Any
 from hat.arguments import plain_numbers
 from hat.errors import UserError, shown
 from hat.files import check_keys
-from hat.runtime.tokenizer.tokenizer import EOS, SPACE, Tokenizer
+from hat.runtime.tokenizer.tokenizer import SPACE, Tokenizer
 from hat.sentences import split_sentences
+from hat.tokens import EOS
 
 # The most tokens of a line that is kept whole or scored: attention's cost grows with the square of the
 # length, and scoring computes logits over the whole vocabulary for all target tokens at once.

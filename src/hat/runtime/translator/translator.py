@@ -20,7 +20,7 @@ from hat.runtime.engine import (
     load_onnx_export,
 )
 from hat.runtime.locate import is_onnx_export, model_folder
-from hat.runtime.tokenizer.tokenizer import EOS, Tokenizer
+from hat.runtime.tokenizer.tokenizer import Tokenizer
 from hat.runtime.translator import long_input as long
 from hat.runtime.translator.batching import batches_of, checked_size
 from hat.runtime.translator.gate import Gate
@@ -29,6 +29,7 @@ from hat.runtime.translator.long_input import TrainingLines
 from hat.runtime.translator.read_ahead import ReadAhead
 from hat.runtime.translator.translation import Decoded, Score, Translation
 from hat.threads import available_threads
+from hat.tokens import EOS
 
 # Batches gathered before sorting by length: enough to fill them evenly, little enough to stream.
 WINDOW_BATCHES = 16
