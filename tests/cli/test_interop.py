@@ -18,8 +18,7 @@ from hat.runtime import Artefact
 from hat.space import DesignSpace
 from hat.zoo import published_models, space
 from tests.cli.conftest import Hat, give
-from tests.golden.golden_case import checkpoint, every_case, every_tag, read_case, read_json
-from tests.golden.test_golden_beam import SETTINGS
+from tests.golden.golden_case import SETTINGS, checkpoint, every_case, every_tag, read_case, read_json
 from tests.interop.conftest import save  # noqa: F401 (a fixture)
 from tests.interop.published_checkpoint import Save, published_args, published_tensors
 from tests.interop.published_settings import CHOICES, MODEL, SEARCH, WMT_TRAINING, subtransformer

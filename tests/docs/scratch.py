@@ -21,9 +21,8 @@ from hat.runtime import Artefact
 from hat.space import DesignSpace
 from hat.zoo.models import model
 from tests.docs.blocks import ROOT, Block
-from tests.interop.published_checkpoint import published_args, published_tensors
+from tests.interop.published_checkpoint import predictor_tensors, published_args, published_tensors
 from tests.interop.published_settings import CHOICES, MODEL
-from tests.interop.test_predictor import tensors as predictor_tensors
 from tests.pipeline.tiny import TINY, flops_timer
 from tests.runtime.tiny_bpe import train_bpe
 

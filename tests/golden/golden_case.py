@@ -4,7 +4,7 @@ import json
 import re
 from collections import defaultdict
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from itertools import product
 from pathlib import Path
@@ -19,6 +19,7 @@ from torch import Tensor
 from hat.architecture import Architecture
 from hat.interop import architecture_from_reference, load_reference_checkpoint, reference_names
 from hat.model import Dropout, SuperTransformer
+from hat.runtime.engine import DecodeOptions
 
 GOLDEN = Path(__file__).with_name("data")
 TAGS = ("wmt", "iwslt")
@@ -30,6 +31,15 @@ CASES = (
     "all_arb2",
     "e40_d40_2dec",
 )
+# The published limits, 1 to 20 tokens, leave the final </s> out; ours count it.
+OPTIONS = DecodeOptions(beam=5, nbest=5, min_length=2, max_length_offset=21)
+
+SETTINGS = {
+    "default": OPTIONS,
+    "lenpen0.6": replace(OPTIONS, length_penalty=0.6),
+    "beam4_lenpen0.6": replace(OPTIONS, length_penalty=0.6, beam=4, nbest=4),
+    "unnormalized": replace(OPTIONS, length_penalty=0.0),
+}
 
 every_case = pytest.mark.parametrize(("tag", "case"), list(product(TAGS, CASES)))
 every_tag = pytest.mark.parametrize("tag", TAGS)

@@ -1,22 +1,9 @@
 """The hypotheses of the published beam search."""
 
-from dataclasses import replace
-
 import pytest
 
 from hat.model import beam_search
-from hat.runtime.engine import DecodeOptions
-from tests.golden.golden_case import every_case, read_case
-
-# The published limits, 1 to 20 tokens, leave the final </s> out; ours count it.
-OPTIONS = DecodeOptions(beam=5, nbest=5, min_length=2, max_length_offset=21)
-
-SETTINGS = {
-    "default": OPTIONS,
-    "lenpen0.6": replace(OPTIONS, length_penalty=0.6),
-    "beam4_lenpen0.6": replace(OPTIONS, length_penalty=0.6, beam=4, nbest=4),
-    "unnormalized": replace(OPTIONS, length_penalty=0.0),
-}
+from tests.golden.golden_case import SETTINGS, every_case, read_case
 
 
 @every_case

@@ -49,3 +49,15 @@ def attention(name: str, dim: int, memory_dim: int) -> dict[str, tuple[int, ...]
 def published_args(**changed: object) -> Namespace:
     heads = {"encoder_attention_heads": 4, "decoder_attention_heads": 2}
     return Namespace(**{"dropout": 0.3, "attention_dropout": 0.1, **heads, **changed})
+
+
+def predictor_tensors(hidden: int = 7, layers: int = 3) -> dict[str, Tensor]:
+    """A published latency predictor's weights."""
+    generator = torch.Generator().manual_seed(0)
+    shapes = {"first_layer": (hidden, 10), "predict": (1, hidden)}
+    shapes |= {f"layers.{index}": (hidden, hidden) for index in range(layers)}
+    found = {}
+    for name, shape in shapes.items():
+        found[f"{name}.weight"] = torch.randn(shape, generator=generator)
+        found[f"{name}.bias"] = torch.randn(shape[:1], generator=generator)
+    return found

@@ -10,17 +10,7 @@ from torch import Tensor, nn
 
 from hat.errors import UserError
 from hat.interop import load_reference_predictor
-
-
-def tensors(hidden: int = 7, layers: int = 3) -> dict[str, Tensor]:
-    generator = torch.Generator().manual_seed(0)
-    shapes = {"first_layer": (hidden, 10), "predict": (1, hidden)}
-    shapes |= {f"layers.{index}": (hidden, hidden) for index in range(layers)}
-    found = {}
-    for name, shape in shapes.items():
-        found[f"{name}.weight"] = torch.randn(shape, generator=generator)
-        found[f"{name}.bias"] = torch.randn(shape[:1], generator=generator)
-    return found
+from tests.interop.published_checkpoint import predictor_tensors
 
 
 def save(tmp_path: Path, content: object) -> Path:
@@ -29,7 +19,7 @@ def save(tmp_path: Path, content: object) -> Path:
 
 
 def test_predicts_as_the_network_does(tmp_path: Path) -> None:
-    weights = tensors()
+    weights = predictor_tensors()
     norm = [640.0, 6, 2048, 6, 640, 6, 2048, 6, 6, 2]
     predictor = load_reference_predictor(save(tmp_path, OrderedDict(weights)), norm, 300)
     rows = np.random.default_rng(0).uniform(1, 700, (5, 10))
@@ -54,7 +44,7 @@ def test_predicts_as_the_network_does(tmp_path: Path) -> None:
     ],
 )
 def test_other_tensors_are_refused(tmp_path: Path, name: str, tensor: Tensor | None, message: str) -> None:
-    content = tensors()
+    content = predictor_tensors()
     content.pop(name, None)
     if tensor is not None:
         content[name] = tensor
