@@ -41,19 +41,19 @@ def training(threads: str) -> Work:
     import torch  # noqa: PLC0415  (the translating contenders do without)
 
     from hat.model import Dropout, SuperTransformer  # noqa: PLC0415
-    from hat.training import Learner, SuperTrainee, TrainingSettings, UniformSampling  # noqa: PLC0415
+    from hat.training import SuperTrainee, TrainingSettings, UniformSampling, Updater  # noqa: PLC0415
 
     space, settings = zoo.space("demo"), TrainingSettings(updates=10**6)
     torch.manual_seed(0)
     network = SuperTransformer(ModelConfig(space.largest(), VOCABULARY, VOCABULARY), Dropout(0.0, 0.0))
     trainee = SuperTrainee(network, UniformSampling(space), space.smallest())
-    learner = Learner(trainee, settings)
+    updater = Updater(trainee, settings)
     text = batch(0)
     update = 0
 
     def trial(number: int) -> None:
         trainee.module.train()
-        learner.add_gradients(trainee.networks(number), text)
+        updater.add_gradients(trainee.networks(number), text)
         trainee.module.zero_grad()
 
     choose = _chooser(threads, trial)
@@ -62,9 +62,9 @@ def training(threads: str) -> Work:
         nonlocal update
         chosen = choose(state)
         trainee.module.train()
-        learner.add_gradients(trainee.networks(update), text)
-        learner.step(text.target_tokens, update)
-        learner.optimizer.zero_grad()
+        updater.add_gradients(trainee.networks(update), text)
+        updater.step(text.target_tokens, update)
+        updater.optimizer.zero_grad()
         update += 1
         return text.target_tokens, chosen
 

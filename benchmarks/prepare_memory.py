@@ -22,7 +22,7 @@ from pathlib import Path
 
 import numpy as np
 
-from hat.data import Cleaning, Corpora, Part, Vocabulary, prepare
+from hat.data import Cleaning, Corpora, ParallelText, Vocabulary, prepare
 from hat.files import write_json
 
 RESULTS = Path(__file__).parent / "results"
@@ -61,8 +61,8 @@ def write_corpus(path: Path, lines: int, words: np.ndarray, rng: np.random.Gener
 
 def prepare_here(folder: Path) -> None:
     """What the measured process does; prints a JSON object."""
-    small = (Part(folder / "small.tsv"),)
-    corpora = Corpora((Part(folder / "train.tsv"),), small, small)
+    small = (ParallelText(folder / "small.tsv"),)
+    corpora = Corpora((ParallelText(folder / "train.tsv"),), small, small)
     begin = time.perf_counter()
     stages: dict[str, list[dict[str, float]]] = {}
 

@@ -9,7 +9,18 @@ SOURCE = Path(__file__).resolve().parents[1] / "src" / "hat"
 
 # What every room stands on; these import nothing above them.
 GROUND = {
-    *("arguments", "characters", "disk", "errors", "files", "intervals", "lines", "progress", "sentences"),
+    *(
+        "arguments",
+        "characters",
+        "disk",
+        "errors",
+        "files",
+        "intervals",
+        "lines",
+        "progress",
+        "sections",
+        "sentences",
+    ),
     *("strict_json", "strict_yaml", "threads", "tokens"),
 }
 

@@ -11,7 +11,7 @@ from safetensors import SafetensorError
 
 from hat import disk
 from hat.architecture import Architecture, Decoder, DecoderLayer, Encoder, EncoderLayer, ModelConfig
-from hat.data.acquire import Archive, Places, fetch
+from hat.data.acquire import Places, RemoteFile, fetch
 from hat.disk import Room, exchange, is_full, replace_folder
 from hat.errors import DiskFull, HatError, UserError
 from hat.export.deploy import FORMATS, deploy
@@ -247,7 +247,7 @@ def test_a_file_system_without_locks_is_one_line(tmp_path: Path, monkeypatch: py
     with pytest.raises(UserError, match=told), locked(tmp_path / "run"):
         pass
     with pytest.raises(UserError, match="x: this file system has no locks"):
-        fetch(Archive("x", "http://127.0.0.1:9/x"), Places(tmp_path))
+        fetch(RemoteFile("x", "http://127.0.0.1:9/x"), Places(tmp_path))
 
 
 @pytest.mark.parametrize("name", ["SQLITE_PROTOCOL", "SQLITE_IOERR_LOCK"])

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from hat.data import Corpora, Part
+from hat.data import Corpora, ParallelText
 
 WORDS = (
     "Haus",
@@ -51,5 +51,5 @@ def corpora(tmp_path: Path) -> Corpora:
     for name, pairs in sets.items():
         path = tmp_path / f"{name}.tsv"
         path.write_text("".join(f"{source}\t{target}\n" for source, target in pairs))
-        parts[name] = (Part(path),)
+        parts[name] = (ParallelText(path),)
     return Corpora(**parts)

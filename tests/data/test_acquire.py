@@ -18,7 +18,7 @@ from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption,
 from cryptography.x509.oid import NameOID
 
 from hat.data import acquire
-from hat.data.acquire import Archive, Places, fetch, mirrors_of_environment
+from hat.data.acquire import Places, RemoteFile, fetch, mirrors_of_environment
 from hat.errors import HatError, UserError
 from tests.data.file_server import FileServer, serving
 
@@ -44,8 +44,8 @@ def places(tmp_path: Path, waits: list[float]) -> Places:
     return Places(tmp_path / "cache", attempts=3, timeout=5, wait=waits.append)
 
 
-def archive(server: FileServer, sha256: str | None = SHA256, size: int | None = None) -> Archive:
-    return Archive("x.tgz", f"{server.url}/a/x.tgz", sha256, size)
+def archive(server: FileServer, sha256: str | None = SHA256, size: int | None = None) -> RemoteFile:
+    return RemoteFile("x.tgz", f"{server.url}/a/x.tgz", sha256, size)
 
 
 def left_over(places: Places) -> set[str]:
@@ -168,13 +168,13 @@ def test_nobody_has_it(server: FileServer, places: Places) -> None:
 
 def test_no_network(places: Places, waits: list[float]) -> None:
     with pytest.raises(HatError, match=r"no place gives it: .*Connection refused"):
-        fetch(Archive("x.tgz", "http://127.0.0.1:9/x.tgz"), places)
+        fetch(RemoteFile("x.tgz", "http://127.0.0.1:9/x.tgz"), places)
     assert waits == [2.0, 4.0]
 
 
 def test_an_unknown_host_is_not_asked_again(places: Places, waits: list[float]) -> None:
     with pytest.raises(HatError, match=r"x\.tgz \((?!<urlopen)"):
-        fetch(Archive("x.tgz", "http://host.invalid/x.tgz"), places)
+        fetch(RemoteFile("x.tgz", "http://host.invalid/x.tgz"), places)
     assert waits == []
 
 
@@ -281,7 +281,7 @@ def test_no_step_down_from_https(
     server.redirects["/up"] = f"{secure.url}/a/x.tgz"
     for url in (f"{secure.url}/a/x.tgz", f"{server.url}/up"):
         with pytest.raises(HatError, match=r"redirects from https to http://.*, which is refused"):
-            fetch(Archive("x.tgz", url, SHA256), places)
+            fetch(RemoteFile("x.tgz", url, SHA256), places)
     assert (left_over(places), waits) == (set(), [])
     assert ("/a/x.tgz", None) not in server.requests
 
@@ -296,7 +296,7 @@ def test_no_redirect_out_of_the_web(server: FileServer, places: Places, elsewher
 def test_other_redirects_are_followed(server: FileServer, secure: FileServer, places: Places) -> None:
     server.redirects |= {"/1": "/2", "/2": f"{secure.url}/3"}
     secure.redirects["/3"] = "/a/x.tgz"
-    assert fetch(Archive("x.tgz", f"{server.url}/1"), places).read_bytes() == CONTENT
+    assert fetch(RemoteFile("x.tgz", f"{server.url}/1"), places).read_bytes() == CONTENT
 
 
 def test_a_certificate_of_somebody_else_is_refused_at_once(
@@ -353,5 +353,5 @@ def test_proxies_are_used(server: FileServer, places: Places, monkeypatch: pytes
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("http_proxy", server.url)
     server.files["http://corpora.invalid/x.tgz"] = CONTENT
-    found = fetch(Archive("x.tgz", "http://corpora.invalid/x.tgz", SHA256), places)
+    found = fetch(RemoteFile("x.tgz", "http://corpora.invalid/x.tgz", SHA256), places)
     assert found.read_bytes() == CONTENT

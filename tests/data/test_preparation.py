@@ -11,7 +11,7 @@ import pytest
 from hat.data import (
     Cleaning,
     Corpora,
-    Part,
+    ParallelText,
     Tokenizers,
     TokenStore,
     Vocabulary,
@@ -25,8 +25,10 @@ from hat.lines import read_lines
 
 
 def run(folder: Path, corpora: Corpora, joint: bool = True, **options: int) -> dict:  # type: ignore[type-arg]
-    vocabulary = Vocabulary(size=80, joint=joint, sample=options.pop("sample", 200))
-    return prepare(folder, corpora, vocabulary=vocabulary, cleaning=Cleaning(), seed=1, **options)
+    vocabulary = Vocabulary(size=80, joint=joint)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("hat.data.preparation.SAMPLE_PAIRS", options.pop("sample", 200))
+        return prepare(folder, corpora, vocabulary=vocabulary, cleaning=Cleaning(), seed=1, **options)
 
 
 def contents(folder: Path) -> dict[str, bytes]:
@@ -62,7 +64,7 @@ def test_everything_is_there(tmp_path: Path, corpora: Corpora, joint: bool) -> N
 def test_validation_and_test_are_never_cleaned(tmp_path: Path, corpora: Corpora) -> None:
     awkward = tmp_path / "awkward.tsv"
     awkward.write_text("haus\tTür\nhaus\tTür\nhaus\t" + "Tür " * 300 + "\n")
-    run(tmp_path / "data", Corpora(corpora.train, (Part(awkward),), corpora.test))
+    run(tmp_path / "data", Corpora(corpora.train, (ParallelText(awkward),), corpora.test))
     assert len(TokenStore.open(tmp_path / "data" / "valid")) == 3
 
 
@@ -115,7 +117,7 @@ def test_unfinished_work_does_not_look_whole(tmp_path: Path, corpora: Corpora) -
     bad = tmp_path / "bad.tsv"
     bad.write_text("a\tb\nc\n")
     with pytest.raises(UserError, match=r"bad\.tsv:2"):
-        run(tmp_path / "data", Corpora((Part(bad),), corpora.valid, corpora.test))
+        run(tmp_path / "data", Corpora((ParallelText(bad),), corpora.valid, corpora.test))
     assert not (tmp_path / "data" / "report.json").exists()
     assert not list((tmp_path / "data").glob(".*"))
 
@@ -133,7 +135,7 @@ def test_nothing_left(tmp_path: Path, corpora: Corpora, text: str, message: str)
     with pytest.raises(UserError, match=message):
         prepare(
             tmp_path / "data",
-            Corpora((Part(path),), corpora.valid, corpora.test),
+            Corpora((ParallelText(path),), corpora.valid, corpora.test),
             vocabulary=Vocabulary(size=15),
             cleaning=Cleaning(),
             seed=1,
@@ -144,7 +146,7 @@ def test_empty_test_sentence_is_refused(tmp_path: Path, corpora: Corpora) -> Non
     path = tmp_path / "holes.tsv"
     path.write_text("haus\tTür\n\tTür\n")
     with pytest.raises(UserError, match=r"holes\.tsv:2: empty sentence"):
-        run(tmp_path / "data", Corpora(corpora.train, corpora.valid, (Part(path),)))
+        run(tmp_path / "data", Corpora(corpora.train, corpora.valid, (ParallelText(path),)))
 
 
 def test_progress_rises_to_one(tmp_path: Path, corpora: Corpora) -> None:
@@ -179,10 +181,10 @@ def test_a_corpus_of_long_lines_does_not_swell_the_sample(
     assert models[0].read_bytes() == models[1].read_bytes() != models[2].read_bytes()
 
 
-def written(folder: Path, name: str, pairs: list[tuple[str, str]]) -> tuple[Part, ...]:
+def written(folder: Path, name: str, pairs: list[tuple[str, str]]) -> tuple[ParallelText, ...]:
     path = folder / f"{name}.tsv"
     path.write_text("".join(f"{source}\t{target}\n" for source, target in pairs), "utf-8")
-    return (Part(path),)
+    return (ParallelText(path),)
 
 
 @pytest.mark.parametrize("character", ["\u00ad", "\u2060", "\u200b", "\u200d", "\u200e", "\x02"])

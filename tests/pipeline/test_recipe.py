@@ -300,7 +300,7 @@ def test_no_field_of_text_is_forgotten_that_holds_a_path() -> None:
         *("Recipe.name", "Recipe.space", "Device.name", "Device.engine", "Device.precision"),
         *("Data.source_language", "Data.target_language", "Data.mirrors"),
         # Relative to data.root, which is absolute.
-        *("Part.source", "Part.target", "Part.tsv"),
+        *("CorpusFiles.source", "CorpusFiles.target", "CorpusFiles.tsv"),
         *("Archive.url", "Archive.name", "Archive.sha256"),
         *("Extract.archive", "Extract.source", "Extract.target", "Extract.tsv"),
         *("Search.constraints", *(f"{section.__name__}.name" for section in BASELINES.values())),

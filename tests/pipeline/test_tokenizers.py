@@ -27,7 +27,7 @@ def recipe(**vocabulary: Any) -> Data:
 @pytest.mark.parametrize("joint", [True, False])
 def test_device_and_training_agree(tmp_path: Path, joint: bool) -> None:
     given = recipe(joint=joint)
-    tokenizers = learner(given)(tmp_path, iter(PAIRS), data.Vocabulary(30, joint))
+    tokenizers = learner(given)(tmp_path, iter(PAIRS), data.Vocabulary(size=30, joint=joint))
     device = Tokenizer(tmp_path, tokenizer_config(given))
     assert (device.source_vocab, device.target_vocab) == (tokenizers.source.size, tokenizers.target.size)
     if not joint:
@@ -45,7 +45,7 @@ def test_device_and_training_agree(tmp_path: Path, joint: bool) -> None:
 def test_characters_without_meaning_leave_no_trace(tmp_path: Path, character: str) -> None:
     hidden = [tuple(side.replace("e", f"e{character}") for side in pair) for pair in PAIRS]
     for name, pairs in (("plain", PAIRS), ("hidden", hidden)):
-        tokenizers = learner(recipe())(tmp_path / name, iter(pairs), data.Vocabulary(30))  # type: ignore[arg-type]
+        tokenizers = learner(recipe())(tmp_path / name, iter(pairs), data.Vocabulary(size=30))  # type: ignore[arg-type]
     for path in (tmp_path / "plain").iterdir():
         assert path.read_bytes() == (tmp_path / "hidden" / path.name).read_bytes()
     device = Tokenizer(tmp_path / "plain", tokenizer_config(recipe()))
@@ -55,7 +55,7 @@ def test_characters_without_meaning_leave_no_trace(tmp_path: Path, character: st
 
 def test_the_same_text_gives_the_same_bytes(tmp_path: Path) -> None:
     for name in ("one", "two"):
-        learner(recipe())(tmp_path / name, iter(PAIRS), data.Vocabulary(30))
+        learner(recipe())(tmp_path / name, iter(PAIRS), data.Vocabulary(size=30))
     for path in (tmp_path / "one").iterdir():
         assert path.read_bytes() == (tmp_path / "two" / path.name).read_bytes()
     counts = [int(line.split()[1]) for line in (tmp_path / "one/joint.dict.txt").read_text().splitlines()]

@@ -23,7 +23,6 @@ from hat.architecture import (
     EvolvedArchitecture,
     ModelConfig,
 )
-from hat.data import Cleaning, Vocabulary
 from hat.errors import UserError
 from hat.evaluation import score, tokenised_bleu
 from hat.evaluation.bootstrap import paired_bootstrap
@@ -136,8 +135,6 @@ PLAIN = Architecture(8, Encoder(8, LAYERS[:1]), Decoder(8, LAYERS[1:]))  # type:
         (lambda: DecodeOptions(INT(2), FLOAT(0.5)), DecodeOptions(2, 0.5)),
         (lambda: TrainingLines(INT(9), INT(2)), TrainingLines(9, 2)),
         (lambda: CodeBooks(INT(32)), CodeBooks(32)),
-        (lambda: Vocabulary(INT(80), sample=INT(9)), Vocabulary(80, sample=9)),
-        (lambda: Cleaning(INT(9), FLOAT(2)), Cleaning(9, 2.0)),
         (lambda: EvolutionSettings(population=INT(200)), EvolutionSettings(population=200)),
         (lambda: MeasureProtocol((INT(9),), (INT(8),), beam=INT(3)), MeasureProtocol((9,), (8,), beam=3)),
         (lambda: MeasureProtocol(np.array([9]), np.array([8])), MeasureProtocol((9,), (8,))),

@@ -10,7 +10,7 @@ from hat.architecture.families import (
     family_of,
     load_architecture,
 )
-from hat.architecture.family import AnyArchitecture, DecoderState, Family, Norm, load
+from hat.architecture.family import AnyArchitecture, Family, LayerState, Norm, load
 from hat.architecture.transformer import Architecture, Decoder, DecoderLayer, Encoder, EncoderLayer
 from hat.architecture.weights import EMBEDDING_NAMES, Embeddings, ModelConfig, weight_shapes
 
@@ -23,12 +23,12 @@ __all__ = [
     "Cost",
     "Decoder",
     "DecoderLayer",
-    "DecoderState",
     "Embeddings",
     "Encoder",
     "EncoderLayer",
     "EvolvedArchitecture",
     "Family",
+    "LayerState",
     "ModelConfig",
     "Norm",
     "architecture_from_dict",

@@ -17,7 +17,7 @@ from math import prod
 from typing import Annotated
 
 from hat.architecture import shapes
-from hat.architecture.family import DecoderState, Norm, PlainArchitecture
+from hat.architecture.family import LayerState, Norm, PlainArchitecture
 from hat.architecture.shapes import Shapes, attention_macs
 from hat.errors import UserError
 
@@ -99,10 +99,10 @@ def evolved_work(architecture: EvolvedArchitecture, length: int) -> int:
     return length * per_token + attentions * attention_macs(d, d, d, queries=length, keys=length)
 
 
-def evolved_decoder_states(architecture: EvolvedArchitecture) -> list[DecoderState]:
+def evolved_decoder_states(architecture: EvolvedArchitecture) -> list[LayerState]:
     """Two attentions of each kind in a cell, and the past inputs of its two convolutions."""
     heads, d = architecture.heads, architecture.embed_dim
-    cell = DecoderState(
+    cell = LayerState(
         self_attentions=(("many", architecture.many_heads), ("self", heads)),
         cross_attentions=(("first", heads, 1), ("cross", heads, 1)),
         windows=(("branch", LONG - 1, d), ("merge", CAUSAL_MERGE - 1, 2 * d)),

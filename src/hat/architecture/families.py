@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from hat.architecture.evolved import EvolvedArchitecture, evolved_decoder_states, evolved_shapes, evolved_work
-from hat.architecture.family import AnyArchitecture, DecoderState, Family
+from hat.architecture.family import AnyArchitecture, Family, LayerState
 from hat.architecture.published import naming_record_lines, read_record
 from hat.architecture.transformer import (
     Architecture,
@@ -45,7 +45,7 @@ def family_of(architecture: AnyArchitecture) -> Family:
     return next(family for family in FAMILIES.values() if type(architecture) is family.architecture)
 
 
-def decoder_states(architecture: AnyArchitecture) -> list[DecoderState]:
+def decoder_states(architecture: AnyArchitecture) -> list[LayerState]:
     """The states of an architecture's decoder layers."""
     return family_of(architecture).decoder_states(architecture)
 

@@ -73,7 +73,7 @@ class PlainArchitecture:
 
 
 @dataclass(frozen=True)
-class DecoderState:
+class LayerState:
     """The state of incremental decoding in one decoder layer.
 
     `self_attentions`: name and heads of each; one of the first layer's is called "self".
@@ -110,7 +110,7 @@ class Family:
     architecture: type[Any]
     shapes: Callable[[Any, Norm], Shapes]
     work: Callable[[Any, int], int]
-    decoder_states: Callable[[Any], list[DecoderState]]
+    decoder_states: Callable[[Any], list[LayerState]]
     network: str
     static_decoder: str | None = None
     exporters: Mapping[str, str] = field(default_factory=dict)

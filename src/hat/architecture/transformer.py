@@ -4,7 +4,7 @@ from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any, TypeVar
 
-from hat.architecture.family import DecoderState, Norm
+from hat.architecture.family import LayerState, Norm
 from hat.architecture.published import naming_record_lines, read_record
 from hat.architecture.shapes import Shapes, attention_macs, cross_attention, linear, norm, self_attention
 from hat.arguments import check_count, plain_numbers
@@ -191,10 +191,10 @@ def transformer_work(architecture: Architecture, length: int) -> int:
     return macs
 
 
-def transformer_decoder_states(architecture: Architecture) -> list[DecoderState]:
+def transformer_decoder_states(architecture: Architecture) -> list[LayerState]:
     """One self-attention and one cross-attention a layer."""
     return [
-        DecoderState(
+        LayerState(
             (("self", layer.self_heads),), (("cross", layer.cross_heads, layer.encoder_layers_attended),)
         )
         for layer in architecture.decoder.layers

@@ -1,12 +1,12 @@
 """Corpora, tokenizers, memory-mapped token stores, batches by token budget."""
 
 from hat.data.batches import Batch, collate, epoch_batches, sequential_batches
-from hat.data.cleaning import Cleaning
-from hat.data.corpus import Pair, Part, read_pairs
+from hat.data.corpus import Pair, ParallelText, read_pairs
 from hat.data.preparation import Corpora, Learner, prepare, typical_lengths
+from hat.data.settings import Cleaning, Vocabulary
 from hat.data.soft_labels import SoftLabels
 from hat.data.store import TokenStore, write_store
-from hat.data.tokenizer import Tokenizer, Tokenizers, Vocabulary, train_tokenizers
+from hat.data.tokenizer import SentencePieceModel, Tokenizers, train_tokenizers
 
 __all__ = [
     "Batch",
@@ -14,10 +14,10 @@ __all__ = [
     "Corpora",
     "Learner",
     "Pair",
-    "Part",
+    "ParallelText",
+    "SentencePieceModel",
     "SoftLabels",
     "TokenStore",
-    "Tokenizer",
     "Tokenizers",
     "Vocabulary",
     "collate",

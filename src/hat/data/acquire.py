@@ -35,7 +35,7 @@ RANGE_NOT_THERE = 416  # also the answer to a range that begins at the end of a 
 
 
 @dataclass(frozen=True)
-class Archive:
+class RemoteFile:
     """A file to fetch. `name`: what it is called in caches, on mirrors and in offline folders.
     `sha256`, `size` (bytes): where they are known."""
 
@@ -70,7 +70,7 @@ def mirrors_of_environment() -> tuple[str, ...]:
     return tuple(os.environ.get(MIRRORS_VARIABLE, "").split())
 
 
-def fetch(archive: Archive, places: Places, progress: Progress = silent) -> Path:
+def fetch(archive: RemoteFile, places: Places, progress: Progress = silent) -> Path:
     """The archive on this machine, downloaded if need be; `progress` counts bytes.
 
     A download that was interrupted goes on where it stopped, and the file gets its name only when it
@@ -96,7 +96,7 @@ def fetch(archive: Archive, places: Places, progress: Progress = silent) -> Path
     return path
 
 
-def _from_folder(archive: Archive, folder: Path) -> Path:
+def _from_folder(archive: RemoteFile, folder: Path) -> Path:
     path = folder.expanduser() / archive.name
     if not path.is_file():
         raise UserError(f"{path}: not in the offline folder; it comes from {archive.url}")
@@ -105,7 +105,7 @@ def _from_folder(archive: Archive, folder: Path) -> Path:
     return path
 
 
-def _download(archive: Archive, path: Path, places: Places, progress: Progress) -> None:
+def _download(archive: RemoteFile, path: Path, places: Places, progress: Progress) -> None:
     part = path.with_name(f"{path.name}.part")
     problems = []
     mirrored = [f"{mirror.rstrip('/')}/{archive.name}" for mirror in places.mirrors]
@@ -128,7 +128,7 @@ def _download(archive: Archive, path: Path, places: Places, progress: Progress) 
 class _Download:
     """One URL into one unfinished file, whose state tells what it is a part of."""
 
-    def __init__(self, url: str, part: Path, archive: Archive, places: Places, progress: Progress) -> None:
+    def __init__(self, url: str, part: Path, archive: RemoteFile, places: Places, progress: Progress) -> None:
         self._url, self._part, self._archive = url, part, archive
         self._places, self._progress = places, progress
         if part.exists() and not _state(part).is_file():  # browsers use the same name
@@ -246,7 +246,7 @@ def _will_not_pass(error: Exception) -> bool:
     return unknown or isinstance(reason, ssl.SSLCertVerificationError)
 
 
-def _mismatch(path: Path, archive: Archive) -> str | None:
+def _mismatch(path: Path, archive: RemoteFile) -> str | None:
     """What is wrong with a whole file, or None."""
     size = path.stat().st_size
     if archive.size is not None and size != archive.size:
@@ -258,7 +258,7 @@ def _mismatch(path: Path, archive: Archive) -> str | None:
     return None if found == expected.lower() else f"checksum {found}, expected {expected.lower()}"
 
 
-def _doubt(path: Path, archive: Archive) -> str | None:
+def _doubt(path: Path, archive: RemoteFile) -> str | None:
     """A warning about a file that neither a checksum nor TLS vouches for; None for others."""
     checksum, url = _first_download(path)
     if archive.sha256 or checksum is None or urlsplit(url).scheme in VOUCHED:

@@ -4,7 +4,7 @@ from pathlib import Path
 from random import Random
 from typing import NamedTuple
 
-from hat.data.corpus import Part
+from hat.data.corpus import ParallelText
 from hat.data.grammar.sampling import Sampler, held_out_combinations
 from hat.data.preparation import Corpora
 from hat.errors import UserError
@@ -95,5 +95,5 @@ def write_builtin(
         paths = [folder / f"{name}.{language}" for language in ("en", "de")]
         for side, path in enumerate(paths):
             write_lines(path, (pair[side] for pair in pairs))
-        parts[name] = (Part(paths[0], paths[1]),)
+        parts[name] = (ParallelText(paths[0], paths[1]),)
     return Corpora(**parts)

@@ -1,51 +1,19 @@
-"""Which sentence pairs are worth training on. Validation and test text is never cleaned."""
+"""Training pairs without text, or seen before. Validation and test text is never cleaned."""
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from contextlib import ExitStack
-from dataclasses import dataclass
 from hashlib import blake2b
 from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 
-from hat.arguments import plain_numbers
 from hat.data.corpus import Pair
-from hat.errors import UserError
 
-REASONS = ("empty", "duplicate", "too_long", "ratio")
 BUCKETS = 64
 RECORD = np.dtype([("key", "<u8"), ("check", "<u8"), ("line", "<u8")])
 FLUSH_EVERY = 1 << 16
-
-
-@dataclass(frozen=True)
-class Cleaning:
-    """Limits on a training pair. Lengths are in pieces after tokenisation, </s> included."""
-
-    max_length: int = 250
-    """Longest side kept; 250 is what the paper's WMT preparation keeps."""
-
-    max_ratio: float = 3.0
-    """Longer side over shorter side. Short honest pairs differ much ("Yes." – "Ja, das ist so."),
-    so this only catches misaligned lines."""
-
-    def __post_init__(self) -> None:
-        plain_numbers(self)
-        if self.max_length < 2:
-            raise UserError(f"cleaning: max_length is {self.max_length}; it must be at least 2")
-        if not self.max_ratio >= 1:
-            raise UserError(f"cleaning: max_ratio is {self.max_ratio}; it must be at least 1")
-
-    def verdict(self, source: Sequence[int], target: Sequence[int]) -> str | None:
-        """Why a tokenised pair is dropped (one of REASONS), or None if it is kept."""
-        shorter, longer = sorted((len(source) + 1, len(target) + 1))
-        if shorter == 1:
-            return "empty"
-        if longer > self.max_length:
-            return "too_long"
-        return "ratio" if longer > self.max_ratio * shorter else None
 
 
 def keep_flags(pairs: Iterable[Pair], work: Path, counts: Counter[str]) -> tuple[bytearray, int]:

@@ -17,7 +17,7 @@ PROGRESS_EVERY = 1 << 14
 
 
 @dataclass(frozen=True)
-class Part:
+class ParallelText:
     """Some parallel text: line i of `source` belongs to line i of `target`.
 
     Without a `target`, `source` is a TSV: source, one tab, target; or, with `columns` (counted from 1), two
@@ -48,7 +48,7 @@ def _two_columns(columns: Any) -> tuple[int, int]:
 
 
 def read_pairs(
-    parts: Sequence[Part], allow_empty: bool = True, progress: Progress = silent
+    parts: Sequence[ParallelText], allow_empty: bool = True, progress: Progress = silent
 ) -> Iterator[Pair]:
     """Stream the sentence pairs of `parts` in turn, in constant memory.
 
@@ -59,8 +59,8 @@ def read_pairs(
     Raises UserError naming file and line as `TextFile` does; for unequal line counts; for a TSV line without
     exactly one tab, or with too few columns for `columns`; and, unless `allow_empty`, for an empty sentence.
     """
-    if isinstance(parts, str | Path | Part):
-        raise UserError(f"parts: expected a list of Part, not {shown(parts)}")
+    if isinstance(parts, str | Path | ParallelText):
+        raise UserError(f"parts: expected a list of ParallelText, not {shown(parts)}")
     if not parts:
         raise UserError("no parallel text given: name a source and a target file, or a TSV")
     total = sum(_size(part.source) for part in parts)

@@ -11,10 +11,11 @@ from typing import Any
 
 import numpy as np
 
-from hat.data.cleaning import REASONS, Cleaning, keep_flags
-from hat.data.corpus import Pair, Part, read_pairs
+from hat.data.cleaning import keep_flags
+from hat.data.corpus import Pair, ParallelText, read_pairs
+from hat.data.settings import REASONS, Cleaning, Vocabulary
 from hat.data.store import SIDES, Chunk, TokenStore, write_store
-from hat.data.tokenizer import Tokenizers, Vocabulary, sample_pairs, train_tokenizers
+from hat.data.tokenizer import Tokenizers, sample_pairs, train_tokenizers
 from hat.errors import UserError
 from hat.files import file_digest, write_json
 from hat.lines import line_writer
@@ -25,8 +26,9 @@ from hat.tokens import UNK
 
 # By characters, not by lines: a corpus of paragraphs must not take more memory.
 CHUNK_CHARACTERS = 2_000_000
-# What SentencePiece may hold at once; at 0.3 kB a pair it is Vocabulary.sample pairs.
-SAMPLE_BYTES = 150_000_000
+# The most text that a vocabulary is learnt from, drawn at random: SentencePiece holds all of it in memory. A
+# pair has some 0.3 kB.
+SAMPLE_PAIRS, SAMPLE_BYTES = 500_000, 150_000_000
 SETS = ("train", "valid", "test")
 QUANTILES = (10, 50, 90)
 # Limits of what a model translates at once: the length of all but one in 10,000 of its training lines, and
@@ -40,9 +42,9 @@ Learner = Callable[[Path, Iterable[Pair], Vocabulary], Tokenizers]
 class Corpora:
     """The parallel text of a run; every set may lie in several parts."""
 
-    train: tuple[Part, ...]
-    valid: tuple[Part, ...]
-    test: tuple[Part, ...]
+    train: tuple[ParallelText, ...]
+    valid: tuple[ParallelText, ...]
+    test: tuple[ParallelText, ...]
 
 
 def prepare(
@@ -85,7 +87,7 @@ def prepare(
     def sample() -> Iterator[Pair]:
         reading = pairs(between(progress, 0.15, 0.2, "sampling "))
         kept = sum(keep)
-        most = min(vocabulary.sample, max(1, SAMPLE_BYTES * kept // size))
+        most = min(SAMPLE_PAIRS, max(1, SAMPLE_BYTES * kept // size))
         yield from sample_pairs(reading, kept, most, seed)
         progress(0.2, 1, "learning the vocabulary")
 
@@ -139,7 +141,7 @@ def _training_lines(train: TokenStore, sentences: Counter[int]) -> dict[str, int
     return {"source_tokens": int(longest), "sentences": max(1, *usual)}
 
 
-def _copy_text(folder: Path, name: str, parts: Sequence[Part]) -> None:
+def _copy_text(folder: Path, name: str, parts: Sequence[ParallelText]) -> None:
     """Keep the raw text, which BLEU is measured on."""
     with ExitStack() as stack:
         writers = [stack.enter_context(line_writer(folder / f"{name}.{side}.txt")) for side in SIDES]
@@ -149,7 +151,7 @@ def _copy_text(folder: Path, name: str, parts: Sequence[Part]) -> None:
 
 
 def _find_keepers(
-    folder: Path, parts: Sequence[Part], counts: Counter[str], progress: Progress
+    folder: Path, parts: Sequence[ParallelText], counts: Counter[str], progress: Progress
 ) -> tuple[bytearray, int]:
     work = folder / ".work"
     if work.exists():

@@ -11,56 +11,20 @@ from typing import Protocol, cast
 import numpy as np
 import sentencepiece
 
-from hat.arguments import check_lines, plain_numbers
+from hat.arguments import check_lines
 from hat.characters import cleaned, known_joiners
 from hat.data.corpus import Pair
+from hat.data.settings import Vocabulary
 from hat.errors import HatError, UserError
 from hat.files import atomic_path
 from hat.tokens import BOS, EOS, PAD, SPECIAL_PIECES, UNK
 
-NORMALISATIONS = ("nmt_nfkc", "identity")
+# Maps what people type alike (no-break spaces, decomposed accents, full-width forms, ligatures) to the same
+# pieces, at the price that e.g. "…" is written "..." in translations.
+NORMALISATION = "nmt_nfkc"
 
 
-@dataclass(frozen=True)
-class Vocabulary:
-    """How the text is cut into pieces (byte-pair encoding without byte fallback)."""
-
-    size: int = 8000
-    """Pieces of the joint vocabulary, or of each of the two separate ones, specials included."""
-
-    joint: bool = True
-    """One vocabulary for both sides, so that names and numbers are copied and embeddings shared."""
-
-    character_coverage: float = 1.0
-    """Share of the sample's characters that get a piece; the rest becomes <unk>. Lower it to
-    0.9995 for scripts with thousands of characters."""
-
-    normalisation: str = "nmt_nfkc"
-    """nmt_nfkc maps what people type alike (no-break spaces, decomposed accents, full-width forms,
-    ligatures) to the same pieces, at the price that e.g. "…" is written "..." in translations;
-    identity leaves every character alone."""
-
-    sample: int = 500_000
-    """Most sentence pairs the vocabulary is learnt from, drawn at random; bounds the memory."""
-
-    def __post_init__(self) -> None:
-        plain_numbers(self)
-        if self.size <= len(SPECIAL_PIECES):
-            raise UserError(f"vocabulary: size is {self.size}; it must be above 4 (special pieces)")
-        if not 0.9 <= self.character_coverage <= 1:
-            raise UserError(
-                f"vocabulary: character_coverage is {self.character_coverage}; it must be from 0.9 to 1.0"
-            )
-        if self.normalisation not in NORMALISATIONS:
-            raise UserError(
-                f"vocabulary: normalisation is {self.normalisation}; "
-                f"the choices are {', '.join(NORMALISATIONS)}"
-            )
-        if self.sample < 1:
-            raise UserError(f"vocabulary: sample is {self.sample}; it must be at least 1")
-
-
-class Tokenizer:
+class SentencePieceModel:
     """One SentencePiece model: text to ids and back."""
 
     def __init__(self, path: Path) -> None:
@@ -95,8 +59,8 @@ class Tokenizer:
         return str(self._processor.decode([int(i) for i in ids if i not in (BOS, PAD, EOS)]))
 
 
-class Encoder(Protocol):
-    """What cuts one side's text into pieces."""
+class SideTokenizer(Protocol):
+    """The tokenizer of one side's text."""
 
     @property
     def size(self) -> int:
@@ -110,8 +74,8 @@ class Encoder(Protocol):
 class Tokenizers:
     """The tokenizers of both sides; the same object twice if joint."""
 
-    source: Encoder
-    target: Encoder
+    source: SideTokenizer
+    target: SideTokenizer
 
     @property
     def joint(self) -> bool:
@@ -121,9 +85,9 @@ class Tokenizers:
     def load(cls, folder: Path) -> "Tokenizers":
         """Load `joint.model`, or `source.model` and `target.model`. Raises UserError."""
         if (folder / "joint.model").exists():
-            joint = Tokenizer(folder / "joint.model")
+            joint = SentencePieceModel(folder / "joint.model")
             return cls(joint, joint)
-        return cls(Tokenizer(folder / "source.model"), Tokenizer(folder / "target.model"))
+        return cls(SentencePieceModel(folder / "source.model"), SentencePieceModel(folder / "target.model"))
 
 
 def train_tokenizers(folder: Path, pairs: Iterable[Pair], options: Vocabulary) -> Tokenizers:
@@ -170,8 +134,8 @@ def _train(path: Path, sentences: Iterator[str], options: Vocabulary) -> None:
             model_writer=model,
             model_type="bpe",
             vocab_size=options.size,
-            character_coverage=options.character_coverage,
-            normalization_rule_name=options.normalisation,
+            character_coverage=1.0,
+            normalization_rule_name=NORMALISATION,
             byte_fallback=False,
             bos_id=BOS,
             pad_id=PAD,
@@ -213,10 +177,7 @@ def _explained(path: Path, message: str, size: int) -> HatError:
     if found := re.search(r"too high.*<= (\d+)", message, re.DOTALL):
         limit = f"too large for this text; the largest possible is {found[1]}"
     elif found := re.search(r"smaller than required_chars\. \d+ vs (\d+)", message):
-        limit = (
-            f"too small for the characters of this text; at least {found[1]} is needed, "
-            "or a lower character_coverage"
-        )
+        limit = f"too small for the characters of this text; at least {found[1]} is needed"
     elif "sentences_.empty()" in message:
         return UserError(f"vocabulary ({side}): no sentence of at most 4192 bytes to learn from")
     else:

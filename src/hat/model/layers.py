@@ -47,7 +47,7 @@ class FastDropout(nn.Module):
         return x * drawn.lt(self.keep).to(x.dtype).mul_(256 / self.keep)
 
 
-class Norm(nn.LayerNorm):
+class BranchNorm(nn.LayerNorm):
     """Layer normalization of a residual branch, y = after(x + branch(before(x))): before the branch
     (`pre`), or after the sum, as published."""
 

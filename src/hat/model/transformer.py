@@ -10,7 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from hat.architecture import DecoderLayer, EncoderLayer, ModelConfig
-from hat.model.layers import NO_DROPOUT, CrossAttention, Dropout, FastDropout, Norm, SelfAttention
+from hat.model.layers import NO_DROPOUT, BranchNorm, CrossAttention, Dropout, FastDropout, SelfAttention
 from hat.model.state import Cache, Encoded, Memory
 from hat.model.translation_model import TranslationModel
 from hat.tokens import PAD
@@ -25,10 +25,10 @@ class EncoderBlock(nn.Module):
     ) -> None:
         super().__init__()
         self.self_attention = SelfAttention(dim, qkv_dim, heads=layer.heads, dropout=rates.attention)
-        self.self_attention_norm = Norm(dim, pre=pre)
+        self.self_attention_norm = BranchNorm(dim, pre=pre)
         self.fc1 = nn.Linear(dim, layer.ffn_dim)
         self.fc2 = nn.Linear(layer.ffn_dim, dim)
-        self.ffn_norm = Norm(dim, pre=pre)
+        self.ffn_norm = BranchNorm(dim, pre=pre)
         self.drop_attention = FastDropout(unscaled)
         self.drop = FastDropout(rates.rate)
 
@@ -47,14 +47,14 @@ class DecoderBlock(nn.Module):
         super().__init__()
         self.attended = layer.encoder_layers_attended
         self.self_attention = SelfAttention(dim, qkv_dim, heads=layer.self_heads, dropout=rates.attention)
-        self.self_attention_norm = Norm(dim, pre=pre)
+        self.self_attention_norm = BranchNorm(dim, pre=pre)
         self.cross_attention = CrossAttention(
             dim, qkv_dim, memory_dim=memory_dim, heads=layer.cross_heads, dropout=rates.attention
         )
-        self.cross_attention_norm = Norm(dim, pre=pre)
+        self.cross_attention_norm = BranchNorm(dim, pre=pre)
         self.fc1 = nn.Linear(dim, layer.ffn_dim)
         self.fc2 = nn.Linear(layer.ffn_dim, dim)
-        self.ffn_norm = Norm(dim, pre=pre)
+        self.ffn_norm = BranchNorm(dim, pre=pre)
         self.drop = FastDropout(rates.rate)
 
     def memory(self, encoded: Encoded) -> Memory:

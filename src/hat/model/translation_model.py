@@ -14,7 +14,7 @@ from hat.model.state import DecoderState, Encoded
 from hat.tokens import PAD
 
 
-class DecoderLayer(Protocol):
+class DecoderModule(Protocol):
     """One layer of a family's decoder, for a whole target x (B, T, D) or, with the cache of the positions
     before, for one more position x (B·K, 1, D)."""
 
@@ -29,9 +29,10 @@ class DecoderLayer(Protocol):
 
 
 class TranslationModel(nn.Module):
-    """An encoder and a decoder between their embeddings. A family makes `decoder`, a list of `DecoderLayer`s,
-    and what comes before and after it, and defines `encode`. Weight names and shapes:
-    `hat.architecture.weight_shapes`.
+    """An encoder and a decoder between their embeddings.
+
+    A family sets `decoder`, a list of `DecoderModule`s, with the dropout before and the norm after it, and
+    defines `encode`. Weight names and shapes: `hat.architecture.weight_shapes`.
     """
 
     decoder: nn.ModuleList
@@ -79,9 +80,9 @@ class TranslationModel(nn.Module):
         state.length += 1
         return self.logits(self.decoder_norm(x)[:, 0])
 
-    def layers(self) -> list[DecoderLayer]:
+    def layers(self) -> list[DecoderModule]:
         """The decoder's layers, from the target upwards."""
-        return cast("list[DecoderLayer]", list(self.decoder))
+        return cast("list[DecoderModule]", list(self.decoder))
 
     def embed_source(self, source: Tensor) -> Tensor:
         """Source tokens (B, S) -> (B, S, D)."""

@@ -19,7 +19,8 @@ from hat.architecture import (
     Family,
 )
 from hat.errors import UserError
-from hat.recipe.data import Section, check_name
+from hat.recipe.data import check_name
+from hat.sections import Section
 from hat.training.settings import TrainingSettings
 
 

@@ -3,10 +3,12 @@
 import re
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import Field, model_validator
 
+from hat.data.settings import Cleaning, Vocabulary
 from hat.errors import shown
 from hat.recipe.paths import RecipePath
+from hat.sections import Section
 
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+-]*")
 
@@ -24,13 +26,7 @@ def check_columns(value: tuple[int, int]) -> None:
         raise ValueError(f"columns: {list(value)} are not two different ones, counted from 1")
 
 
-class Section(BaseModel):
-    """A part of a recipe: unknown keys are refused, and the docstring under a field describes it."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True, allow_inf_nan=False)
-
-
-class Part(Section):
+class CorpusFiles(Section):
     """One part of the corpus: either two line-aligned files or one TSV file."""
 
     source: str | None = None
@@ -43,7 +39,7 @@ class Part(Section):
     """The columns of a `tsv` that hold source and target, counted from 1, such as `[1, 2]`."""
 
     @model_validator(mode="after")
-    def _check_choice(self) -> "Part":
+    def _check_choice(self) -> "CorpusFiles":
         pair = self.source is not None and self.target is not None
         if pair == (self.tsv is not None) or (self.source is None) != (self.target is None):
             raise ValueError("give either source and target, or tsv")
@@ -132,7 +128,7 @@ class Acquire(Section):
     """The files to get."""
     train: list[Extract] = Field(min_length=1)
     """Training text, one part after the other."""
-    valid: list[Extract] = []
+    valid: list[Extract] = Field(default=[])
     """Validation text, unless `valid_every` takes it from the training text."""
     test: list[Extract] = Field(min_length=1)
     """Test text."""
@@ -154,32 +150,6 @@ class Acquire(Section):
         return self
 
 
-class Vocabulary(Section):
-    """How text becomes tokens."""
-
-    kind: Literal["sentencepiece", "moses-bpe"] = "sentencepiece"
-    """`sentencepiece` needs nothing else on the device; `moses-bpe` is the published models'
-    tokenizer (Moses, then subword-nmt), for comparison with them."""
-    size: int = Field(default=8000, gt=0)
-    """Pieces, special symbols included, per vocabulary; of `moses-bpe`: merges of both languages' common
-    byte-pair encoding. 8,000 suit some 10,000 to 200,000 pairs."""
-    joint: bool = True
-    """One vocabulary (and one embedding matrix) for both languages, as the paper's WMT models have."""
-    split_dashes: bool = True
-    """`moses-bpe`: compounds are split at their dashes, as in the published WMT text."""
-    lowercase: bool = False
-    """`moses-bpe`: everything is lower-cased, as in the published IWSLT'14 text."""
-
-
-class Cleaning(Section):
-    """Which training pairs are left out."""
-
-    max_length: int = Field(default=200, gt=0)
-    """Longest sentence kept, in tokens of either side."""
-    max_ratio: float = Field(default=3.0, ge=1.0)
-    """Largest ratio between the lengths of a pair kept."""
-
-
 class Data(Section):
     """The parallel text."""
 
@@ -193,17 +163,17 @@ class Data(Section):
     """Code of the source language, for file names and records."""
     target_language: str = "de"
     """Code of the target language."""
-    train: Part | None = None
+    train: CorpusFiles | None = None
     """Training text (`files` only)."""
-    valid: Part | None = None
+    valid: CorpusFiles | None = None
     """Validation text: decides checkpoints, early stopping and the search's loss (`files` only)."""
-    test: Part | None = None
+    test: CorpusFiles | None = None
     """Test text: only scored, never chosen by (`files` only)."""
     builtin: BuiltinSizes = BuiltinSizes()
     """Sizes of the built-in corpus (`builtin` only)."""
     acquire: Acquire | None = None
     """The corpus to download (`published` only)."""
-    mirrors: list[str] = []
+    mirrors: list[str] = Field(default=[])
     """URLs of folders that hold the archives under their names; asked after those that the environment
     variable HAT_MIRRORS names, and before the archives' own URLs (`published` only)."""
     offline: RecipePath | None = None

@@ -4,8 +4,8 @@ from typing import Literal
 
 from pydantic import Field
 
-from hat.recipe.data import Section
 from hat.recipe.paths import PathOrName
+from hat.sections import Section
 
 
 class Distillation(Section):

@@ -6,7 +6,7 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 
-from hat.data import Part, read_pairs
+from hat.data import ParallelText, read_pairs
 from hat.errors import UserError, shown
 from hat.files import read_yaml, write_text
 from hat.hardware import device_named
@@ -25,9 +25,9 @@ class Wishes:
     """The user's wishes: text, languages, time, device. `valid` and `test`: None to take them from `train`.
     `latency`: a constraint such as 60% or 12.5ms."""
 
-    train: Part
-    valid: Part | None
-    test: Part | None
+    train: ParallelText
+    valid: ParallelText | None
+    test: ParallelText | None
     source_language: str
     target_language: str
     minutes: float
@@ -80,7 +80,7 @@ def write_first_recipe(path: Path, wishes: Wishes, progress: Progress) -> Budget
     if missing:
         names = _written_names(path, wishes, [*missing, "train"])
         hold_out(wishes.train, missing, text.pairs, names)
-        parts |= {name: Part(*files) for name, files in names.items()}
+        parts |= {name: ParallelText(*files) for name, files in names.items()}
     found = {name: part for name, part in parts.items() if part is not None}
     write_text(path, _recipe(path.parent, wishes, found, missing, text, budget))
     load_recipe(str(path))
@@ -96,7 +96,7 @@ def is_recipe(path: Path) -> bool:
     return isinstance(value, dict) and "data" in value and value.keys() <= Recipe.model_fields.keys()
 
 
-def _check(part: Part) -> None:
+def _check(part: ParallelText) -> None:
     """Raises UserError if a validation or test set cannot be read, or has an empty sentence."""
     for _ in read_pairs([part], allow_empty=False):
         pass
@@ -115,7 +115,12 @@ def _written_names(path: Path, wishes: Wishes, sets: list[str]) -> dict[str, tup
 
 
 def _recipe(
-    folder: Path, wishes: Wishes, parts: dict[str, Part], missing: list[str], text: Survey, budget: Budget
+    folder: Path,
+    wishes: Wishes,
+    parts: dict[str, ParallelText],
+    missing: list[str],
+    text: Survey,
+    budget: Budget,
 ) -> str:
     sections = [
         _head(wishes, missing, text, budget),
@@ -146,7 +151,7 @@ def _head(wishes: Wishes, missing: list[str], text: Survey, budget: Budget) -> s
     return "\n".join([*lines, "seed: 1"])
 
 
-def _data(folder: Path, wishes: Wishes, parts: dict[str, Part], text: Survey, budget: Budget) -> str:
+def _data(folder: Path, wishes: Wishes, parts: dict[str, ParallelText], text: Survey, budget: Budget) -> str:
     lines = [
         "data:",
         "  corpus: files",
@@ -224,7 +229,7 @@ def _device(wishes: Wishes, budget: Budget) -> str:
     )
 
 
-def _part(folder: Path, part: Part) -> str:
+def _part(folder: Path, part: ParallelText) -> str:
     if part.target is None:
         return f"{{tsv: {_scalar(_from(folder, part.source))}}}"
     return f"{{source: {_scalar(_from(folder, part.source))}, target: {_scalar(_from(folder, part.target))}}}"

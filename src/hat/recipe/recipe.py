@@ -9,11 +9,12 @@ from pydantic import Field, field_validator, model_validator
 from hat.architecture import FAMILIES, TRANSFORMER, Norm
 from hat.errors import UserError, shown
 from hat.recipe.baselines import BaselineSection
-from hat.recipe.data import Data, Section
+from hat.recipe.data import Data
 from hat.recipe.distillation import Distillation
 from hat.recipe.paths import RecipePath
 from hat.runtime import PRECISIONS
 from hat.runtime.engine import check_engine
+from hat.sections import Section
 from hat.threads import MOST_THREADS
 from hat.training.settings import TrainingSettings
 

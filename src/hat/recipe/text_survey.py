@@ -6,7 +6,7 @@ from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from hat.data import Pair, Part, read_pairs
+from hat.data import Pair, ParallelText, read_pairs
 from hat.errors import UserError
 from hat.lines import line_writer
 from hat.progress import Progress, silent
@@ -30,7 +30,7 @@ class Survey:
     characters: int
 
 
-def survey(part: Part, progress: Progress = silent) -> Survey:
+def survey(part: ParallelText, progress: Progress = silent) -> Survey:
     """Read the whole text once. Raises UserError for text that `read_pairs` refuses, and for too little
     text."""
     pairs = length = 0
@@ -50,7 +50,9 @@ def survey(part: Part, progress: Progress = silent) -> Survey:
     return Survey(pairs, length / pairs, len(vocabulary), len(set("".join(vocabulary))))
 
 
-def hold_out(part: Part, missing: Iterable[str], pairs: int, names: dict[str, tuple[Path, Path]]) -> None:
+def hold_out(
+    part: ParallelText, missing: Iterable[str], pairs: int, names: dict[str, tuple[Path, Path]]
+) -> None:
     """Divide the text into disjoint sets and write them: some pairs for each of `missing` ("valid", "test"),
     the others as "train". `names`: the two files of each set.
 
@@ -70,7 +72,7 @@ def hold_out(part: Part, missing: Iterable[str], pairs: int, names: dict[str, tu
         raise
 
 
-def _write_sets(part: Part, sets: list[str], pairs: int, names: dict[str, tuple[Path, Path]]) -> None:
+def _write_sets(part: ParallelText, sets: list[str], pairs: int, names: dict[str, tuple[Path, Path]]) -> None:
     share = min(HELD_OUT_SHARE, HELD_OUT_MOST / pairs)
     counts = dict.fromkeys(sets, 0)
     with ExitStack() as stack:

@@ -1,6 +1,6 @@
 """Training: the loop, its settings, sampling strategies, losses, the optimiser, checkpoints."""
 
-from hat.training.loop import Learner, Lessons, Stopped, train
+from hat.training.loop import Lessons, Stopped, Updater, train
 from hat.training.loss import Lesson, label_smoothed_loss, validation_loss
 from hat.training.settings import TrainingSettings
 from hat.training.teacher import write_soft_labels, write_translations
@@ -8,7 +8,6 @@ from hat.training.trainees import SubTrainee, SuperTrainee, Trainee, UniformSamp
 from hat.training.validation import TrainingResult
 
 __all__ = [
-    "Learner",
     "Lesson",
     "Lessons",
     "Stopped",
@@ -18,6 +17,7 @@ __all__ = [
     "TrainingResult",
     "TrainingSettings",
     "UniformSampling",
+    "Updater",
     "label_smoothed_loss",
     "train",
     "validation_loss",

@@ -80,22 +80,22 @@ def train(
     trainee.module.to(accelerator())
     train_store, valid_store = texts
     lesson, valid_lesson = lessons or (None, None)
-    learner = Learner(trainee, settings, lesson=lesson, seed=seed)
-    threads = TrainingThreads(folder, settings.threads, _trial(learner, train_store))
+    updater = Updater(trainee, settings, lesson=lesson, seed=seed)
+    threads = TrainingThreads(folder, settings.threads, _trial(updater, train_store))
     position = Position()
     if (folder / CHECKPOINT).exists():
-        position = Position(**load_checkpoint(folder / CHECKPOINT, trainee.module, learner.optimizer))
+        position = Position(**load_checkpoint(folder / CHECKPOINT, trainee.module, updater.optimizer))
     valid = [collate(valid_store, rows) for rows in sequential_batches(valid_store, settings.batch_tokens)]
     validator = Validator(trainee, valid, settings=settings, lesson=valid_lesson, folder=folder)
     with stop_requests() as stop, Journal(folder, position) as journal:
         batches = _batches(train_store, settings.batch_tokens, seed, position)
         while position.update < settings.updates and not validator.out_of_patience(position):
             with threads.update():
-                learner.update(position, batches, journal)
+                updater.update(position, batches, journal)
             if position.update % settings.validate_every == 0 or position.update == settings.updates:
                 validator.validate(position, journal)
             if stop or threads.due or position.update % settings.checkpoint_every == 0:
-                save_checkpoint(folder / CHECKPOINT, trainee.module, learner.optimizer, asdict(position))
+                save_checkpoint(folder / CHECKPOINT, trainee.module, updater.optimizer, asdict(position))
             if stop:
                 raise Stopped(stop[0])
             if threads.due:
@@ -104,7 +104,7 @@ def train(
     return validator.keep(position)
 
 
-class Learner:
+class Updater:
     """Optimiser updates of a trainee, from `lesson` too where there is one."""
 
     def __init__(
@@ -151,20 +151,20 @@ class Learner:
         return loss_sum
 
     def step(self, tokens: int, update: int) -> float:
-        """`apply_gradients` with this learner's optimiser and settings."""
+        """`apply_gradients` with this updater's optimiser and settings."""
         return apply_gradients(
             self.trainee.module, self.optimizer, settings=self.settings, tokens=tokens, update=update
         )
 
 
-def _trial(learner: Learner, store: TokenStore) -> Trial:
+def _trial(updater: Updater, store: TokenStore) -> Trial:
     """The work of an update without its last step, which would change the weights."""
-    batches = cache(lambda: epoch_batches(store, learner.settings.batch_tokens, learner.seed, 0))
+    batches = cache(lambda: epoch_batches(store, updater.settings.batch_tokens, updater.seed, 0))
 
     def trial(update: int) -> None:
-        module = learner.trainee.module.train()
+        module = updater.trainee.module.train()
         batch = collate(store, batches()[update % len(batches())])
-        learner.add_gradients(learner.trainee.networks(update), batch)
+        updater.add_gradients(updater.trainee.networks(update), batch)
         module.zero_grad()
 
     return trial

@@ -2,9 +2,10 @@
 
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
+from pydantic import BeforeValidator, Field
 
 from hat.errors import shown
+from hat.sections import Section
 from hat.threads import MOST_THREADS
 
 
@@ -14,10 +15,8 @@ def _check_threads(value: object) -> object:
     raise ValueError(f"{shown(value)} is neither auto nor a whole number from 1 to {MOST_THREADS}")
 
 
-class TrainingSettings(BaseModel):
+class TrainingSettings(Section):
     """One training. The optimiser is Adam with β (0.9, 0.98), ε 1e-8, as published."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
     updates: int = Field(gt=0, description="Optimiser updates; also where the cosine ends.")
     batch_tokens: int = Field(

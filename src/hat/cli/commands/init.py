@@ -14,7 +14,7 @@ from hat.errors import command as command_line
 from hat.files import check_new
 
 if TYPE_CHECKING:
-    from hat.data import Part
+    from hat.data import ParallelText
 
 
 EXAMPLES = """
@@ -123,17 +123,17 @@ class Questions:
         self._terminal = sys.stdin is not None and sys.stdin.isatty()
         self._missing: list[str] = []
 
-    def text(self, source: Path | None, target: Path | None, tsv: Path | None) -> "Part":
+    def text(self, source: Path | None, target: Path | None, tsv: Path | None) -> "ParallelText":
         """The training text. Raises UserError if it is given in both forms."""
-        from hat.data import Part
+        from hat.data import ParallelText
 
         if tsv is not None:
             if source or target:
                 raise UserError("--tsv holds both languages; leave --source and --target out")
-            return Part(tsv)
+            return ParallelText(tsv)
         source_file = self._required("--source", "File with the source language, one sentence a line", source)
         target_file = self._required("--target", "File with its translation, line by line", target)
-        return Part(Path(source_file), Path(target_file))
+        return ParallelText(Path(source_file), Path(target_file))
 
     def language(self, side: str, given: str | None, file: Path | None) -> str:
         """The code of a language, by default the ending of its file's name."""
@@ -167,12 +167,12 @@ class Questions:
         return guess or ""
 
 
-def _pair(option: str, source: Path | None, target: Path | None) -> "Part | None":
-    from hat.data import Part
+def _pair(option: str, source: Path | None, target: Path | None) -> "ParallelText | None":
+    from hat.data import ParallelText
 
     if (source is None) != (target is None):
         raise UserError(f"{option}-source and {option}-target: give both, or neither")
-    return None if source is None else Part(source, target)
+    return None if source is None else ParallelText(source, target)
 
 
 def _device(name: str) -> str:

@@ -6,7 +6,7 @@ from functools import partial
 from pathlib import Path
 
 from hat import data
-from hat.data.acquire import Archive, Places, fetch, mirrors_of_environment
+from hat.data.acquire import Places, RemoteFile, fetch, mirrors_of_environment
 from hat.data.archive import extract, is_archive
 from hat.data.raw_text import SETS, RawText, set_files, write_sets
 from hat.files import write_json
@@ -35,7 +35,7 @@ def acquire_step(context: Context) -> Step:
 def acquired_corpora(outcome: Outcome) -> data.Corpora:
     """The text of a finished step."""
     sides = ([outcome.folder / file for file in set_files(name)] for name in SETS)
-    return data.Corpora(*((data.Part(source, target),) for source, target in sides))
+    return data.Corpora(*((data.ParallelText(source, target),) for source, target in sides))
 
 
 def _run(context: Context, acquire: Acquire, folder: Path, progress: Progress) -> None:
@@ -65,7 +65,7 @@ def _fetch(context: Context, acquire: Acquire, progress: Progress) -> dict[str, 
     )
     found = {}
     for index, entry in enumerate(acquire.archives):
-        archive = Archive(entry.file_name, entry.url, entry.sha256, entry.size)
+        archive = RemoteFile(entry.file_name, entry.url, entry.sha256, entry.size)
         count = len(acquire.archives)
         found[archive.name] = fetch(archive, places, between(progress, index / count, (index + 1) / count))
     return found

@@ -13,7 +13,7 @@ from hat.pipeline.steps import Step
 from hat.pipeline.tokenizers import learner
 from hat.pipeline.versions import VERSIONS
 from hat.progress import Progress
-from hat.recipe.data import Part
+from hat.recipe.data import CorpusFiles
 
 OUTPUTS = (
     "tokenizer",
@@ -43,8 +43,8 @@ def steps(context: Context) -> Iterator[Step]:
         report = data.prepare(
             folder,
             _corpora(context, folder, progress),
-            vocabulary=data.Vocabulary(recipe.data.vocabulary.size, recipe.data.vocabulary.joint),
-            cleaning=data.Cleaning(**recipe.data.cleaning.model_dump()),
+            vocabulary=recipe.data.vocabulary,
+            cleaning=recipe.data.cleaning,
             seed=recipe.seed,
             source_language=recipe.data.source_language,
             learn=learner(recipe.data),
@@ -100,7 +100,7 @@ def _files(context: Context) -> dict[str, Path]:
     }
 
 
-def _paths(context: Context, part: Part) -> dict[str, Path]:
+def _paths(context: Context, part: CorpusFiles) -> dict[str, Path]:
     root = Path(context.recipe.data.root)
     return {side: root / Path(name).expanduser() for side, name in part.names().items()}
 
@@ -117,6 +117,6 @@ def _corpora(context: Context, folder: Path, progress: Progress) -> data.Corpora
     return data.Corpora(*((_part(context, getattr(recipe.data, name)),) for name in PARTS))
 
 
-def _part(context: Context, part: Part) -> data.Part:
+def _part(context: Context, part: CorpusFiles) -> data.ParallelText:
     source, *target = _paths(context, part).values()
-    return data.Part(source, target[0] if target else None, part.columns)
+    return data.ParallelText(source, target[0] if target else None, part.columns)
