@@ -32,7 +32,13 @@ Work = Callable[[str], tuple[int, int]]
 def batch(seed: int) -> Batch:
     """64 random sentences of 16 tokens."""
     tokens = np.random.default_rng(seed).integers(4, VOCABULARY, (SENTENCES, LENGTH))
-    return Batch(tokens, tokens, tokens, tokens.size, np.arange(SENTENCES))
+    return Batch(
+        source=tokens,
+        target_in=tokens,
+        target_out=tokens,
+        target_tokens=tokens.size,
+        rows=np.arange(SENTENCES),
+    )
 
 
 def training(threads: str) -> Work:

@@ -254,7 +254,7 @@ def main() -> None:
     parser.add_argument("--output", type=Path, help="also write the JSON here")
     arguments = parser.parse_args()
     started = time.monotonic()
-    corpus = generate(arguments.seed, arguments.train, 1, arguments.test)
+    corpus = generate(arguments.seed, train=arguments.train, valid=1, test=arguments.test)
     report = {
         "corpus": {name: getattr(arguments, name) for name in ("seed", "train", "test")},
         **difficulty(corpus),

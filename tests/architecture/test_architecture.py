@@ -113,6 +113,6 @@ def test_model_config_checks() -> None:
     with pytest.raises(UserError, match="one vocabulary"):
         ModelConfig(SMALL, 9, 8)
     with pytest.raises(UserError, match="the choices are shared, separate"):
-        ModelConfig(SMALL, 9, 9, "tied")  # type: ignore[arg-type]
+        ModelConfig(SMALL, 9, 9, embeddings="tied")  # type: ignore[arg-type]
     with pytest.raises(UserError, match="norm: 'both'; the choices are post, pre"):
         ModelConfig(SMALL, 9, 9, norm="both")  # type: ignore[arg-type]

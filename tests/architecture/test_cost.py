@@ -55,7 +55,7 @@ def test_heads_cost_nothing_and_attended_layers_cost_flops_only() -> None:
 
 @pytest.mark.parametrize(("embeddings", "numbers"), [("shared", 6 * 100), ("separate", 100 * (6 + 4 + 4))])
 def test_bytes_with_and_without_embeddings(embeddings: str, numbers: int) -> None:
-    config = ModelConfig(SMALL, 100, 100, embeddings)  # type: ignore[arg-type]
+    config = ModelConfig(SMALL, 100, 100, embeddings=embeddings)  # type: ignore[arg-type]
     parameters = cost(SMALL).parameters
     assert artefact_bytes(config) == (4 * parameters, 4 * (parameters + numbers))
     assert artefact_bytes(config, "bfloat16") == (2 * parameters, 2 * (parameters + numbers))

@@ -122,7 +122,7 @@ def test_what_cannot_be_built_is_refused(change: dict[str, Any], message: str) -
 
 
 def test_every_layer_of_the_network_is_named_once() -> None:
-    shapes = weight_shapes(ModelConfig(EvolvedArchitecture(8, 2), 40, 50, "separate"))
+    shapes = weight_shapes(ModelConfig(EvolvedArchitecture(8, 2), 40, 50, embeddings="separate"))
     assert shapes["encoder.2.merge.depthwise.weight"] == (32, 9)
     assert shapes["decoder.3.long.pointwise.weight"] == (16, 8)
     assert shapes["output_embedding"] == (50, 8)

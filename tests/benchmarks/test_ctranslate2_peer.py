@@ -28,7 +28,7 @@ NAMES = peer.vocabulary(VOCAB)
 def artefact(seed: int, embeddings: str) -> Artefact:
     """A model with unequal widths, as far as CTranslate2 goes; so few words that it soon ends."""
     torch.manual_seed(seed)
-    network = SuperTransformer(ModelConfig(SPACE.largest(), VOCAB, VOCAB, embeddings)).eval()  # type: ignore[arg-type]
+    network = SuperTransformer(ModelConfig(SPACE.largest(), VOCAB, VOCAB, embeddings=embeddings)).eval()  # type: ignore[arg-type]
     with torch.no_grad():
         for parameter in network.parameters():
             parameter.add_(0.3 * torch.randn_like(parameter))

@@ -32,7 +32,7 @@ def test_json_of_a_published_model(hat: Hat, tmp_path: Path) -> None:
 def test_bytes(hat: Hat, file: Path) -> None:
     arguments = ("cost", file, "--vocab", 100, "--untied", "--precision", "int8", "--length", 7)
     figures = json.loads(hat(*arguments, "--json").out)
-    without, whole = artefact_bytes(ModelConfig(ARCHITECTURE, 100, 100, "separate"), "int8")
+    without, whole = artefact_bytes(ModelConfig(ARCHITECTURE, 100, 100, embeddings="separate"), "int8")
     assert figures["bytes_without_embeddings"] == without
     assert figures["bytes_with_embeddings"] == whole == without + 3 * 100 * 8
     assert figures["flops"] == cost(ARCHITECTURE, 7).flops

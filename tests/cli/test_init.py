@@ -7,6 +7,7 @@ import pytest
 import yaml
 
 from hat.data.builtin import write_builtin
+from hat.data.settings import BuiltinSizes
 from hat.pipeline import load_recipe
 from hat.recipe.budget import FEWEST_UPDATES, SCALES, plan
 from hat.recipe.text_survey import Survey
@@ -22,7 +23,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr("sys.stdin", io.StringIO())
     monkeypatch.setattr("hat.recipe.first_recipe.measured_speed", lambda: SLOW)
-    write_builtin(tmp_path / "grammar", 600, 60, 60, 1)
+    write_builtin(tmp_path / "grammar", BuiltinSizes(train=600, valid=60, test=60), seed=1)
     for language in ("en", "de"):
         (tmp_path / f"text.{language}").write_text((tmp_path / "grammar" / f"train.{language}").read_text())
     return tmp_path

@@ -13,6 +13,7 @@ import pytest
 import yaml
 
 from hat.data.builtin import write_builtin
+from hat.data.settings import BuiltinSizes
 from hat.pipeline import open_run
 from tests.cli.conftest import Hat
 from tests.pipeline.tiny import TINY
@@ -82,7 +83,7 @@ def test_the_demos_recipe_takes_files_as_its_comments_say(
     hat: Hat, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    write_builtin(tmp_path, 1500, 40, 20, 1)
+    write_builtin(tmp_path, BuiltinSizes(train=1500, valid=40, test=20), seed=1)
     text = hat("recipe", "demo").out
     Path("my.yaml").write_text(text.replace("corpus: builtin ", "corpus: files ").replace("2400", "500"))
     assert hat("prepare", "my.yaml").code == 0

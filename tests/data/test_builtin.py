@@ -36,6 +36,7 @@ from hat.data.grammar.phrases import (
     prepositional,
     relative_pronoun,
 )
+from hat.data.settings import BuiltinSizes
 from hat.errors import UserError
 
 WORDS = lexicon()
@@ -315,9 +316,9 @@ def test_parts_are_disjoint_on_both_sides(corpus: builtin.BuiltinCorpus) -> None
 
 
 def test_same_seed_same_corpus() -> None:
-    first, second = (builtin.generate(5, 400, 20, 20) for _ in range(2))
+    first, second = (builtin.generate(5, train=400, valid=20, test=20) for _ in range(2))
     assert first == second
-    assert builtin.generate(6, 400, 20, 20) != first
+    assert builtin.generate(6, train=400, valid=20, test=20) != first
 
 
 def test_held_out_combinations_stay_out_of_training() -> None:
@@ -353,7 +354,7 @@ def _possible() -> frozenset[sampling.Combination]:
 
 def test_test_sentences_hold_an_unseen_combination() -> None:
     held_out, sampler = sampling.held_out_combinations(), _sampler(3)
-    corpus = builtin.generate(3, 500, 30, 30)
+    corpus = builtin.generate(3, train=500, valid=30, test=30)
     by_english = {
         sentence.english: sentence.combinations for sentence in (sampler.sentence() for _ in range(3000))
     }
@@ -373,8 +374,8 @@ def test_every_word_is_frequent(corpus: builtin.BuiltinCorpus) -> None:
 
 
 def test_files_hold_the_corpus(tmp_path: Path) -> None:
-    corpora = builtin.write_builtin(tmp_path, train=50, valid=5, test=5, seed=2)
-    corpus = builtin.generate(2, 50, 5, 5)
+    corpora = builtin.write_builtin(tmp_path, BuiltinSizes(train=50, valid=5, test=5), seed=2)
+    corpus = builtin.generate(2, train=50, valid=5, test=5)
     assert corpora.train[0].source == tmp_path / "train.en"
     german = (tmp_path / "test.de").read_text(encoding="utf-8").splitlines()
     assert german == [pair[1] for pair in corpus.test]
@@ -382,12 +383,14 @@ def test_files_hold_the_corpus(tmp_path: Path) -> None:
 
 def test_impossible_counts_are_refused() -> None:
     with pytest.raises(UserError, match="valid must be at least 0, not -1"):
-        builtin.generate(1, 10, -1, 10)
+        builtin.generate(1, train=10, valid=-1, test=10)
 
 
 def test_progress_ends_at_the_total() -> None:
     calls: list[tuple[float, float]] = []
-    builtin.generate(1, 50, 5, 5, progress=lambda done, total, note: calls.append((done, total)))
+    builtin.generate(
+        1, train=50, valid=5, test=5, progress=lambda done, total, note: calls.append((done, total))
+    )
     assert calls[-1] == (60, 60)
 
 

@@ -15,6 +15,7 @@ import yaml
 
 from hat.architecture import Architecture
 from hat.data.builtin import write_builtin
+from hat.data.settings import BuiltinSizes
 from hat.predictor.features import paper_features
 from hat.predictor.published_sets import COLUMNS
 from hat.runtime import Artefact
@@ -69,7 +70,7 @@ class Scratch:
 
 def text(folder: Path) -> None:
     """Parallel text, and sentences to translate."""
-    write_builtin(folder, 1500, 40, 20, 1)
+    write_builtin(folder, BuiltinSizes(train=1500, valid=40, test=20), seed=1)
     for name in ("train", "valid", "test"):
         pairs = zip(
             *((folder / f"{name}.{code}").read_text().splitlines() for code in ("en", "de")), strict=True

@@ -56,7 +56,7 @@ def perturbed(embeddings: str, dtype: torch.dtype) -> SuperTransformer:
     """The largest of SPACE. Norms come after with shared embeddings, before with separate ones."""
     torch.manual_seed(7)
     norm = "post" if embeddings == "shared" else "pre"
-    config = ModelConfig(SPACE.largest(), VOCAB, VOCAB, embeddings, norm=norm)  # type: ignore[arg-type]
+    config = ModelConfig(SPACE.largest(), VOCAB, VOCAB, embeddings=embeddings, norm=norm)  # type: ignore[arg-type]
     network = SuperTransformer(config).to(dtype).eval()
     _perturb(network)
     return network
@@ -69,7 +69,7 @@ def example_network(
     layers normalise first, where the family's can."""
     norm = family_of(architecture).norms[-1] if embeddings == "separate" else "post"
     torch.manual_seed(3)
-    network = build(ModelConfig(architecture, VOCAB, VOCAB, embeddings, norm=norm))  # type: ignore[arg-type]
+    network = build(ModelConfig(architecture, VOCAB, VOCAB, embeddings=embeddings, norm=norm))  # type: ignore[arg-type]
     _perturb(network)
     return network.to(dtype).eval()
 

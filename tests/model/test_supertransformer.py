@@ -36,7 +36,7 @@ def test_built_modules_have_the_closed_forms_shapes_and_parameters() -> None:
         architecture = spaces[trial % len(spaces)].sample(rng)
         config = ModelConfig(architecture, 50, 50)
         if trial % 2:
-            config = ModelConfig(architecture, 50, 60, "separate", norm="pre")
+            config = ModelConfig(architecture, 50, 60, embeddings="separate", norm="pre")
         parameters = dict(build_empty(config, Dropout()).named_parameters())
         assert {name: tuple(value.shape) for name, value in parameters.items()} == weight_shapes(config)
         counted = sum(value.numel() for name, value in parameters.items() if name not in EMBEDDING_NAMES)
@@ -71,7 +71,9 @@ def test_architecture_outside_is_refused_by_name() -> None:
 
 
 def test_dropout_is_scaled_by_width_but_for_the_encoders_attention() -> None:
-    config = ModelConfig(SPACE.smallest(), 40, 40, "shared", encoder_super_dim=24, decoder_super_dim=32)
+    config = ModelConfig(
+        SPACE.smallest(), 40, 40, embeddings="shared", encoder_super_dim=24, decoder_super_dim=32
+    )
     network = Transformer(config, Dropout(0.3, 0.1))
     assert network.drop_source.rate == pytest.approx(0.3 * 16 / 24)
     assert network.drop_target.rate == pytest.approx(0.3 * 16 / 32)

@@ -21,7 +21,13 @@ def _batch(rng: np.random.Generator, rows: int, length: int) -> Batch:
     source[0, 0], target[0, -2:] = 1, (2, 1)
     shifted = np.concatenate([np.full((rows, 1), 2), target[:, :-1]], axis=1)
     shifted[0, -1] = 1
-    return Batch(source, shifted, target, rows * length - 1, np.arange(rows))
+    return Batch(
+        source=source,
+        target_in=shifted,
+        target_out=target,
+        target_tokens=rows * length - 1,
+        rows=np.arange(rows),
+    )
 
 
 def test_it_is_the_loss_per_token_with_lent_weights() -> None:

@@ -100,7 +100,7 @@ def test_all_tokens_give_the_gradient_of_the_whole_divergence(temperature: float
 def test_labels_are_the_teacher_and_the_loss_is_the_mixture(tmp_path: Path, temperature: float) -> None:
     text, _ = stores(tmp_path, 300)
     teacher = network()
-    labels = write_soft_labels(teacher, text, tmp_path / "labels", 5, temperature)
+    labels = write_soft_labels(teacher, text, folder=tmp_path / "labels", top_k=5, temperature=temperature)
     rows = np.array([3, 17, 250])
     batch = collate(text, rows)
     source, target_in, target = tensors(batch)
@@ -127,11 +127,25 @@ def test_killed_labelling_goes_on_to_the_same_bytes(tmp_path: Path) -> None:
             raise KeyboardInterrupt
 
     reported: list[float] = []
-    write_soft_labels(network(), text, tmp_path / "whole", 5, progress=lambda *told: reported.append(told[0]))
+    write_soft_labels(
+        network(),
+        text,
+        folder=tmp_path / "whole",
+        top_k=5,
+        progress=lambda *told: reported.append(told[0]),
+        temperature=1.0,
+    )
     with pytest.raises(KeyboardInterrupt):
-        write_soft_labels(network(), text, tmp_path / "cut", 5, progress=kill)
+        write_soft_labels(network(), text, folder=tmp_path / "cut", top_k=5, progress=kill, temperature=1.0)
     before = len(reported)
-    write_soft_labels(network(), text, tmp_path / "cut", 5, progress=lambda *told: reported.append(told[0]))
+    write_soft_labels(
+        network(),
+        text,
+        folder=tmp_path / "cut",
+        top_k=5,
+        progress=lambda *told: reported.append(told[0]),
+        temperature=1.0,
+    )
     assert 0 < len(reported) - before < before, "what was saved is not repeated"
     for path in (tmp_path / "whole").iterdir():
         assert (tmp_path / "cut" / path.name).read_bytes() == path.read_bytes()
@@ -140,24 +154,26 @@ def test_killed_labelling_goes_on_to_the_same_bytes(tmp_path: Path) -> None:
 def test_what_no_teacher_can_give_is_refused(tmp_path: Path) -> None:
     text, _ = stores(tmp_path, 20)
     with pytest.raises(UserError, match=f"top_k: {VOCAB + 1} of a vocabulary of {VOCAB}"):
-        write_soft_labels(network(), text, tmp_path / "labels", VOCAB + 1)
+        write_soft_labels(network(), text, folder=tmp_path / "labels", top_k=VOCAB + 1, temperature=1.0)
     damaged = network()
     with torch.no_grad():
         damaged.embedding.fill_(float("nan"))
     with pytest.raises(UserError, match="not finite"):
-        write_soft_labels(damaged, text, tmp_path / "labels", 2)
+        write_soft_labels(damaged, text, folder=tmp_path / "labels", top_k=2, temperature=1.0)
     assert not (tmp_path / "labels").exists()
 
 
 def test_translations_replace_the_targets_and_a_kill_changes_nothing(tmp_path: Path) -> None:
     text, _ = stores(tmp_path, 1100)  # two parts
     options = DecodeOptions(beam=2, max_length_factor=0.0, max_length_offset=8)
-    whole = write_translations(TorchTeacher(network()), text, tmp_path / "whole", options)
+    whole = write_translations(TorchTeacher(network()), text, folder=tmp_path / "whole", options=options)
     with pytest.raises(KeyboardInterrupt):
-        write_translations(TorchTeacher(network(), dies_at=17), text, tmp_path / "cut", options)
+        write_translations(
+            TorchTeacher(network(), dies_at=17), text, folder=tmp_path / "cut", options=options
+        )
     assert not (tmp_path / "cut").exists()
     survivor = TorchTeacher(network())
-    cut = write_translations(survivor, text, tmp_path / "cut", options)
+    cut = write_translations(survivor, text, folder=tmp_path / "cut", options=options)
     assert survivor.batches == 2, "the finished part is not translated again"
     assert cut.digest == whole.digest != text.digest
     assert not list(tmp_path.glob(".*"))
@@ -170,8 +186,10 @@ def test_translations_replace_the_targets_and_a_kill_changes_nothing(tmp_path: P
 def test_translations_beside_the_references(tmp_path: Path) -> None:
     text, _ = stores(tmp_path, 1100)
     options = DecodeOptions(beam=1, max_length_factor=0.0, max_length_offset=4)
-    alone = write_translations(TorchTeacher(network()), text, tmp_path / "alone", options)
-    both = write_translations(TorchTeacher(network()), text, tmp_path / "both", options, references=True)
+    alone = write_translations(TorchTeacher(network()), text, folder=tmp_path / "alone", options=options)
+    both = write_translations(
+        TorchTeacher(network()), text, folder=tmp_path / "both", options=options, references=True
+    )
     assert len(both) == 2 * len(text)
     assert np.array_equal(both.source_tokens, np.tile(text.source_tokens, 2))
     assert np.array_equal(both.target_tokens, np.concatenate([text.target_tokens, alone.target_tokens]))

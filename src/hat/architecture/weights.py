@@ -1,6 +1,6 @@
 """The names and shapes of a model's weights: the one list that module, artefact and cost agree on."""
 
-from dataclasses import dataclass
+from dataclasses import KW_ONLY, dataclass
 from typing import Literal
 
 from hat.architecture.families import family_of
@@ -30,6 +30,7 @@ class ModelConfig:
     architecture: AnyArchitecture
     source_vocab: int
     target_vocab: int
+    _: KW_ONLY
     embeddings: Embeddings = "shared"
     encoder_super_dim: int = 0
     decoder_super_dim: int = 0

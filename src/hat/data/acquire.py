@@ -111,7 +111,7 @@ def _download(archive: RemoteFile, path: Path, places: Places, progress: Progres
     mirrored = [f"{mirror.rstrip('/')}/{archive.name}" for mirror in places.mirrors]
     for url in (*mirrored, archive.url):
         try:
-            _Download(url, part, archive, places, progress).complete()
+            _Download(url, part, archive=archive, places=places, progress=progress).complete()
         except _GivenUp as error:
             problems.append(f"{url} ({error})")
             continue
@@ -128,7 +128,9 @@ def _download(archive: RemoteFile, path: Path, places: Places, progress: Progres
 class _Download:
     """One URL into one unfinished file, whose state tells what it is a part of."""
 
-    def __init__(self, url: str, part: Path, archive: RemoteFile, places: Places, progress: Progress) -> None:
+    def __init__(
+        self, url: str, part: Path, *, archive: RemoteFile, places: Places, progress: Progress
+    ) -> None:
         self._url, self._part, self._archive = url, part, archive
         self._places, self._progress = places, progress
         if part.exists() and not _state(part).is_file():  # browsers use the same name

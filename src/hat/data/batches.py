@@ -68,7 +68,13 @@ def collate(store: TokenStore, indices: Ids | Sequence[int]) -> Batch:
     target_out = np.full((len(rows), T + 1), PAD, dtype=np.int64)
     target_out[:, :T][inside] = targets
     target_out[np.arange(len(rows)), target_lengths] = EOS
-    return Batch(source, target_in, target_out, int(target_lengths.sum()) + len(rows), rows)
+    return Batch(
+        source=source,
+        target_in=target_in,
+        target_out=target_out,
+        target_tokens=int(target_lengths.sum()) + len(rows),
+        rows=rows,
+    )
 
 
 def _gather(tokens: npt.NDArray[np.integer], offsets: Ids, rows: Ids) -> tuple[Ids, Ids]:

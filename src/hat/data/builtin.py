@@ -7,6 +7,7 @@ from typing import NamedTuple
 from hat.data.corpus import ParallelText
 from hat.data.grammar.sampling import Sampler, held_out_combinations
 from hat.data.preparation import Corpora
+from hat.data.settings import BuiltinSizes
 from hat.errors import UserError
 from hat.lines import write_lines
 from hat.progress import Progress, silent
@@ -36,10 +37,10 @@ class BuiltinCorpus(NamedTuple):
 
 def generate(
     seed: int,
-    train: int = 100_000,
-    valid: int = 1000,
-    test: int = 1000,
     *,
+    train: int,
+    valid: int,
+    test: int,
     progress: Progress = silent,
 ) -> BuiltinCorpus:
     """The corpus of this seed, with so many sentence pairs in each part.
@@ -78,18 +79,16 @@ def generate(
 
 def write_builtin(
     folder: Path,
-    train: int = 100_000,
-    valid: int = 1000,
-    test: int = 1000,
-    seed: int = 1,
+    sizes: BuiltinSizes,
     *,
+    seed: int,
     progress: Progress = silent,
 ) -> Corpora:
     """Write {train,valid,test}.{en,de} into `folder`, a sentence a line, each file atomically.
 
     Raises UserError as `generate`.
     """
-    corpus = generate(seed, train, valid, test, progress=progress)
+    corpus = generate(seed, **sizes.model_dump(), progress=progress)
     parts = {}
     for name, pairs in corpus._asdict().items():
         paths = [folder / f"{name}.{language}" for language in ("en", "de")]

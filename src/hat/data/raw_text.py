@@ -44,6 +44,7 @@ class RawText:
 def write_sets(
     folder: Path,
     sets: Mapping[str, Sequence[RawText]],
+    *,
     valid_every: int | None = None,
     progress: Progress = silent,
     say: Callable[[str], None] = lambda line: None,

@@ -1,4 +1,4 @@
-"""Settings of the preparation of text: vocabularies and cleaning."""
+"""Settings of the preparation of text: the built-in corpus, vocabularies and cleaning."""
 
 from collections.abc import Sequence
 from typing import Literal, Self
@@ -10,6 +10,17 @@ from hat.tokens import SPECIAL_PIECES
 
 # The reasons to drop a pair, in the order of the report.
 REASONS = ("empty", "duplicate", "too_long", "ratio")
+
+
+class BuiltinSizes(Section):
+    """How much the built-in English–German generator writes, in sentence pairs."""
+
+    train: int = Field(default=60_000, gt=0)
+    """Training pairs. 60,000 make its grammar learnable in minutes."""
+    valid: int = Field(default=500, gt=0)
+    """Validation pairs."""
+    test: int = Field(default=500, gt=0)
+    """Test pairs, with combinations unseen in training."""
 
 
 class Vocabulary(Section):

@@ -69,7 +69,7 @@ class SoftLabels:
             raise UserError(f"{folder}: soft labels of another text than {text.folder}; distil again")
         shape = (manifest["tokens"], manifest["top_k"])
         ids, parts = (_map(folder / name, kind, shape) for name, kind in _types(text).items())
-        return cls(folder, text, manifest["temperature"], ids, parts)
+        return cls(folder, text, temperature=manifest["temperature"], ids=ids, parts=parts)
 
     def batch(self, rows: Ids) -> tuple[Ids, npt.NDArray[np.float32]]:
         """Token ids and probabilities, both (B, T, k), of the sentences that `collate` reads as (B, T).

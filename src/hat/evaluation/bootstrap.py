@@ -37,6 +37,7 @@ def paired_bootstrap(
     system: Iterable[str],
     rival: Iterable[str],
     references: Iterable[str],
+    *,
     samples: int = 2000,
     seed: int = 12345,
 ) -> Difference:

@@ -42,11 +42,11 @@ def score(hypotheses: Iterable[str], references: Iterable[str]) -> Scores:
     counted = bleu.corpus_score(hypotheses, [references])
     characters = chrf.corpus_score(hypotheses, [references])
     return Scores(
-        float(counted.score),
-        str(bleu.get_signature()),
-        counted.sys_len / max(counted.ref_len, 1),
-        float(characters.score),
-        str(chrf.get_signature()),
+        bleu=float(counted.score),
+        bleu_signature=str(bleu.get_signature()),
+        length_ratio=counted.sys_len / max(counted.ref_len, 1),
+        chrf=float(characters.score),
+        chrf_signature=str(chrf.get_signature()),
     )
 
 

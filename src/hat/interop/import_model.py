@@ -58,7 +58,9 @@ def import_checkpoint(
     spoken = (source_language, target_language)
     with TemporaryDirectory() as temporary:
         with Room(Path(temporary)):
-            tokenizer = _tokenizer(Path(temporary), model, dictionaries, codes, spoken)
+            tokenizer = _tokenizer(
+                Path(temporary), model=model, dictionaries=dictionaries, codes=codes, languages=spoken
+            )
         config = ArtefactConfig(
             model.config,
             *spoken,
@@ -109,6 +111,7 @@ def _architecture(
 
 def _tokenizer(
     folder: Path,
+    *,
     model: Transformer,
     dictionaries: Sequence[Path],
     codes: Path | None,

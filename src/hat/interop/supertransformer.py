@@ -139,7 +139,7 @@ def _config(args: Mapping[str, object], tensors: Mapping[str, Tensor]) -> ModelC
     )
     shared = OUTPUT not in tensors and torch.equal(tensors[SOURCE], tensors[TARGET])
     embeddings: Embeddings = "shared" if shared else "separate"
-    return ModelConfig(architecture, source_vocab, target_vocab, embeddings)
+    return ModelConfig(architecture, source_vocab, target_vocab, embeddings=embeddings)
 
 
 def _ffn_dims(tensors: Mapping[str, Tensor], side: str) -> list[int]:

@@ -134,15 +134,15 @@ class Context:
     def model_config(self, architecture: AnyArchitecture, *, elastic: bool = True) -> ModelConfig:
         """An architecture with this run's vocabularies; `elastic`: it belongs to the design space."""
         vocab = read_json(self.outcome("prepare").folder / "report.json")["vocab"]
-        largest = self.space.largest()
+        largest, norm = self.space.largest(), self.recipe.norm
         return ModelConfig(
             architecture,
             vocab["source"],
             vocab["target"],
-            "shared" if self.recipe.data.vocabulary.joint else "separate",
-            largest.encoder.embed_dim if elastic else 0,
-            largest.decoder.embed_dim if elastic else 0,
-            norm if (norm := self.recipe.norm) in family_of(architecture).norms else "post",
+            embeddings="shared" if self.recipe.data.vocabulary.joint else "separate",
+            encoder_super_dim=largest.encoder.embed_dim if elastic else 0,
+            decoder_super_dim=largest.decoder.embed_dim if elastic else 0,
+            norm=norm if norm in family_of(architecture).norms else "post",
         )
 
     @property

@@ -95,7 +95,7 @@ def measured_speed() -> float:
     """This machine's training speed in multiply-accumulates per second, counted as by `_work`: measured in a
     few updates of a middle-sized network on random tokens, in some seconds."""
     architecture = space(TRIAL_SPACE).largest()
-    model = build(ModelConfig(architecture, TRIAL_VOCABULARY, TRIAL_VOCABULARY, "shared"))
+    model = build(ModelConfig(architecture, TRIAL_VOCABULARY, TRIAL_VOCABULARY, embeddings="shared"))
     device = accelerator()
     model.to(device).train()
     optimizer = torch.optim.Adam(model.parameters(), fused=True)

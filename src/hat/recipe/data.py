@@ -5,7 +5,7 @@ from typing import Literal
 
 from pydantic import Field, model_validator
 
-from hat.data.settings import Cleaning, Vocabulary
+from hat.data.settings import BuiltinSizes, Cleaning, Vocabulary
 from hat.errors import shown
 from hat.recipe.paths import RecipePath
 from hat.sections import Section
@@ -52,17 +52,6 @@ class CorpusFiles(Section):
     def names(self) -> dict[str, str]:
         """The files as written in the recipe: source and target, or one TSV."""
         return self.model_dump(exclude={"columns"}, exclude_none=True)
-
-
-class BuiltinSizes(Section):
-    """How much the built-in English–German generator writes, in sentence pairs."""
-
-    train: int = Field(default=60_000, gt=0)
-    """Training pairs. 60,000 make its grammar learnable in minutes."""
-    valid: int = Field(default=500, gt=0)
-    """Validation pairs."""
-    test: int = Field(default=500, gt=0)
-    """Test pairs, with combinations unseen in training."""
 
 
 class Archive(Section):

@@ -51,6 +51,7 @@ class Journal:
     def update(
         self,
         position: Position,
+        *,
         loss: float,
         norm: float,
         tokens: int,

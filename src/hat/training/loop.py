@@ -135,7 +135,14 @@ class Updater:
             )
         position.update += 1
         position.tokens += count
-        journal.update(position, mean, norm, count, time.perf_counter() - started, self.optimizer)
+        journal.update(
+            position,
+            loss=mean,
+            norm=norm,
+            tokens=count,
+            seconds=time.perf_counter() - started,
+            optimizer=self.optimizer,
+        )
 
     def add_gradients(self, networks: list[Network], batch: Batch) -> float:
         """Add up the gradients of the networks' losses on a batch; returns the sum of these losses."""

@@ -29,9 +29,10 @@ PART_SENTENCES = 1024
 def write_soft_labels(
     teacher: TranslationModel,
     text: TokenStore,
+    *,
     folder: Path,
     top_k: int,
-    temperature: float = 1.0,
+    temperature: float,
     progress: Progress = silent,
 ) -> SoftLabels:
     """The teacher's `top_k` most probable tokens at every target position of `text`, in `folder`.
@@ -77,6 +78,7 @@ def label_trial(teacher: TranslationModel, text: TokenStore) -> Trial:
 def write_translations(
     teacher: Engine,
     text: TokenStore,
+    *,
     folder: Path,
     options: DecodeOptions,
     references: bool = False,

@@ -70,7 +70,15 @@ def models(task: str | None = None, device: str | None = None) -> list[ZooModel]
     for model in everything:
         kept = tuple(r for r in model.results if task in (None, r.task) and device in (None, r.device))
         if kept:
-            found.append(ZooModel(model.name, model.kind, model.about, model.architecture, kept))
+            found.append(
+                ZooModel(
+                    model.name,
+                    kind=model.kind,
+                    about=model.about,
+                    architecture=model.architecture,
+                    results=kept,
+                )
+            )
     return found
 
 
@@ -104,7 +112,11 @@ def _published() -> list[ZooModel]:
         }
         result = Result(entry["task"], entry["device"], figures, entry["sentence_length"])
         architecture = architecture_from_dict(entry["architecture"], entry["name"])
-        found.append(ZooModel(entry["name"], "published", about, architecture, (result,)))
+        found.append(
+            ZooModel(
+                entry["name"], kind="published", about=about, architecture=architecture, results=(result,)
+            )
+        )
     return found
 
 
@@ -123,7 +135,15 @@ def _baselines() -> list[ZooModel]:
             )
             for row in entry["results"]
         )
-        found.append(ZooModel(entry["name"], "baseline", entry["about"], architecture, results))
+        found.append(
+            ZooModel(
+                entry["name"],
+                kind="baseline",
+                about=entry["about"],
+                architecture=architecture,
+                results=results,
+            )
+        )
     return found
 
 
@@ -133,7 +153,15 @@ def _measured() -> list[ZooModel]:
         architecture = architecture_from_dict(entry["architecture"], entry["name"])
         figures = {key: Figure(value, "measured") for key, value in entry["figures"].items()}
         result = Result(entry["task"], entry["device"], {**_counted(architecture), **figures})
-        found.append(ZooModel(entry["name"], "measured", entry["about"], architecture, (result,)))
+        found.append(
+            ZooModel(
+                entry["name"],
+                kind="measured",
+                about=entry["about"],
+                architecture=architecture,
+                results=(result,),
+            )
+        )
     return found
 
 

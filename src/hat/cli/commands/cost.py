@@ -60,7 +60,7 @@ def _figures(
     from hat.architecture import ModelConfig, artefact_bytes
     from hat.architecture import cost as architecture_cost
 
-    config = ModelConfig(architecture, vocab or 1, vocab or 1, "shared" if tied else "separate")
+    config = ModelConfig(architecture, vocab or 1, vocab or 1, embeddings="shared" if tied else "separate")
     counted = architecture_cost(architecture, length)
     without, whole = artefact_bytes(config, precision)
     return {

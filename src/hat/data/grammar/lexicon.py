@@ -103,10 +103,10 @@ def _noun(row: list[str]) -> Noun:
     return Noun(
         (english, english_plural),
         (german, german_plural),
-        gender,
-        genitive,
-        _kinds(kinds),
-        (there, here),
+        gender=gender,
+        genitive=genitive,
+        kinds=_kinds(kinds),
+        prepositions=(there, here),
     )
 
 
@@ -116,17 +116,17 @@ def _verb(row: list[str]) -> Verb:
     blank = {"-": ""}
     return Verb(
         base,
-        third,
-        past,
-        companion[1:] if companion.startswith("+") else "",
-        "" if companion.startswith("+") else blank.get(companion, companion),
-        blank.get(prefix, prefix),
-        infinitive,
-        (ich, du, er),
-        participle,
-        auxiliary,
-        _kinds(government),
-        _kinds(kinds),
+        third=third,
+        past=past,
+        particle=companion[1:] if companion.startswith("+") else "",
+        preposition="" if companion.startswith("+") else blank.get(companion, companion),
+        prefix=blank.get(prefix, prefix),
+        infinitive=infinitive,
+        singular=(ich, du, er),
+        participle=participle,
+        auxiliary=auxiliary,
+        government=_kinds(government),
+        object_kinds=_kinds(kinds),
     )
 
 
@@ -135,9 +135,9 @@ def _compound(modifier: tuple[str, str], head: Noun) -> Noun:
     return Noun(
         (f"{english} {head.english[0]}", f"{english} {head.english[1]}"),
         (german + head.german[0].lower(), german + head.german[1].lower()),
-        head.gender,
-        "-",
-        head.kinds,
+        gender=head.gender,
+        genitive="-",
+        kinds=head.kinds,
     )
 
 

@@ -51,7 +51,7 @@ def _run(context: Context, acquire: Acquire, folder: Path, progress: Progress) -
             if getattr(acquire, name)
         }
         reading = between(progress, UNPACKED, 1, "reading ")
-        counts = write_sets(folder, sets, acquire.valid_every, reading, context.say)
+        counts = write_sets(folder, sets, valid_every=acquire.valid_every, progress=reading, say=context.say)
     finally:
         shutil.rmtree(work, ignore_errors=True)
     write_json(folder / COUNTS, counts)

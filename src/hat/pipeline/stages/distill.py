@@ -94,7 +94,14 @@ def _sequences_step(context: Context, teacher: _Teacher, section: Distillation) 
             decode = artefact.config.decode
             for name in STORES:
                 text = TokenStore.open(prepared.folder / name)
-                write_translations(runner, text, folder / name, decode, section.references, progress)
+                write_translations(
+                    runner,
+                    text,
+                    folder=folder / name,
+                    options=decode,
+                    references=section.references,
+                    progress=progress,
+                )
 
     results = {"teacher": teacher.digest, "prepared text": prepared.digest_of(*STORES, "tokenizer")}
     settings = section.model_dump(mode="json", include={"references"})
@@ -111,7 +118,14 @@ def _tokens_step(context: Context, teacher: _Teacher, section: Distillation) -> 
         texts = lesson_texts(context)
         use_threads(folder, context.recipe.sub_training.threads, label_trial(network, texts[0]))
         for name, text in zip(LABELS, texts, strict=True):
-            write_soft_labels(network, text, folder / name, section.top_k, section.temperature, progress)
+            write_soft_labels(
+                network,
+                text,
+                folder=folder / name,
+                top_k=section.top_k,
+                temperature=section.temperature,
+                progress=progress,
+            )
 
     results = {"teacher": teacher.digest, "prepared text": prepared.digest_of(*STORES, "tokenizer")}
     if section.uses_sequences:

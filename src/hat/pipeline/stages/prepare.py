@@ -108,10 +108,7 @@ def _paths(context: Context, part: CorpusFiles) -> dict[str, Path]:
 def _corpora(context: Context, folder: Path, progress: Progress) -> data.Corpora:
     recipe = context.recipe
     if recipe.data.corpus == "builtin":
-        sizes = recipe.data.builtin
-        return write_builtin(
-            folder / "corpus", sizes.train, sizes.valid, sizes.test, recipe.seed, progress=progress
-        )
+        return write_builtin(folder / "corpus", recipe.data.builtin, seed=recipe.seed, progress=progress)
     if recipe.data.corpus == "published":
         return acquired_corpora(context.outcome(ACQUIRE))
     return data.Corpora(*((_part(context, getattr(recipe.data, name)),) for name in PARTS))
