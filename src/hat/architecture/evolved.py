@@ -1,6 +1,6 @@
 """The Evolved Transformer (So et al., ICML 2019) as plain data: its cells, weights and cost.
 
-Facts are those of its authors' implementation (tensor2tensor's `evolved_transformer`): encoder cells
+The facts are from its authors' implementation (tensor2tensor's `evolved_transformer`): encoder cells
 of a gated linear unit, branched convolutions, self-attention and a feed-forward part; decoder cells of
 a self-attention with twice the heads beside an attention to the encoder, branched separable
 convolutions, self-attention, attention to the encoder and a feed-forward part. A cell is about as deep

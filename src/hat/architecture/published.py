@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from hat.arguments import check_positive
 from hat.errors import UserError, shown
 from hat.files import MOST_TEXT_BYTES, check_keys, naming_lines, read_document, read_yaml
 
@@ -79,7 +80,7 @@ def read_content(path: Path) -> object:
 
 @contextmanager
 def naming_record_lines(path: Path) -> Iterator[None]:
-    """`naming_lines` for what `read_content` read: of a log, the line of its last architecture."""
+    """`naming_lines` for the content of `read_content`; in a log, the line of its last architecture."""
     with naming_lines(path, lambda: None if (logged := _last_logged(path)) is None else logged[0]):
         yield
 
@@ -170,8 +171,7 @@ def _side(value: object, side: str, where: str) -> tuple[Any, list[tuple[Any, ..
     lists, width, depth = LISTS[side], f"{side}_embed_dim", f"{side}_layer_num"
     fields = check_keys(value, (width, depth, *lists), f"{where}.{side}")
     count = fields[depth]
-    if not isinstance(count, int) or isinstance(count, bool) or count < 1:
-        raise UserError(f"{where}.{side}.{depth}: {shown(count)} is not a positive whole number")
+    check_positive(f"{where}.{side}.{depth}", count)
     for name in lists:
         if not isinstance(fields[name], list | tuple) or len(fields[name]) < count:
             raise UserError(f"{where}.{side}.{name}: expected a list of {count} values or more")

@@ -23,8 +23,8 @@ class ModelConfig:
     side and sliced for the other; "separate" is three (IWSLT). `*_super_dim`: the widths of the
     SuperTransformer this model was taken from (0: its own width). They set the frequencies of the
     sinusoidal positions and scale dropout (docs/reference.md, Dropout). `norm`: a Transformer's layers
-    normalise after each residual sum ("post", as published) or before each branch ("pre"), and then what
-    leaves the encoder and the decoder as well; an Evolved Transformer has its own way.
+    normalise after each residual sum ("post", as published) or before each branch ("pre"), and then also
+    the outputs of the encoder and the decoder; an Evolved Transformer ignores it.
     """
 
     architecture: AnyArchitecture
@@ -39,12 +39,12 @@ class ModelConfig:
     def __post_init__(self) -> None:
         plain_numbers(self)
         for side in ("encoder", "decoder"):
-            own = getattr(self.architecture, f"{side}_dim")
+            width = getattr(self.architecture, f"{side}_dim")
             name = f"{side}_super_dim"
             if not getattr(self, name):
-                object.__setattr__(self, name, own)
-            if getattr(self, name) < own:
-                raise UserError(f"{name}: {getattr(self, name)} is less than the {side}'s embed_dim {own}")
+                object.__setattr__(self, name, width)
+            if getattr(self, name) < width:
+                raise UserError(f"{name}: {getattr(self, name)} is less than the {side}'s embed_dim {width}")
         if self.embeddings not in ("shared", "separate"):
             raise UserError(f"embeddings: {shown(self.embeddings)}; the choices are shared, separate")
         if self.norm not in ("post", "pre"):

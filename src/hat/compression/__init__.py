@@ -1,4 +1,4 @@
-"""Smaller models: fine-tuning of code books, and what a model's size is.
+"""Smaller models: fine-tuning of code books, and the size of a model.
 
 k-means itself and the packed forms are the runtime's (`hat.runtime.weights`):
 `hat export` works where there is no PyTorch. Fine-tuning (`hat.compression.fine_tuning`) needs it.

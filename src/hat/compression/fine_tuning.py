@@ -1,4 +1,4 @@
-"""Fine-tuning of code books: the codes stay, and what they stand for is trained.
+"""Fine-tuning of code books: the codes stay, and the centroids they refer to are trained.
 
 The gradient of a centroid is the sum of its weights' gradients (Han et al. 2016, "Deep Compression",
 section 3.3). Biases, norms and matrices that have no code book are trained beside them.
@@ -31,11 +31,11 @@ class LookUp(nn.Module):
         self._initial = books
 
     def forward(self, books: Tensor) -> Tensor:
-        found: Tensor = _Take.apply(books, self.index)  # type: ignore[no-untyped-call]
-        return found
+        matrix: Tensor = _Take.apply(books, self.index)  # type: ignore[no-untyped-call]
+        return matrix
 
     def right_inverse(self, weight: Tensor) -> Tensor:
-        """The code books before training, whatever they replace."""
+        """The code books before training; the matrix they replace is not needed."""
         return self._initial
 
 
@@ -74,18 +74,17 @@ class CodeBookTrainee:
             parametrize.register_parametrization(owner, attribute, self._look_up(name, weights[name].shape))
 
     def networks(self, update: int) -> list[Any]:
-        """The network as it is, at every update."""
+        """The network, which is the same at every update."""
         return [partial(_looked_up, self.module)]
 
     def validated(self) -> Mapping[str, Any]:
-        """The same, for validation."""
+        """The network, for validation."""
         return {"model": partial(_looked_up, self.module)}
 
     def quantized(self, provenance: Mapping[str, Any]) -> Artefact:
-        """The artefact with what has been trained, and `provenance` besides its own; its codes are the
-        old ones."""
-        own = self.artefact.config
-        config = replace(own, provenance={**own.provenance, **provenance})
+        """The artefact with the same codes, the trained code books and weights, and `provenance` added."""
+        config = self.artefact.config
+        config = replace(config, provenance={**config.provenance, **provenance})
         packed = dict(self.artefact.weights)
         for parameter, value in self.module.named_parameters():
             array = value.detach().numpy().copy()
@@ -120,6 +119,6 @@ def _owner(module: nn.Module, name: str) -> tuple[nn.Module, str]:
 
 
 def _weight_name(parameter: str) -> tuple[str, bool]:
-    """The name of the weight that a parameter makes, and whether it is looked up."""
+    """The name of the weight that a parameter stands for; true if that weight is looked up in code books."""
     path, looked_up, tail = parameter.rpartition("parametrizations.")
     return (path + tail.removesuffix(".original"), True) if looked_up else (parameter, False)

@@ -1,4 +1,4 @@
-"""The two ways to tell a model's size: the paper's, and what it takes on the disk."""
+"""The two sizes of a model: as the paper counts, and as files."""
 
 from dataclasses import dataclass
 from math import prod
@@ -12,9 +12,9 @@ WEIGHT_FILES = (".safetensors", ".onnx")
 
 @dataclass(frozen=True)
 class Sizes:
-    """Bytes of one model. `files`: path within its folder → bytes of everything that is needed to
-    translate; `float32_bytes`: what they would be with float32 weights. `published` and
-    `published_float32`: as the paper counts (`published_bytes`)."""
+    """Bytes of one model. `files`: path within its folder → bytes, of everything that translating needs;
+    `float32_bytes`: their sum if the weights were float32. `published` and `published_float32`: as the paper
+    counts (`published_bytes`)."""
 
     files: dict[str, int]
     float32_bytes: int

@@ -1,7 +1,7 @@
 """Corpora's archives from the network: resumed, checked, from mirrors, or from an offline folder.
 
 A file from an https URL is vouched for by its host, a file with a checksum by the author of the checksum.
-Any other file may have been changed on its way, and the user is told so.
+Any other file may have been changed on its way, and a warning says so.
 
 Proxies are those of the environment (http_proxy, https_proxy, no_proxy), as `urllib` takes them.
 """
@@ -30,14 +30,14 @@ MIRRORS_VARIABLE = "HAT_MIRRORS"
 CHUNK = 1 << 18
 VOUCHED = ("https", "file")  # URL schemes whose content nobody can change on its way
 LONGEST_WAIT = 60.0  # seconds between attempts
-TRY_LATER = (408, 425, 429)  # of the statuses 4xx, those that may pass
+TRY_LATER = (408, 425, 429)  # the statuses 4xx that may pass
 RANGE_NOT_THERE = 416  # also the answer to a range that begins at the end of a complete file
 
 
 @dataclass(frozen=True)
 class RemoteFile:
-    """A file to fetch. `name`: what it is called in caches, on mirrors and in offline folders.
-    `sha256`, `size` (bytes): where they are known."""
+    """A file to fetch. `name`: its name in caches, on mirrors and in offline folders.
+    `sha256`, `size` (bytes): None if unknown."""
 
     name: str
     url: str
@@ -50,7 +50,7 @@ class Places:
     """The sources of archives. `mirrors`: folders (URLs) that hold files by name, tried before an
     archive's own URL. `offline`: a folder to take everything from, without the network. A place is given up
     after `attempts` without progress; an attempt ends after `timeout` seconds without a byte. `wait` sleeps.
-    `say`: tells the user of files that nobody vouches for."""
+    `say` prints a line for the user, about files that nobody vouches for."""
 
     cache: Path
     mirrors: tuple[str, ...] = ()
@@ -62,7 +62,7 @@ class Places:
 
 
 class _GivenUp(Exception):
-    """This place will not give the file. The message is for the person."""
+    """A place does not give the file. The message is for the user."""
 
 
 def mirrors_of_environment() -> tuple[str, ...]:
@@ -73,8 +73,8 @@ def mirrors_of_environment() -> tuple[str, ...]:
 def fetch(archive: RemoteFile, places: Places, progress: Progress = silent) -> Path:
     """The archive on this machine, downloaded if need be; `progress` counts bytes.
 
-    A download that was interrupted goes on where it stopped, and the file gets its name only when it
-    is whole and its checksum right (that of the first download, where none is known). Raises UserError
+    An interrupted download continues where it stopped, and the file gets its name only when it is complete
+    and its checksum right (that of the first download, if none is known). Raises UserError
     for an offline folder without it or a wrong checksum there, HatError where no place gives it or
     the disk is full.
     """
@@ -126,7 +126,7 @@ def _download(archive: RemoteFile, path: Path, places: Places, progress: Progres
 
 
 class _Download:
-    """One URL into one unfinished file, whose state tells what it is a part of."""
+    """The download of one URL into an unfinished file; a state file beside it names the URL."""
 
     def __init__(
         self, url: str, part: Path, *, archive: RemoteFile, places: Places, progress: Progress
@@ -153,7 +153,7 @@ class _Download:
                 if error.code == RANGE_NOT_THERE and before:
                     if self._is_whole(error, before):
                         break
-                    self._part.unlink()  # it is not the beginning of the file on the server
+                    self._part.unlink()  # not the beginning of the file on the server
                 elif 400 <= error.code < 500 and error.code not in TRY_LATER:
                     raise _GivenUp(f"{error.code} {error.reason}") from error
                 problem = f"{error.code} {error.reason}"
@@ -177,7 +177,7 @@ class _Download:
         headers = {"User-Agent": "hat", "Accept-Encoding": "identity"}
         if offset and self._validator:
             headers |= {"Range": f"bytes={offset}-", "If-Range": str(self._validator)}
-        # An opener of its own: urllib's common one keeps the proxies of its first use.
+        # A new opener: urllib's common one keeps the proxies of its first use.
         request = Request(self._url, headers=headers)
         with build_opener(_Redirects).open(request, timeout=self._places.timeout) as response:
             goes_on = response.status == 206 and response.headers.get("Content-Range", "").startswith(
@@ -242,22 +242,22 @@ class _Redirects(HTTPRedirectHandler):
 
 
 def _will_not_pass(error: Exception) -> bool:
-    """True for failures that another attempt cannot mend."""
+    """True for failures that another attempt would repeat."""
     reason = getattr(error, "reason", None)
     unknown = isinstance(reason, socket.gaierror) and reason.errno == socket.EAI_NONAME
     return unknown or isinstance(reason, ssl.SSLCertVerificationError)
 
 
 def _mismatch(path: Path, archive: RemoteFile) -> str | None:
-    """What is wrong with a whole file, or None."""
+    """The difference between a complete file and its known size and checksum; None if there is none."""
     size = path.stat().st_size
     if archive.size is not None and size != archive.size:
         return f"{size:,} bytes, {archive.size:,} expected"
     expected = archive.sha256 or _first_download(path)[0]
     if expected is None:
         return None
-    found = file_digest(path)
-    return None if found == expected.lower() else f"checksum {found}, expected {expected.lower()}"
+    checksum = file_digest(path)
+    return None if checksum == expected.lower() else f"checksum {checksum}, expected {expected.lower()}"
 
 
 def _doubt(path: Path, archive: RemoteFile) -> str | None:

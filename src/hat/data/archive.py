@@ -1,4 +1,4 @@
-"""Single files out of archives, by name and to names of our own: nothing else is ever written."""
+"""Extraction of single files from archives, to paths that the caller chooses: nothing else is written."""
 
 import io
 import shutil
@@ -15,10 +15,10 @@ from hat.data.compressed import Damaged, decompressed
 from hat.errors import UserError, named
 from hat.progress import Progress, silent
 
-# Names that promise an archive: a file so named with other content, such as a web page, is no text either.
+# Names of archives: a file with such a name and other content, such as a web page, is no text either.
 NAMES = (".zip", ".tar", ".tgz", ".tbz2", ".txz", *(f".tar.{kind}" for kind in ("gz", "bz2", "xz", "zst")))
 ZIP = (b"PK\x03\x04", b"PK\x05\x06")
-# What damaged archives make their readers raise.
+# The errors that readers of archives raise for damaged ones.
 DAMAGE = (
     *(Damaged, tarfile.TarError, zipfile.BadZipFile, zlib.error, EOFError),
     *(struct.error, NotImplementedError, RuntimeError, ValueError),
@@ -48,7 +48,7 @@ def _kind(path: Path) -> Literal["zip", "tar"] | None:
 def extract(archive: Path, wanted: Mapping[str, Path], progress: Progress = silent) -> None:
     """Write the members named in `wanted` to the paths given there, all or none. `progress` counts bytes.
 
-    A tar is read to its end, where its checksum stands. Raises UserError for a damaged archive, a
+    A tar is read to its end, where its compression's checksum is. Raises UserError for a damaged archive, a
     member that is missing or no plain file, and any that is named outside the archive's folder.
     """
     read = _from_zip if _kind(archive) == "zip" else _from_tar
@@ -80,7 +80,7 @@ def _from_tar(archive: Path, wanted: dict[str, Path], progress: Progress) -> lis
             while member := members.next():
                 members.members.clear()  # the list would grow with every member
                 progress(raw.tell(), total, archive.name)
-                name = _checked(archive, member.name)
+                name = _safe_name(archive, member.name)
                 if name in wanted:
                     plain = member.isreg() and not member.issparse()  # a sparse file may claim any size
                     stream = members.extractfile(member) if plain else None
@@ -112,19 +112,20 @@ class _Cautious(io.BufferedReader):
 
 def _from_zip(archive: Path, wanted: dict[str, Path], progress: Progress) -> list[str]:
     with zipfile.ZipFile(archive) as members:
-        found = {_checked(archive, entry.filename): entry for entry in members.infolist()}
+        entries = {_safe_name(archive, entry.filename): entry for entry in members.infolist()}
         for index, name in enumerate([*wanted]):
             progress(index, len(wanted), archive.name)
-            if name in found:
+            if name in entries:
                 # Zips of systems without file types, and Python's own, may leave the type out.
-                if S_IFMT(found[name].external_attr >> 16) not in (0, S_IFREG) or found[name].is_dir():
+                if S_IFMT(entries[name].external_attr >> 16) not in (0, S_IFREG) or entries[name].is_dir():
                     raise _no_file(archive, name)
-                with members.open(found[name]) as stream:
+                with members.open(entries[name]) as stream:
                     _copy(stream, wanted.pop(name))
     return list(wanted)
 
 
-def _checked(archive: Path, name: str) -> str:
+def _safe_name(archive: Path, name: str) -> str:
+    """The name of a member. Raises UserError for a path outside of the archive's folder."""
     path = PurePosixPath(name.replace("\\", "/"))
     if path.is_absolute() or ".." in path.parts:
         raise UserError(f"{archive}: refused: its member {named(name)} lies outside of it")

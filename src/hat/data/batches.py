@@ -1,4 +1,4 @@
-"""Batches by token budget, of sentences alike in length, in an order known from (seed, epoch)."""
+"""Batches by token budget, of sentences of similar length, in an order that (seed, epoch) fixes."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -27,17 +27,17 @@ class Batch:
     """(B, T), right-padded: the target, ending in </s>."""
 
     target_tokens: int
-    """Tokens of `target_out` that are not padding; what a loss is divided by."""
+    """Tokens of `target_out` that are not padding, by which a loss is divided."""
 
     rows: Ids
-    """(B,), which sentences of the store these are."""
+    """(B,), the sentences' indices in the store."""
 
 
 def epoch_batches(store: TokenStore, batch_tokens: int, seed: int, epoch: int) -> list[Ids]:
     """The batches of one epoch as arrays of sentence indices; each sentence occurs exactly once.
 
     A batch of n sentences has n * max(S, T) <= batch_tokens, lengths counted with </s>; a single
-    sentence above that is a batch of its own. Reads only the lengths.
+    sentence above that is a batch alone. Reads only the lengths.
     """
     rng = np.random.Generator(np.random.PCG64([seed, epoch]))
     batches = _cut(store, rng.permutation(len(store)), batch_tokens)
@@ -91,7 +91,7 @@ def _cut(store: TokenStore, ties: Ids, batch_tokens: int) -> list[Ids]:
     source, target = store.source_lengths + 1, store.target_lengths + 1
     longest = np.maximum(source, target)
     # Among equal longest sides, the source grows against the target, and at the next length shrinks
-    # again: neighbours are alike on both sides, across the border too. On Multi30k at 4096 tokens
+    # again: neighbours are similar on both sides, across the border too. On Multi30k at 4096 tokens
     # 3.1% is padding, against 4.5% when sorted by (source, target), and there are 6% fewer batches.
     skew = np.where(longest % 2, source - target, target - source)
     order = np.lexsort((ties, skew, longest))

@@ -43,7 +43,7 @@ def generate(
     test: int,
     progress: Progress = silent,
 ) -> BuiltinCorpus:
-    """The corpus of this seed, with so many sentence pairs in each part.
+    """The corpus of this seed, with the given numbers of sentence pairs.
 
     Raises UserError if a count is negative or more than the grammar can give.
     """

@@ -17,12 +17,12 @@ FLUSH_EVERY = 1 << 16
 
 
 def keep_flags(pairs: Iterable[Pair], work: Path, counts: Counter[str]) -> tuple[bytearray, int]:
-    """Tell for every pair whether to keep it (1) or not (0: a side is empty, or seen before).
+    """One flag for every pair: 1 to keep it, 0 if a side is empty or the pair was seen before; and the bytes
+    (UTF-8) of all pairs that have two sides.
 
-    Also returns the bytes (UTF-8) of all pairs that have two sides. Of equal pairs the first is
-    kept. Memory is one byte a pair, plus one bucket of hashes: 128-bit hashes go to BUCKETS files
-    in the existing folder `work`, and equal ones meet in one bucket. Adds to `counts` what was read
-    and dropped.
+    Of equal pairs the first is kept. Memory is one byte a pair, plus one bucket of hashes: 128-bit hashes
+    go to BUCKETS files in the existing folder `work`, and equal ones to the same bucket. Adds the numbers of
+    read and dropped pairs to `counts`.
     """
     keep, size = bytearray(), 0
     with _Buckets(work) as buckets:

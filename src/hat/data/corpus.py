@@ -30,7 +30,7 @@ class ParallelText:
     columns: tuple[int, int] | None = None
 
     def __post_init__(self) -> None:
-        """Raises UserError for what is no path, and for columns that are not two whole numbers from 1."""
+        """Raises UserError for values that are no paths, or columns that are not two numbers from 1."""
         for name in ("source", "target"):
             if name == "source" or self.target is not None:
                 object.__setattr__(self, name, file_path(name, getattr(self, name)))

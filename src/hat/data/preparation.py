@@ -127,7 +127,7 @@ def typical_lengths(store: TokenStore) -> list[tuple[int, int]]:
 
 
 def _counted(pairs: Iterable[Pair], language: str, sentences: Counter[int]) -> Iterator[Pair]:
-    """The same pairs; counts in `sentences` the lines by their number of source sentences."""
+    """The pairs unchanged; counts their source lines in `sentences` by number of sentences."""
     for pair in pairs:
         sentences[len(split_sentences(pair[0], language))] += 1
         yield pair
@@ -227,5 +227,8 @@ def _summary(store: TokenStore) -> dict[str, Any]:
 def _unknown(store: TokenStore) -> dict[str, dict[str, float]]:
     """For each side, the number of <unk> pieces, and their share of all pieces."""
     sides = zip(SIDES, (store.source_tokens, store.target_tokens), strict=True)
-    found = {side: (int(np.count_nonzero(tokens == UNK)), len(tokens)) for side, tokens in sides}
-    return {side: {"pieces": some, "share": some / max(1, of)} for side, (some, of) in found.items()}
+    counts = {side: (int(np.count_nonzero(tokens == UNK)), len(tokens)) for side, tokens in sides}
+    return {
+        side: {"pieces": unknown, "share": unknown / max(1, all_pieces)}
+        for side, (unknown, all_pieces) in counts.items()
+    }

@@ -86,7 +86,7 @@ def write_sets(
 
 
 def set_files(name: str) -> tuple[str, str]:
-    """What the two sides of a set are called."""
+    """The file names of the two sides of a set."""
     return f"{name}.source.txt", f"{name}.target.txt"
 
 

@@ -13,7 +13,7 @@ REASONS = ("empty", "duplicate", "too_long", "ratio")
 
 
 class BuiltinSizes(Section):
-    """How much the built-in English–German generator writes, in sentence pairs."""
+    """Sizes of the built-in English–German corpus, in sentence pairs."""
 
     train: int = Field(default=60_000, gt=0)
     """Training pairs. 60,000 make its grammar learnable in minutes."""
@@ -24,7 +24,7 @@ class BuiltinSizes(Section):
 
 
 class Vocabulary(Section):
-    """How text becomes tokens."""
+    """The vocabulary, by which text becomes tokens."""
 
     kind: Literal["sentencepiece", "moses-bpe"] = "sentencepiece"
     """`sentencepiece` needs nothing else on the device; `moses-bpe` is the published models'
@@ -48,7 +48,7 @@ class Vocabulary(Section):
 
 
 class Cleaning(Section):
-    """Which training pairs are left out. Lengths are in tokens, </s> included."""
+    """Limits of the training pairs that are kept. Lengths are in tokens, </s> included."""
 
     max_length: int = Field(default=200, ge=2)
     """Longest sentence kept, in tokens of either side. A batch of 4,096 tokens holds 20 of the longest; the

@@ -34,7 +34,7 @@ Probabilities = npt.NDArray[np.floating[Any]]
 def quantise(probabilities: Probabilities) -> npt.NDArray[np.uint8]:
     """Rows (N, k) that add up to 1, in 255ths that add up to 255: each off by less than 1/255.
 
-    The largest remainders are rounded up, so that what is read back is a distribution again.
+    The largest remainders are rounded up, so that each row read back is a distribution again.
     """
     exact = probabilities.astype(np.float64) * WHOLE
     parts = np.floor(exact)
@@ -74,7 +74,7 @@ class SoftLabels:
     def batch(self, rows: Ids) -> tuple[Ids, npt.NDArray[np.float32]]:
         """Token ids and probabilities, both (B, T, k), of the sentences that `collate` reads as (B, T).
 
-        Beyond a sentence's </s> both are 0. Raises UserError for content that no teacher gave.
+        Beyond a sentence's </s> both are 0. Raises UserError for content that no teacher can give.
         """
         lengths = self.text.target_lengths[rows] + 1
         starts = self.text.target_offsets[rows] + rows  # every sentence before has its </s>
@@ -90,9 +90,9 @@ class SoftLabels:
 
 
 class SoftLabelWriter:
-    """Writes the soft labels of `text` in any order, whole or not at all; a killed one is gone on with.
+    """Writes the soft labels of `text` in any order, whole or not at all; continues after a kill.
 
-    `done`: how many pieces of work were saved, for the caller to skip.
+    `done`: the number of saved pieces of work, which the caller skips.
     """
 
     def __init__(self, folder: Path, text: TokenStore, top_k: int, temperature: float) -> None:
@@ -116,7 +116,7 @@ class SoftLabelWriter:
         self._open.close()
 
     def write(self, rows: Ids, ids: Ids, probabilities: Probabilities) -> None:
-        """Put down the labels of some sentences: `ids` and `probabilities` (B, T, k), T as in `collate`."""
+        """Write the labels of some sentences: `ids` and `probabilities` (B, T, k), T as in `collate`."""
         lengths = self._text.target_lengths[rows] + 1
         starts = self._text.target_offsets[rows] + rows
         parts = quantise(probabilities.reshape(-1, self._top_k)).reshape(ids.shape)
@@ -127,7 +127,7 @@ class SoftLabelWriter:
                 stream.write(row[:length].astype(kind).tobytes())
 
     def save(self, done: int) -> None:
-        """Make what was written last: `done` pieces of work need not be repeated."""
+        """Save all that was written, so that `done` pieces of work need not be repeated."""
         for stream in self._streams:
             stream.flush()
             os.fsync(stream.fileno())
@@ -169,6 +169,6 @@ def _types(text: TokenStore) -> Mapping[str, np.dtype[Any]]:
 def _map(path: Path, kind: np.dtype[Any], shape: tuple[int, int]) -> npt.NDArray[Any]:
     size, expected = (path.stat().st_size if path.exists() else None), shape[0] * shape[1] * kind.itemsize
     if size != expected:
-        found = "missing" if size is None else f"{size} bytes"
-        raise UserError(f"{path}: {found}, the manifest says {expected} bytes; distil again")
+        actual = "missing" if size is None else f"{size} bytes"
+        raise UserError(f"{path}: {actual}, the manifest says {expected} bytes; distil again")
     return np.memmap(path, dtype=kind, mode="r", shape=shape)

@@ -170,18 +170,18 @@ def _open_side(
     folder: Path, side: str, manifest: Mapping[str, Any]
 ) -> tuple[npt.NDArray[Any], npt.NDArray[np.int64]]:
     """Map one side's ids and offsets, checked against the manifest."""
-    told = manifest[side]
-    tokens = _map(folder / f"{side}.bin", np.dtype(told["dtype"]).newbyteorder("<"), told["tokens"])
+    recorded = manifest[side]
+    tokens = _map(folder / f"{side}.bin", np.dtype(recorded["dtype"]).newbyteorder("<"), recorded["tokens"])
     path = folder / f"{side}.offsets.bin"
     offsets = _map(path, OFFSET, manifest["sentences"] + 1)
-    if offsets[0] != 0 or offsets[-1] != told["tokens"] or np.any(np.diff(offsets) < 0):
-        raise UserError(f"{path}: offsets do not fit the {told['tokens']} tokens; prepare again")
+    if offsets[0] != 0 or offsets[-1] != recorded["tokens"] or np.any(np.diff(offsets) < 0):
+        raise UserError(f"{path}: offsets do not fit the {recorded['tokens']} tokens; prepare again")
     return tokens, offsets
 
 
 def _map(path: Path, dtype: np.dtype[Any], count: int) -> npt.NDArray[Any]:
     size, expected = (path.stat().st_size if path.exists() else None), count * dtype.itemsize
     if size != expected:
-        found = "missing" if size is None else f"{size} bytes"
-        raise UserError(f"{path}: {found}, the manifest says {expected} bytes; prepare again")
+        actual = "missing" if size is None else f"{size} bytes"
+        raise UserError(f"{path}: {actual}, the manifest says {expected} bytes; prepare again")
     return np.memmap(path, dtype=dtype, mode="r") if count else np.empty(0, dtype)

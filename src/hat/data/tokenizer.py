@@ -19,8 +19,8 @@ from hat.errors import HatError, UserError
 from hat.files import atomic_path
 from hat.tokens import BOS, EOS, PAD, SPECIAL_PIECES, UNK
 
-# Maps what people type alike (no-break spaces, decomposed accents, full-width forms, ligatures) to the same
-# pieces, at the price that e.g. "…" is written "..." in translations.
+# Texts that look the same (no-break spaces, decomposed accents, full-width forms, ligatures) get the same
+# pieces, at the price that for example "…" is written "..." in translations.
 NORMALISATION = "nmt_nfkc"
 
 
@@ -28,7 +28,7 @@ class SentencePieceModel:
     """One SentencePiece model: text to ids and back."""
 
     def __init__(self, path: Path) -> None:
-        """Load a model file. Raises UserError if it is none or has other special ids than ours."""
+        """Load a model file. Raises UserError if it is none, or if its special pieces have other ids."""
         if not path.is_file():
             raise UserError(f"{path}: no such tokenizer model")
         try:
@@ -153,7 +153,8 @@ def _train(path: Path, sentences: Iterator[str], options: Vocabulary) -> None:
 
 
 class _Guarded:
-    """Keeps what stopped an iterator (a UserError, Ctrl-C), which SentencePiece turns into text."""
+    """An iterator that keeps the exception that stopped it (a UserError, Ctrl-C): SentencePiece turns it into
+    text."""
 
     def __init__(self, sentences: Iterator[str]) -> None:
         self._sentences = sentences
@@ -174,10 +175,10 @@ class _Guarded:
 
 def _explained(path: Path, message: str, size: int) -> HatError:
     side = path.stem
-    if found := re.search(r"too high.*<= (\d+)", message, re.DOTALL):
-        limit = f"too large for this text; the largest possible is {found[1]}"
-    elif found := re.search(r"smaller than required_chars\. \d+ vs (\d+)", message):
-        limit = f"too small for the characters of this text; at least {found[1]} is needed"
+    if match := re.search(r"too high.*<= (\d+)", message, re.DOTALL):
+        limit = f"too large for this text; the largest possible is {match[1]}"
+    elif match := re.search(r"smaller than required_chars\. \d+ vs (\d+)", message):
+        limit = f"too small for the characters of this text; at least {match[1]} is needed"
     elif "sentences_.empty()" in message:
         return UserError(f"vocabulary ({side}): no sentence of at most 4192 bytes to learn from")
     else:

@@ -1,4 +1,4 @@
-"""How good translations are."""
+"""Scores of translations."""
 
 from hat.evaluation.scores import Scores, score, tokenised_bleu
 

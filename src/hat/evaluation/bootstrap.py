@@ -1,4 +1,4 @@
-"""Whether one system translates better than another, or the test text only happens to suit it."""
+"""The difference between two systems' BLEU, with an interval that shows if the test text decides it."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -18,7 +18,7 @@ Statistics = NDArray[np.int64]  # rows: sentences; columns: lengths and n-gram c
 
 ORDER = 4
 CONFIDENCE = 0.95
-# A resample of fewer sentences says nothing about another text.
+# Resamples of fewer sentences say nothing about another text.
 FEWEST = 10
 
 
@@ -54,15 +54,17 @@ def paired_bootstrap(
     return difference(statistics(system, references), statistics(rival, references), samples, seed)
 
 
-def difference(ours: Statistics, theirs: Statistics, samples: int, seed: int) -> Difference:
+def difference(system: Statistics, rival: Statistics, samples: int, seed: int) -> Difference:
     """`paired_bootstrap` from the `statistics` of both systems."""
-    whole = _bleu(ours.sum(axis=0)) - _bleu(theirs.sum(axis=0))
-    count = len(ours)
+    whole = _bleu(system.sum(axis=0)) - _bleu(rival.sum(axis=0))
+    count = len(system)
     if count < FEWEST:
         return Difference(whole, -100.0, 100.0, samples)
     rng = np.random.default_rng(seed)
     drawn = rng.multinomial(count, np.full(count, 1 / count), samples)
-    differences = [_bleu(one) - _bleu(other) for one, other in zip(drawn @ ours, drawn @ theirs, strict=True)]
+    differences = [
+        _bleu(one) - _bleu(other) for one, other in zip(drawn @ system, drawn @ rival, strict=True)
+    ]
     left_out = _left_out(count)
     low, high = np.quantile(differences, (left_out, 1 - left_out)).tolist()
     return Difference(whole, low, high, samples)
@@ -84,8 +86,8 @@ def statistics(lines: Sequence[str], references: Sequence[str]) -> Statistics:
     bleu = BLEU(effective_order=True)
     rows = []
     for line, reference in zip(lines, references, strict=True):
-        found: Any = bleu.sentence_score(line, [reference])
-        rows.append([found.sys_len, found.ref_len, *found.counts, *found.totals])
+        counted: Any = bleu.sentence_score(line, [reference])
+        rows.append([counted.sys_len, counted.ref_len, *counted.counts, *counted.totals])
     return np.array(rows, np.int64)
 
 

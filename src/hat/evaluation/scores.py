@@ -65,8 +65,8 @@ def tokenised_bleu(
 ) -> tuple[float, str]:
     """BLEU as HAT's authors report it, and a signature: of Moses' tokens, compounds split at dashes.
 
-    The published scripts count the tokens that their models wrote; these here are detokenised text
-    tokenised again. Comparable with figures counted alike, and with no others. Raises UserError as
+    The published scripts count the tokens that their models wrote; here detokenised text is tokenised again.
+    The figures are comparable only with others counted in this way. Raises UserError as
     `score`, and without sacremoses.
     """
     hypotheses, references = text_lines(hypotheses), text_lines(references)
@@ -76,8 +76,8 @@ def tokenised_bleu(
     split, whole = ([_split_compounds(moses, line) for line in lines] for lines in (hypotheses, references))
     bleu = BLEU(tokenize="none", force=True)
     case = "lc" if lowercase else "mixed"
-    found = float(bleu.corpus_score(split, [whole]).score)
-    return found, f"nrefs:1|case:{case}|tok:moses-{language}+compounds|sacremoses:{version('sacremoses')}"
+    value = float(bleu.corpus_score(split, [whole]).score)
+    return value, f"nrefs:1|case:{case}|tok:moses-{language}+compounds|sacremoses:{version('sacremoses')}"
 
 
 def _split_compounds(moses: Moses, line: str) -> str:

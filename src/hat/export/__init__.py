@@ -1,4 +1,4 @@
-"""From a trained model to what a device gets."""
+"""From a trained model to an artefact for devices."""
 
 from collections.abc import Mapping
 from pathlib import Path

@@ -27,5 +27,5 @@ def deploy(artefact: Artefact, folder: Path, form: str = "artefact") -> Sizes:
             write_onnx(artefact, temporary)
         else:
             artefact.write(temporary)
-    own = artefact.config.precision
-    return sizes_of(folder, artefact.config.model, onnx_precision(own) if form == "onnx" else own)
+    precision = artefact.config.precision
+    return sizes_of(folder, artefact.config.model, onnx_precision(precision) if form == "onnx" else precision)

@@ -24,9 +24,8 @@ def export_onnx(artefact: Artefact, folder: Path) -> None:
 
 
 def write_onnx(artefact: Artefact, folder: Path) -> None:
-    """Write the files into an empty folder, one after the other. int8 artefacts stay int8, and those of
-    k-means become int8; bfloat16 ones are written as float32. Raises UserError where the tokenizer is
-    not there."""
+    """Write the files into an empty folder, one after the other. int8 artefacts stay int8, k-means
+    becomes int8, and bfloat16 becomes float32. Raises UserError without a tokenizer."""
     precision = onnx_precision(artefact.config.precision)
     for name, build in zip(ONNX_FILES, (encoder_model, decoder_model), strict=True):
         (folder / name).write_bytes(build(artefact).SerializeToString(deterministic=True))

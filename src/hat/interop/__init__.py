@@ -1,4 +1,4 @@
-"""The published code's checkpoints, configurations and latency predictors, as ours."""
+"""Imports of the published code's checkpoints, configurations and latency predictors."""
 
 from hat.interop.checkpoint import ReferenceCheckpoint, read_checkpoint
 from hat.interop.configuration import architecture_from_reference, architecture_to_reference

@@ -28,10 +28,9 @@ from hat.errors import UserError
 ZIP_START = b"PK\x03\x04"
 STREAM_MAGIC = 0x1950A86A20F9469CFC6C
 STREAM_PROTOCOL = 1001
-# The most times that the bytes of a storage may be used: source and target embeddings and the output may
-# share.
+# The most tensors that may share a storage: source embedding, target embedding and output projection.
 MOST_SHARED = 3
-# The most values of the settings, those in lists and mappings included; published ones have some 150.
+# The most settings, with the values in lists and mappings; published checkpoints have some 150.
 MOST_SETTINGS = 100_000
 
 # What damaged bytes make a pickle or a zip reader raise.
@@ -86,7 +85,7 @@ def _read(path: Path, assemble: "Callable[[_Container], Content]") -> "Content":
 
 
 class _Inert:
-    """Stands in for a published object: keeps its attributes uncopied, and does nothing."""
+    """A stand-in for a published object: it keeps the attributes uncopied, and does nothing."""
 
     attributes: object = None
 
@@ -95,7 +94,7 @@ class _Inert:
 
 
 class _Items(dict[object, object]):
-    """Stands in for an OrderedDict: takes its items one by one, never the items of another again."""
+    """A stand-in for an OrderedDict. Items are added one by one, never those of another mapping at once."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -122,7 +121,7 @@ class _Storage(NamedTuple):
 
 
 class _TensorRecord(NamedTuple):
-    """What a checkpoint says about a tensor. Offset and strides count elements."""
+    """A tensor as a checkpoint describes it. Offset and strides count elements."""
 
     storage: _Storage
     offset: int
@@ -179,7 +178,7 @@ class _Unpickler(pickle._Unpickler):
 
     def persistent_load(self, pid: object) -> _Storage:
         match pid:
-            # The older container adds None, or of what other storage this one is a part.
+            # The older container adds None, or the storage that this one is a part of.
             case ("storage", torch.dtype() as dtype, str(key), str(), int(numel), *view):
                 if not any(view):
                     return self.storages.setdefault(key, _Storage(dtype, key, numel))

@@ -1,4 +1,4 @@
-"""Architectures in the published code's field names, to ours and back."""
+"""Architectures with the published code's field names, converted to HAT's and back."""
 
 from typing import Any
 

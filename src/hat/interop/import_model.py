@@ -39,11 +39,11 @@ def import_checkpoint(
 ) -> Artefact:
     """Write a published checkpoint as an artefact folder, whole or not at all, and return it.
 
-    The SubTransformer is the one in `architecture_file` (ours or the published code's), else the
+    The SubTransformer is the one in `architecture_file` (HAT's form or the published code's), else the
     one that the checkpoint was trained for, else the whole SuperTransformer. With `dictionaries`
     (one for both sides, or source and target) and `codes` (of subword-nmt) it gets a tokenizer, and
-    can only be timed without. `languages`: codes of source and target where the checkpoint does not
-    tell. Raises UserError where a file is damaged or they do not fit each other.
+    can only be timed without. `languages`: codes of source and target, for a checkpoint without them.
+    Raises UserError where a file is damaged or they do not fit each other.
     """
     checkpoint = read_checkpoint(path)
     network = supertransformer(checkpoint, str(path))
@@ -87,16 +87,16 @@ def read_architecture(path: Path, qkv_dim: int) -> Architecture:
         raise UserError(f"{path}:1: expected a mapping that describes an architecture")
     if ("qkv_dim" in value and "encoder" in value) or "architecture" in value:
         return Architecture.load(path)
-    found = read_published_yaml(path, qkv_dim=qkv_dim).architecture
-    if found is None:
+    architecture = read_published_yaml(path, qkv_dim=qkv_dim).architecture
+    if architecture is None:
         raise UserError(f"{path}:1: describes no SubTransformer (no keys that end in -subtransformer)")
-    return found
+    return architecture
 
 
 def _architecture(
     checkpoint: ReferenceCheckpoint, network: SuperTransformer, path: Path, file: Path | None
 ) -> tuple[Architecture, str]:
-    """The SubTransformer that is meant, and where that is said."""
+    """The SubTransformer to import, and the source of its description."""
     largest = network.config.transformer
     if file is not None:
         return read_architecture(file, largest.qkv_dim), file.name
@@ -125,9 +125,9 @@ def _tokenizer(
     sizes = (model.config.source_vocab, model.config.target_vocab)
     sides = (dictionaries[0], dictionaries[-1])
     for path, size, side in zip(sides, sizes, ("source", "target"), strict=True):
-        if (found := len(read_dictionary(path))) != size:
+        if (pieces := len(read_dictionary(path))) != size:
             raise UserError(
-                f"{path}: {found} pieces with the four special ones; the checkpoint has {size} "
+                f"{path}: {pieces} pieces with the four special ones; the checkpoint has {size} "
                 f"for the {side} side"
             )
     load_codes(codes)
@@ -139,7 +139,7 @@ def _tokenizer(
 
 
 def _moses_options(dictionaries: Sequence[Path], languages: tuple[str, str]) -> MosesOptions:
-    """How the text was prepared, as its pieces tell."""
+    """The preparation of the training text, inferred from the pieces in the dictionaries."""
     pieces = {piece for path in dictionaries for piece in read_dictionary(path)[4:]}
     return MosesOptions(
         *languages,

@@ -12,7 +12,7 @@ from hat.interop.checkpoint import read_state_dict
 
 Floats = NDArray[np.float32]
 
-# As every published predictor was trained, and what latencies are divided by where nothing is said.
+# The norms of every published predictor; latencies are divided by LATENCY_NORM unless the file has another.
 FEATURE_NORM = (640.0, 6.0, 2048.0, 6.0, 640.0, 6.0, 2048.0, 6.0, 6.0, 2.0)
 LATENCY_NORM = 200.0
 

@@ -1,5 +1,5 @@
-"""The options of the published code that the importers know: the original's defaults, and the values that can
-be expressed here.
+"""The options of the published code that the importers know: their defaults there, and the values that HAT
+supports.
 
 From the argument parsers of the published code (fairseq 0.8 and HAT's own additions): `fairseq/options.py`,
 `fairseq/models/transformer_super.py`, the criterion, Adam, the two schedules, `evo_search.py`,
@@ -32,10 +32,10 @@ ARCHITECTURES: dict[str, dict[str, float]] = {
     "transformersuper_wmt_en_de_big": {"dropout": 0.3, "attention_dropout": 0.1},
 }
 PLAIN = "transformersuper"
-# The width of both sides' embeddings, where an `arch` has another than WIDTH and the file does not say.
+# The width of both sides' embeddings: WIDTH, unless `arch` is in WIDTHS or the file sets it.
 WIDTH = 512
 WIDTHS = {name: 1024 for name in ARCHITECTURES if name.endswith("_big")}
-# What the original cannot do without, though it has no default that works: option → what that means.
+# Options that the original needs and that have no working default there: option → the consequence here.
 NEEDED = {
     "max_tokens": "the original refuses a training without; HAT takes its own batch_tokens",
     "latency_constraint": "the original's default, -1, admits no model; HAT takes its own constraints",
@@ -89,8 +89,8 @@ class Fixed(NamedTuple):
 
     def allows(self, value: object) -> bool:
         """True if `value` (None: left out) is supported."""
-        found = self.default if value is None else value
-        return _plain(found) in map(_plain, self.supported)
+        value = self.default if value is None else value
+        return _plain(value) in map(_plain, self.supported)
 
     def choices(self) -> str:
         """The supported values, for a message."""
@@ -114,7 +114,7 @@ FIXED_NETWORK: dict[str, Fixed] = {
     "adaptive_input": _only(False),
     "adaptive_softmax_cutoff": _only(None),
 }
-# Options of all files: the network's, its initial weights', and those of decoding.
+# Options of all files: of the network, its initial weights, and decoding.
 FIXED: dict[str, Fixed] = {
     **FIXED_NETWORK,
     "task": _only("translation"),

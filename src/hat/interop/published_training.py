@@ -13,7 +13,7 @@ from hat.interop.published_options import (
 )
 from hat.interop.published_settings import Settings, flag, number, text
 
-# GPUs if a file does not say: the published trainings on WMT used eight, those on IWSLT one.
+# The default number of GPUs: the published trainings used eight on WMT, one on IWSLT.
 GPUS, IWSLT_GPUS = 8, 1
 # Key of the published code → key of a recipe.
 NUMBERS = {

@@ -87,11 +87,11 @@ NUMBERS = {
 
 @dataclass(frozen=True)
 class PublishedFile:
-    """What a file says, in our terms.
+    """The content of a published file, in HAT's terms.
 
     `sections`: recipe sections (`predictor` apart, which describes the published predictor's
     weights), as plain data that has still to be checked. `left`: settings without an equivalent.
-    `absent`: settings that the original needs and the file leaves out → what that means.
+    `absent`: settings that the original needs and the file leaves out → the consequence here.
     """
 
     architecture: Architecture | None
@@ -103,8 +103,8 @@ class PublishedFile:
 def read_published_yaml(path: Path, gpus: int | None = None, qkv_dim: int | None = None) -> PublishedFile:
     """Read a YAML file of the published code of any kind, or an architecture from its logs.
 
-    `gpus`: how many its training is meant for (their batches are added up); by default what the
-    file says, else as published for its task. `qkv_dim`: where the file leaves it out; by default the
+    `gpus`: the number of GPUs that its training is meant for (their batches are added up); by default the
+    file's, else the published one for its task. `qkv_dim`: used if the file leaves it out; by default the
     width of its SuperTransformer's embeddings, else QKV_DIM. Raises UserError naming file, line and key.
     """
     content = read_content(path)
@@ -145,8 +145,8 @@ def published_architecture(settings: Mapping[str, object], qkv_dim: int = QKV_DI
     if not given:
         return None
     where = "SubTransformer"
-    own = whole_numbers("qkv_dim", settings.get("qkv_dim") or qkv_dim)
-    return Architecture.from_dict(schema_of(nested(given), own[0], where), where)
+    [width, *_] = whole_numbers("qkv_dim", settings.get("qkv_dim") or qkv_dim)
+    return Architecture.from_dict(schema_of(nested(given), width, where), where)
 
 
 def _set_qkv_dim(settings: dict[str, object], given: int | None) -> None:
@@ -191,9 +191,9 @@ def _convert(settings: Settings, gpus: int | None) -> PublishedFile:
 
 
 def _check_left(left: Mapping[str, object], trains: bool) -> None:
-    """Raises UserError for settings that are not read but change what is imported."""
+    """Raises UserError for settings that are not read but would change the result."""
     if not trains and any(left.get(key) is not None for key in ("lr_scheduler", "max_epoch", "max_lr")):
-        raise UserError("missing key max-update: a training here ends after so many updates")
+        raise UserError("missing key max-update: a training here ends after that number of updates")
     harmless = IGNORED | LARGEST.keys()
     if not trains:
         harmless |= {*DEFAULTS["training"], *FIXED_TRAINING, *TRAINING_NUMBERS, "min_lr"}
@@ -276,7 +276,7 @@ def _numbers(settings: Settings, section: str, asked: bool = False) -> dict[str,
     if not asked and not settings.has(*NUMBERS[section]):
         return {}
     defaults = DEFAULTS[section]
-    found = {
+    numbers = {
         ours: settings.take(theirs, number, defaults.get(theirs)) for theirs, ours in NUMBERS[section].items()
     }
-    return {key: value for key, value in found.items() if value is not None}
+    return {key: value for key, value in numbers.items() if value is not None}

@@ -1,4 +1,4 @@
-"""The published SuperTransformer's weights under our names."""
+"""The published SuperTransformer's weights under HAT's names."""
 
 import math
 import re
@@ -24,7 +24,7 @@ from hat.interop.checkpoint import ReferenceCheckpoint, read_checkpoint
 from hat.interop.published_options import FIXED_NETWORK, check_architecture_name
 from hat.model import Dropout, SuperTransformer
 
-# Our part of a layer -> theirs. Stacked projections list one published tensor per slice.
+# HAT's part of a layer → the published one. Stacked projections list one published tensor per slice.
 PARTS = {
     "self_attention.qkv": ("self_attn.q_proj_", "self_attn.k_proj_", "self_attn.v_proj_"),
     "self_attention.out": ("self_attn.out_proj.",),
@@ -50,7 +50,7 @@ def load_reference_checkpoint(path: Path | str) -> SuperTransformer:
 
     A SubTransformer's checkpoint holds the whole SuperTransformer too and reads the same. Dropout
     is the checkpoint's own. Raises UserError if the file is damaged, holds unexpected objects,
-    lacks tensors, has tensors of other names or shapes, or a network that ours cannot express.
+    lacks tensors, has tensors of other names or shapes, or describes a network that HAT does not have.
     """
     return supertransformer(read_checkpoint(Path(path)), str(path))
 
@@ -72,7 +72,7 @@ def supertransformer(checkpoint: ReferenceCheckpoint, where: str) -> SuperTransf
 
 
 def reference_names(name: str) -> tuple[str, ...]:
-    """The published tensors that make up our weight `name`: several where ours is stacked.
+    """The published tensors that make up HAT's weight `name`: several for a stacked one.
 
     The published `in_proj_weight` and `in_proj_bias` are named by their thirds, `q_proj_weight`
     and so on, as the published code itself does where the two sides' widths differ.
@@ -143,7 +143,7 @@ def _config(args: Mapping[str, object], tensors: Mapping[str, Tensor]) -> ModelC
 
 
 def _ffn_dims(tensors: Mapping[str, Tensor], side: str) -> list[int]:
-    """Of every layer for which there is any tensor."""
+    """The feed-forward widths of the layers that have any tensor."""
     layers = {name.split(".")[2] for name in tensors if name.startswith(f"{side}.layers.")}
     names = (f"{side}.layers.{index}.fc1.weight" for index in range(len(layers)))
     return [_shape(tensors, name)[0] for name in names]
@@ -169,9 +169,9 @@ def _weights(config: ModelConfig, tensors: Mapping[str, Tensor]) -> dict[str, Te
         for theirs in reference_names(name):
             if theirs not in tensors:
                 raise UserError(f"tensor {theirs} is missing")
-            expected, found = shape[1:] if stacked else shape, tuple(tensors[theirs].shape)
-            if found != expected:
-                raise UserError(f"tensor {theirs}: shape {found}, expected {expected}")
+            expected, shape_there = shape[1:] if stacked else shape, tuple(tensors[theirs].shape)
+            if shape_there != expected:
+                raise UserError(f"tensor {theirs}: shape {shape_there}, expected {expected}")
             pieces.append(tensors[theirs].float())
             used.add(theirs)
         weights[name] = torch.stack(pieces) if stacked else pieces[0]

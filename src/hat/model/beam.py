@@ -14,7 +14,7 @@ MINUS_INFINITY = float("-inf")
 
 
 class Decodes(Protocol):
-    """What beam search asks of a network: `Transformer` itself, or a faster way to run it."""
+    """The interface of networks to beam search: a `TranslationModel`, or a faster way to run one."""
 
     def start(self, source: Tensor) -> Any:
         """Encode source (B, S); the state has `select(rows, parents)`, as DecoderState's."""
@@ -27,7 +27,7 @@ class Decodes(Protocol):
 class _Beams:
     """The live hypotheses of the sentences still being decoded (B of them, K each)."""
 
-    sentences: list[int]  # which input each row of B is
+    sentences: list[int]  # the input of each row of B
     tokens: Tensor  # (B, K, t)
     token_scores: Tensor  # (B, K, t)
     scores: Tensor  # (B, K)
@@ -37,15 +37,15 @@ class _Beams:
 def beam_search(model: Decodes, source: Tensor, options: DecodeOptions) -> list[list[Hypothesis]]:
     """The `options.nbest` best hypotheses of each sentence of source (B, S), best first.
 
-    At each step the 2K best continuations are looked at: an </s> among the first K ends its
-    hypothesis, one ranked lower is dropped, and a sentence is done when K hypotheses have ended.
+    Each step ranks the 2K best continuations: an </s> among the first K ends its hypothesis, a lower one is
+    dropped, and a sentence is done when K hypotheses have ended.
     """
     count, beam = source.shape[0], options.beam
     limits = [options.max_length(n) for n in source.ne(PAD).sum(dim=1).tolist()]
     state = model.start(source)
     empty = torch.zeros(count, beam, 0, device=source.device)
     scores = torch.full((count, beam), MINUS_INFINITY, device=source.device)
-    scores[:, 0] = 0  # all beams start alike, so only one of them may branch
+    scores[:, 0] = 0  # all hypotheses start equal, so only the first may branch
     beams = _Beams(list(range(count)), empty.long(), empty, scores)
     last = torch.full((count * beam,), EOS, device=source.device)
     finished: list[list[Hypothesis]] = [[] for _ in range(count)]
@@ -80,7 +80,8 @@ def beam_search(model: Decodes, source: Tensor, options: DecodeOptions) -> list[
 
 
 def _allowed(logits: Tensor, beams: _Beams, limits: Sequence[int], length: int, minimum: int) -> Tensor:
-    """Log-probabilities (B, K, V) of the words that may come at position `length` (counted from 1)."""
+    """Log-probabilities (B, K, V) at position `length` (counted from 1), minus infinity for words not allowed
+    there."""
     log_probs = logits.float().log_softmax(dim=-1).view(*beams.scores.shape, -1)
     log_probs[..., PAD] = MINUS_INFINITY
     if length < minimum:
@@ -94,7 +95,7 @@ def _allowed(logits: Tensor, beams: _Beams, limits: Sequence[int], length: int, 
 
 
 def _candidates(beams: _Beams, log_probs: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    """Parent beam, word, total score and the word's own score of the 2K best, each (B, 2K)."""
+    """Parent hypothesis, word, total score and score of the word of the 2K best, each (B, 2K)."""
     vocabulary = log_probs.shape[-1]
     totals = (beams.scores[..., None] + log_probs).flatten(1)
     ranked, flat = totals.topk(min(2 * log_probs.shape[1], totals.shape[1] - 1), dim=1)
@@ -128,5 +129,5 @@ def _finish(
 
 
 def _follow(history: Tensor, parents: Tensor) -> Tensor:
-    """history (B, K, t) of each hypothesis's parent, parents (B, K)."""
+    """The history (B, K, t) of each hypothesis's parent; parents (B, K)."""
     return history.gather(1, parents[..., None].expand(-1, -1, history.shape[2]))

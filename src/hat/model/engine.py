@@ -20,7 +20,7 @@ class TorchEngine:
     """Translates with PyTorch: in float32 on the CPU, in half precision on a GPU.
 
     An artefact of any precision is accepted; its weights are expanded first. On a GPU the decoding steps
-    of a Transformer are recorded as CUDA graphs; those of other families run one operation at a time.
+    of a Transformer are recorded as CUDA graphs; other families run one operation at a time.
     """
 
     name = "torch"
@@ -71,7 +71,7 @@ class TorchEngine:
             logits = self.model(self._sources(sources), target_in)
             log_probs = logits.float().log_softmax(dim=-1).gather(2, target[..., None])[..., 0]
         rows = zip(log_probs.tolist(), targets, strict=True)
-        return [tuple(row[: len(own)]) for row, own in rows]
+        return [tuple(row[: len(target)]) for row, target in rows]
 
     def close(self) -> None:
         """Release the weights; without effect in a process forked after loading."""
@@ -83,12 +83,14 @@ class TorchEngine:
     def _set_threads(self) -> None:
         if torch.get_num_threads() != self._threads:
             check_can_start(self._threads)  # OpenMP ends the process if it cannot start a thread
-            torch.set_num_threads(self._threads)  # a setting of the process: PyTorch knows no other
+            torch.set_num_threads(
+                self._threads
+            )  # for the whole process: PyTorch has no setting for one model
 
 
 def _threads_here(threads: int) -> int:
-    """`threads`, or 1 in a process forked from one that had loaded PyTorch: with more it would wait for
-    threads that only the parent has."""
+    """`threads`, or 1 in a process forked from one that had loaded PyTorch, in which more would wait for
+    threads that only the parent process has."""
     if threads == 1 or not forked_after_torch():
         return threads
     log.warning(

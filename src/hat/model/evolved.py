@@ -204,19 +204,25 @@ class EvolvedTransformer(TranslationModel):
 
     def __init__(self, config: ModelConfig, dropout: Dropout = NO_DROPOUT) -> None:
         super().__init__(config)
-        own = config.architecture
-        if not isinstance(own, EvolvedArchitecture):
+        architecture = config.architecture
+        if not isinstance(architecture, EvolvedArchitecture):
             raise UserError("for Evolved Transformers only")
         self.drop_source = self.drop_target = FastDropout(dropout.rate)
         self.encoder = nn.ModuleList(
-            EncoderCell(own.embed_dim, heads=own.heads, rates=dropout) for _ in range(own.encoder_cells)
+            EncoderCell(architecture.embed_dim, heads=architecture.heads, rates=dropout)
+            for _ in range(architecture.encoder_cells)
         )
-        self.encoder_norm = nn.LayerNorm(own.embed_dim)
+        self.encoder_norm = nn.LayerNorm(architecture.embed_dim)
         self.decoder = nn.ModuleList(
-            DecoderCell(own.embed_dim, heads=own.heads, many_heads=own.many_heads, rates=dropout)
-            for _ in range(own.decoder_cells)
+            DecoderCell(
+                architecture.embed_dim,
+                heads=architecture.heads,
+                many_heads=architecture.many_heads,
+                rates=dropout,
+            )
+            for _ in range(architecture.decoder_cells)
         )
-        self.decoder_norm = nn.LayerNorm(own.embed_dim)
+        self.decoder_norm = nn.LayerNorm(architecture.embed_dim)
         self.reset_parameters()
 
     def encode(self, source: Tensor) -> Encoded:

@@ -92,7 +92,7 @@ class DecoderState(Generic[M, C]):
     length: int = field(default=0)
 
     def select(self, rows: Tensor, parents: Tensor) -> None:
-        """Go on with the sentences `rows` (b), their hypotheses continuing beams `parents` (b, K)."""
+        """Keep the sentences `rows` (b); each of their hypotheses continues an old one, `parents` (b, K)."""
         flat = (rows[:, None] * parents.shape[1] + parents).flatten()
         for cache in self.caches:
             cache.select(flat)

@@ -1,7 +1,7 @@
 """Incremental decoding over preallocated buffers of few shapes, so that a GPU can replay a recorded step.
 
 Sizes are rounded up to powers of two: sentences, source length, and the length of the key–value
-cache, of which a mask shows only what is decoded. A CUDA graph is recorded once per combination.
+cache, of which a mask hides the positions not yet decoded. A CUDA graph is recorded once per combination.
 """
 
 from dataclasses import dataclass
@@ -79,7 +79,7 @@ class StaticState:
     parents: Tensor | None = None
 
     def select(self, rows: Tensor, parents: Tensor) -> None:
-        """As DecoderState.select; caches follow at the next step, as part of it."""
+        """Keep these sentences, as `DecoderState.select`; the next step moves the caches."""
         self.parents = (rows[:, None] * parents.shape[1] + parents).flatten()
         if len(rows) < self.sentences:
             self.space.load([memory.select(rows) for memory in self.space.memories])
@@ -88,7 +88,7 @@ class StaticState:
 
 @dataclass
 class _Graph:
-    """A recorded step and where it leaves its logits."""
+    """A recorded step and its output, the logits."""
 
     graph: torch.cuda.CUDAGraph
     logits: Tensor
@@ -121,21 +121,21 @@ class _Workspace:
 
     def load(self, memories: list[Memory]) -> None:
         """Write the memories of b ≤ B sentences into the first rows."""
-        for own, new in zip(self.memories, memories, strict=True):
+        for buffer, new in zip(self.memories, memories, strict=True):
             count = new.keys.shape[0]
-            own.keys[:count], own.values[:count] = new.keys, new.values
-            assert own.mask is not None
-            own.mask[:count] = True if new.mask is None else new.mask
+            buffer.keys[:count], buffer.values[:count] = new.keys, new.values
+            assert buffer.mask is not None
+            buffer.mask[:count] = True if new.mask is None else new.mask
 
     def reserve(self, rows: int, length: int) -> None:
-        """Have room for so many rows and positions, keeping what the cache holds."""
-        had = self.cache.shape
-        if rows <= had[2] and length <= had[3]:
-            return
+        """Enlarge the buffers to at least so many rows and positions; the cache keeps its content."""
         old = self.cache
+        old_rows, old_length = old.shape[2:4]
+        if rows <= old_rows and length <= old_length:
+            return
         self.graphs.clear()
-        self._allocate(max(rows, had[2]), max(length, had[3]))
-        self.cache[:, :, : had[2], : had[3]] = old
+        self._allocate(max(rows, old_rows), max(length, old_length))
+        self.cache[:, :, :old_rows, :old_length] = old
 
     def _allocate(self, rows: int, length: int) -> None:
         layers, qkv = len(self._model.decoder), self._model.config.transformer.qkv_dim
@@ -170,15 +170,15 @@ class _StaticCache(Cache):
         new = torch.stack((keys, values)).transpose(2, 3).flatten(3)  # (2, R, 1, Q)
         self._buffer.index_copy_(2, self._position, new)
         # (2, R, T, Q) -> (2, R, H, T, Q/H)
-        own = self._buffer.view(*self._buffer.shape[:3], keys.shape[1], -1).transpose(2, 3)
-        return own[0], own[1]
+        cached = self._buffer.view(*self._buffer.shape[:3], keys.shape[1], -1).transpose(2, 3)
+        return cached[0], cached[1]
 
 
 def _record(space: _Workspace, sentences: int, beam: int, length: int) -> _Graph:
     """Record a step. Raises RuntimeError where that cannot be done.
 
-    A trial run comes first, since libraries set themselves up in theirs; rows follow themselves in
-    it, so that it leaves the cache of earlier positions as it is.
+    A trial run comes first, in which libraries initialise themselves. Its rows are their own parents, so that
+    the cache of earlier positions stays as it is.
     """
     graph, stream = torch.cuda.CUDAGraph(), torch.cuda.Stream()  # type: ignore[no-untyped-call]
     space.parents.copy_(space.rows)
@@ -186,7 +186,7 @@ def _record(space: _Workspace, sentences: int, beam: int, length: int) -> _Graph
     with torch.cuda.stream(stream):
         space.step(sentences, beam, length)
     torch.cuda.current_stream().wait_stream(stream)
-    # Other engines' threads may go on using the GPU meanwhile.
+    # Threads of other engines may use the GPU meanwhile.
     with torch.cuda.graph(graph, capture_error_mode="thread_local"):
         logits = space.step(sentences, beam, length)
     return _Graph(graph, logits)

@@ -1,4 +1,4 @@
-"""Weight sharing: one set of weights of which every SubTransformer borrows the leading corner."""
+"""Weight sharing: one set of weights, of which every SubTransformer uses the leading corner."""
 
 from dataclasses import replace
 from functools import lru_cache
@@ -32,16 +32,16 @@ class SuperTransformer(nn.Module):
     def lend(self, architecture: Architecture) -> dict[str, Tensor]:
         """Name → weight of a SubTransformer, through which gradients reach the shared weights.
 
-        Made contiguous: products then run the same kernels as the extracted model's, to the bit.
+        The weights are contiguous, so that products give the same bits as in the extracted model.
         Raises UserError if the architecture does not fit inside the SuperTransformer.
         """
-        own = dict(self.largest.named_parameters())
+        shared = dict(self.largest.named_parameters())
         lent = {}
         for name, shape in weight_shapes(self.sub_config(architecture)).items():
-            if name not in own or any(n > m for n, m in zip(shape, own[name].shape, strict=True)):
-                have = tuple(own[name].shape) if name in own else "nothing"
+            if name not in shared or any(n > m for n, m in zip(shape, shared[name].shape, strict=True)):
+                have = tuple(shared[name].shape) if name in shared else "nothing"
                 raise UserError(f"outside the SuperTransformer: {name} needs {shape}, it has {have}")
-            lent[name] = own[name][tuple(slice(size) for size in shape)].contiguous()
+            lent[name] = shared[name][tuple(slice(size) for size in shape)].contiguous()
         return lent
 
     def forward(self, architecture: Architecture, source: Tensor, target_in: Tensor) -> Tensor:
@@ -50,7 +50,7 @@ class SuperTransformer(nn.Module):
         return functional_call(network, self.lend(architecture), (source, target_in))  # type: ignore[no-any-return]
 
     def extract(self, architecture: Architecture) -> Transformer:
-        """The SubTransformer as a model of its own, with copies of the lent weights."""
+        """The SubTransformer as a separate model, with copies of the lent weights."""
         network = build_empty(self.sub_config(architecture), self.dropout)
         lent = {name: weight.detach().clone() for name, weight in self.lend(architecture).items()}
         network.load_state_dict(lent, assign=True)

@@ -1,4 +1,4 @@
-"""The design space of SubTransformers (HAT, section 3.1): choices, and what follows from them."""
+"""The design space of SubTransformers (HAT, section 3.1): its choices, samples, mutations and size."""
 
 import random
 from collections.abc import Callable, Iterator, Sequence
@@ -105,7 +105,7 @@ class DesignSpace:
         )
 
     def mutate(self, architecture: Architecture, rng: random.Random, probability: float) -> Architecture:
-        """Draw each gene anew with `probability` (HAT, section 3.3), and layers that appear."""
+        """Draw each gene anew with `probability` (HAT, section 3.3), and all genes of a new layer."""
         return self.decode(
             [
                 rng.choice(choices) if gene == MISSING or rng.random() < probability else gene
@@ -114,7 +114,8 @@ class DesignSpace:
         )
 
     def crossover(self, one: Architecture, other: Architecture, rng: random.Random) -> Architecture:
-        """Take each gene from either parent alike; a layer that only one has, from that one."""
+        """Take each gene from either parent with equal probability; those of a layer that only one has, from
+        that one."""
         return self.decode(
             [
                 rng.choice(pair) if MISSING not in pair else max(pair)
@@ -150,7 +151,7 @@ class DesignSpace:
         return self._valid(genes) and self.decode(genes) == architecture
 
     def size(self) -> int:
-        """How many distinct architectures the space holds, exactly."""
+        """The exact number of distinct architectures in the space."""
         dims = len(self.encoder_embed_dim) * len(self.decoder_embed_dim) * len(self.qkv_dim)
         encoder_layer = len(self.encoder_ffn_dim) * len(self.encoder_heads)
         heads = len(self.decoder_self_heads) * len(self.decoder_cross_heads)
@@ -210,7 +211,7 @@ class DesignSpace:
         return self.decode([pick(choices) for choices in self._gene_choices])
 
     def _reachable(self, encoder_depth: int) -> Choices:
-        """What `encoder_layers_attended` can be with an encoder of this depth."""
+        """The values of `encoder_layers_attended` that an encoder of this depth allows."""
         return tuple(dict.fromkeys(min(n, encoder_depth) for n in self.encoder_layers_attended))
 
     @cached_property

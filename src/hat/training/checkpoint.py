@@ -1,4 +1,4 @@
-"""Checkpoints of a training: safetensors with JSON in the header, written whole or not at all."""
+"""Checkpoints of a training: safetensors files with JSON in the header, each written whole or not at all."""
 
 import json
 from collections.abc import Mapping
@@ -34,7 +34,8 @@ def load_tensors(path: Path) -> tuple[dict[str, Tensor], Any]:
 
 
 def save_checkpoint(path: Path, module: nn.Module, optimizer: optim.Optimizer, metadata: object) -> None:
-    """Weights, optimiser state and where the training stands: all it needs to go on exactly."""
+    """Write all that a training needs to continue exactly: weights, optimiser state, and its position in
+    `metadata`."""
     names = [name for name, _ in module.named_parameters()]
     tensors = {f"weights/{name}": tensor for name, tensor in module.named_parameters()}
     for index, state in optimizer.state_dict()["state"].items():
@@ -50,9 +51,9 @@ def load_checkpoint(path: Path, module: nn.Module, optimizer: optim.Optimizer) -
     state: dict[int, dict[str, Tensor]] = {}
     for index, (name, _) in enumerate(module.named_parameters()):
         prefix = f"optimizer/{name}/"
-        own = {key[len(prefix) :]: value for key, value in tensors.items() if key.startswith(prefix)}
-        if own:
-            state[index] = own
+        moments = {key[len(prefix) :]: value for key, value in tensors.items() if key.startswith(prefix)}
+        if moments:
+            state[index] = moments
     optimizer.load_state_dict({**optimizer.state_dict(), "state": state})
     return metadata
 

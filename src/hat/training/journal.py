@@ -1,4 +1,4 @@
-"""Where a training stands, and the learning curves it leaves."""
+"""The state of a training between two updates, and its learning curves."""
 
 import json
 from dataclasses import dataclass, field
@@ -15,7 +15,7 @@ LOG = "log.jsonl"
 
 @dataclass
 class Position:
-    """Where a training stands: all that is not in the tensors."""
+    """The state of a training beside its tensors."""
 
     update: int = 0
     epoch: int = 0
@@ -30,7 +30,7 @@ class Position:
 
 
 class Journal:
-    """Learning curves: log.jsonl and TensorBoard. After a resume, lines beyond the checkpoint go."""
+    """Learning curves: log.jsonl and TensorBoard. A resumed training removes lines beyond its checkpoint."""
 
     def __init__(self, folder: Path, position: Position) -> None:
         folder.mkdir(parents=True, exist_ok=True)
@@ -83,4 +83,4 @@ def _belongs(line: str, update: int) -> bool:
     try:
         return bool(json.loads(line)["update"] <= update)
     except (ValueError, KeyError, TypeError, RecursionError):
-        return False  # the line a kill tore
+        return False  # a line cut short when the process was killed

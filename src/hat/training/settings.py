@@ -1,4 +1,4 @@
-"""How one model is trained: everything but the data and the network."""
+"""The settings of one training: everything but the data and the network."""
 
 from typing import Annotated, Literal
 
@@ -16,7 +16,7 @@ def _check_threads(value: object) -> object:
 
 
 class TrainingSettings(Section):
-    """One training. The optimiser is Adam with β (0.9, 0.98), ε 1e-8, as published."""
+    """One training, with Adam as published (`hat.training.optimizer`)."""
 
     updates: int = Field(gt=0, description="Optimiser updates; also where the cosine ends.")
     batch_tokens: int = Field(
@@ -35,13 +35,14 @@ class TrainingSettings(Section):
     clip_norm: float = Field(0.0, ge=0, description="Largest gradient norm; 0 clips nothing.")
     weight_decay: float = Field(0.0, ge=0, description="Decoupled weight decay, per unit of learning rate.")
     dropout: float = Field(
-        0.1, ge=0, lt=1, description="Of the widest model; narrower ones get less in proportion."
+        0.1, ge=0, lt=1, description="Dropout of the widest model; narrower ones get less in proportion."
     )
     attention_dropout: float = Field(
-        0.0, ge=0, lt=1, description="On attention weights; slow on CPUs unless 0."
+        0.0, ge=0, lt=1, description="Dropout of attention weights; slow on CPUs unless 0."
     )
     precision: Literal["auto", "fp32", "bf16"] = Field(
-        "auto", description="Of products. auto: bf16 where the processor multiplies it in hardware."
+        "auto",
+        description="Precision of products. auto: bf16 where the accelerator multiplies it in hardware.",
     )
     threads: Annotated[int | Literal["auto"], BeforeValidator(_check_threads)] = Field(
         "auto",

@@ -1,4 +1,4 @@
-"""A teacher at work: its soft labels of a text, and its translations of it; killed, it goes on."""
+"""A teacher's soft labels of a text, and its translations of it. Both continue after a kill."""
 
 import shutil
 from collections.abc import Iterator, Sequence
@@ -19,7 +19,7 @@ from hat.tokens import EOS
 from hat.training.accelerator import accelerator, tensors
 from hat.training.threads import Trial
 
-# What is worked on at once. The batches decide which sums are rounded together, so they are fixed.
+# The sizes of pieces of work. Batches decide which sums are rounded together, so their sizes are fixed.
 BATCH_TOKENS = 4096
 BATCH_SENTENCES = 64
 PART_SENTENCES = 1024
@@ -38,12 +38,12 @@ def write_soft_labels(
     """The teacher's `top_k` most probable tokens at every target position of `text`, in `folder`.
 
     Probabilities are the softmax of these tokens' logits over `temperature`, as in the published
-    code. Raises UserError where the vocabulary has fewer tokens, or a logit is no number.
+    code. Raises UserError if the vocabulary has fewer tokens, or a logit is not finite.
     """
     vocabulary = text.vocab[1]
     if top_k > vocabulary:
         raise UserError(f"top_k: {top_k} of a vocabulary of {vocabulary}")
-    if folder.exists():  # renamed there when it was whole
+    if folder.exists():  # it is moved there when it is complete
         return SoftLabels.open(folder, text)
     teacher.eval().to(accelerator())
     batches = sequential_batches(text, BATCH_TOKENS)
@@ -91,7 +91,7 @@ def write_translations(
     finds no translation of finite score.
     """
     parts = folder.with_name(f".{folder.name}.parts")
-    if not folder.exists():  # written whole, after all parts
+    if not folder.exists():  # it is written whole, after all parts
         pieces = [
             range(start, min(start + PART_SENTENCES, len(text)))
             for start in range(0, len(text), PART_SENTENCES)
@@ -103,8 +103,8 @@ def write_translations(
             progress(rows.stop, len(text), "sentences translated")
         translated = (TokenStore.open(part) for part in folders)
         chunks = (_chunk(store, range(len(store))) for store in translated)
-        own = (_chunk(text, rows) for rows in pieces if references)
-        write_store(folder, chain(own, chunks), text.vocab)
+        originals = (_chunk(text, rows) for rows in pieces if references)
+        write_store(folder, chain(originals, chunks), text.vocab)
     shutil.rmtree(parts, ignore_errors=True)
     return TokenStore.open(folder)
 
@@ -113,8 +113,8 @@ def _translated(teacher: Engine, text: TokenStore, rows: Sequence[int], options:
     sources = [text.source(row).tolist() for row in rows]
     targets: list[list[int]] = [[] for _ in rows]
     for chosen in _batches(sources):
-        found = teacher.translate([[*sources[index], EOS] for index in chosen], options)
-        for index, hypotheses in zip(chosen, found, strict=True):
+        translations = teacher.translate([[*sources[index], EOS] for index in chosen], options)
+        for index, hypotheses in zip(chosen, translations, strict=True):
             if not hypotheses:
                 raise UserError(
                     f"training pair {rows[index] + 1}: the teacher's translations have no finite score: "
@@ -125,7 +125,7 @@ def _translated(teacher: Engine, text: TokenStore, rows: Sequence[int], options:
 
 
 def _batches(sources: Sequence[Sequence[int]]) -> Iterator[list[int]]:
-    """Indices of sources, longest first, so that lengths in a batch are alike."""
+    """Indices of sources, longest first, so that a batch has similar lengths."""
     order = sorted(range(len(sources)), key=lambda index: -len(sources[index]))
     return (order[start : start + BATCH_SENTENCES] for start in range(0, len(order), BATCH_SENTENCES))
 

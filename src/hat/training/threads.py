@@ -25,13 +25,13 @@ NEAR = 1.05
 # Numbers of threads whose first trial takes this many times the least time are not tried again.
 HOPELESS = 1.5
 ENOUGH_SECONDS, MOST_ROUNDS = 2.0, 15
-# A training whose updates have become this much slower shares its cores with other processes. So many updates
-# and seconds are compared: those of a SuperTransformer differ, as its samples do.
+# A training whose updates have become SLOWER times as slow shares its cores with other processes. Averages over
+# a window of updates and seconds are compared: a SuperTransformer's updates differ, as its samples do.
 SLOWER, WINDOW_UPDATES, WINDOW_SECONDS = 1.5, 50, 5.0
 # Seconds after which the machine may have become idle again: a measurement takes 1 % of them.
 RARELY = 100 * ENOUGH_SECONDS
 
-# One piece of the work, by its number; it changes nothing.
+# Runs one piece of the work, given its number, without a lasting effect.
 Trial = Callable[[int], object]
 Threads = int | Literal["auto"]
 
@@ -45,14 +45,14 @@ def use_threads(folder: Path, asked: Threads, trial: Trial) -> int:
     """Let PyTorch use `asked` threads; the number is recorded in `folder` and returned.
 
     "auto": the number in the user's environment, or else the recorded one of this work, or else the result of
-    measuring `trial`. The record is valid on the same processor, if so many threads are available. Raises
+    measuring `trial`. The record is valid on the same processor, if as many threads are available. Raises
     UserError for a damaged record, HatError if the system refuses the threads.
     """
-    own, recorded = _said(asked), _recorded(folder / RECORD)
-    threads = own or recorded or chosen(measure(_counts(available_threads()), trial))
+    given, recorded = _without_measuring(asked), _recorded(folder / RECORD)
+    threads = given or recorded or chosen(measure(_counts(available_threads()), trial))
     _set(threads)
     if threads != recorded:
-        _record(folder, threads, measured=own is None)
+        _record(folder, threads, measured=given is None)
     return threads
 
 
@@ -60,14 +60,14 @@ class TrainingThreads:
     """The threads of a training, chosen by `use_threads`, and again where the machine has become busier or
     idler: only at checkpoints, so that a training resumed from a checkpoint has the recorded number.
 
-    `due`: whether updates have become slower since the last measurement, or that was long ago. The training
-    then writes a checkpoint and calls `measure_again`.
+    `due`: true if updates have become slower since the last measurement, or if that was long ago. The
+    training then writes a checkpoint and calls `measure_again`.
     """
 
     def __init__(self, folder: Path, asked: Threads, trial: Trial) -> None:
         use_threads(folder, asked, trial)
         self._folder, self._trial = folder, trial
-        self._open = _said(asked) is None and available_threads() > 1
+        self._open = _without_measuring(asked) is None and available_threads() > 1
         self._begin()
 
     def _begin(self) -> None:
@@ -97,15 +97,15 @@ class TrainingThreads:
 
 
 def measure(counts: Sequence[int], trial: Trial) -> dict[int, float]:
-    """Seconds of a trial with each number of threads, most first; in turn, so that disturbances of the
-    machine affect all alike. Hopeless numbers are left out."""
+    """Seconds of a trial with each number of threads, most first; in turn, so that a disturbance of the
+    machine affects all of them. Hopeless numbers are left out."""
     if len(counts) == 1:
         return {counts[0]: 0.0}
     began, first = perf_counter(), dict[int, float]()
     for count in counts:
         first[count] = min(_seconds(count, trial, number) for number in range(2))
         if first[count] > HOPELESS * min(first.values()):
-            break  # still fewer would be slower still
+            break  # even fewer threads would be even slower
     best = min(first.values())
     times: dict[int, list[float]] = {count: [] for count, taken in first.items() if taken <= HOPELESS * best}
     for number in range(MOST_ROUNDS):
@@ -139,10 +139,10 @@ def _set(threads: int) -> None:
         torch.set_num_threads(threads)
 
 
-def _said(asked: Threads) -> int | None:
+def _without_measuring(asked: Threads) -> int | None:
     """The number of threads without measuring: the user's, or that for work on a GPU; None to measure it."""
-    own = own_threads() if asked == "auto" else asked
-    return start_threads() if own is None and accelerator().type != "cpu" else own
+    given = own_threads() if asked == "auto" else asked
+    return start_threads() if given is None and accelerator().type != "cpu" else given
 
 
 def _record(folder: Path, threads: int, *, measured: bool) -> None:
@@ -150,7 +150,7 @@ def _record(folder: Path, threads: int, *, measured: bool) -> None:
 
 
 def _recorded(path: Path) -> int | None:
-    """The number of threads that this work was begun with; None if there is no record that is valid here."""
+    """The recorded number of threads of this work; None without a record that is valid on this machine."""
     if not path.exists():
         return None
     record = check_keys(read_json(path), KEYS, str(path))

@@ -1,4 +1,4 @@
-"""The models that the loop trains: one of its own, or a SuperTransformer through its SubTransformers."""
+"""The models that the loop trains: a single one, or a SuperTransformer through its SubTransformers."""
 
 import random
 from collections.abc import Mapping
@@ -28,7 +28,7 @@ class Trainee(Protocol):
 
 
 class SubTrainee:
-    """One model of its own: a SubTransformer or a baseline."""
+    """A single model: a SubTransformer or a baseline."""
 
     def __init__(self, model: TranslationModel) -> None:
         self.module = model
@@ -48,7 +48,7 @@ class UniformSampling:
         self.seed = seed
 
     def architectures(self, update: int) -> list[Architecture]:
-        """A draw from seed and update alone, so that a resumed training goes on with the same ones."""
+        """The draw depends on seed and update alone, so that a resumed training draws the same ones."""
         return [self.space.sample(random.Random(self.seed + update))]
 
 

@@ -23,7 +23,7 @@ CHECKPOINT, MODEL, SUMMARY = "checkpoint.safetensors", "model.safetensors", "tra
 
 @dataclass(frozen=True)
 class TrainingResult:
-    """`loss`: validation loss of the weights kept, nats per token; `kept`: which those are."""
+    """`loss`: validation loss of the kept weights, in nats per token; `kept`: their description."""
 
     loss: float
     kept: str
@@ -32,8 +32,8 @@ class TrainingResult:
 
 
 class Validator:
-    """Validates a trainee at intervals, leaving snapshots in `folder`, of which it keeps the best weights:
-    those of the least loss, which the training minimises too, of the validation text."""
+    """Validates a trainee, leaving snapshots in `folder`. The best weights are those of the least validation
+    loss, computed as the training's loss is: with `lesson`, against the teacher's labels too."""
 
     def __init__(
         self,

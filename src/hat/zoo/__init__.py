@@ -1,5 +1,5 @@
-"""Named design spaces, recipes, and models with their results, the 44 published ones among them,
-as data files."""
+"""Named design spaces, recipes and models with their results, the 44 published models among them, as data
+files."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""Every model of the zoo in one form: its architecture, and figures that each say where they are from."""
+"""Every model of the zoo in one form: its architecture, and figures with their sources."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -25,7 +25,7 @@ _HERE = Path(__file__).parent
 
 @dataclass(frozen=True)
 class Figure:
-    """A number, and where it is from."""
+    """A number and its source."""
 
     value: float
     source: Source
@@ -33,10 +33,10 @@ class Figure:
 
 @dataclass(frozen=True)
 class Result:
-    """What is known of a model on one task and device (None: of the model alone).
+    """The figures of a model on one task and device; None for those of the model alone.
 
     `figures`: parameters (without embeddings), flops (of `length` tokens on both sides), latency_ms,
-    bleu (tokenised), sacrebleu, chrf, artefact_bytes, peak_memory_bytes: those that there are.
+    bleu (tokenised), sacrebleu, chrf, artefact_bytes, peak_memory_bytes: those that are known.
     """
 
     task: str | None
@@ -47,7 +47,7 @@ class Result:
 
 @dataclass(frozen=True)
 class ZooModel:
-    """`about`: what it is, and under which conditions its figures hold."""
+    """A model of the zoo. `about`: a description, with the conditions under which its figures hold."""
 
     name: str
     kind: Kind
@@ -57,9 +57,9 @@ class ZooModel:
 
 
 def models(task: str | None = None, device: str | None = None) -> list[ZooModel]:
-    """The models with results for `task` and `device` (of which only those are kept), or all.
+    """The models with results for `task` and `device`, with only these results; all models by default.
 
-    Raises UserError listing the tasks or devices where there is no such one.
+    Raises UserError listing the known tasks or devices for an unknown one.
     """
     everything = [*_published(), *_baselines(), *_measured()]
     for what, wanted in (("task", task), ("device", device)):
@@ -92,8 +92,8 @@ def model(name: str) -> ZooModel:
 
 def published_models() -> list[dict[str, Any]]:
     """The 44 published models: `architecture` (in the schema of `Architecture.from_dict`), exact
-    `params`, exact `flops` at `sentence_length` tokens, and what was published: task, device,
-    latency_ms, bleu."""
+    `params`, exact `flops` at `sentence_length` tokens, and the published task, device,
+    latency_ms and bleu."""
     found: list[dict[str, Any]] = read_json(_HERE / "published_models.json")
     return found
 

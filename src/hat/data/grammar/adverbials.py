@@ -1,4 +1,4 @@
-"""When: adverbs, days, dates, clock times and spans of time."""
+"""Adverbials of time: adverbs, days, dates, clock times and spans."""
 
 from random import Random
 
@@ -57,7 +57,7 @@ def date(day: int, month: int) -> Pair:
 
 
 def span(count: int, unit: Pair, past: bool) -> Pair:
-    """How far from now: three days ago, vor drei Tagen; in three days, in drei Tagen."""
+    """A distance from now: three days ago, vor drei Tagen; in three days, in drei Tagen."""
     english, german = f"{english_cardinal(count)} {unit.english}", german_cardinal(count)
     if past:
         return Pair(f"{english} ago", f"vor {german} {unit.german}")

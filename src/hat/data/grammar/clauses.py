@@ -34,10 +34,10 @@ _SEIN = {"present": _AUXILIARIES["sein"], "past": _forms("war warst war waren wa
 
 @dataclass(frozen=True, slots=True)
 class Clause:
-    """Who does what to whom, when and where.
+    """One clause, of which both languages' word orders are made.
 
     `verb` None means "be" with the `predicate`. `mode` is present, past or one of MODALS.
-    `front` is what stands before the German finite verb in a main clause, if not the subject.
+    `front` stands before the German finite verb in a main clause, in place of the subject.
     """
 
     subject: Nominal
@@ -112,7 +112,7 @@ def english_question(clause: Clause) -> str:
 
 
 def english_infinitive(clause: Clause) -> str:
-    """Without its subject: "to open the door"."""
+    """The infinitive clause, without a subject: "to open the door"."""
     assert clause.verb is not None
     return _join("to", clause.verb.base, _english_rest(clause))
 
@@ -125,7 +125,7 @@ def _present(verb: Verb, agreement: str) -> str:
 
 
 def _german_verbal(clause: Clause) -> _Verbal:
-    """The finite verb, and what stands at the end of the clause before (or without) it."""
+    """The finite verb, and the words at the end of the clause before (or without) it."""
     agreement, verb, mode = clause.subject.agreement, clause.verb, clause.mode
     if verb is None:
         return _Verbal(_SEIN[mode][agreement], "")
@@ -137,7 +137,7 @@ def _german_verbal(clause: Clause) -> _Verbal:
 
 
 def _german_middle(clause: Clause) -> str:
-    """What stands between the subject and the verbs at the end.
+    """The part between the subject and the verbs at the end.
 
     Pronouns, time, dative, accusative, nicht, then all that belongs closer to the verb.
     """
@@ -170,13 +170,13 @@ def german_statement(clause: Clause) -> str:
 
 
 def german_verb_first(clause: Clause) -> str:
-    """As in questions and after a fronted phrase or clause: "macht der Mann die Tür auf"."""
+    """The order of questions, and after a fronted phrase or clause: "macht der Mann die Tür auf"."""
     finite, end = _german_verbal(clause)
     return _join(finite, clause.subject.german("nom"), _german_middle(clause), end)
 
 
 def german_verb_last(clause: Clause) -> str:
-    """As in subordinate clauses: "der Mann die Tür aufmacht"."""
+    """The order of subordinate clauses: "der Mann die Tür aufmacht"."""
     finite, end = _german_verbal(clause)
     subject, middle = clause.subject.german("nom"), _german_middle(clause)
     if clause.mode == "present" and clause.verb is not None:
@@ -185,7 +185,7 @@ def german_verb_last(clause: Clause) -> str:
 
 
 def german_infinitive(clause: Clause) -> str:
-    """Without its subject: "die Tür aufzumachen"."""
+    """The infinitive clause, without a subject: "die Tür aufzumachen"."""
     assert clause.verb is not None
     verb = clause.verb
     joined = f"{verb.prefix}zu{verb.infinitive}" if verb.prefix else f"zu {verb.infinitive}"

@@ -51,7 +51,7 @@ _CONTRACTIONS = {
 
 
 class Pair(NamedTuple):
-    """The same words in both languages."""
+    """A text in both languages."""
 
     english: str
     german: str
@@ -119,17 +119,17 @@ class NounPhrase:
 
     @property
     def gender(self) -> str:
-        """The gender, or p in the plural: what German agreement looks at."""
+        """The gender, or p in the plural, on which German agreement depends."""
         return "p" if self.plural else self.noun.gender
 
     @property
     def definite(self) -> bool:
-        """Whether the German determiner is the article der, die, das."""
+        """True if the German determiner is the article der, die, das."""
         return self.determiner == "the" or isinstance(self.determiner, NounPhrase)
 
     @property
     def negatable(self) -> bool:
-        """Whether German negates it with kein."""
+        """True if German negates the phrase with kein."""
         return self.determiner in ("a", "")
 
     def english(self, as_object: bool = False) -> str:
@@ -205,12 +205,12 @@ def prepositional(english: str, german: str, case: str, nominal: Nominal) -> Pai
 
 
 def location(place: NounPhrase) -> Pair:
-    """Where: in the garden, im Garten."""
+    """A place: in the garden, im Garten."""
     return prepositional(*place.noun.prepositions, "dat", place)
 
 
 def direction(place: NounPhrase) -> Pair:
-    """Where to: into the garden, in den Garten; to the market, zum Markt."""
+    """A destination: into the garden, in den Garten; to the market, zum Markt."""
     if place.noun.prepositions[0] == "in":
         return prepositional("into", "in", "acc", place)
     return prepositional("to", "zu", "dat", place)

@@ -86,7 +86,7 @@ class Sampler:
         self._adjectives = _sharing(self._words.adjectives, lambda adjective: adjective.kinds)
         self._verbs = _sharing(self._words.verbs, lambda verb: verb.government)
         special = {*self._verbs["clause"], *self._verbs["zu"]}
-        # Twice those of rare forms: a dative object, and drinks (which alone lack a determiner).
+        # Verbs with rare forms twice: a dative object, or a drink (the only object without a determiner).
         self._ordinary = [
             verb
             for verb in self._words.verbs
