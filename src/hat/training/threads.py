@@ -25,8 +25,8 @@ NEAR = 1.05
 # Numbers of threads whose first trial takes this many times the least time are not tried again.
 HOPELESS = 1.5
 ENOUGH_SECONDS, MOST_ROUNDS = 2.0, 15
-# A training whose updates have become SLOWER times as slow shares its cores with other processes. Averages over
-# a window of updates and seconds are compared: a SuperTransformer's updates differ, as its samples do.
+# A training whose updates have become SLOWER times as slow shares its cores with other processes. Averages
+# over a window of updates and seconds are compared: a SuperTransformer's updates differ, as its samples do.
 SLOWER, WINDOW_UPDATES, WINDOW_SECONDS = 1.5, 50, 5.0
 # Seconds after which the machine may have become idle again: a measurement takes 1 % of them.
 RARELY = 100 * ENOUGH_SECONDS
