@@ -54,8 +54,13 @@ LARGEST = SPACE.largest()
 
 
 def config(architecture: Architecture) -> ModelConfig:
-    widths = LARGEST.encoder.embed_dim, LARGEST.decoder.embed_dim
-    return ModelConfig(architecture, VOCABULARY, VOCABULARY, "shared", *widths)
+    return ModelConfig(
+        architecture,
+        VOCABULARY,
+        VOCABULARY,
+        encoder_super_dim=LARGEST.encoder_dim,
+        decoder_super_dim=LARGEST.decoder_dim,
+    )
 
 
 class Loop:

@@ -27,7 +27,14 @@ def random_artefact(seed: int, precision: str = "float32") -> Artefact:
     vocabularies = (128, 128) if seed % 2 else (40, 50)
     supers = (widths[0] + rng.randint(0, 5), widths[1] + rng.randint(0, 25))
     norm = "pre" if seed % 4 > 1 else "post"
-    config = ModelConfig(architecture, *vocabularies, embeddings, *supers, norm)  # type: ignore[arg-type]
+    config = ModelConfig(
+        architecture,
+        *vocabularies,
+        embeddings=embeddings,  # type: ignore[arg-type]
+        encoder_super_dim=supers[0],
+        decoder_super_dim=supers[1],
+        norm=norm,  # type: ignore[arg-type]
+    )
     artefact = Artefact.random(config, seed)
     values = np.random.default_rng(seed)
     weights = {
