@@ -57,21 +57,6 @@ class EvolvedArchitecture(PlainArchitecture):
         """Heads of the decoder's first self-attention: twice the others', doubled up to 16 only."""
         return max(min(2 * self.heads, MOST_DOUBLED_HEADS), self.heads)
 
-    @property
-    def encoder_dim(self) -> int:
-        """Width of the encoder's residual stream."""
-        return self.embed_dim
-
-    @property
-    def decoder_dim(self) -> int:
-        """Width of the decoder's residual stream."""
-        return self.embed_dim
-
-    @property
-    def qkv_dim(self) -> int:
-        """Total width of queries, keys and values."""
-        return self.embed_dim
-
 
 def evolved_shapes(architecture: EvolvedArchitecture, norms: Norm) -> Shapes:
     """Name → shape of every weight but the embeddings.

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Mapping
 from dataclasses import MISSING, asdict, dataclass, field, fields
 from importlib import import_module
-from typing import Any, ClassVar, Literal, Protocol, Self
+from typing import Annotated, Any, ClassVar, Literal, Protocol, Self
 
 from hat.architecture.shapes import Shapes
 from hat.arguments import check_count, plain_numbers
@@ -40,9 +40,17 @@ class AnyArchitecture(Protocol):
 @dataclass(frozen=True)
 class PlainArchitecture:
     """An architecture that is a few positive whole numbers, the fields of its subclass, each
-    Annotated[int, "its description"]. Raises UserError where it cannot be built."""
+    Annotated[int, "its description"], and as wide everywhere. Raises UserError where it cannot be built."""
 
     family: ClassVar[str]
+    embed_dim: Annotated[int, "Width of both residual streams, and of queries, keys and values."]
+
+    @property
+    def encoder_dim(self) -> int:
+        """Width of both residual streams, and of queries, keys and values."""
+        return self.embed_dim
+
+    decoder_dim = qkv_dim = encoder_dim
 
     def __post_init__(self) -> None:
         plain_numbers(self)

@@ -1,7 +1,7 @@
 """Every model of the zoo in one form: its architecture, and figures with their sources."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -66,20 +66,12 @@ def models(task: str | None = None, device: str | None = None) -> list[ZooModel]
         known = {getattr(result, what) for model in everything for result in model.results} - {None}
         if wanted is not None and wanted not in known:
             raise UserError(f"--{what} {wanted}: the choices are {', '.join(sorted(known))}")
-    found = []
+    chosen = []
     for model in everything:
         kept = tuple(r for r in model.results if task in (None, r.task) and device in (None, r.device))
         if kept:
-            found.append(
-                ZooModel(
-                    model.name,
-                    kind=model.kind,
-                    about=model.about,
-                    architecture=model.architecture,
-                    results=kept,
-                )
-            )
-    return found
+            chosen.append(replace(model, results=kept))
+    return chosen
 
 
 def model(name: str) -> ZooModel:
@@ -94,75 +86,46 @@ def published_models() -> list[dict[str, Any]]:
     """The 44 published models: `architecture` (in the schema of `Architecture.from_dict`), exact
     `params`, exact `flops` at `sentence_length` tokens, and the published task, device,
     latency_ms and bleu."""
-    found: list[dict[str, Any]] = read_json(_HERE / "published_models.json")
-    return found
+    entries: list[dict[str, Any]] = read_json(_HERE / "published_models.json")
+    return entries
 
 
 def _published() -> list[ZooModel]:
     about = "HAT's SubTransformer as published (ACL 2020); BLEU tokenised, latency of one sentence"
-    found = []
+    names = {"parameters": "params", "flops": "flops"}
+    names |= {key: key for key in ("latency_ms", "bleu", "sacrebleu")}
+    listed = []
     for entry in published_models():
-        figures = {
-            name: Figure(entry[key], "published")
-            for name, key in (
-                ("parameters", "params"),
-                ("flops", "flops"),
-                *((key, key) for key in ("latency_ms", "bleu", "sacrebleu")),
-            )
-        }
+        figures = {name: Figure(entry[key], "published") for name, key in names.items()}
         result = Result(entry["task"], entry["device"], figures, entry["sentence_length"])
-        architecture = architecture_from_dict(entry["architecture"], entry["name"])
-        found.append(
-            ZooModel(
-                entry["name"], kind="published", about=about, architecture=architecture, results=(result,)
-            )
-        )
-    return found
+        listed.append(_model({**entry, "about": about}, "published", (result,)))
+    return listed
 
 
 def _baselines() -> list[ZooModel]:
-    found = []
-    for entry in read_json(_HERE / "baselines.json"):
-        architecture = architecture_from_dict(entry["architecture"], entry["name"])
-        results = tuple(
-            Result(
-                row["task"],
-                row["device"],
-                {
-                    **_counted(architecture),
-                    **{key: Figure(value, "secondary") for key, value in row["figures"].items()},
-                },
-            )
-            for row in entry["results"]
-        )
-        found.append(
-            ZooModel(
-                entry["name"],
-                kind="baseline",
-                about=entry["about"],
-                architecture=architecture,
-                results=results,
-            )
-        )
-    return found
+    return [
+        _model(entry, "baseline", tuple(_result(entry, row, "secondary") for row in entry["results"]))
+        for entry in read_json(_HERE / "baselines.json")
+    ]
 
 
 def _measured() -> list[ZooModel]:
-    found = []
-    for entry in read_json(_HERE / "measured.json"):
-        architecture = architecture_from_dict(entry["architecture"], entry["name"])
-        figures = {key: Figure(value, "measured") for key, value in entry["figures"].items()}
-        result = Result(entry["task"], entry["device"], {**_counted(architecture), **figures})
-        found.append(
-            ZooModel(
-                entry["name"],
-                kind="measured",
-                about=entry["about"],
-                architecture=architecture,
-                results=(result,),
-            )
-        )
-    return found
+    entries = read_json(_HERE / "measured.json")
+    return [_model(entry, "measured", (_result(entry, entry, "measured"),)) for entry in entries]
+
+
+def _model(entry: Mapping[str, Any], kind: Kind, results: tuple[Result, ...]) -> ZooModel:
+    return ZooModel(entry["name"], kind, entry["about"], _architecture(entry), results)
+
+
+def _result(entry: Mapping[str, Any], row: Mapping[str, Any], source: Source) -> Result:
+    """The figures in `row`, beside those computed from the entry's architecture."""
+    figures = {key: Figure(value, source) for key, value in row["figures"].items()}
+    return Result(row["task"], row["device"], {**_counted(_architecture(entry)), **figures})
+
+
+def _architecture(entry: Mapping[str, Any]) -> AnyArchitecture:
+    return architecture_from_dict(entry["architecture"], entry["name"])
 
 
 def _counted(architecture: AnyArchitecture) -> dict[str, Figure]:
