@@ -24,7 +24,7 @@ from hat.hardware import environment
 from hat.lines import read_lines
 from hat.pipeline.fine_tune import fine_tune
 from hat.runtime import Artefact, CodeBooks, Translator, available_threads
-from hat.runtime.weights.precision import usual_books
+from hat.runtime.weights import usual_books
 
 ONE, USUAL = CodeBooks(), usual_books("kmeans4")
 # Label → precision, code books, whether the centroids are fine-tuned too.

@@ -23,7 +23,7 @@ from hat.hardware import MeasureProtocol, environment
 from hat.hardware.measuring.side_by_side import forced, time_in_turn
 from hat.intervals import median_interval
 from hat.runtime import Artefact, EngineSettings
-from hat.runtime.native import NativeEngine
+from hat.runtime.engines.native import NativeEngine
 
 LENGTH = 30
 PRECISIONS = ("int8", "kmeans4")

@@ -12,8 +12,7 @@ from hat.evaluation import score
 from hat.files import read_json, write_json
 from hat.hardware import environment
 from hat.lines import read_lines
-from hat.runtime import Artefact, Translator, available_threads
-from hat.runtime.engine import runs
+from hat.runtime import Artefact, Translator, available_threads, runs
 
 VARIANTS = (
     ("torch", "float32"),

@@ -56,9 +56,8 @@ from hat.pipeline.stages.evaluate import TRANSLATIONS, deployed_artefact, score_
 from hat.pipeline.stages.measure import make_protocol
 from hat.pipeline.stages.train import ARTEFACT, FinalModel, final_models
 from hat.recipe.distillation import Distillation
-from hat.runtime import Artefact
-from hat.runtime.engine import runs
-from hat.runtime.weights.precision import usual_books
+from hat.runtime import Artefact, runs
+from hat.runtime.weights import usual_books
 from hat.training import Stopped
 from headline_report import best_baseline
 from pictures import headline_picture

@@ -3,12 +3,12 @@
 from typing import TYPE_CHECKING
 
 from hat import threads as _threads
+from hat.version import __version__
 
 if TYPE_CHECKING:
     from hat.errors import HatError, UserError
     from hat.runtime import Score, Translation, Translator
 
-__version__ = "0.1.0"
 __all__ = ["HatError", "Score", "Translation", "Translator", "UserError", "__version__"]
 
 _HOMES = {

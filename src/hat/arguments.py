@@ -1,4 +1,4 @@
-"""Arguments of Python callers: converted to plain values, or refused by name."""
+"""Values from Python callers and files: converted to plain ones, or refused by name."""
 
 import math
 from collections.abc import Collection, Iterable, Mapping
@@ -53,7 +53,7 @@ def check_choice(name: str, value: object, choices: Collection[str]) -> None:
 def plain_numbers(record: object) -> None:
     """Turn NumPy's numbers in the fields of a frozen dataclass into Python's, for its `__post_init__`.
 
-    All else that may be wrong with a field is left to the checks of its class.
+    Everything else that may be wrong with a field is left to the checks of its class.
     """
     for name, value in vars(record).items():
         if type(value) not in PLAIN and isinstance(value, Real):

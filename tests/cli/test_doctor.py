@@ -5,7 +5,7 @@ import sys
 
 import pytest
 
-from hat.runtime.engine import ENGINES
+from hat.runtime import ENGINES
 from tests.cli.conftest import Hat
 
 VARIABLE = "HAT_NATIVE_ISA"
@@ -26,8 +26,8 @@ def block(monkeypatch: pytest.MonkeyPatch, *modules: str) -> None:
         parent, _, name = module.rpartition(".")
         if parent in sys.modules:  # `from parent import name` finds what was imported before
             monkeypatch.delattr(sys.modules[parent], name, raising=False)
-    for module, _ in ENGINES.values():
-        monkeypatch.delitem(sys.modules, module, raising=False)
+    for spec in ENGINES.values():
+        monkeypatch.delitem(sys.modules, spec.module, raising=False)
 
 
 def line(text: str, label: str) -> str:

@@ -22,8 +22,7 @@ from hat.cli.commands.translate import translate
 from hat.errors import command
 from hat.export.deploy import FORMATS
 from hat.hardware import MeasureProtocol
-from hat.runtime import ENGINES, PRECISIONS, CodeBooks, EngineSettings, Translator
-from hat.runtime.engine import DEVICES
+from hat.runtime import PRECISIONS, CodeBooks, EngineSettings, Translator
 from hat.runtime.weights.code_books import EMBEDDING_FORMS
 from hat.runtime.weights.kmeans import INITIALIZATIONS
 from hat.zoo import recipe_names, recipe_text
@@ -78,10 +77,8 @@ def test_help_shows_whole_first_sentences(hat: Hat) -> None:
 
 
 def test_choices_are_those_of_the_rooms() -> None:
-    assert tuple(ENGINES) == choices.ENGINES
     assert choices.PRECISIONS == PRECISIONS
     assert tuple(PRECISION_BITS) == choices.COUNTED_PRECISIONS
-    assert choices.ACCELERATORS == DEVICES
     assert choices.FORMATS == FORMATS
     assert choices.EMBEDDING_FORMS == EMBEDDING_FORMS
     assert tuple(INITIALIZATIONS) == choices.INITIALIZATIONS

@@ -19,7 +19,7 @@ from torch import Tensor
 from hat.architecture import Architecture
 from hat.interop import architecture_from_reference, load_reference_checkpoint, reference_names
 from hat.model import Dropout, SuperTransformer
-from hat.runtime.engine import DecodeOptions
+from hat.runtime import DecodeOptions
 
 GOLDEN = Path(__file__).with_name("data")
 TAGS = ("wmt", "iwslt")

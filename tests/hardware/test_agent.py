@@ -16,8 +16,7 @@ from hat.hardware import LocalLink, MeasureProtocol
 from hat.hardware.agent.requests import Agent
 from hat.hardware.device.bench import AgentBench
 from hat.hardware.device.link import LinkLost
-from hat.runtime import Artefact, ArtefactConfig
-from hat.runtime.engine import installed_engine
+from hat.runtime import Artefact, ArtefactConfig, installed_engine
 
 CORES = ", ".join(map(str, sorted(os.sched_getaffinity(0))))
 

@@ -20,7 +20,7 @@ from hat.hardware.device.bench import AgentBench
 from hat.hardware.device.limits import ANSWER_SECONDS, LOAD_SECONDS, START_SECONDS, TimeLimits, call_work
 from hat.hardware.device.link import BadAnswer, LinkLost, NoAnswer
 from hat.hardware.device.process import ProcessLink
-from hat.runtime.engine import installed_engine
+from hat.runtime import installed_engine
 from tests.hardware.rig import eventually
 
 HOSTILE = str(Path(__file__).with_name("hostile_agent.py"))

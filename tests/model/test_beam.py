@@ -7,7 +7,7 @@ import torch
 
 from hat.architecture import ModelConfig
 from hat.model import SuperTransformer, Transformer, beam_search
-from hat.runtime.engine import DecodeOptions
+from hat.runtime import DecodeOptions
 from tests.model.networks import SPACE
 
 VOCAB = 7

@@ -117,7 +117,10 @@ def _rename_layer(weights: dict[str, Any]) -> None:
         (lambda value: value["decode"].update(length_penalty=float("nan")), "not a finite number"),
         (lambda value: value["decode"].update(length_penalty=10**400), "of 401 digits is too large"),
         (lambda value: value["decode"].update(max_length_offset=10**9), "1000000000 is more than 65536"),
-        (_put("decoder_super_dim", 2**40), "decoder_super_dim: 1099511627776 is more than 1048576"),
+        (
+            _put("decoder_super_dim", 2**40),
+            "decoder_super_dim: 1099511627776 is not a whole number from 1 to 1048576",
+        ),
         (_put("two\nlines", 1), r"unknown key 'two\nlines'; the known"),
         (_put("precision", "x" * 10**6), "xxx…; the choices are float32"),
     ],

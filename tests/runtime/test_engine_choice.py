@@ -9,8 +9,15 @@ from typing import Any
 import pytest
 
 from hat.errors import UserError
-from hat.runtime import Artefact, ArtefactConfig, EngineSettings, Translator, load_engine
-from hat.runtime.engine import ENGINES, load_onnx_export
+from hat.runtime import (
+    ENGINES,
+    Artefact,
+    ArtefactConfig,
+    EngineSettings,
+    Translator,
+    load_engine,
+    load_onnx_export,
+)
 from tests.runtime.echo import Echo
 from tests.runtime.tiny_tokenizer import LINES
 
@@ -28,11 +35,11 @@ def install(monkeypatch: pytest.MonkeyPatch) -> Any:
     """Make exactly the named engines available."""
 
     def only(*names: str) -> None:
-        for name, (module, factory) in ENGINES.items():
-            fake = ModuleType(module)
+        for name, spec in ENGINES.items():
+            fake = ModuleType(spec.module)
             if name in names:
-                setattr(fake, factory, lambda *arguments, name=name: Fake(name, *arguments))
-            monkeypatch.setitem(sys.modules, module, fake if name in names else None)
+                setattr(fake, spec.factory, lambda *arguments, name=name: Fake(name, *arguments))
+            monkeypatch.setitem(sys.modules, spec.module, fake if name in names else None)
 
     return only
 
@@ -65,7 +72,7 @@ def test_a_library_that_does_not_load_is_as_good_as_none(
         raise ImportError("libstdc++.so.6: version `GLIBCXX_3.4.32' not found (required by …)")
 
     install("native", "torch")
-    sys.modules["hat.runtime.native"].NativeEngine = broken  # type: ignore[attr-defined]
+    sys.modules["hat.runtime.engines.native"].NativeEngine = broken  # type: ignore[attr-defined]
     assert load_engine("auto", artefact, EngineSettings()).name == "torch"
     assert "not installed (libstdc++.so.6: version `GLIBCXX_3.4.32' not found): " in caplog.text
 

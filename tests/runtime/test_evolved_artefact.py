@@ -11,8 +11,15 @@ from hat.hardware.agent.decoding import Decoding
 from hat.hardware.protocol import MeasureProtocol
 from hat.model import beam_search
 from hat.model.engine import TorchEngine
-from hat.runtime import Artefact, ArtefactConfig, DecodeOptions, EngineSettings, installed_engine, load_engine
-from hat.runtime.engine import ENGINES
+from hat.runtime import (
+    ENGINES,
+    Artefact,
+    ArtefactConfig,
+    DecodeOptions,
+    EngineSettings,
+    installed_engine,
+    load_engine,
+)
 from tests.model.networks import SOURCES, assert_same, example_artefact, example_network, padded
 
 EVOLVED = EvolvedArchitecture(16, 4, 2, 2)

@@ -14,8 +14,7 @@ from pathlib import Path
 import pytest
 
 from hat.errors import UserError
-from hat.runtime import Artefact, DecodeOptions, Engine, EngineSettings, Translator
-from hat.runtime.engine import load_engine
+from hat.runtime import Artefact, DecodeOptions, Engine, EngineSettings, Translator, load_engine
 from tests.runtime.random_models import random_artefact, sources
 
 pytestmark = [

@@ -5,8 +5,8 @@ import mmap
 import numpy as np
 import pytest
 
-from hat.runtime import huge_pages
-from hat.runtime.huge_pages import PAGE
+from hat.runtime.engines import huge_pages
+from hat.runtime.engines.huge_pages import PAGE
 
 
 @pytest.mark.parametrize(

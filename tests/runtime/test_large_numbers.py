@@ -15,8 +15,7 @@ from hat.architecture import (
     ModelConfig,
 )
 from hat.errors import UserError
-from hat.runtime import Artefact, DecodeOptions, Engine, EngineSettings, Translator
-from hat.runtime.engine import load_engine
+from hat.runtime import Artefact, DecodeOptions, Engine, EngineSettings, Translator, load_engine
 from hat.runtime.weights.precision import dequantize_rows, quantize_rows
 from tests.runtime.random_models import random_artefact, sources
 

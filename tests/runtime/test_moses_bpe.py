@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 
 from hat.errors import UserError
-from hat.runtime.tokenizer.moses_bpe import load_codes, read_dictionary
-from hat.runtime.tokenizer.tokenizer import MosesOptions, Tokenizer, TokenizerConfig
+from hat.runtime import MosesOptions, Tokenizer, TokenizerConfig
+from hat.runtime.tokenizer import load_codes, read_dictionary
 from tests.runtime.tiny_bpe import LINES, train_bpe
 
 CONFIG = TokenizerConfig("moses-bpe", True, MosesOptions())

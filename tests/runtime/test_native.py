@@ -32,7 +32,7 @@ from tests.runtime.random_models import assert_equal, random_artefact, sources
 
 _native = pytest.importorskip("hat.runtime._native", reason="the native engine is not built")
 
-from hat.runtime.native import VARIABLE, NativeEngine  # noqa: E402
+from hat.runtime.engines.native import VARIABLE, NativeEngine  # noqa: E402
 
 SETS = [entry["name"] for entry in _native.instruction_sets() if entry["built"] and entry["supported"]]
 
@@ -196,7 +196,7 @@ MEMORY = """
 import gc, re, sys
 from pathlib import Path
 from hat.runtime import Artefact, DecodeOptions, EngineSettings
-from hat.runtime.native import NativeEngine
+from hat.runtime.engines.native import NativeEngine
 def resident():
     return 1024 * int(re.search(r"VmRSS:\\s*(\\d+)", Path("/proc/self/status").read_text())[1])
 small = Artefact.load(Path(sys.argv[2]))

@@ -10,7 +10,7 @@ from tests.runtime.recorded import PRECISIONS, SEEDS, case, expected
 
 _native = pytest.importorskip("hat.runtime._native", reason="the native engine is not built")
 
-from hat.runtime.native import NativeEngine  # noqa: E402
+from hat.runtime.engines.native import NativeEngine  # noqa: E402
 
 SETS = [entry["name"] for entry in _native.instruction_sets() if entry["built"] and entry["supported"]]
 

@@ -13,7 +13,7 @@ import pytest
 from hat.errors import UserError
 from hat.model.engine import TorchEngine
 from hat.runtime import Artefact, DecodeOptions, Engine, EngineSettings
-from hat.runtime.native import NativeEngine
+from hat.runtime.engines.native import NativeEngine
 from hat.runtime.onnx.engine import OnnxEngine
 from hat.runtime.onnx.graph import decoder_model, encoder_model
 from tests.runtime.random_models import assert_equal, random_artefact, sources
@@ -138,7 +138,7 @@ def test_nothing_to_do_and_the_wrong_device() -> None:
     engine = OnnxEngine(artefact, ONE)
     assert engine.translate([], DecodeOptions()) == []
     assert engine.score([], []) == []
-    with pytest.raises(UserError, match="device: 'cuda'; the onnxruntime engine runs on cpu only"):
+    with pytest.raises(UserError, match="device: 'cuda' is for the torch engine only, not onnxruntime"):
         OnnxEngine(artefact, EngineSettings(device="cuda"))
 
 

@@ -6,8 +6,7 @@ import numpy as np
 import pytest
 
 from hat.architecture import Architecture, Decoder, DecoderLayer, Encoder, EncoderLayer, ModelConfig
-from hat.runtime import Artefact, DecodeOptions, EngineSettings
-from hat.runtime.engine import load_engine
+from hat.runtime import Artefact, DecodeOptions, EngineSettings, load_engine
 
 SOURCES = [[3, 2], [2], [3, 3, 0, 2]]
 

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from hat.runtime.tokenizer.moses_bpe import Moses, load_codes, segment
-from hat.runtime.tokenizer.tokenizer import MosesOptions
+from hat.runtime import MosesOptions
+from hat.runtime.tokenizer import Moses, load_codes, segment
 
 LINES = (
     "The well-known dog isn't asleep (yet).",

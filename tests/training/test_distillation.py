@@ -12,7 +12,7 @@ from hat.data import SoftLabels, TokenStore, collate, write_store
 from hat.data.soft_labels import SoftLabelWriter
 from hat.errors import UserError
 from hat.model import Dropout, Transformer, beam_search
-from hat.runtime.engine import DecodeOptions, Hypothesis
+from hat.runtime import DecodeOptions, Hypothesis
 from hat.training import (
     Lesson,
     Lessons,

@@ -10,7 +10,7 @@ import torch
 
 from hat.errors import HatError, UserError
 from hat.model import Dropout, Transformer, beam_search
-from hat.runtime.engine import DecodeOptions
+from hat.runtime import DecodeOptions
 from hat.training import Stopped, SubTrainee, Trainee, TrainingSettings, train
 from hat.training.checkpoint import load_tensors
 from tests.training.tiny import RESULTS, SPACE, evolved, settings, stores, sub, supernet

@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from hat.arguments import check_positive
+from hat.arguments import check_count
 from hat.errors import UserError, shown
 from hat.files import MOST_TEXT_BYTES, check_keys, naming_lines, read_document, read_yaml
 
@@ -171,7 +171,7 @@ def _side(value: object, side: str, where: str) -> tuple[Any, list[tuple[Any, ..
     lists, width, depth = LISTS[side], f"{side}_embed_dim", f"{side}_layer_num"
     fields = check_keys(value, (width, depth, *lists), f"{where}.{side}")
     count = fields[depth]
-    check_positive(f"{where}.{side}.{depth}", count)
+    check_count(f"{where}.{side}.{depth}", count)
     for name in lists:
         if not isinstance(fields[name], list | tuple) or len(fields[name]) < count:
             raise UserError(f"{where}.{side}.{name}: expected a list of {count} values or more")

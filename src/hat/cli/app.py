@@ -8,7 +8,6 @@ from typing import Annotated, Any, ClassVar
 
 import typer
 
-from hat import __version__
 from hat.cli.commands import (
     bench_engines,
     cost,
@@ -24,6 +23,7 @@ from hat.cli.commands import (
     zoo,
 )
 from hat.cli.groups import Group
+from hat.version import __version__
 
 
 class Commands(Group):

@@ -10,13 +10,15 @@ from typing import ParamSpec
 
 import typer
 
+from hat.engine_specs import DEVICES
+from hat.engine_specs import ENGINES as SPECS
 from hat.errors import HatError
+from hat.file_names import CONFIG, MODELS, RUN_FILE
 
-ENGINES = ("native", "onnxruntime", "torch")
 KMEANS_PRECISIONS = tuple(f"kmeans{bits}" for bits in range(1, 9))
 PRECISIONS = ("float32", "bfloat16", "int8", *KMEANS_PRECISIONS)
 COUNTED_PRECISIONS = ("float32", "bfloat16", "float16", "int8", *KMEANS_PRECISIONS)
-ACCELERATORS = ("cpu", "cuda")
+ENGINES, ACCELERATORS = tuple(SPECS), DEVICES
 FORMATS = ("artefact", "onnx")
 EMBEDDING_FORMS = ("kmeans", "int8", "float32")
 INITIALIZATIONS = ("linear", "k-means++")
@@ -82,7 +84,7 @@ def models(context: typer.Context, incomplete: str) -> list[str]:
     # The words may be options or arguments: these cannot be told apart while an option still lacks its value.
     words = (Path(str(word)) for word in (*context.params.values(), *context.args) if word)
     folder = next((word for word in words if _is_run(word)), None)
-    return [] if folder is None else listed(read_json(folder / "models.json")["models"])(incomplete)
+    return [] if folder is None else listed(read_json(folder / MODELS)["models"])(incomplete)
 
 
 @_without_errors
@@ -152,11 +154,11 @@ def _is_recipe_file(path: Path) -> bool:
 
 
 def _is_run(path: Path) -> bool:
-    return (path / "run.json").is_file()
+    return (path / RUN_FILE).is_file()
 
 
 def _is_model(path: Path) -> bool:
-    return _is_run(path) or (path / "config.json").is_file()
+    return _is_run(path) or (path / CONFIG).is_file()
 
 
 def _unique(names: list[str]) -> list[str]:

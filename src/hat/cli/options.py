@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 
 from hat.cli.choices import ACCELERATORS, listed, models, targets
+from hat.engine_specs import engines_on
 
 TARGET = typer.Argument(
     metavar="RECIPE|DIR", help="A recipe file or name, or a run folder.", autocompletion=targets
@@ -37,7 +38,7 @@ Accelerator = Annotated[
     typer.Option(
         "--accelerator",
         "--device",
-        help=f"{' or '.join(ACCELERATORS)}; cuda is for the torch engine.",
+        help=f"{' or '.join(ACCELERATORS)}; cuda is for the {' or '.join(engines_on('cuda'))} engine.",
         autocompletion=listed(ACCELERATORS),
     ),
 ]

@@ -16,8 +16,16 @@ from torch.nn.utils import parametrize
 
 from hat.model import Dropout, build
 from hat.runtime import Artefact
-from hat.runtime.weights.code_books import BOOK, TABLE_BITS, book_of_rows, on_steps, unpack_codes
-from hat.runtime.weights.precision import KMEANS_BITS, Array, pack
+from hat.runtime.weights import (
+    BOOK,
+    KMEANS_BITS,
+    TABLE_BITS,
+    Array,
+    book_of_rows,
+    on_steps,
+    pack,
+    unpack_codes,
+)
 
 
 class LookUp(nn.Module):

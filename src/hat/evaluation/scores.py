@@ -10,8 +10,8 @@ from sacrebleu.metrics.chrf import CHRF
 
 from hat.arguments import check_lines
 from hat.errors import UserError
-from hat.runtime.tokenizer.moses_bpe import Moses
-from hat.runtime.tokenizer.tokenizer import MosesOptions
+from hat.runtime import MosesOptions
+from hat.runtime.tokenizer import Moses
 
 COMPOUND = re.compile(r"(\S)-(\S)")
 

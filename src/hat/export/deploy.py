@@ -5,9 +5,8 @@ from pathlib import Path
 from hat.compression import Sizes, sizes_of
 from hat.errors import UserError, shown
 from hat.files import atomic_folder
-from hat.runtime import Artefact
-from hat.runtime.locate import MODEL
-from hat.runtime.onnx.interface import onnx_precision
+from hat.runtime import MODEL, Artefact
+from hat.runtime.onnx import onnx_precision
 
 FORMATS = ("artefact", "onnx")
 

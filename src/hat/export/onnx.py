@@ -4,12 +4,11 @@ and tokenizer/. Inputs and outputs of the graphs: `hat.runtime.onnx.interface` a
 from dataclasses import replace
 from pathlib import Path
 
+from hat.file_names import CONFIG, ONNX_FILES
 from hat.files import atomic_folder, write_json
-from hat.runtime import Artefact
-from hat.runtime.artefact import CONFIG
-from hat.runtime.locate import ONNX_EXPORT, ONNX_FILES
+from hat.runtime import ONNX_EXPORT, Artefact
+from hat.runtime.onnx import ONNX_FORMAT, onnx_precision
 from hat.runtime.onnx.graph import decoder_model, encoder_model
-from hat.runtime.onnx.interface import ONNX_FORMAT, onnx_precision
 
 __all__ = ["export_onnx", "write_onnx"]
 

@@ -9,8 +9,7 @@ import numpy as np
 from hat.arguments import check_count, plain_numbers
 from hat.errors import UserError, shown
 from hat.files import check_keys, digest
-from hat.runtime import DecodeOptions
-from hat.runtime.weights.precision import check_precision
+from hat.runtime import DecodeOptions, check_precision
 
 # The most calls that warm a model up.
 MOST_WARMUP = 20

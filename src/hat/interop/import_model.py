@@ -5,7 +5,6 @@ from collections.abc import Collection, Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from hat import __version__
 from hat.architecture import Architecture
 from hat.architecture.published import read_content
 from hat.disk import Room
@@ -15,9 +14,9 @@ from hat.interop.checkpoint import ReferenceCheckpoint, read_checkpoint
 from hat.interop.published_yaml import published_architecture, read_published_yaml
 from hat.interop.supertransformer import supertransformer
 from hat.model import SuperTransformer, Transformer
-from hat.runtime import Artefact, ArtefactConfig, DecodeOptions, TokenizerConfig
-from hat.runtime.tokenizer.moses_bpe import load_codes, read_dictionary
-from hat.runtime.tokenizer.tokenizer import MOSES_BPE, MosesOptions
+from hat.runtime import Artefact, ArtefactConfig, DecodeOptions, MosesOptions, TokenizerConfig
+from hat.runtime.tokenizer import MOSES_BPE, load_codes, read_dictionary
+from hat.version import __version__
 
 # The published test scripts' settings; 200 tokens at most, not counting the final </s>.
 WMT = DecodeOptions(beam=4, length_penalty=0.6, max_length_offset=201)

@@ -7,7 +7,7 @@ from typing import Any, Protocol
 import torch
 from torch import Tensor
 
-from hat.runtime.engine import DecodeOptions, Hypothesis
+from hat.runtime import DecodeOptions, Hypothesis
 from hat.tokens import EOS, PAD
 
 MINUS_INFINITY = float("-inf")

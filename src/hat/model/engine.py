@@ -1,5 +1,6 @@
 """The reference engine: PyTorch, as an Engine of hat.runtime."""
 
+import logging
 from collections.abc import Sequence
 from threading import Lock
 
@@ -9,9 +10,8 @@ from torch import Tensor
 from hat.errors import UserError
 from hat.model.beam import Decodes, beam_search
 from hat.model.build import build, static_decoder
-from hat.runtime.artefact import Artefact
-from hat.runtime.engine import DecodeOptions, EngineSettings, Hypothesis, log
-from hat.runtime.origin import Origin, forked_after_torch
+from hat.runtime import Artefact, DecodeOptions, EngineSettings, Hypothesis
+from hat.runtime.engines import Origin, forked_after_torch
 from hat.threads import check_can_start
 from hat.tokens import EOS, PAD
 
@@ -93,7 +93,7 @@ def _threads_here(threads: int) -> int:
     threads that only the parent process has."""
     if threads == 1 or not forked_after_torch():
         return threads
-    log.warning(
+    logging.getLogger("hat").warning(
         "hat: warning: the torch engine computes with 1 thread: this process was forked from one that had "
         "loaded PyTorch; start it by spawn to have %d",
         threads,

@@ -18,8 +18,7 @@ from hat.pipeline.steps import Outcome
 from hat.predictor import LatencyPredictor
 from hat.recipe.file import design_space
 from hat.recipe.recipe import Recipe
-from hat.runtime import installed_engine
-from hat.runtime.engine import runs
+from hat.runtime import installed_engine, runs
 from hat.space import DesignSpace
 
 STORES = ("train", "valid")

@@ -5,13 +5,13 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from hat import __version__
 from hat.disk import Room, lock, make_folder, unfinished
 from hat.errors import UserError
+from hat.file_names import RUN_FILE
 from hat.files import check_keys, read_json, write_json
+from hat.version import __version__
 
 RUN_FORMAT = 1
-RUN_FILE = "run.json"
 RECIPE_FILE = "recipe.yaml"
 LOCK_FILE = ".lock"
 STEPS = "steps"  # holds the results of steps

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from hat.architecture import EMBEDDING_NAMES, weight_shapes
+from hat.file_names import MODELS
 from hat.files import read_json, write_json, write_text
 from hat.hardware.measuring.verdict import Verdict
 from hat.lines import read_lines
@@ -20,7 +21,7 @@ from hat.pipeline.suggestion import suggested_constraint
 from hat.recipe.recipe import RESERVED_NAMES, Constraint
 from hat.report import to_markdown
 
-MODELS, REPORT, MARKDOWN = "models.json", "report.json", "report.md"
+REPORT, MARKDOWN = "report.json", "report.md"
 SAMPLES = 5
 
 

@@ -13,16 +13,17 @@ from hat.characters import cleaned
 from hat.files import write_text
 from hat.lines import write_lines
 from hat.recipe.data import Data
-from hat.runtime import TokenizerConfig
-from hat.runtime.tokenizer.moses_bpe import (
+from hat.runtime import MosesOptions, TokenizerConfig
+from hat.runtime.tokenizer import (
+    MOSES_BPE,
     MOSES_DASH,
+    LanguageTokenizer,
     Moses,
     load_codes,
-    load_sides,
+    load_moses_bpe,
     missing_package,
     segment,
 )
-from hat.runtime.tokenizer.tokenizer import MOSES_BPE, MosesOptions, Side
 
 
 def tokenizer_config(recipe: Data) -> TokenizerConfig:
@@ -73,14 +74,14 @@ class MosesLearner:
                     pieces[piece] += count
             ranked = sorted(pieces.items(), key=lambda entry: (-entry[1], entry[0]))
             write_lines(path, (f"{piece} {count}" for piece, count in ranked))
-        return data.Tokenizers(*(_Lines(side) for side in load_sides(folder, self.config, options)))
+        return data.Tokenizers(*(_Lines(side) for side in load_moses_bpe(folder, self.config, options)))
 
 
 @dataclass(frozen=True)
 class _Lines:
     """One side of the runtime's tokenizer, as training text is cut."""
 
-    side: Side
+    side: LanguageTokenizer
 
     @property
     def size(self) -> int:

@@ -12,8 +12,7 @@ from hat.recipe.baselines import BaselineSection
 from hat.recipe.data import Data
 from hat.recipe.distillation import Distillation
 from hat.recipe.paths import RecipePath
-from hat.runtime import PRECISIONS
-from hat.runtime.engine import check_engine
+from hat.runtime import PRECISIONS, check_engine
 from hat.sections import Section
 from hat.threads import MOST_THREADS
 from hat.training.settings import TrainingSettings
@@ -37,7 +36,7 @@ class Device(Section):
     relative to the recipe's folder. A latency is then a prediction that cannot be verified here."""
     engine: str = "auto"
     """Engine that decodes on the device; `auto`: as the device is declared, and on this machine the first
-    of native, onnxruntime and torch that is installed."""
+    in the list of `hat doctor` that is installed."""
     precision: str | None = None
     """Precision of the weights on the device: that of the models that are timed, scored and deployed. As
     the device is declared, unless given: int8 on this machine."""

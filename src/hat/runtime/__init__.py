@@ -1,25 +1,31 @@
-"""What goes on the device: the artefact, the engines' interface and the Translator. No torch."""
+"""The part of HAT that runs on the device: artefacts, engines, the Translator. It never imports PyTorch."""
 
-from hat.runtime.artefact import Artefact, ArtefactConfig, is_artefact
-from hat.runtime.engine import (
-    ENGINES,
-    DecodeOptions,
+from hat.engine_specs import DEVICES, ENGINES, EngineSpec
+from hat.runtime.artefact import ARTEFACT, Artefact, ArtefactConfig, is_artefact
+from hat.runtime.decoding import DecodeOptions, Hypothesis
+from hat.runtime.engines import (
     Engine,
     EngineSettings,
-    Hypothesis,
+    check_engine,
     installed_engine,
     load_engine,
+    load_onnx_export,
+    runs,
 )
-from hat.runtime.tokenizer.tokenizer import Tokenizer, TokenizerConfig
-from hat.runtime.translator.long_input import TrainingLines
+from hat.runtime.locate import MODEL, ONNX_EXPORT, is_onnx_export, model_folder
+from hat.runtime.tokenizer import MosesOptions, Tokenizer, TokenizerConfig
+from hat.runtime.training_lines import TrainingLines
 from hat.runtime.translator.translation import Score, Translation
 from hat.runtime.translator.translator import Translator
-from hat.runtime.weights.code_books import CodeBooks
-from hat.runtime.weights.precision import PRECISIONS
+from hat.runtime.weights import PRECISIONS, CodeBooks, check_precision
 from hat.threads import available_threads
 
 __all__ = [
+    "ARTEFACT",
+    "DEVICES",
     "ENGINES",
+    "MODEL",
+    "ONNX_EXPORT",
     "PRECISIONS",
     "Artefact",
     "ArtefactConfig",
@@ -27,7 +33,9 @@ __all__ = [
     "DecodeOptions",
     "Engine",
     "EngineSettings",
+    "EngineSpec",
     "Hypothesis",
+    "MosesOptions",
     "Score",
     "Tokenizer",
     "TokenizerConfig",
@@ -35,7 +43,13 @@ __all__ = [
     "Translation",
     "Translator",
     "available_threads",
+    "check_engine",
+    "check_precision",
     "installed_engine",
     "is_artefact",
+    "is_onnx_export",
     "load_engine",
+    "load_onnx_export",
+    "model_folder",
+    "runs",
 ]

@@ -1,8 +1,8 @@
 """The artefact: a folder with all that a device needs to translate, checked when it is read.
 
-config.json (what the model is), model.safetensors (weights under the names and shapes of
-`hat.architecture.weight_shapes`, stored as `hat.runtime.weights.precision` says) and tokenizer/ (absent from
-models made only for timing).
+config.json (architecture, languages, precision …), model.safetensors (weights under the names and shapes of
+`hat.architecture.weight_shapes`, stored as `hat.runtime.weights` says) and tokenizer/ (absent from models
+made only for timing).
 """
 
 import shutil
@@ -15,15 +15,19 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hat.architecture import EMBEDDING_NAMES, ModelConfig, architecture_from_dict, weight_shapes
+from hat.arguments import check_count
 from hat.disk import restore_folder
 from hat.errors import UserError, shown
+from hat.file_names import CONFIG, TOKENIZER, WEIGHTS
 from hat.files import FolderKind, atomic_folder, check_keys, read_json, write_json
-from hat.runtime.engine import DecodeOptions
-from hat.runtime.tokenizer.tokenizer import KINDS, TokenizerConfig
-from hat.runtime.translator.long_input import TrainingLines
-from hat.runtime.weights.code_books import ONE_A_MATRIX, CodeBooks
-from hat.runtime.weights.precision import (
+from hat.runtime.decoding import DecodeOptions
+from hat.runtime.tokenizer import KINDS, TokenizerConfig
+from hat.runtime.training_lines import TrainingLines
+from hat.runtime.weights import (
+    ONE_A_MATRIX,
+    CodeBooks,
     Stored,
+    TensorFile,
     Weights,
     check_precision,
     is_kmeans,
@@ -31,13 +35,12 @@ from hat.runtime.weights.precision import (
     stored_tensors,
     unpack,
     usual_books,
+    write_tensors,
 )
-from hat.runtime.weights.tensor_file import TensorFile, write_tensors
 
 FORMAT = 1
-# What the engines take. Other widths need no bound of their own: the file holds weights of that shape.
+# The limits of the engines. Other widths need no bound of their own: the file holds weights of that shape.
 LARGEST_DIM, LARGEST_VOCAB = 1 << 20, 1 << 26
-CONFIG, WEIGHTS, TOKENIZER = "config.json", "model.safetensors", "tokenizer"
 MODEL_KEYS = (
     "source_vocab",
     "target_vocab",
@@ -57,8 +60,8 @@ CONFIG_KEYS = (
     "tokenizer",
     "provenance",
 )
-# Keys of config.json that are there only for a k-means precision, for layers that do not normalise as
-# published, and for a known length of the training text's lines.
+# Keys of config.json that it has only at a k-means precision, for layers that do not normalise as published,
+# and if the length of the training text's lines is known.
 CODE_BOOKS, NORM, TRAINING_LINES = "code_books", "norm", "training_lines"
 OPTIONAL = (NORM, TRAINING_LINES)
 
@@ -67,10 +70,10 @@ OPTIONAL = (NORM, TRAINING_LINES)
 class ArtefactConfig:
     """The content of config.json.
 
-    `decode`: the model's own defaults (nbest and min_length are the user's and not written). `tokenizer`:
+    `decode`: the model's defaults (nbest and min_length are up to the user and not written). `tokenizer`:
     None for a model made only for timing. `provenance`: free JSON data (recipe, data digest, metrics).
-    `code_books`: those of a k-means precision, else None. `training_lines`: the length of lines that the
-    model can translate at once; None if not known.
+    `code_books`: used at k-means precisions only. `training_lines`: the length of lines that the model can
+    translate at once; None if not known.
     """
 
     model: ModelConfig
@@ -87,11 +90,12 @@ class ArtefactConfig:
     def from_dict(cls, value: object, where: str) -> "ArtefactConfig":
         """Read strictly. Raises UserError naming `where` and the key."""
         kmeans = isinstance(value, Mapping) and is_kmeans(value.get("precision"))
-        wanted = (*CONFIG_KEYS, CODE_BOOKS) if kmeans else CONFIG_KEYS
-        keys = check_keys(value, (*wanted, *OPTIONAL), where, optional=OPTIONAL)
+        required = (*CONFIG_KEYS, CODE_BOOKS) if kmeans else CONFIG_KEYS
+        keys = check_keys(value, (*required, *OPTIONAL), where, optional=OPTIONAL)
         if keys["format"] != FORMAT:
-            found = shown(keys["format"])
-            raise UserError(f"{where}: format {found}; this version of hat reads format {FORMAT}")
+            raise UserError(
+                f"{where}: format {shown(keys['format'])}; this version of hat reads format {FORMAT}"
+            )
         for name in ("source_language", "target_language"):
             if not isinstance(keys[name], str) or not keys[name]:
                 raise UserError(f"{where}: {name}: {shown(keys[name])} is not a language's code")
@@ -99,16 +103,21 @@ class ArtefactConfig:
         if not isinstance(keys["provenance"], dict):
             raise UserError(f"{where}: provenance: expected a mapping")
         tokenizer, lines = keys["tokenizer"], keys.get(TRAINING_LINES)
+        if tokenizer is not None:
+            tokenizer = TokenizerConfig.from_dict(tokenizer, f"{where}: tokenizer")
+        if lines is not None:
+            lines = TrainingLines.from_dict(lines, f"{where}: {TRAINING_LINES}")
+        books = CodeBooks.from_dict(keys[CODE_BOOKS], f"{where}: {CODE_BOOKS}") if kmeans else ONE_A_MATRIX
         return cls(
             _model_config(keys, where),
-            keys["source_language"],
-            keys["target_language"],
-            keys["precision"],
-            _decode_options(keys["decode"], where),
-            None if tokenizer is None else TokenizerConfig.from_dict(tokenizer, f"{where}: tokenizer"),
-            keys["provenance"],
-            CodeBooks.from_dict(keys[CODE_BOOKS], f"{where}: {CODE_BOOKS}") if kmeans else ONE_A_MATRIX,
-            None if lines is None else TrainingLines.from_dict(lines, f"{where}: {TRAINING_LINES}"),
+            source_language=keys["source_language"],
+            target_language=keys["target_language"],
+            precision=keys["precision"],
+            decode=_decode_options(keys["decode"], where),
+            tokenizer=tokenizer,
+            provenance=keys["provenance"],
+            code_books=books,
+            training_lines=lines,
         )
 
     def to_dict(self) -> dict[str, Any]:
@@ -131,15 +140,14 @@ class ArtefactConfig:
         }
 
     def stored_tensors(self) -> Stored:
-        """What the file of weights holds."""
+        """Types and shapes of the tensors in the file of weights."""
         return stored_tensors(self.model, self.precision, self.code_books)
 
 
 @dataclass(frozen=True)
 class Artefact:
-    """One model ready to run. `weights`: the tensors as they are stored, those of a loaded artefact
-    read from its file whenever they are asked for. `tokenizer_folder` holds the files that
-    `config.tokenizer` names."""
+    """One model ready to run. `weights`: the tensors as they are stored; those of a loaded artefact are read
+    from its file at each access. `tokenizer_folder` holds the files that `config.tokenizer` names."""
 
     config: ArtefactConfig
     weights: Weights
@@ -147,7 +155,7 @@ class Artefact:
 
     @classmethod
     def load(cls, folder: str | Path) -> "Artefact":
-        """Check an artefact folder; its weights stay in the file until they are asked for.
+        """Check an artefact folder; its weights stay in the file until they are used.
 
         Raises UserError naming the file, the tensor and what was expected there.
         """
@@ -166,9 +174,9 @@ class Artefact:
 
     @classmethod
     def random(cls, model: ModelConfig, seed: int, precision: str = "float32") -> "Artefact":
-        """A model with random weights and no tokenizer: what it costs to run, not what it says.
+        """A model with random weights and no tokenizer, which costs as much to run as a trained one.
 
-        Raises UserError where there is no such precision.
+        Raises UserError for an unknown precision.
         """
         check_precision(precision, "precision")
         rng, books = np.random.default_rng(seed), usual_books(precision)
@@ -178,20 +186,20 @@ class Artefact:
         return cls(ArtefactConfig(model, precision=precision, code_books=books), weights)
 
     def at_precision(self, precision: str, code_books: CodeBooks | None = None) -> "Artefact":
-        """This model with weights stored at `precision`. `code_books`: what k-means makes, by default
-        `usual_books`; not looked at for other precisions.
+        """This model with weights stored at `precision`. `code_books`: the form of k-means' code books, by
+        default `usual_books`; ignored at other precisions.
 
-        Raises UserError where there is no such precision, this model is not float32, or its weights
-        are not finite.
+        Raises UserError if the precision is unknown, this model is not float32, or its weights are not
+        finite.
         """
         check_precision(precision, "precision")
-        own = self.config.precision
-        same_books = not is_kmeans(own) or code_books in (None, self.config.code_books)
-        if precision == own and same_books:
+        present = self.config.precision
+        same_books = not is_kmeans(present) or code_books in (None, self.config.code_books)
+        if precision == present and same_books:
             return self
-        if own != "float32":
+        if present != "float32":
             raise UserError(
-                f"precision: the model is {own} already; only a float32 one can become {precision}"
+                f"precision: the model is {present} already; only a float32 one can become {precision}"
                 f"{'' if same_books else ' with other code books'}"
             )
         books = code_books if code_books and is_kmeans(precision) else usual_books(precision)
@@ -226,8 +234,8 @@ class Artefact:
         write_json(folder / CONFIG, self.config.to_dict())
 
     def write_tokenizer(self, folder: Path) -> None:
-        """Copy the tokenizer's files, if the model has one, to `folder`/tokenizer. Raises UserError
-        where the configuration names one that is not there."""
+        """Copy the tokenizer's files, if the model has one, to `folder`/tokenizer. Raises UserError if the
+        configuration names one that is not there."""
         if self.config.tokenizer is None:
             return
         if self.tokenizer_folder is None:
@@ -238,13 +246,13 @@ class Artefact:
 
 
 def is_artefact(folder: Path) -> bool:
-    """Whether `folder` looks like an artefact (its content is not checked)."""
+    """True if `folder` looks like an artefact (its content is not checked)."""
     return (folder / CONFIG).is_file() and (folder / WEIGHTS).is_file()
 
 
 def marked_format(folder: Path) -> object:
-    """The format that the folder's configuration states; None for a configuration of another program, which
-    may have the same file name."""
+    """The format that the folder's configuration states; None for the configuration of another program,
+    whose file may have the same name."""
     try:
         config = read_json(folder / CONFIG)
     except UserError:
@@ -258,7 +266,7 @@ TOKENIZER_FILES = frozenset(
     for joint in (True, False)
     for name in TokenizerConfig(kind, joint).file_names()
 )
-# Artefacts of all versions.
+# The mark is a number: artefacts of all versions have it, ONNX exports do not.
 ARTEFACT = FolderKind(
     "an artefact",
     lambda folder: isinstance(marked_format(folder), int),
@@ -268,9 +276,9 @@ ARTEFACT = FolderKind(
 
 def _model_config(keys: Mapping[str, Any], where: str) -> ModelConfig:
     for name in ("source_vocab", "target_vocab"):
-        _check_count(keys[name], 4, LARGEST_VOCAB, f"{where}: {name}")
+        check_count(f"{where}: {name}", keys[name], 4, LARGEST_VOCAB)
     for name in ("encoder_super_dim", "decoder_super_dim"):
-        _check_count(keys[name], 1, LARGEST_DIM, f"{where}: {name}")
+        check_count(f"{where}: {name}", keys[name], 1, LARGEST_DIM)
     architecture = architecture_from_dict(keys["architecture"], f"{where}: architecture")
     try:
         return ModelConfig(
@@ -288,19 +296,12 @@ def _decode_options(value: object, where: str) -> DecodeOptions:
         raise UserError(f"{where}: decode.{error}") from error
 
 
-def _check_count(value: object, least: int, most: int, where: str) -> None:
-    if not isinstance(value, int) or isinstance(value, bool) or value < least:
-        raise UserError(f"{where}: {shown(value)} is not a whole number of at least {least}")
-    if value > most:
-        raise UserError(f"{where}: {shown(value)} is more than {most}")
-
-
 def _random_weight(name: str, shape: tuple[int, ...], rng: np.random.Generator) -> NDArray[np.float32]:
     if name.endswith(".bias"):
         return np.zeros(shape, np.float32)
     if len(shape) == 1:
         return np.ones(shape, np.float32)
-    # Embeddings as wide as N(0, 1/D), the rest Xavier-uniform.
+    # Uniform: embeddings with the variance of N(0, 1/D), the rest as Xavier.
     spread = 3 / shape[-1] if name in EMBEDDING_NAMES else 6 / (shape[-1] + shape[-2])
     values: NDArray[np.float32] = rng.random(shape, np.float32)
     values -= np.float32(0.5)

@@ -1,14 +1,13 @@
-"""Where models lie: run folders, artefacts and ONNX exports told apart."""
+"""The folder of a model: an artefact, an ONNX export, or one of a run's models."""
 
 from pathlib import Path
 
 from hat.disk import restore_folder
 from hat.errors import UserError, shown
+from hat.file_names import CONFIG, MODELS, ONNX_FILES
 from hat.files import FolderKind, check_keys, read_json
-from hat.runtime.artefact import ARTEFACT, CONFIG, TOKENIZER_FILES, is_artefact, marked_format
-from hat.runtime.onnx.interface import ONNX_FORMAT
-
-ONNX_FILES = ("encoder.onnx", "decoder.onnx")
+from hat.runtime.artefact import ARTEFACT, TOKENIZER_FILES, is_artefact, marked_format
+from hat.runtime.onnx import ONNX_FORMAT
 
 ONNX_EXPORT = FolderKind(
     "an ONNX export",
@@ -23,22 +22,22 @@ MODEL = FolderKind(
 
 
 def is_onnx_export(folder: Path) -> bool:
-    """Whether `folder` looks like an ONNX export (its content is not checked)."""
+    """True if `folder` looks like an ONNX export (its content is not checked)."""
     return all((folder / name).is_file() for name in (CONFIG, *ONNX_FILES))
 
 
 def model_folder(path: Path, model: str | None, kind: str = "models") -> Path:
     """The folder of one model: `path` itself, or the run's model called `model` (None: its default).
 
-    `kind`: "models", as the run's device runs them, or "trained", with all of their float32 weights.
-    Raises UserError where there is none, naming the models that there are.
+    `kind`: "models", as the run's device runs them, or "trained", with all their weights in float32.
+    Raises UserError if there is no such model, naming those that there are.
     """
     restore_folder(path)
     if is_artefact(path) or is_onnx_export(path):
         if model is not None:
             raise UserError(f"{path}: a single model; a name ({model}) is for run folders")
         return path
-    catalogue = path / "models.json"
+    catalogue = path / MODELS
     if not catalogue.is_file():
         raise UserError(f"{path}: neither an artefact nor a run folder with finished models")
     keys = check_keys(read_json(catalogue), ("default", "models", "trained"), str(catalogue))

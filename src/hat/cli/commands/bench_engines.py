@@ -98,8 +98,7 @@ def bench_engines(
 
 def _model(source: Path, precision: str | None, vocab: int) -> "Artefact":
     from hat.architecture import ModelConfig, load_architecture
-    from hat.runtime import Artefact
-    from hat.runtime.locate import is_onnx_export, model_folder
+    from hat.runtime import Artefact, is_onnx_export, model_folder
 
     if source.is_file():
         model = ModelConfig(load_architecture(source), vocab, vocab)

@@ -9,17 +9,13 @@ from typing import Any
 
 import typer
 
-from hat import __version__
 from hat.cli.options import AsJson
+from hat.engine_specs import ENGINES, EngineSpec
 from hat.errors import visible_lines
+from hat.version import __version__
 
 DISTRIBUTION = "hardware-aware-transformers"
 
-# The remedy where the native engine is absent.
-NO_MODULE = (
-    "this install has no compiled module; install HAT again where a C++ compiler works "
-    "(pip install -v shows the compiler's messages)"
-)
 EXAMPLES = """
 Examples:
 
@@ -44,12 +40,11 @@ def doctor(as_json: AsJson = False) -> None:
 
 def _findings() -> dict[str, Any]:
     from hat.hardware import environment
-    from hat.runtime.engine import ENGINES
 
     return {
         "machine": environment(),
         "instruction_set": _instruction_set(),
-        "engines": {name: _engine(name) for name in ENGINES},
+        "engines": {name: _engine(spec) for name, spec in ENGINES.items()},
         "training": _training(),
     }
 
@@ -60,7 +55,7 @@ def _instruction_set() -> dict[str, Any] | None:
     `chosen` is None where the one that the environment variable names cannot run.
     """
     try:
-        native, module = import_module("hat.runtime.native"), import_module("hat.runtime._native")
+        native, module = import_module("hat.runtime.engines.native"), import_module("hat.runtime._native")
     except ImportError:
         return None
     forced = os.environ.get(native.VARIABLE)
@@ -72,20 +67,18 @@ def _instruction_set() -> dict[str, Any] | None:
     return {"chosen": chosen, "why": why, "forced": forced, "sets": module.instruction_sets()}
 
 
-def _engine(name: str) -> dict[str, Any]:
+def _engine(spec: EngineSpec) -> dict[str, Any]:
     """The state of an engine: it works, with its library's version, or the reason and the remedy."""
-    from hat.runtime.engine import ENGINES, INSTALL, reason_of
+    from hat.runtime.engines import reason_of
 
     try:
-        import_module(ENGINES[name][0])
+        import_module(spec.module)
     except (ImportError, OSError) as error:  # OSError: a shared library that does not load
-        remedy = NO_MODULE if name == "native" else INSTALL[name]
-        return {"works": False, "version": None, "reason": f"{reason_of(error)}: {remedy}"}
-    if name != "native":
-        return {"works": True, "version": str(import_module(name).__version__), "reason": None}
-    kernels = _instruction_set()
-    runs = kernels is not None and kernels["chosen"] is not None
-    return {"works": runs, "version": __version__, "reason": None if runs else "no kernels to run with"}
+        return {"works": False, "version": None, "reason": f"{reason_of(error)}: {spec.install}"}
+    version = str(import_module(spec.library).__version__) if spec.library else __version__
+    kernels = _instruction_set() if spec.instruction_sets else None
+    works = kernels is None or kernels["chosen"] is not None
+    return {"works": works, "version": version, "reason": None if works else "no kernels to run with"}
 
 
 def _training() -> dict[str, Any]:

@@ -92,9 +92,8 @@ def export(
     """
     from hat.export.deploy import deploy
     from hat.pipeline.folder import check_no_result
-    from hat.runtime import Artefact, CodeBooks
-    from hat.runtime.locate import MODEL, is_onnx_export, model_folder
-    from hat.runtime.weights.precision import usual_books
+    from hat.runtime import MODEL, Artefact, CodeBooks, is_onnx_export, model_folder
+    from hat.runtime.weights import usual_books
 
     folder = model_folder(source, model, "trained")
     if is_onnx_export(folder):
@@ -122,7 +121,7 @@ def export(
 def _check_kmeans(precision: str, books: "CodeBooks | None", updates: int, source: Path) -> None:
     """Raises UserError for options without effect."""
     from hat.runtime import is_artefact
-    from hat.runtime.weights.precision import is_kmeans
+    from hat.runtime.weights import is_kmeans
 
     if not is_kmeans(precision) and (books or updates):
         raise UserError(

@@ -9,14 +9,16 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
-from hat import __version__
+from hat.engine_specs import ENGINES
 from hat.threads import available_threads, processor
+from hat.version import __version__
 
 CPU = Path("/sys/devices/system/cpu")
 THERMAL = Path("/sys/class/thermal")
 # The longest wait for nvidia-smi, and the most GPUs that are listed.
 NVIDIA_SECONDS, MOST_GPUS = 20.0, 100
-LIBRARIES = ("numpy", "torch", "onnxruntime")
+# numpy and the libraries of the engines.
+LIBRARIES = ("numpy", *(spec.library for spec in ENGINES.values() if spec.library))
 # The instruction sets that decide which matrix kernels run: x86 names, then ARM's.
 FLAGS = (
     *("avx2", "fma", "avx512f", "avx512_vnni", "avx512_bf16", "avx_vnni"),

@@ -6,6 +6,7 @@ from math import isfinite
 from typing import Any, TypeGuard
 
 from hat.errors import named, shown
+from hat.hardware.agent.environment import LIBRARIES
 from hat.hardware.device.link import BadAnswer
 
 # The largest time in milliseconds, and the largest number of bytes or events, that are plausible in a
@@ -109,7 +110,7 @@ NOTHING: Kind = ("nothing", lambda value: False)
 # The kind of each known entry of an environment.
 KINDS: dict[str, Kind] = {
     **dict.fromkeys(("cpu", "machine", "governor", "turbo_off", "system", "python", "hat"), TEXT),
-    **dict.fromkeys(("numpy", "torch", "onnxruntime"), TEXT),
+    **dict.fromkeys(LIBRARIES, TEXT),
     **dict.fromkeys(("flags", "gpus"), TEXTS),
     **dict.fromkeys(("cores", "cores_allowed", "threads_per_core", "memory_bytes"), COUNT),
     **dict.fromkeys(("load_average", "temperature_c", "clock_mhz"), NUMBER),

@@ -11,12 +11,13 @@ from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
+from hat.engine_specs import FIRST_ENGINE, engines_on
 from hat.errors import UserError, named, shown
 from hat.files import check_keys, naming_lines, read_yaml
 from hat.hardware.agent.environment import nvidia_gpus
 from hat.hardware.device.device import Device
 from hat.hardware.device.transports import ADDRESS_FORMS, transport_of
-from hat.runtime.engine import installed_engine
+from hat.runtime import installed_engine
 
 LOCAL = "local"
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
@@ -83,7 +84,7 @@ def _declared_device(name: object, value: object, file: Path) -> Device:
         else:
             keys[key] = _converted(keys[key], kind, read, f"{where}: {key}", file)
     if keys.get("accelerator") == "cuda":
-        keys.setdefault("engine", "torch")
+        keys.setdefault("engine", engines_on("cuda")[0])
         keys.setdefault("precision", "float32")
     try:
         return Device(name, **keys)
@@ -117,7 +118,7 @@ def _local() -> Device:
     try:
         engine = installed_engine("auto")
     except UserError:
-        engine = "native"  # its first use raises the error, which says what to install
+        engine = FIRST_ENGINE  # its first use raises the error, which says what to install
     return Device(LOCAL, engine=engine, cores=_allowed_cores(), about="this machine's processor")
 
 
@@ -141,7 +142,7 @@ def _gpus() -> list[Device]:
     return [
         Device(
             f"cuda:{int(index)}",
-            engine="torch",
+            engine=engines_on("cuda")[0],
             precision="float32",
             accelerator="cuda",
             gpu=int(index),

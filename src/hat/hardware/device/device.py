@@ -5,10 +5,10 @@ from pathlib import Path
 from typing import Any
 
 from hat.arguments import check_choice, check_count
+from hat.engine_specs import DEVICES as ACCELERATORS
+from hat.engine_specs import ENGINES, FIRST_ENGINE, engines_on
 from hat.errors import UserError, shown
-from hat.runtime.engine import DEVICES as ACCELERATORS
-from hat.runtime.engine import ENGINES
-from hat.runtime.weights.precision import check_precision
+from hat.runtime import check_precision
 
 
 @dataclass(frozen=True)
@@ -33,7 +33,7 @@ class Device:
     known_hosts: Path | None = None
     python: str = "python3"
     wheel: Path | None = None
-    engine: str = "native"
+    engine: str = FIRST_ENGINE
     precision: str = "int8"
     threads: int = 1
     cores: tuple[int, ...] = ()
@@ -45,8 +45,11 @@ class Device:
         check_choice("engine", self.engine, ENGINES)
         check_precision(self.precision, "precision")
         check_choice("accelerator", self.accelerator, ACCELERATORS)
-        if self.accelerator == "cuda" and self.engine != "torch":
-            raise UserError(f"engine: {self.engine} does not run on a GPU; with accelerator cuda it is torch")
+        if self.engine not in (able := engines_on(self.accelerator)):
+            raise UserError(
+                f"engine: {self.engine} does not run on a GPU; with accelerator {self.accelerator} it is "
+                f"{' or '.join(able)}"
+            )
         check_count("threads", self.threads)
         if not _is_index(self.gpu):
             raise UserError(f"gpu: {shown(self.gpu)} is not the number of a GPU; the first is 0")

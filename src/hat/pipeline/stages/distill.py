@@ -7,6 +7,7 @@ from pathlib import Path
 
 from hat.data import TokenStore
 from hat.errors import UserError
+from hat.file_names import CONFIG, WEIGHTS
 from hat.files import digest
 from hat.model.engine import TorchEngine
 from hat.pipeline.context import STORES, Context
@@ -19,7 +20,6 @@ from hat.pipeline.versions import VERSIONS
 from hat.progress import Progress
 from hat.recipe.distillation import Distillation
 from hat.runtime import Artefact, EngineSettings, load_engine
-from hat.runtime.artefact import CONFIG, WEIGHTS
 from hat.training import write_soft_labels, write_translations
 from hat.training.teacher import label_trial
 from hat.training.threads import use_threads

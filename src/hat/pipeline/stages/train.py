@@ -6,7 +6,6 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from hat import __version__
 from hat.architecture import AnyArchitecture, Architecture, family_of
 from hat.export import export
 from hat.files import read_json
@@ -28,6 +27,7 @@ from hat.progress import Progress
 from hat.recipe.recipe import RESERVED_NAMES, Constraint
 from hat.runtime import DecodeOptions, TrainingLines, is_artefact
 from hat.training import SubTrainee, TrainingResult, TrainingSettings, train
+from hat.version import __version__
 
 ARTEFACT = "artefact"
 TRAINING = "training.json"

@@ -8,7 +8,7 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from hat.runtime.engine import DecodeOptions, Hypothesis
+from hat.runtime.decoding import DecodeOptions, Hypothesis
 from hat.tokens import EOS, PAD
 
 Floats = NDArray[np.float32]

@@ -14,13 +14,13 @@ import numpy as np
 from numpy.typing import NDArray
 from onnx import GraphProto, ModelProto, NodeProto, TensorProto, ValueInfoProto, helper, numpy_helper
 
-from hat import __version__
 from hat.architecture import weight_shapes
 from hat.errors import UserError
 from hat.runtime.artefact import Artefact
 from hat.runtime.onnx.interface import Port, Ports, onnx_precision
+from hat.runtime.weights import SCALE, Array, Weights, is_kmeans, unpack
 from hat.runtime.weights.int8_view import Int8View
-from hat.runtime.weights.precision import SCALE, Array, Weights, is_kmeans, unpack
+from hat.version import __version__
 
 # A sum of this many terms of 255 · 127 still fits into 32 bits: onnxruntime's activations go from 0 to 255.
 MOST_INT8_INPUTS = (2**31 - 1) // (255 * 127)

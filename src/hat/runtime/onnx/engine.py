@@ -13,16 +13,16 @@ import onnxruntime
 from onnxruntime import InferenceSession
 
 from hat.architecture import ModelConfig
-from hat.errors import UserError, shown
+from hat.errors import UserError
+from hat.file_names import CONFIG, ONNX_FILES
 from hat.files import read_json
-from hat.runtime.artefact import CONFIG, FORMAT, Artefact, ArtefactConfig
-from hat.runtime.engine import DecodeOptions, EngineSettings, Hypothesis
-from hat.runtime.huge_pages import huge_pages
-from hat.runtime.locate import ONNX_FILES
+from hat.runtime.artefact import FORMAT, Artefact, ArtefactConfig
+from hat.runtime.decoding import DecodeOptions, Hypothesis
+from hat.runtime.engines import EngineSettings, Origin
+from hat.runtime.engines.huge_pages import huge_pages
 from hat.runtime.onnx.beam_search import Array, Floats, Integers, beam_search
 from hat.runtime.onnx.file import check_onnx_file
 from hat.runtime.onnx.interface import ONNX_FORMAT, Ports, caches, decoder_ports, encoder_ports
-from hat.runtime.origin import Origin
 from hat.threads import check_can_start
 from hat.tokens import EOS, PAD
 
@@ -43,7 +43,7 @@ class OnnxEngine:
         ModuleNotFoundError without `onnx`."""
         from hat.runtime.onnx.graph import decoder_model, encoder_model  # noqa: PLC0415 (exports run without)
 
-        _check_device(settings)
+        settings.engines([self.name])
         self._start(
             artefact.config.model,
             _session(encoder_model(artefact).SerializeToString(), settings),
@@ -96,7 +96,7 @@ def load_folder(folder: Path, settings: EngineSettings) -> tuple[ArtefactConfig,
 
     Raises UserError naming the file and what is wrong with it.
     """
-    _check_device(settings)
+    settings.engines([OnnxEngine.name])
     path = folder / CONFIG
     value = read_json(path)
     if not isinstance(value, dict) or value.get("format") != ONNX_FORMAT:
@@ -148,11 +148,6 @@ class _Decode:
 def _padded(rows: Sequence[Sequence[int]]) -> Integers:
     longest = max(len(row) for row in rows)
     return np.array([[*row, *[PAD] * (longest - len(row))] for row in rows], np.int64)
-
-
-def _check_device(settings: EngineSettings) -> None:
-    if settings.device != "cpu":
-        raise UserError(f"device: {shown(settings.device)}; the onnxruntime engine runs on cpu only")
 
 
 def _session(model: bytes | str, settings: EngineSettings) -> InferenceSession:

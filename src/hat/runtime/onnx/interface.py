@@ -30,7 +30,7 @@ are zeros at first. The outputs that become them are called `present_many_keys.i
 from dataclasses import dataclass
 
 from hat.architecture import ModelConfig, decoder_states
-from hat.runtime.weights.precision import is_kmeans
+from hat.runtime.weights import is_kmeans
 
 ONNX_FORMAT = "onnx-1"  # stands in an export's config.json where an artefact has its format's number
 NEGATIVE_BIAS = -1e9  # as good as minus infinity to a softmax, and no risk of inf - inf

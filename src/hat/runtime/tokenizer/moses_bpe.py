@@ -10,21 +10,23 @@ from typing import TYPE_CHECKING
 from hat.characters import cleaned, known_joiners
 from hat.errors import UserError, shown
 from hat.lines import read_lines
-from hat.runtime.tokenizer.tokenizer import SPACE, MosesOptions, Side, TokenizerConfig
+from hat.runtime.tokenizer.config import MOSES_DASH, SPACE, MosesOptions, TokenizerConfig
 from hat.tokens import EOS, SPECIAL_PIECES, UNK
 
 if TYPE_CHECKING:
     from subword_nmt.apply_bpe import BPE
 
 CONTINUED = "@@"  # ends a piece that the same word's next piece follows
-MOSES_DASH = "@-@"
 VERSIONS = ("#version: 0.1", "#version: 0.2")
-# The encoder remembers every word it meets; beyond this many it forgets them all.
+# The encoder remembers every word it has encoded; beyond this many it forgets them all.
 MOST_REMEMBERED = 1 << 19
 
 
-def load_sides(folder: Path, config: TokenizerConfig, options: MosesOptions) -> tuple[Side, Side]:
-    """Source and target side. Raises UserError for a missing or damaged file or missing packages."""
+def load_moses_bpe(
+    folder: Path, config: TokenizerConfig, options: MosesOptions
+) -> tuple["MosesBpe", "MosesBpe"]:
+    """The tokenizers of source and target language. Raises UserError for a missing or damaged file or missing
+    packages."""
     *dictionaries, codes = (folder / name for name in config.file_names())
     codec = load_codes(codes)
     pieces = [read_dictionary(path) for path in dictionaries]
@@ -70,7 +72,7 @@ def load_codes(path: Path) -> "BPE":
 
 
 def _filled_lines(path: Path) -> list[str]:
-    """The lines of a file, without blank ones at its end, but at least one."""
+    """The lines of a file without blank ones at its end, but at least one line."""
     lines = read_lines(path) or [""]
     while len(lines) > 1 and not lines[-1].strip():
         lines.pop()
@@ -78,10 +80,10 @@ def _filled_lines(path: Path) -> list[str]:
 
 
 class Moses:
-    """Text of one language to the words that byte-pair encoding cuts, and back."""
+    """From text of one language to the words that byte-pair encoding cuts into pieces, and back."""
 
     def __init__(self, language: str, options: MosesOptions) -> None:
-        """Raises UserError without sacremoses. Languages that it does not know are treated as English."""
+        """Raises UserError without sacremoses, which treats languages that it does not know as English."""
         try:
             from sacremoses import (  # noqa: PLC0415 (an optional package)
                 MosesDetokenizer,
@@ -107,13 +109,13 @@ class Moses:
         return [options.dash if word == MOSES_DASH else word for word in words] if options.dash else words
 
     def text(self, words: list[str]) -> str:
-        """The sentence that words are of."""
+        """The sentence made of `words`."""
         dash = self._options.dash
         return str(self._detokenizer.detokenize([MOSES_DASH if word == dash else word for word in words]))
 
 
 class MosesBpe:
-    """One side: Moses, byte-pair encoding, and a dictionary from pieces to ids."""
+    """The tokenizer of one language: Moses, byte-pair encoding, and a dictionary from pieces to ids."""
 
     def __init__(self, moses: Moses, codes: "BPE", pieces: list[str]) -> None:
         self._moses, self._codes, self._pieces = moses, codes, pieces
@@ -131,17 +133,17 @@ class MosesBpe:
         return [self._ids.get(piece, UNK) for piece in segment(self._codes, self._moses.words(text))]
 
     def pieces(self, tokens: list[int]) -> list[str]:
-        found, inside = [], False
+        marked, inside = [], False
         for token in tokens:
             piece = self._pieces[token]
             mark = "" if inside or token <= EOS else SPACE
             inside = token > EOS and piece.endswith(CONTINUED)
-            found.append(mark + (piece.removesuffix(CONTINUED) if inside else piece))
-        return found
+            marked.append(mark + (piece.removesuffix(CONTINUED) if inside else piece))
+        return marked
 
     def decode(self, tokens: list[int]) -> str:
         joined = " ".join(self._pieces[token] for token in tokens)
-        # As the published scripts undo it, which leaves the mark at a sentence's end to be removed too.
+        # Like the published scripts, which remove CONTINUED at the end of a sentence too.
         words = f"{joined} ".replace(f"{CONTINUED} ", "").split()
         return self._moses.text(words)
 
@@ -154,7 +156,7 @@ def segment(codes: "BPE", words: list[str]) -> list[str]:
 
 
 def missing_package(error: ModuleNotFoundError) -> UserError:
-    """What to tell where a package of this tokenizer is not installed."""
+    """The error for a package of this tokenizer that is not installed."""
     return UserError(
         f"this model's Moses + BPE tokenizer needs {error.name}, which is not installed: "
         "pip install sacremoses subword-nmt"

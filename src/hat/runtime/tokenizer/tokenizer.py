@@ -1,85 +1,16 @@
 """From text to ids and back, with the tokenizer that came with the model."""
 
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass, fields
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Protocol
 
-import sentencepiece
-
-from hat.characters import cleaned, known_joiners
-from hat.errors import UserError, shown
-from hat.files import check_keys
-from hat.runtime.tokenizer.sentencepiece_file import LONGEST_PIECE, LONGEST_REPLACEMENT, longest_replacement
-from hat.tokens import BOS, EOS, PAD, UNK
-
-SPACE = "▁"  # SentencePiece's mark of a word's beginning
-SENTENCEPIECE, MOSES_BPE = "sentencepiece", "moses-bpe"
-KINDS = (SENTENCEPIECE, MOSES_BPE)
+from hat.errors import UserError
+from hat.runtime.tokenizer.config import TokenizerConfig
+from hat.runtime.tokenizer.moses_bpe import load_moses_bpe
+from hat.runtime.tokenizer.sentencepiece_model import SentencePieceModel
+from hat.tokens import EOS
 
 
-@dataclass(frozen=True)
-class MosesOptions:
-    """How Moses prepared the text that a model was trained on: what it translates is prepared alike.
-
-    `normalise`: punctuation is unified first. `dash`: the token that stands between the parts of a
-    compound (aggressive dash splitting: "@-@", or "##AT##-##AT##" as in the published WMT'14 En-De
-    text); empty where compounds stay whole. `lowercase`: as in the published IWSLT'14 text.
-    """
-
-    source_language: str = "en"
-    target_language: str = "en"
-    normalise: bool = True
-    dash: str = "@-@"
-    lowercase: bool = False
-
-    @classmethod
-    def from_dict(cls, value: object, where: str) -> "MosesOptions":
-        """Read strictly. Raises UserError."""
-        keys = check_keys(value, [field.name for field in fields(cls)], where)
-        for field in fields(cls):
-            found = keys[field.name]
-            if type(found) is not type(field.default):
-                raise UserError(f"{where}.{field.name}: {shown(found)} is not like {field.default!r}")
-        return cls(**keys)
-
-
-@dataclass(frozen=True)
-class TokenizerConfig:
-    """`kind`: one of KINDS. `joint`: one vocabulary for both sides, or one per side. `moses`: of
-    "moses-bpe" alone."""
-
-    kind: str = SENTENCEPIECE
-    joint: bool = True
-    moses: MosesOptions | None = None
-
-    @classmethod
-    def from_dict(cls, value: object, where: str) -> "TokenizerConfig":
-        """Read strictly. Raises UserError."""
-        keys = check_keys(value, ("kind", "joint", "moses"), where, optional=("moses",))
-        if keys["kind"] not in KINDS:
-            raise UserError(f"{where}.kind: {shown(keys['kind'])}; the choices are {', '.join(KINDS)}")
-        if not isinstance(keys["joint"], bool):
-            raise UserError(f"{where}.joint: {shown(keys['joint'])} is not true or false")
-        if ("moses" in keys) != (keys["kind"] == MOSES_BPE):
-            raise UserError(f"{where}.moses: belongs to the kind {MOSES_BPE}, and to no other")
-        moses = MosesOptions.from_dict(keys["moses"], f"{where}.moses") if "moses" in keys else None
-        return cls(keys["kind"], keys["joint"], moses)
-
-    def to_dict(self) -> Mapping[str, Any]:
-        """What `from_dict` reads."""
-        moses = {"moses": asdict(self.moses)} if self.moses else {}
-        return {"kind": self.kind, "joint": self.joint, **moses}
-
-    def file_names(self) -> tuple[str, ...]:
-        """The files of the tokenizer's folder: one per side, source first, then what both share."""
-        sides = ("joint",) if self.joint else ("source", "target")
-        if self.kind == MOSES_BPE:
-            return (*(f"{side}.dict.txt" for side in sides), "codes.bpe")
-        return tuple(f"{side}.model" for side in sides)
-
-
-class Side(Protocol):
+class LanguageTokenizer(Protocol):
     """The tokenizer of one language."""
 
     @property
@@ -122,7 +53,7 @@ class Tokenizer:
         return self._source.encode(_checked(text, where))
 
     def encode_target(self, text: str, where: str = "text") -> list[int]:
-        """As `encode`, for the target side."""
+        """Like `encode`, for the target language."""
         return self._target.encode(_checked(text, where))
 
     def source_pieces(self, tokens: list[int]) -> list[str]:
@@ -138,12 +69,10 @@ class Tokenizer:
         return self._target.pieces(tokens)
 
 
-def _sides(folder: Path, config: TokenizerConfig) -> tuple[Side, Side]:
+def _sides(folder: Path, config: TokenizerConfig) -> tuple[LanguageTokenizer, LanguageTokenizer]:
     if config.moses is not None:
-        from hat.runtime.tokenizer.moses_bpe import load_sides  # noqa: PLC0415 (only this kind needs its packages)
-
-        return load_sides(folder, config, config.moses)
-    sides = [_SentencePiece(folder / name) for name in config.file_names()]
+        return load_moses_bpe(folder, config, config.moses)
+    sides = [SentencePieceModel(folder / name) for name in config.file_names()]
     return sides[0], sides[-1]
 
 
@@ -155,61 +84,3 @@ def _checked(text: object, where: str) -> str:
     except UnicodeEncodeError as error:
         raise UserError(f"{where}: not Unicode text (character {error.start + 1})") from error
     return text
-
-
-class _SentencePiece:
-    """One SentencePiece model."""
-
-    def __init__(self, path: Path) -> None:
-        self._model = _load(path)
-        self._joiners = known_joiners(lambda joiner: UNK not in self._model.encode(joiner))
-
-    @property
-    def size(self) -> int:
-        return int(self._model.vocab_size())
-
-    def encode(self, text: str) -> list[int]:
-        return [int(token) for token in self._model.encode(cleaned(text, self._joiners))]
-
-    def pieces(self, tokens: list[int]) -> list[str]:
-        return [self._model.id_to_piece(token) for token in tokens]
-
-    def decode(self, tokens: list[int]) -> str:
-        try:
-            return str(self._model.decode(tokens))
-        except UnicodeDecodeError as error:  # from its text for <unk> or its denormalizing rules
-            raise UserError("the tokenizer is damaged: what it decodes is not UTF-8 text") from error
-
-
-def _load(path: Path) -> sentencepiece.SentencePieceProcessor:
-    try:
-        content = path.read_bytes()
-    except OSError as error:
-        raise UserError(f"{path}: {error.strerror}") from error
-    model = sentencepiece.SentencePieceProcessor()
-    try:
-        # An empty file parses as an empty model, which only fails when it is used.
-        loaded = bool(content) and model.LoadFromSerializedProto(content)
-        if loaded:  # fails for pieces that are not UTF-8: nothing else looks before they are needed
-            pieces = model.id_to_piece(list(range(model.vocab_size())))
-            _check_sizes(max(map(len, pieces), default=0), longest_replacement(content), path)
-    except (RuntimeError, OSError, ValueError):  # ValueError: also for texts that are not UTF-8
-        loaded = False
-    if not loaded:
-        raise UserError(f"{path}: not a SentencePiece model, or a damaged one")
-    found = (model.bos_id(), model.pad_id(), model.eos_id(), model.unk_id())
-    if found != (BOS, PAD, EOS, UNK):
-        raise UserError(
-            f"{path}: <s>, <pad>, </s>, <unk> have the ids {found}; expected {(BOS, PAD, EOS, UNK)}"
-        )
-    return model
-
-
-def _check_sizes(piece: int, replacement: int, path: Path) -> None:
-    """Raises UserError if one id or character becomes so much text that a line of it would not fit into
-    memory."""
-    if piece > LONGEST_PIECE or replacement > LONGEST_REPLACEMENT:
-        raise UserError(
-            f"{path}: a damaged SentencePiece model: it has a piece of {piece} characters, or makes "
-            f"{replacement} bytes of one character; the most are {LONGEST_PIECE} and {LONGEST_REPLACEMENT}"
-        )

@@ -2,16 +2,14 @@
 
 from collections.abc import Iterator, Sequence
 
-from hat.arguments import whole_number
-from hat.errors import UserError
+from hat.arguments import check_count, whole_number
 from hat.runtime.translator import long_input as long
 
 
 def checked_size(batch: object) -> int:
     """The most sources in a batch, checked. Raises UserError."""
     size = whole_number("batch", batch)
-    if size < 1:
-        raise UserError(f"batch: {size} is less than 1")
+    check_count("batch", size)
     return size
 
 

@@ -5,15 +5,15 @@ from contextlib import contextmanager
 from threading import Condition
 
 from hat.errors import UserError
-from hat.runtime.origin import Origin
+from hat.runtime.engines import Origin
 
 
 class Gate:
     """Lets callers in until it is closed; closing waits for those inside."""
 
-    def __init__(self, what: str) -> None:
-        """`what` is guarded, for example "the translator"."""
-        self._what, self._origin = what, Origin(what)
+    def __init__(self, name: str) -> None:
+        """`name`: that of the guarded object in messages, for example "the translator"."""
+        self._name, self._origin = name, Origin(name)
         self._inside = 0
         self._closed = False
         self._changed = Condition()
@@ -22,7 +22,7 @@ class Gate:
         """Raises UserError if the gate is closed, or if this process was forked after the gate was made."""
         self._origin.check()
         if self._closed:
-            raise UserError(f"{self._what} is closed and cannot be used any more")
+            raise UserError(f"{self._name} is closed and cannot be used any more")
 
     @contextmanager
     def entered(self) -> Iterator[None]:

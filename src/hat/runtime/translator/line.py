@@ -4,10 +4,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import islice
 
-from hat.runtime.engine import Hypothesis
-from hat.runtime.tokenizer.tokenizer import SPACE, Tokenizer
+from hat.arguments import check_choice
+from hat.runtime.decoding import Hypothesis
+from hat.runtime.tokenizer import SPACE, Tokenizer
+from hat.runtime.training_lines import TrainingLines
 from hat.runtime.translator import long_input as long
-from hat.runtime.translator.long_input import TrainingLines
 from hat.runtime.translator.translation import Decoded, Translation
 from hat.runtime.translator.unknown_words import Rest, put_in, take_out, translatable
 from hat.tokens import EOS, UNK
@@ -90,7 +91,7 @@ class LineReader:
     ) -> None:
         """`language`: the code of the source language. Raises UserError if `long_input` is not in
         long_input.CHOICES."""
-        long.check_choice(long_input)
+        check_choice("long_input", long_input, long.CHOICES)
         self._tokenizer, self._language = tokenizer, language
         self._trained_on, self._refusing = trained_on, long_input == "refuse"
 

@@ -1,14 +1,11 @@
 """The treatment of lines that are longer than those that a model was trained on."""
 
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, fields
+from collections.abc import Sequence
 from math import ceil
-from typing import Any
 
-from hat.arguments import plain_numbers
-from hat.errors import UserError, shown
-from hat.files import check_keys
-from hat.runtime.tokenizer.tokenizer import SPACE, Tokenizer
+from hat.errors import UserError
+from hat.runtime.tokenizer import SPACE, Tokenizer
+from hat.runtime.training_lines import TrainingLines
 from hat.sentences import split_sentences
 from hat.tokens import EOS
 
@@ -17,48 +14,8 @@ from hat.tokens import EOS
 MAX_SOURCE_TOKENS = 8192
 MAX_TARGET_TOKENS = 512
 CHOICES = ("split", "refuse")
-LARGEST = 1 << 16
 # Places to cut a sentence, the best first: after the end of a clause, after a comma, else before a word.
 STOPS = (tuple(".!?;:…。！？；："), tuple(",、，،"))
-
-
-@dataclass(frozen=True)
-class TrainingLines:
-    """The lines of source text that a model was trained on, and thus what it can translate at once.
-
-    `source_tokens`: the greatest length of all but one in 10,000 of the lines, </s> included. `sentences`:
-    the greatest number that at least one in 20 of the lines has. The defaults are for artefacts without this
-    entry.
-    """
-
-    source_tokens: int = 256
-    sentences: int = 1
-
-    def __post_init__(self) -> None:
-        plain_numbers(self)
-        for name, least in (("source_tokens", 2), ("sentences", 1)):
-            found = getattr(self, name)
-            if not isinstance(found, int) or isinstance(found, bool) or not least <= found <= LARGEST:
-                raise UserError(f"{name}: {shown(found)} is not a whole number from {least} to {LARGEST}")
-
-    @classmethod
-    def from_dict(cls, value: object, where: str) -> "TrainingLines":
-        """The lines from JSON data, read strictly. Raises UserError."""
-        keys = check_keys(value, [field.name for field in fields(cls)], where)
-        try:
-            return cls(**keys)
-        except UserError as error:
-            raise UserError(f"{where}.{error}") from error
-
-    def to_dict(self) -> Mapping[str, Any]:
-        """JSON data for `from_dict`."""
-        return asdict(self)
-
-
-def check_choice(long_input: str) -> None:
-    """Raises UserError where `long_input` is none of CHOICES."""
-    if long_input not in CHOICES:
-        raise UserError(f"long_input: {shown(long_input)}; the choices are {', '.join(CHOICES)}")
 
 
 def check_length(tokens: Sequence[int], most: int, where: str) -> None:
@@ -97,8 +54,8 @@ def cut(tokens: list[int], tokenizer: Tokenizer, most: int) -> list[list[int]]:
 
 
 def _end(pieces: list[str], wanted: int) -> int:
-    """The end of the first part: near `wanted` pieces, after a clause, else before a word, else exactly
-    there."""
+    """The end of the first part, near `wanted` pieces: after a clause or a comma, else before a word, else
+    after exactly `wanted` pieces."""
     words = [at for at in range(1, len(pieces)) if pieces[at].startswith(SPACE)]
     for stops in STOPS:
         ends = [at for at in words if pieces[at - 1].endswith(stops) and 2 * at >= wanted]

@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 from threading import Condition, Thread
 
-from hat.runtime.origin import Origin
+from hat.runtime.engines import Origin
 from hat.threads import start
 
 # Seconds to wait for more after the first line: a file fills its window in less, so that windows do

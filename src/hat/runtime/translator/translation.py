@@ -1,9 +1,9 @@
-"""What the Translator answers."""
+"""The results of a Translator: translations and scores."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from hat.runtime.engine import Hypothesis
+from hat.runtime.decoding import Hypothesis
 
 
 @dataclass(frozen=True)

@@ -8,24 +8,19 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-from hat.arguments import check_lines, file_path, text_pairs, whole_number
+from hat.arguments import check_choice, check_lines, file_path, text_pairs, whole_number
 from hat.errors import UserError
-from hat.runtime.artefact import TOKENIZER, Artefact, ArtefactConfig
-from hat.runtime.engine import (
-    LIMITS,
-    DecodeOptions,
-    Engine,
-    EngineSettings,
-    load_engine,
-    load_onnx_export,
-)
+from hat.file_names import TOKENIZER
+from hat.runtime.artefact import Artefact, ArtefactConfig
+from hat.runtime.decoding import LIMITS, DecodeOptions
+from hat.runtime.engines import Engine, EngineSettings, load_engine, load_onnx_export
 from hat.runtime.locate import is_onnx_export, model_folder
-from hat.runtime.tokenizer.tokenizer import Tokenizer
+from hat.runtime.tokenizer import Tokenizer
+from hat.runtime.training_lines import TrainingLines
 from hat.runtime.translator import long_input as long
 from hat.runtime.translator.batching import batches_of, checked_size
 from hat.runtime.translator.gate import Gate
 from hat.runtime.translator.line import Line, LineReader
-from hat.runtime.translator.long_input import TrainingLines
 from hat.runtime.translator.read_ahead import ReadAhead
 from hat.runtime.translator.translation import Decoded, Score, Translation
 from hat.threads import available_threads
@@ -55,7 +50,7 @@ class Translator:
         in parts (`long_input` "split") or are an error ("refuse"). Raises UserError if there is no
         tokenizer, or one that does not fit the model.
         """
-        long.check_choice(long_input)
+        check_choice("long_input", long_input, long.CHOICES)
         if config.tokenizer is None or tokenizer_folder is None:
             raise UserError("the model has no tokenizer: it was made for timing, not translating")
         self._tokenizer = Tokenizer(tokenizer_folder, config.tokenizer)
@@ -87,7 +82,7 @@ class Translator:
         as this process may use. `device` and `instruction_set`: as in EngineSettings. `long_input`:
         "split" or "refuse". Raises UserError.
         """
-        long.check_choice(long_input)
+        check_choice("long_input", long_input, long.CHOICES)
         path = file_path("path", path)
         again = {
             "path": path.absolute(),

@@ -12,8 +12,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from hat.arguments import plain_numbers
-from hat.errors import UserError, shown
+from hat.arguments import check_choice, check_count, plain_numbers
+from hat.errors import UserError
 from hat.files import check_keys
 from hat.runtime.weights.kmeans import INITIALIZATIONS, code_books, nearest
 
@@ -46,14 +46,11 @@ class CodeBooks:
     def __post_init__(self) -> None:
         """Raises UserError naming the field."""
         plain_numbers(self)
-        if not isinstance(self.rows, int) or isinstance(self.rows, bool) or self.rows < 0:
-            raise UserError(f"rows: {shown(self.rows)} is not a whole number of at least 0")
+        check_count("rows", self.rows, least=0)
         if self.rows % ROW_STEP:
             raise UserError(f"rows: {self.rows} is not a multiple of {ROW_STEP}")
-        for name, choices in (("embeddings", EMBEDDING_FORMS), ("initialization", tuple(INITIALIZATIONS))):
-            value = getattr(self, name)
-            if value not in choices:
-                raise UserError(f"{name}: {shown(value)}; the choices are {', '.join(choices)}")
+        check_choice("embeddings", self.embeddings, EMBEDDING_FORMS)
+        check_choice("initialization", self.initialization, INITIALIZATIONS)
 
     @classmethod
     def from_dict(cls, value: object, where: str) -> "CodeBooks":

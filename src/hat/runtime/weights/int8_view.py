@@ -1,8 +1,7 @@
-"""A k-means artefact's weights as int8 products take them.
+"""A k-means artefact's weights as the operands of int8 products.
 
-Of up to four bits the entries of the code books are on int8's steps already (`on_steps`), and nothing
-is lost. Wider ones are rounded row by row, as an int8 artefact is. Tensors are made when they are asked
-for and not kept.
+In code books of up to four bits all entries are on int8's steps already (`on_steps`): nothing is lost. Wider
+ones are rounded row by row like an int8 artefact's. Tensors are made at each access and not kept.
 """
 
 from collections.abc import Iterator, Mapping

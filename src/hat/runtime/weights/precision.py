@@ -12,7 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hat.architecture import EMBEDDING_NAMES, ModelConfig, weight_shapes
-from hat.errors import UserError, shown
+from hat.arguments import check_choice
+from hat.errors import UserError
 from hat.runtime.weights.code_books import (
     BOOK,
     ONE_A_MATRIX,
@@ -49,12 +50,11 @@ Stored = dict[str, tuple[str, tuple[int, ...]]]
 
 def check_precision(precision: object, where: str) -> None:
     """Raises UserError where `precision` is none of PRECISIONS."""
-    if precision not in PRECISIONS:
-        raise UserError(f"{where}: {shown(precision)}; the choices are {', '.join(PRECISIONS)}")
+    check_choice(where, precision, PRECISIONS)
 
 
 def is_kmeans(precision: object) -> bool:
-    """Whether it is one of the k-means precisions."""
+    """True for the k-means precisions."""
     return isinstance(precision, str) and precision in KMEANS_BITS
 
 

@@ -6,12 +6,12 @@ import shlex
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from hat import __version__
 from hat.errors import HatError, UserError, named
 from hat.files import file_digest
 from hat.hardware.device.device import Device
 from hat.hardware.device.ssh.connection import Connection, Finished
 from hat.strict_json import parse_json
+from hat.version import __version__
 
 OLDEST_PYTHON = (3, 11)
 CACHE = '"${XDG_CACHE_HOME:-$HOME/.cache}"/hat'

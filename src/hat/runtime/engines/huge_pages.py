@@ -1,8 +1,8 @@
-"""Huge pages for memory that a library allocates out of our sight.
+"""Huge pages for memory that a library allocates, where HAT cannot ask for them at the allocation.
 
-Weights are read from first to last at every decoder step. In pages of 4 KiB the processor's
-prefetcher stops at the end of each, and a model's packed weights are thousands of them: a translation
-with onnxruntime takes a tenth longer (hat int8, one thread, AMD EPYC).
+Every decoder step reads all weights in order. The processor's prefetcher stops at the end of each page, and
+a model's packed weights are thousands of pages of 4 KiB: without huge pages a translation with onnxruntime
+takes a tenth longer (hat int8, one thread, AMD EPYC).
 """
 
 import ctypes
@@ -15,14 +15,18 @@ from pathlib import Path
 PAGE = 2 << 20  # bytes of a huge page, on x86 and on ARM with 4 KiB pages
 MAPS = Path("/proc/self/maps")
 ANONYMOUS = re.compile(r"^([0-9a-f]+)-([0-9a-f]+) rw-p 00000000 00:00 0 *(?:\[heap\])?$", re.MULTILINE)
-MADV_HUGEPAGE, MADV_COLLAPSE = 14, 25  # the second since Linux 6.1; without it the kernel takes its time
+MADV_HUGEPAGE, MADV_COLLAPSE = (
+    14,
+    25,
+)  # the second since Linux 6.1; before, huge pages come later
 
 Range = tuple[int, int]
 
 
 @contextmanager
 def huge_pages() -> Iterator[None]:
-    """Ask for huge pages for what the block allocates. Without effect where the system has none."""
+    """Context that asks for huge pages for memory allocated in it. Without effect on systems that have
+    none."""
     before = _anonymous()
     yield
     for start, end in _new(_anonymous(), before):
@@ -33,7 +37,7 @@ def huge_pages() -> Iterator[None]:
 
 
 def _anonymous() -> list[Range]:
-    """Addresses of this process's private memory that is no file's; nothing where there is no /proc."""
+    """Address ranges of this process's private memory that does not map a file; none without /proc."""
     try:
         maps = MAPS.read_text(encoding="ascii", errors="replace")
     except OSError:

@@ -7,7 +7,7 @@ import pytest
 
 from hat.errors import UserError
 from hat.runtime import Tokenizer, TokenizerConfig
-from hat.runtime.tokenizer.sentencepiece_file import LONGEST_PIECE, longest_replacement
+from hat.runtime.tokenizer.sentencepiece_model import LONGEST_PIECE, longest_replacement
 from tests.runtime.mutants import _record, _records, _within
 from tests.runtime.tiny_tokenizer import train_tokenizer
 

@@ -26,8 +26,8 @@ class Origin:
     only the parent has. They end with the process.
     """
 
-    def __init__(self, what: str, *resources: object) -> None:
-        self._what, self._resources = what, resources
+    def __init__(self, name: str, *resources: object) -> None:
+        self._name, self._resources = name, resources
         self._process = os.getpid()
 
     @property
@@ -39,7 +39,7 @@ class Origin:
         """Raises ForkedError, a UserError, in any other process. To be called before any lock is taken."""
         if not self.is_here:
             raise ForkedError(
-                f"{self._what} was loaded before this process was forked, and its threads and locks "
+                f"{self._name} was loaded before this process was forked, and its threads and locks "
                 "stayed in the parent process: load the model in the child process"
             )
 

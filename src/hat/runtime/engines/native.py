@@ -8,11 +8,11 @@ from hat.architecture import ModelConfig
 from hat.errors import HatError, UserError
 from hat.runtime import _native
 from hat.runtime.artefact import Artefact
-from hat.runtime.engine import DecodeOptions, EngineSettings, Hypothesis
-from hat.runtime.origin import Origin
-from hat.runtime.weights.code_books import TABLE_BITS
+from hat.runtime.decoding import DecodeOptions, Hypothesis
+from hat.runtime.engines.engine import EngineSettings
+from hat.runtime.engines.origin import Origin
+from hat.runtime.weights import KMEANS_BITS, TABLE_BITS, Weights, is_kmeans
 from hat.runtime.weights.int8_view import Int8View, TableView
-from hat.runtime.weights.precision import KMEANS_BITS, Weights, is_kmeans
 from hat.threads import available_threads
 
 # Forces an instruction set where the settings leave it open ("auto").
@@ -22,7 +22,7 @@ VARIABLE = "HAT_NATIVE_ISA"
 class NativeEngine:
     """Translates on the CPU at the artefact's precision. Calls from several threads take turns.
 
-    Only packed weights stay in memory: each tensor of the artefact is read, packed and let go.
+    Only packed weights stay in memory: each tensor of the artefact is read, packed and released.
     """
 
     name = "native"
@@ -30,15 +30,12 @@ class NativeEngine:
     def __init__(self, artefact: Artefact, settings: EngineSettings) -> None:
         """Raises UserError for a device or an instruction set that this machine lacks, and for weights that
         are not finite; HatError if the system refuses so many threads."""
-        if settings.device != "cpu":
-            raise UserError(
-                f"device: {settings.device}: the native engine runs on the cpu only; use engine torch"
-            )
-        chosen = _chosen(settings)
+        settings.engines([self.name])
+        kernels = _instruction_set(settings)
         try:
-            precisions, weights = _as_multiplied(artefact, chosen)
+            precisions, weights = _as_multiplied(artefact, kernels)
             config = _native_config(artefact.config.model) | precisions
-            self._engine = _native.Engine(config, weights, settings.threads, available_threads(), chosen)
+            self._engine = _native.Engine(config, weights, settings.threads, available_threads(), kernels)
         except ValueError as error:
             raise UserError(str(error)) from error
         except RuntimeError as error:
@@ -47,7 +44,7 @@ class NativeEngine:
 
     @property
     def instruction_set(self) -> str:
-        """Which kernels run, for example avx2."""
+        """Name of the kernels in use, for example avx2."""
         return self._engine.instruction_set
 
     @property
@@ -62,7 +59,7 @@ class NativeEngine:
         for ids outside the vocabulary, and in a process forked after loading."""
         self._origin.check()
         try:
-            found = self._engine.translate(
+            batch = self._engine.translate(
                 [list(source) for source in sources],
                 options.beam,
                 options.length_penalty,
@@ -73,7 +70,7 @@ class NativeEngine:
             )
         except ValueError as error:
             raise UserError(str(error)) from error
-        return [[Hypothesis(*hypothesis) for hypothesis in ranked] for ranked in found]
+        return [[Hypothesis(*hypothesis) for hypothesis in ranked] for ranked in batch]
 
     def score(
         self, sources: Sequence[Sequence[int]], targets: Sequence[Sequence[int]]
@@ -81,26 +78,26 @@ class NativeEngine:
         """The log-probability of every target token, given its source. Raises UserError as `translate`."""
         self._origin.check()
         try:
-            found = self._engine.score([list(source) for source in sources], [list(one) for one in targets])
+            batch = self._engine.score([list(source) for source in sources], [list(one) for one in targets])
         except ValueError as error:
             raise UserError(str(error)) from error
-        return [tuple(scores) for scores in found]
+        return [tuple(scores) for scores in batch]
 
     def close(self) -> None:
         """Release weights and threads; without effect in a process forked after loading."""
         del self._engine, self._origin
 
 
-def _chosen(settings: EngineSettings) -> str:
+def _instruction_set(settings: EngineSettings) -> str:
     if settings.instruction_set != "auto":
         return settings.instruction_set
     return os.environ.get(VARIABLE) or "auto"
 
 
 def _as_multiplied(artefact: Artefact, instruction_set: str) -> tuple[dict[str, str], Weights]:
-    """The precisions of layers and embeddings in products, and the weights at them: k-means of up to
-    four bits in tables, where the instruction set can look up in them, and in int8 otherwise. Raises
-    ValueError for an instruction set that this machine lacks."""
+    """The precisions of layers and embeddings in products, and the weights at them. k-means weights of up to
+    four bits become tables if the instruction set can look up in them, and int8 otherwise. Raises ValueError
+    for an instruction set that this machine lacks."""
     precision = artefact.config.precision
     if not is_kmeans(precision):
         return {"precision": precision, "embedding_precision": precision}, artefact.weights

@@ -1,0 +1,8 @@
+"""Names of the files by which folders are recognised: models that a device runs, and runs."""
+
+# An artefact: configuration and weights, and the tokenizer's folder.
+CONFIG, WEIGHTS, TOKENIZER = "config.json", "model.safetensors", "tokenizer"
+# An ONNX export, which has these two graphs where an artefact has WEIGHTS.
+ONNX_FILES = ("encoder.onnx", "decoder.onnx")
+# A run: its mark, and the list of its finished models.
+RUN_FILE, MODELS = "run.json", "models.json"
