@@ -8,14 +8,14 @@ from typing import Any
 
 from hat.errors import UserError, shown
 
-# Iterating over these works, but gives no lines in a meaningful order.
+# Iterable, but not in a meaningful order.
 UNORDERED = (set, frozenset, Mapping)
 PLAIN = (bool, int, float, str, tuple)
 NO_LIST = (str, bytes, bytearray, *UNORDERED)
 
 
 class NotIterable(UserError, TypeError):
-    """A user's mistake that is also an error of Python's own kind, which callers may expect."""
+    """A user's mistake that is also a TypeError, as callers may expect of Python."""
 
 
 def whole_number(name: str, value: object) -> int:
@@ -69,19 +69,20 @@ def file_path(name: str, value: Any) -> Path:
 
 
 def check_lines(lines: object) -> None:
-    """Raises UserError for one string, for what gives no lines, and for collections without an order."""
+    """Raises UserError for a single string, for objects that give no lines, and for collections without an
+    order."""
     if isinstance(lines, NO_LIST):
         kind = type(lines).__name__ if isinstance(lines, UNORDERED) else "one string"
         raise UserError(f"expected a list of lines, not {kind}")
-    _check_gives_more(lines, "lines")
+    _check_iterable(lines, "lines")
 
 
-def _check_gives_more(value: Any, what: str) -> None:
-    """Raises NotIterable for what cannot be iterated over."""
+def _check_iterable(value: Any, items: str) -> None:
+    """Raises NotIterable for an object that cannot be iterated over. `items`: the expected items."""
     try:
         iter(value)
     except TypeError as error:
-        raise NotIterable(f"expected a list of {what}, not {shown(value)}, which is not iterable") from error
+        raise NotIterable(f"expected a list of {items}, not {shown(value)}, which is not iterable") from error
 
 
 def text_pairs(pairs: Iterable[object]) -> list[tuple[str, str]]:
@@ -89,7 +90,7 @@ def text_pairs(pairs: Iterable[object]) -> list[tuple[str, str]]:
     pair."""
     if isinstance(pairs, NO_LIST):
         raise UserError(f"expected a list of (source, target) pairs, not {shown(pairs)}")
-    _check_gives_more(pairs, "(source, target) pairs")
+    _check_iterable(pairs, "(source, target) pairs")
     return [_text_pair(pair, number) for number, pair in enumerate(pairs, start=1)]
 
 

@@ -46,9 +46,9 @@ def cleaned(text: str, joiners: str = JOINERS) -> str:
     if not SUSPECT.search(text):
         return text
     text = INVISIBLE.sub("", BLANK.sub(" ", text))
-    return str(JOINER.sub(lambda found: found[0] if found["joiner"] and found[0] in joiners else "", text))
+    return str(JOINER.sub(lambda match: match[0] if match["joiner"] and match[0] in joiners else "", text))
 
 
 def known_joiners(knows: Callable[[str], bool]) -> str:
-    """The JOINERS that a tokenizer `knows`, which means that it does not encode them as <unk>."""
+    """The JOINERS that a tokenizer `knows`: those that it does not encode as <unk>."""
     return "".join(joiner for joiner in JOINERS if knows(joiner))

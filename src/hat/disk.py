@@ -137,7 +137,7 @@ def replace_file(new: Path, path: Path) -> None:
 def replace_folder(new: Path, folder: Path) -> None:
     """Move a finished folder to `folder`, and flush that to the disk; the earlier one lies at `new` then.
 
-    Where the system can exchange two names, one of the two is in place at every moment; elsewhere
+    If the system can exchange two names, one of the two folders is in place at every moment; otherwise
     `restore_folder` repairs an interrupted replacement.
     """
     flush_tree(new)

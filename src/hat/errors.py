@@ -1,4 +1,4 @@
-"""The one exception family. The command line prints the message alone; `--debug` adds the traceback.
+"""The family of HAT's exceptions. The command line prints the message alone; `--debug` adds the traceback.
 
 A message may quote text from outside: a file, a device, the command line. `visible`, `shown` and `named` make
 such text safe to print, and the exceptions apply the same rule to their whole message.
@@ -16,7 +16,7 @@ JOINERS = "\u200c\u200d"
 
 
 class HatError(Exception):
-    """A failure that is not the user's mistake, told in one line. Exit code 1."""
+    """A failure that is not the user's mistake, with a message of one line. Exit code 1."""
 
     exit_code = 1
 
@@ -25,7 +25,7 @@ class HatError(Exception):
 
 
 class UserError(HatError):
-    """A mistake of the user's: says what was wrong, where, and what would be right. Exit code 2."""
+    """A mistake of the user. The message says what was wrong, where, and what would be right. Exit code 2."""
 
     exit_code = 2
 

@@ -1,4 +1,4 @@
-"""Reading strictly and writing atomically: what every room needs of the file system."""
+"""Files and folders, read strictly and written atomically."""
 
 import hashlib
 import json
@@ -54,7 +54,8 @@ class FolderKind:
             raise UserError(f"{folder}: exists and is not {self.name}; choose another place")
         if not folder.exists():
             return
-        # The system would refuse the one, and take the other away from under whoever is in it.
+        # The system refuses to replace a mount point; replacing the current folder takes it away from its
+        # shell.
         if (mounted := os.path.ismount(folder)) or folder.samefile("."):
             kind = "a mount point" if mounted else "the current folder"
             raise UserError(f"{folder}: is {kind}, which cannot be replaced; name a folder in it")
@@ -65,8 +66,8 @@ class FolderKind:
         folders = {str(parent) for file in self.files for parent in Path(file).parents}
         for path in sorted(folder.rglob("*")):
             name = path.relative_to(folder).as_posix()
-            own = name in folders if path.is_dir() else name in self.files
-            if path.is_symlink() or not own:
+            known = name in folders if path.is_dir() else name in self.files
+            if path.is_symlink() or not known:
                 raise UserError(
                     f"{folder}: holds {named(name)}, which hat did not write; move it away, or choose "
                     "another place"
@@ -130,8 +131,8 @@ def write_text(path: Path, text: str) -> None:
 def write_json(path: Path, value: object) -> None:
     """Write `value` as indented JSON, whole or not at all.
 
-    Raises HatError where a number in it is not finite: JSON has no word for that, and `read_json` would
-    refuse the file.
+    Raises HatError if a number in it is not finite: JSON cannot express that, and `read_json` would refuse
+    the file.
     """
     try:
         text = json.dumps(value, indent=1, ensure_ascii=False, allow_nan=False)
@@ -190,8 +191,8 @@ def read_yaml(path: Path) -> Any:
 
 @contextmanager
 def naming_lines(path: Path, line: Callable[[], int | None] = lambda: None) -> Iterator[None]:
-    """Context for checks of a YAML file's content: adds a line to errors of the form `path: key: what is
-    wrong`. It is that of `line`, or that of the key where `line` gives none."""
+    """Context for checks of a YAML file's content: adds a line number to errors of the form `path: key:
+    problem`. It is that of `line`, or that of the key if `line` gives none."""
     try:
         yield
     except UserError as error:

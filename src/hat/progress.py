@@ -1,4 +1,4 @@
-"""How long work tells how far it is: a callable that the command line renders with an ETA."""
+"""The progress of long work: a callable that the command line renders with an ETA."""
 
 from collections.abc import Callable
 
@@ -7,11 +7,11 @@ Progress = Callable[[float, float, str], None]
 
 
 def silent(done: float, total: float, note: str) -> None:
-    """The Progress that shows nothing."""
+    """A Progress that shows nothing."""
 
 
 def between(progress: Progress, start: float, end: float, prefix: str = "") -> Progress:
-    """The Progress of a part: shown as the stretch from `start` to `end` of a whole of 1."""
+    """The Progress of a part of some work, shown as the share from `start` to `end` of all."""
 
     def part(done: float, total: float, note: str) -> None:
         progress(start + (end - start) * done / max(total, 1), 1, prefix + note)

@@ -24,7 +24,7 @@ class _NotStrict(ValueError):
 def parse_json(text: str | bytes, where: str) -> Any:
     """The value of a JSON document. `where`: the name of the file or other source, for messages.
 
-    Raises UserError as `where:line: problem`: for what is not JSON, a key that a mapping has twice, NaN and
+    Raises UserError as `where:line: problem`: for text that is not JSON, a key twice in a mapping, NaN and
     infinities, whole numbers beyond 2^63, lone surrogates, and nesting deeper than MOST_DEPTH.
     """
     try:

@@ -38,8 +38,8 @@ DECIMAL = re.compile(
 def parse_yaml(text: str, where: str, *, lines: bool = True) -> Any:
     """The value of a YAML document: mappings, lists, texts, numbers, booleans, null. Dates are texts.
 
-    Raises UserError as `where:line: problem` (without the line where `lines` is false): for what is not YAML,
-    a key that a mapping has twice, other tags, NaN and infinities, nesting deeper than MOST_DEPTH, and
+    Raises UserError as `where:line: problem` (without the line where `lines` is false): for text that is
+    not YAML, a key twice in a mapping, other tags, NaN and infinities, nesting deeper than MOST_DEPTH, and
     aliases that contain themselves or make the document longer by more than MOST_CHARACTERS.
     """
     return _read(text, where, lines)[0]
@@ -54,7 +54,7 @@ def key_lines(text: str, where: str) -> dict[tuple[str, ...], int]:
 
 
 def line_of(problem: str, lines: Mapping[tuple[str, ...], int]) -> int:
-    """The line of the key named by a message `key.path[0].key: what is wrong`, or of its unknown key; else
+    """The line of the key named by a message `key.path[0].key: problem`, or of its unknown key; else
     the line of the nearest section around it, or 1. `lines`: the result of `key_lines`."""
     unknown = re.search(r"unknown key ([^;,]+)", problem)
     parts = [part for part in problem.split(": ")[:2] if not re.search(r"\s", part)]

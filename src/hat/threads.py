@@ -52,13 +52,14 @@ def check_can_start(threads: int) -> None:
             thread.join()
 
 
-def start(thread: Thread, so_many: str = "no more threads;") -> None:
-    """Start a thread. Raises HatError with the number that the system allows if it refuses the thread."""
+def start(thread: Thread, how_many: str = "no more threads;") -> None:
+    """Start a thread. Raises HatError if the system refuses it; `how_many` says in its message how many
+    threads were allowed."""
     try:
         thread.start()
     except (RuntimeError, MemoryError) as error:
         raise HatError(
-            f"the system lets this process start {so_many} allow it more memory or processes (ulimit -u, a "
+            f"the system lets this process start {how_many} allow it more memory or processes (ulimit -u, a "
             "container's pids limit)"
         ) from error
 
@@ -104,13 +105,13 @@ def _cores() -> int:
 def _asked(environment: Mapping[str, str]) -> int | None:
     for name in COUNTS:
         # One number for each level of nested teams; HAT uses only the first level.
-        found = re.fullmatch(r"\s*0*([1-9]\d{0,5})\s*(,.*)?", environment.get(name, ""))
-        if found:
-            return int(found[1])
+        count = re.fullmatch(r"\s*0*([1-9]\d{0,5})\s*(,.*)?", environment.get(name, ""))
+        if count:
+            return int(count[1])
     return None
 
 
-# Read before HAT adds its own default.
+# Read before HAT adds its default.
 _OWN = _asked(os.environ)
 
 
@@ -133,15 +134,15 @@ def _quotas(root: Path) -> Iterator[int]:
 def _groups(root: Path) -> dict[str, str]:
     """Kind of control groups (cgroup2 or cgroup) → this process's group in the tree that limits
     processors."""
-    found = {}
+    groups = {}
     for line in _lines(root / "proc/self/cgroup"):
         number, _, rest = line.partition(":")
         controllers, _, group = rest.partition(":")
         if number == "0" and not controllers:
-            found["cgroup2"] = group
+            groups["cgroup2"] = group
         elif "cpu" in controllers.split(","):
-            found["cgroup"] = group
-    return found
+            groups["cgroup"] = group
+    return groups
 
 
 def _mounts(root: Path) -> Iterator[tuple[str, str, str]]:
@@ -155,7 +156,7 @@ def _mounts(root: Path) -> Iterator[tuple[str, str, str]]:
 
 def _unescaped(path: str) -> str:
     """The path with the kernel's octal escapes of blanks resolved."""
-    return re.sub(r"\\([0-7]{3})", lambda found: chr(int(found[1], 8)), path)
+    return re.sub(r"\\([0-7]{3})", lambda escape: chr(int(escape[1], 8)), path)
 
 
 def _quota(kind: str, folder: Path) -> tuple[int, int]:

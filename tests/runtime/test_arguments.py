@@ -175,7 +175,7 @@ def test_numbers_that_cannot_be_meant(make: Callable[[], Any], message: str) -> 
 @pytest.mark.parametrize(
     ("asked", "message"),
     [
-        ({"max_length": 1}, "max_length: 1 leaves no room for a translation: it needs 2 tokens at least"),
+        ({"max_length": 1}, "max_length: 1 leaves no room for a translation, which needs at least 2 tokens"),
         ({"max_length": 10**12}, "max_length: 1000000000000 is more than 65536"),
         ({"max_length": 2.5}, "max_length: 2.5 is not a whole number"),
         ({"batch": 2.0}, "batch: 2.0 is not a whole number"),

@@ -157,7 +157,7 @@ class Artefact:
     def load(cls, folder: str | Path) -> "Artefact":
         """Check an artefact folder; its weights stay in the file until they are used.
 
-        Raises UserError naming the file, the tensor and what was expected there.
+        Raises UserError naming the file, the tensor and its expected form.
         """
         folder = Path(folder)
         restore_folder(folder)

@@ -13,7 +13,8 @@ LARGEST = 1 << 16
 
 @dataclass(frozen=True)
 class TrainingLines:
-    """The lines of source text that a model was trained on, and thus what it can translate at once.
+    """The lines of source text that a model was trained on, which limit the length that it can translate at
+    once.
 
     `source_tokens`: the greatest length of all but one in 10,000 of the lines, </s> included. `sentences`:
     the greatest number that at least one in 20 of the lines has. The defaults are for artefacts without this

@@ -1,5 +1,5 @@
-"""Beam search in numpy, for engines that compute only the network: the same search as in
-`hat.model.beam`, on the best words of each hypothesis instead of the whole vocabulary."""
+"""Beam search in numpy, for engines that compute only the network. It is the search of `hat.model.beam`, but
+over the best words of each hypothesis instead of the whole vocabulary."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -16,23 +16,23 @@ Integers = NDArray[np.int64]
 Array = NDArray[Any]
 
 
-class Decoder(Protocol):
-    """The network under way with a batch of sentences: R rows, at first one a sentence, then its K
-    hypotheses."""
+class DecoderSteps(Protocol):
+    """The decoder's steps over a batch of sentences. It has R rows: one for each sentence at first, then one
+    for each of its K hypotheses."""
 
     def step(
         self, tokens: Integers, parents: Integers, wanted: Integers, candidates: int
     ) -> tuple[Floats, Integers, Floats]:
-        """One more position: log-probabilities and words (R, C) of the best words of each row, and
-        (R) those of the words `wanted` (R). Row r goes on from row `parents[r]` of the last step."""
+        """Decode one more position: log-probabilities and ids (R, C) of the best words of each row, and the
+        log-probabilities (R) of the words `wanted` (R). Row r continues row `parents[r]` of the last step."""
 
     def select(self, rows: Integers) -> None:
-        """Go on with these sentences only."""
+        """Continue with these sentences only."""
 
 
 @dataclass
 class _Step:
-    """What each of the R hypotheses became at one step: its last word and that word's score."""
+    """The last word of each of R hypotheses at one step, and that word's score."""
 
     parents: Integers  # (R) rows of the step before
     words: Integers  # (R)
@@ -41,9 +41,9 @@ class _Step:
 
 @dataclass
 class _Beams:
-    """The live hypotheses of the sentences still being decoded: B of them, K each, one at the start."""
+    """The running hypotheses of the B sentences that have not ended: K each, at the start one each."""
 
-    sentences: list[int]  # which input each row of B is
+    sentences: list[int]  # (B) index of the input
     scores: Floats  # (B, K)
     steps: list[_Step]  # the last one's rows are the B × K hypotheses
 
@@ -59,25 +59,25 @@ class _Beams:
 
 @dataclass
 class _Ranked:
-    """The best continuations of each sentence, best first, (B, 2K) each. `places` are theirs in
-    `word_scores`, which has all words that were looked at, C of each of R hypotheses, in one axis."""
+    """The best continuations of each sentence, best first, (B, 2K) each. `places`: their places in
+    `word_scores`, which has all candidate words, C of each of R hypotheses, in one axis."""
 
     places: Integers
     words: Integers
     totals: Floats
     word_scores: Floats  # (R × C)
-    looked_at: int  # C
-    ended: NDArray[np.bool_]  # whose word is </s>
+    candidates: int  # C
+    ended: NDArray[np.bool_]  # True for the word </s>
     any_ended: bool
 
 
 def beam_search(
-    decoder: Decoder, source_lengths: Sequence[int], vocabulary: int, options: DecodeOptions
+    decoder: DecoderSteps, source_lengths: Sequence[int], vocabulary: int, options: DecodeOptions
 ) -> list[list[Hypothesis]]:
     """The `options.nbest` best hypotheses of each sentence, best first.
 
-    At each step the 2K best continuations are looked at: an </s> among the first K ends its
-    hypothesis, one ranked lower is dropped, and a sentence is done when K hypotheses have ended.
+    Each step ranks the 2K best continuations: an </s> among the first K ends its hypothesis, one ranked lower
+    is dropped, and a sentence is done when K hypotheses have ended.
     """
     count, beam = len(source_lengths), options.beam
     limits = [options.max_length(length) for length in source_lengths]
@@ -85,14 +85,14 @@ def beam_search(
     beams = _Beams(list(range(count)), np.zeros((count, 1), np.float32), [])
     last, parents = np.full(count, EOS), np.arange(count)
     finished: list[list[Hypothesis]] = [[] for _ in range(count)]
-    # PAD and, before the shortest length, </s> are never taken: two more than are needed.
+    # Two more than are ranked, since PAD and, below the shortest length, </s> are never taken.
     candidates = min(2 * beam + 2, vocabulary)
     length = 0
     while beams.sentences:
         length += 1
-        found = decoder.step(last, parents, np.full(len(last), EOS), candidates)
+        scored = decoder.step(last, parents, np.full(len(last), EOS), candidates)
         at_limit = [row for row, sentence in enumerate(beams.sentences) if length >= limits[sentence]]
-        ranked = _rank(beams, beam, *found, at_limit, length < options.min_length)
+        ranked = _rank(beams, beam, *scored, at_limit, length < options.min_length)
         _finish(beams, finished, length, options, ranked)
         running = [
             row
@@ -119,10 +119,11 @@ def _rank(
 ) -> _Ranked:
     """The 2K best continuations from the best words (R, C) of each hypothesis.
 
-    `ends` (R): what </s> would score, the one continuation of sentences `at_limit`.
+    `ends` (R): the score of </s>, which is the one continuation of sentences `at_limit`.
     """
     count, width = beams.scores.shape
-    # These few numbers cost as much as a layer: the network has just pushed Python out of the caches.
+    # Few numbers, but each operation counts: the network has just pushed Python out of the processor's
+    # caches, and this function takes as long as a layer.
     forbidden = words == PAD
     if too_short:
         forbidden |= words == EOS
@@ -140,9 +141,14 @@ def _rank(
         places += totals.shape[1] * np.arange(count)[:, None]
     best = words.ravel()[places]
     ended = best == EOS
-    looked_at = totals.size // beams.scores.size
     return _Ranked(
-        places, best, totals.ravel()[places], log_probs.ravel(), looked_at, ended, bool(ended.any())
+        places=places,
+        words=best,
+        totals=totals.ravel()[places],
+        word_scores=log_probs.ravel(),
+        candidates=totals.size // beams.scores.size,
+        ended=ended,
+        any_ended=bool(ended.any()),
     )
 
 
@@ -156,23 +162,25 @@ def _finish(
         hypotheses = finished[beams.sentences[row]]
         if len(hypotheses) < options.beam:
             place = int(ranked.places[row, rank])
-            words, scores = beams.trace(place // ranked.looked_at)
+            words, scores = beams.trace(place // ranked.candidates)
             score = float(ranked.totals[row, rank]) / length**options.length_penalty
             last = float(ranked.word_scores[place])
             hypotheses.append(Hypothesis((*words, EOS), score, (*scores, last)))
 
 
 def _advance(beams: _Beams, beam: int, ranked: _Ranked, running: list[int]) -> None:
-    """Continue the sentences `running` with their K best continuations that are not </s>, or with all of them
+    """Continue the sentences `running` with their K best continuations other than </s>, or with all of them
     if the vocabulary has fewer."""
     kept: tuple[Any, Any] = slice(None), slice(beam)
     totals = ranked.totals
     if ranked.any_ended:
         keep = ranked.ended.argsort(axis=1, kind="stable")[running, :beam]
         kept = np.array(running, np.int64)[:, None], keep
-        totals = np.where(ranked.ended, np.float32(-np.inf), totals)  # one that only fills up a row is dead
+        totals = np.where(
+            ranked.ended, np.float32(-np.inf), totals
+        )  # an </s> that fills up a row never continues
     places = ranked.places[kept].ravel()
-    step = _Step(places // ranked.looked_at, ranked.words[kept].ravel(), ranked.word_scores[places])
+    step = _Step(places // ranked.candidates, ranked.words[kept].ravel(), ranked.word_scores[places])
     beams.steps.append(step)
     beams.scores = totals[kept]
     beams.sentences = [beams.sentences[row] for row in running]

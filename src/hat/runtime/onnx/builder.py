@@ -1,11 +1,11 @@
-"""Building blocks of an ONNX graph: nodes, constants, and the products whose form the precision sets.
+"""Building blocks of an ONNX graph: nodes, constants, and the products whose form depends on the precision.
 
-float32 (and bfloat16, whose weights are expanded) uses standard operators only. int8 (and k-means,
-whose weights are expanded to it) uses DynamicQuantizeMatMul, which onnxruntime adds in the domain
-com.microsoft: it quantizes its input (one scale for all rows) and multiplies in one kernel. Measured on
-one AVX-512 VNNI thread, in turn: as fast as what onnxruntime fuses DynamicQuantizeLinear and
-MatMulInteger to; 1.5 to 2.5 times as fast as MatMulNBits from 30 rows on; equal to it at 5 rows, where
-both take as long as it takes to read the weights.
+float32 (and bfloat16, whose weights are expanded) uses standard operators only. int8 (and k-means, whose
+weights are expanded to int8) uses DynamicQuantizeMatMul of onnxruntime's domain com.microsoft, which
+quantizes its input (one scale for all rows) and multiplies in one kernel. Measured on one AVX-512 VNNI
+thread, in turn: as fast as the kernel to which onnxruntime fuses DynamicQuantizeLinear and MatMulInteger; 1.5
+to 2.5 times as fast as MatMulNBits for 30 rows and more; as fast as that at 5 rows, where the time is that of
+reading the weights.
 """
 
 from typing import Any
@@ -22,10 +22,10 @@ from hat.runtime.weights import SCALE, Array, Weights, is_kmeans, unpack
 from hat.runtime.weights.int8_view import Int8View
 from hat.version import __version__
 
-# A sum of this many terms of 255 · 127 still fits into 32 bits: onnxruntime's activations go from 0 to 255.
+# A sum of this many terms of 255 · 127 still fits into 32 bits; onnxruntime's activations go from 0 to 255.
 MOST_INT8_INPUTS = (2**31 - 1) // (255 * 127)
 OPSET = 17  # the first with LayerNormalization
-IR_VERSION = 8  # what opset 17 came with: older runtimes refuse later ones
+IR_VERSION = 8  # that of opset 17; older runtimes refuse later ones
 CONTRIB = "com.microsoft"
 TYPES = {"float": TensorProto.FLOAT, "int64": TensorProto.INT64}
 
@@ -33,7 +33,7 @@ TYPES = {"float": TensorProto.FLOAT, "int64": TensorProto.INT64}
 class GraphBuilder:
     """Collects the nodes and constants of one graph over an artefact's weights.
 
-    Values are called by their names; a method that computes something returns the result's name.
+    Values are strings, their names in the graph: a method that computes a value returns its name.
     """
 
     def __init__(self, artefact: Artefact) -> None:
@@ -47,7 +47,7 @@ class GraphBuilder:
         self._constants: dict[str, TensorProto] = {}
 
     def op(self, kind: str, *inputs: str, name: str = "", domain: str = "", **attributes: Any) -> str:
-        """One node with one output, which is called `name` (by default a running number)."""
+        """One node with one output, called `name` (by default a running number)."""
         name = name or f"{kind}.{len(self._nodes)}"
         return self.ops(kind, *inputs, names=[name], domain=domain, **attributes)[0]
 
@@ -59,7 +59,7 @@ class GraphBuilder:
         return names
 
     def constant(self, name: str, value: Array | np.generic) -> str:
-        """A constant; the same name stands for the same value."""
+        """A constant, which is made once for each name."""
         if name not in self._constants:
             self._constants[name] = numpy_helper.from_array(np.asarray(value), name)
         return name
@@ -73,8 +73,8 @@ class GraphBuilder:
     ) -> str:
         """x (N, I) times a layer's weight, plus bias: (N, O); stacked projections lie side by side.
 
-        `factors` (O): multiplied with the outputs. `inner`: x is made within a branch; any other x keeps its
-        infinities and NaN visible in the residual stream (see `spoiled`).
+        `factors` (O): multiplied with the outputs. `inner`: True if x is made within a branch; `spoiled`
+        finds infinities and NaN of any other x in the residual stream.
         """
         weight, bias = f"{name}.weight", self._stored(f"{name}.bias").ravel()
         matrix = self._stored(weight)
@@ -126,14 +126,14 @@ class GraphBuilder:
         return self.op("DynamicQuantizeMatMul", x, columns, scales, domain=CONTRIB)
 
     def watch(self, x: str) -> None:
-        """Have `spoiled` check x (N, I), the input of an int8 product; float32 products hide no NaN."""
+        """Let `spoiled` check x (N, I), the input of an int8 product; float32 products hide no NaN."""
         if self.int8:
             self._watched.append(self.op("ReduceSum", x, self.integers(1)))
 
     def spoiled(self, *values: str) -> list[str]:
         """Each of `values` (N, …), with NaN in the rows in which an input watched since the last call is not
-        finite. Quantizing hides infinities and NaN, so that a translation would be made of overflowed
-        numbers."""
+        finite. Without them a translation would be made of overflowed numbers, since quantizing hides
+        infinities and NaN."""
         sums, self._watched = self._watched, []
         if not sums:
             return list(values)

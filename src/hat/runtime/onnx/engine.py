@@ -1,7 +1,7 @@
 """The ONNX engine: onnxruntime runs the network, numpy the search.
 
-Over an artefact it builds the graphs in memory, which needs the package `onnx`; over an exported
-folder onnxruntime is enough.
+For an artefact it builds the graphs in memory, which needs the package `onnx`; for an exported folder
+onnxruntime is enough.
 """
 
 from collections.abc import Sequence
@@ -33,8 +33,8 @@ WAITING = {"session.intra_op.spin_duration_us": "20"}
 
 
 class OnnxEngine:
-    """Translates with onnxruntime on the CPU. bfloat16 artefacts are computed in float32, those of
-    k-means in int8."""
+    """Translates with onnxruntime on the CPU. bfloat16 artefacts run in float32, k-means artefacts in
+    int8."""
 
     name = "onnxruntime"
 
@@ -53,7 +53,7 @@ class OnnxEngine:
     def _start(self, config: ModelConfig, encoder: InferenceSession, decoder: InferenceSession) -> None:
         self._config, self._encoder, self._decoder = config, encoder, decoder
         self._origin = Origin("the onnxruntime engine", encoder, decoder)
-        self._lock = Lock()  # two calls at once would take twice the threads that were asked for
+        self._lock = Lock()  # two calls at once would use twice as many threads as the settings allow
 
     def translate(self, sources: Sequence[Sequence[int]], options: DecodeOptions) -> list[list[Hypothesis]]:
         """The best hypotheses of each source (token ids that end in </s>), best first. Raises UserError
@@ -63,7 +63,7 @@ class OnnxEngine:
         if not sources:
             return []
         with self._lock:
-            decoder = _Decode(self, sources)
+            decoder = _SessionSteps(self, sources)
             return beam_search(decoder, [len(s) for s in sources], self._config.target_vocab, options)
 
     def score(
@@ -77,13 +77,13 @@ class OnnxEngine:
             return []
         rows, wanted = np.arange(len(sources)), _padded(targets)
         last = np.full(len(sources), EOS)
-        found = []
+        columns = []
         with self._lock:
-            decoder = _Decode(self, sources)
+            decoder = _SessionSteps(self, sources)
             for column in np.ascontiguousarray(wanted.T):
-                found.append(decoder.step(last, rows, column, 1)[2])
+                columns.append(decoder.step(last, rows, column, 1)[2])
                 last = column
-        scores = np.stack(found, axis=1)
+        scores = np.stack(columns, axis=1)
         return [tuple(row[: len(target)].tolist()) for row, target in zip(scores, targets, strict=True)]
 
     def close(self) -> None:
@@ -92,9 +92,9 @@ class OnnxEngine:
 
 
 def load_folder(folder: Path, settings: EngineSettings) -> tuple[ArtefactConfig, OnnxEngine]:
-    """The engine over what `hat.export.onnx.export_onnx` wrote, and the model's configuration.
+    """The configuration of a model that `hat.export.onnx.export_onnx` wrote, and the engine over it.
 
-    Raises UserError naming the file and what is wrong with it.
+    Raises UserError naming the file and the mistake in it.
     """
     settings.engines([OnnxEngine.name])
     path = folder / CONFIG
@@ -112,18 +112,18 @@ def load_folder(folder: Path, settings: EngineSettings) -> tuple[ArtefactConfig,
     return config, engine
 
 
-class _Decode:
-    """A batch on its way through the decoder.
+class _SessionSteps:
+    """The decoder's steps over one batch, as `beam_search` takes them.
 
-    Arrays go in and come out without a copy. Keeping onnxruntime's own values between steps, or
-    binding them, was measured 1.2 to 1.5 times as slow: their Python wrappers cost more.
+    Arrays go in and come out without a copy. Keeping onnxruntime's values between steps, or binding them,
+    takes 1.2 to 1.5 times as long: their Python wrappers cost more.
     """
 
     def __init__(self, engine: OnnxEngine, sources: Sequence[Sequence[int]]) -> None:
         self._run, config = engine._decoder.run, engine._config
         self._memory = [port.name for port in encoder_ports(config)[1]]
-        found = engine._encoder.run(self._memory, {"source": _padded(sources)})
-        self._feeds: dict[str, Array] = dict(zip(self._memory, found, strict=True))
+        encoded = engine._encoder.run(self._memory, {"source": _padded(sources)})
+        self._feeds: dict[str, Array] = dict(zip(self._memory, encoded, strict=True))
         self._outputs = [port.name for port in decoder_ports(config)[1]]
         sizes = {"P": len(sources), "T": 0}
         self._caches = [port.name for port in caches(config)]
@@ -157,7 +157,7 @@ def _session(model: bytes | str, settings: EngineSettings) -> InferenceSession:
     options.inter_op_num_threads = 1
     for name, value in WAITING.items():
         options.add_session_config_entry(name, value)
-    options.log_severity_level = 3  # what goes wrong is raised; warnings are about graphs not ours to change
+    options.log_severity_level = 3  # errors are raised; warnings are about onnxruntime's changes of graphs
     with huge_pages():
         return InferenceSession(model, options, providers=["CPUExecutionProvider"])
 
@@ -169,9 +169,9 @@ def _load_session(path: Path, ports: Ports, settings: EngineSettings) -> Inferen
     except Exception as error:  # onnxruntime's exceptions share no narrower base
         lines = str(error).splitlines() or [type(error).__name__]
         raise UserError(f"{path}: onnxruntime cannot load it ({lines[0]})") from error
-    for expected, found in zip(ports, (session.get_inputs(), session.get_outputs()), strict=True):
+    for expected, present in zip(ports, (session.get_inputs(), session.get_outputs()), strict=True):
         wanted = {port.name: (f"tensor({port.type})", _sizes(port.shape)) for port in expected}
-        has = {port.name: (port.type, _sizes(port.shape)) for port in found}
+        has = {port.name: (port.type, _sizes(port.shape)) for port in present}
         for name in [*wanted, *has]:
             if wanted.get(name) != has.get(name):
                 raise UserError(

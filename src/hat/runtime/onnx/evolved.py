@@ -47,17 +47,17 @@ class _Evolved(Side):
 
 class _Encoder(_Evolved, EncoderSide):
     def build(self) -> ModelProto:
-        own = self.architecture
+        architecture = self.architecture
         x = self.embedded()
         real = self.op("Cast", self.op("Reshape", self.real, self.integers(-1, 1)), to=TensorProto.FLOAT)
-        for index in range(own.encoder_cells):
+        for index in range(architecture.encoder_cells):
             x = self._cell(x, f"encoder.{index}", real)
         [x] = self.spoiled(x)
         encoded = self.layer_norm(x, "encoder_norm")
-        for index in range(own.decoder_cells):
+        for index in range(architecture.decoder_cells):
             for kind, attention in (("first", "first_cross_attention"), ("cross", "cross_attention")):
                 outputs = f"{kind}_keys.{index}", f"{kind}_values.{index}"
-                self.memory(encoded, f"decoder.{index}.{attention}", own.heads, outputs)
+                self.memory(encoded, f"decoder.{index}.{attention}", architecture.heads, outputs)
         return self.model("encoder", encoder_ports(self.config))
 
     def _cell(self, x: str, name: str, real: str) -> str:
@@ -117,22 +117,22 @@ class _Decoder(_Evolved, DecoderSide):
         return self.model("decoder", decoder_ports(self.config))
 
     def _cell(self, x: str, index: int) -> str:
-        name, own = f"decoder.{index}", self.architecture
+        name, heads = f"decoder.{index}", self.architecture.heads
         n = self.layer_norm(x, f"{name}.attention_norm")
         many = f"many_keys.{index}", f"many_values.{index}"
         first = f"first_keys.{index}", f"first_values.{index}"
         x = self.residual(
             x,
-            self.self_attention(n, f"{name}.many_headed_attention", own.many_heads, many),
-            self.cross_attention(n, f"{name}.first_cross_attention", own.heads, first, 1),
+            self.self_attention(n, f"{name}.many_headed_attention", self.architecture.many_heads, many),
+            self.cross_attention(n, f"{name}.first_cross_attention", heads, first, 1),
         )
         x = self.residual(x, self._branches(x, index))
         n = self.layer_norm(x, f"{name}.self_attention_norm")
         caches = f"self_keys.{index}", f"self_values.{index}"
-        x = self.residual(x, self.self_attention(n, f"{name}.self_attention", own.heads, caches))
+        x = self.residual(x, self.self_attention(n, f"{name}.self_attention", heads, caches))
         n = self.layer_norm(x, f"{name}.cross_attention_norm")
         memory = f"cross_keys.{index}", f"cross_values.{index}"
-        x = self.residual(x, self.cross_attention(n, f"{name}.cross_attention", own.heads, memory, 1))
+        x = self.residual(x, self.cross_attention(n, f"{name}.cross_attention", heads, memory, 1))
         hidden = self.linear(self.layer_norm(x, f"{name}.ffn_norm"), f"{name}.fc1")
         hidden = self.op("Mul", hidden, self.op("Sigmoid", hidden))
         hidden = self.layer_norm(hidden, f"{name}.hidden_norm")

@@ -1,7 +1,7 @@
 """The check of an ONNX file before onnxruntime loads it.
 
-A graph is a program that partly runs while it is loaded: a few bytes can ask for any amount of memory or
-time, or for the content of other files. HAT's exports need few operators, no functions and no other files.
+A graph is a program, parts of which run while it is loaded: a few bytes can take any amount of memory or
+time, or read other files. HAT's exports need few operators, no functions and no other files.
 """
 
 import mmap
@@ -10,7 +10,7 @@ from pathlib import Path
 from hat.errors import UserError, named
 from hat.runtime.protocol_buffer import fields_of
 
-# Operators of the standard domain, and of onnxruntime's own.
+# Operators of the standard domain, and of the domain of onnxruntime.
 OPERATORS = {
     *("Add", "Cast", "Concat", "CumSum", "Equal", "Gather", "GatherElements", "Gemm", "Identity"),
     *("LayerNormalization", "LogSoftmax", "MatMul", "Min", "Mul", "Not", "Pad", "ReduceMax", "ReduceSum"),
@@ -25,18 +25,18 @@ EXTERNAL = 13
 
 
 def check_onnx_file(path: Path) -> None:
-    """Raises UserError for a file that is no model, or that has a feature no export of HAT has."""
+    """Raises UserError for a file that is not a model, or has a feature that no export of HAT has."""
     try:
         with path.open("rb") as stream:
             content = mmap.mmap(stream.fileno(), 0, access=mmap.ACCESS_READ)
-        found = _foreign(memoryview(content))
+        feature = _foreign_feature(memoryview(content))
     except (ValueError, OSError) as error:  # ValueError: also for an empty file
         raise UserError(f"{path}: onnxruntime cannot load it ({named(error)})") from error
-    if found:
-        raise UserError(f"{path}: {named(found)}, which no export of HAT has")
+    if feature:
+        raise UserError(f"{path}: {named(feature)}, which no export of HAT has")
 
 
-def _foreign(model: memoryview) -> str | None:
+def _foreign_feature(model: memoryview) -> str | None:
     """A feature of the model that no export has, or None."""
     for number, content in fields_of(model):
         if number == FUNCTIONS:

@@ -12,12 +12,12 @@ to each other:
 | --- | --- |
 | `tokens` (R) int64 | the last token of each hypothesis; </s> (2) at the first step |
 | `parents` (R) int64 | which row of the last step each hypothesis goes on from |
-| `wanted` (R, W) int64 | tokens of each row whose log-probability is asked for, whatever their rank |
-| `candidates` (1) int64 | how many of the best tokens of each row are asked for |
+| `wanted` (R, W) int64 | tokens of each row whose log-probabilities are outputs, whatever their rank |
+| `candidates` (1) int64 | C, the number of best tokens of each row that are outputs |
 | `source_bias`, `cross_keys.i`, `cross_values.i` | the encoder's outputs, one row per sentence |
 | `self_keys.i`, `self_values.i` (R', H, T, d) | `present_keys.i`, … of the last step; T = 0 at first |
 
-→ `log_probs`, `words` (R, candidates), best first, `wanted_log_probs` (R, W), and `present_keys.i`,
+→ `log_probs`, `words` (R, C), best first, `wanted_log_probs` (R, W), and `present_keys.i`,
 `present_values.i` (R, H, T + 1, d). Everything that is not int64 is float32. Axes: B sentences, S
 source length, K beam, T target length so far, H heads of the layer, d = qkv_dim / H.
 

@@ -20,7 +20,7 @@ TOP_GROUP = 64  # words; measured the same from 32 to 128
 
 
 class Side(GraphBuilder):
-    """What encoder and decoder share."""
+    """The parts that the graphs of encoder and decoder share."""
 
     def __init__(self, artefact: Artefact) -> None:
         super().__init__(artefact)
@@ -45,8 +45,8 @@ class Side(GraphBuilder):
         return self.op("MatMul", self.op("Softmax", scores, axis=-1), v)
 
     def positions(self, numbers: str, dim: int, super_dim: int) -> str:
-        """Rows (…, dim) of the position table for numbers (…, 1) or (1); computed in float64, as the
-        table of the other engines is, and without its end."""
+        """Rows (…, dim) of the position table for numbers (…, 1) or (1); computed in float64 like the other
+        engines' table, but without a last row."""
         frequencies, phases = _sinusoids(dim, super_dim)
         angles = self.op(
             "Mul", self.op("Cast", numbers, to=TensorProto.DOUBLE), self.constant("freq", frequencies)
@@ -102,15 +102,15 @@ class EncoderSide(Side):
         return self.linear(y, f"{name}.out", inner=True)
 
     def memory(self, encoded: str, name: str, heads: int, outputs: tuple[str, str]) -> None:
-        """Keys and values of the attention `name` to what is encoded (N, D), as graph outputs."""
+        """Keys and values of the attention `name` to the encoder's states (N, D), as graph outputs."""
         [kv] = self.spoiled(self.linear(encoded, f"{name}.kv", inner=True))
         sentences = self.op("Slice", self._size, self.integers(0), self.integers(1))
         shape = self.op("Concat", sentences, self.integers(-1, 2 * heads, self.qkv // heads), axis=0)
         split = self.op("Transpose", self.op("Reshape", kv, shape), perm=[0, 2, 1, 3])
         keys, values = outputs
         names = [f"{name}.keys", values]
-        found, _ = self.ops("Split", split, self.integers(heads, heads), names=names, axis=1)
-        self.op("Transpose", found, perm=[0, 1, 3, 2], name=keys)
+        k, _ = self.ops("Split", split, self.integers(heads, heads), names=names, axis=1)
+        self.op("Transpose", k, perm=[0, 1, 3, 2], name=keys)
 
 
 class DecoderSide(Side):

@@ -67,7 +67,7 @@ class TokenizerConfig:
         return {"kind": self.kind, "joint": self.joint, **moses}
 
     def file_names(self) -> tuple[str, ...]:
-        """The files of the tokenizer's folder: one per side, source first, then what both share."""
+        """The files of the tokenizer's folder: one for each language, source first, then the shared ones."""
         sides = ("joint",) if self.joint else ("source", "target")
         if self.kind == MOSES_BPE:
             return (*(f"{side}.dict.txt" for side in sides), "codes.bpe")

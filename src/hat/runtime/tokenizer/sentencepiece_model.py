@@ -44,7 +44,9 @@ class SentencePieceModel:
         try:
             return str(self._model.decode(tokens))
         except UnicodeDecodeError as error:  # from its text for <unk> or its denormalizing rules
-            raise UserError("the tokenizer is damaged: what it decodes is not UTF-8 text") from error
+            raise UserError(
+                "the tokenizer is damaged: it decodes to something that is not UTF-8 text"
+            ) from error
 
 
 def _load(path: Path) -> sentencepiece.SentencePieceProcessor:

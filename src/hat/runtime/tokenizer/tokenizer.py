@@ -49,7 +49,7 @@ class Tokenizer:
         return self._target.size
 
     def encode(self, text: str, where: str = "text") -> list[int]:
-        """Source ids of one sentence, without </s>. Raises UserError naming `where` for what is no text."""
+        """Source ids of one sentence, without </s>. Raises UserError naming `where` if `text` is not text."""
         return self._source.encode(_checked(text, where))
 
     def encode_target(self, text: str, where: str = "text") -> list[int]:

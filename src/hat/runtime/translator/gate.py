@@ -1,4 +1,4 @@
-"""Closing something that several threads may be using."""
+"""The closing of an object that several threads may be using."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -9,7 +9,7 @@ from hat.runtime.engines import Origin
 
 
 class Gate:
-    """Lets callers in until it is closed; closing waits for those inside."""
+    """Lets callers use an object until it is closed; closing waits for running uses to end."""
 
     def __init__(self, name: str) -> None:
         """`name`: that of the guarded object in messages, for example "the translator"."""

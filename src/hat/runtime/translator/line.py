@@ -17,8 +17,8 @@ from hat.tokens import EOS, UNK
 @dataclass(frozen=True)
 class Part:
     """Some sentences of a line, with the white space around them. `sources`: ids to translate, several if a
-    sentence was cut, none if the text comes back unchanged; `spaced`: whether a space is before each. `rest`:
-    if words were taken out, the text that is translated in their place."""
+    sentence was cut, none if the text comes back unchanged; `spaced`: for each, True if a space is before it.
+    `rest`: if words were taken out, the text without them, which is translated."""
 
     text: str
     sources: Sequence[list[int]] = ()
@@ -54,7 +54,7 @@ class Line:
         ones."""
         if not decoded:
             text = "".join(part.text for part in self.parts)
-            return Translation(text, 0.0, (), parts=0, copied=(text,) if text.strip() else ())
+            return Translation(text, 0.0, tokens=(), parts=0, copied=(text,) if text.strip() else ())
         ranks = list(zip(*(part.hypotheses for part in decoded), strict=False))
         # Pieces without </s>; the tokenizer turns those of each part into text separately.
         best = [
@@ -66,13 +66,13 @@ class Line:
         return Translation(
             self._text(ranks[0], tokenizer),
             _score(ranks[0]),
-            tuple(tokenizer.target_pieces([token for token, _ in best])),
-            tuple((self._text(rank, tokenizer), _score(rank)) for rank in ranks[1:]),
-            tuple(score for _, score in best),
-            sum(part.milliseconds for part in decoded),
-            len(decoded),
-            any(len(part.sources) > 1 for part in self.parts),
-            tuple(text for part in self.parts for text in _copied(part)),
+            tokens=tuple(tokenizer.target_pieces([token for token, _ in best])),
+            alternatives=tuple((self._text(rank, tokenizer), _score(rank)) for rank in ranks[1:]),
+            token_scores=tuple(score for _, score in best),
+            milliseconds=sum(part.milliseconds for part in decoded),
+            parts=len(decoded),
+            cut=any(len(part.sources) > 1 for part in self.parts),
+            copied=tuple(text for part in self.parts for text in _copied(part)),
         )
 
     def _text(self, hypotheses: Sequence[Hypothesis], tokenizer: Tokenizer) -> str:

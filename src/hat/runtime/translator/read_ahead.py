@@ -1,4 +1,4 @@
-"""Reading an iterable while something else computes, without holding a slow one back."""
+"""Reading an iterable ahead in a thread, so that lines of a slow one are used as soon as they come."""
 
 from collections.abc import Iterable
 from threading import Condition, Thread
@@ -6,14 +6,14 @@ from threading import Condition, Thread
 from hat.runtime.engines import Origin
 from hat.threads import start
 
-# Seconds to wait for more after the first line: a file fills its window in less, so that windows do
-# not depend on how threads are scheduled, and who types does not notice.
+# Seconds to wait for more lines after the first: a file fills its window in less time, so that windows do not
+# depend on the scheduling of threads, and a user who types does not notice.
 LINGER = 0.01
 _END = object()
 
 
 class ReadAhead:
-    """Reads lines in a thread of its own; at most `limit` of them are read but not yet `done`.
+    """Reads lines in another thread; at most `limit` of them are read but not yet `done`.
 
     The thread ends with the lines or with an error in reading them; after `stop`, as soon as the iterable
     gives its next line, which is dropped. Raises HatError if the system refuses the thread.
@@ -66,14 +66,14 @@ class ReadAhead:
             stream = iter(lines)
             while self._reserve() and (line := next(stream, _END)) is not _END:
                 self._put(line)  # type: ignore[arg-type]
-        except BaseException as raised:  # whatever it is, it belongs to the thread that asked
+        except BaseException as raised:  # raised again in the thread that takes the lines
             error = raised
         with self._changed:
             self._ended, self._error = True, error
             self._changed.notify_all()
 
     def _reserve(self) -> bool:
-        """Wait until there is room for a line. False where no more are wanted."""
+        """Wait until there is room for a line. False after `stop`."""
         with self._changed:
             self._changed.wait_for(lambda: self._held < self._limit or self._stopped)
             self._held += 1

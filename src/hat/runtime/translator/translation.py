@@ -12,13 +12,12 @@ class Translation:
 
     `score`: length-normalised log-probability (of a line translated in parts: the mean of theirs). `tokens`:
     target pieces; `token_scores`: the log-probability of each (</s> is left out). `alternatives`: text and
-    score of the 2nd best, 3rd best, …, if more than one was asked for. `milliseconds`: this line's share of
-    the decoding time of its batch, so that the shares of all lines add up; for a batch of one, the latency
+    score of the 2nd best, 3rd best, …, for an `nbest` above 1. `milliseconds`: this line's share of the
+    decoding time of its batch, so that the shares of all lines add up; for a batch of one, the latency
     without tokenizing. It includes waiting for other threads that use the same engine, which never changes a
     translation. `parts`: the number of parts of the line that were translated separately, 0 if the line came
-    back unchanged; `cut`: a sentence longer than those that the model was trained on was cut. `copied`: the
-    passages of the line that were copied to `text`, because the vocabulary does not know them.
-
+    back unchanged; `cut`: True if a sentence longer than those that the model was trained on was cut.
+    `copied`: the passages of the line that were copied to `text`, because the vocabulary does not know them.
     """
 
     text: str

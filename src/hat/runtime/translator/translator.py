@@ -1,4 +1,4 @@
-"""Text to text: the face of the runtime."""
+"""From text to text: the public face of the runtime."""
 
 import math
 import time
@@ -44,7 +44,7 @@ class Translator:
         engine: Engine,
         long_input: str = "split",
     ) -> None:
-        """Join a model's configuration, its tokenizer and the engine that runs it.
+        """A translator with an engine that is loaded already.
 
         Lines of more tokens than those that the model was trained on (`config.training_lines`) are translated
         in parts (`long_input` "split") or are an error ("refuse"). Raises UserError if there is no
@@ -124,7 +124,7 @@ class Translator:
         return _load_again, (type(self), self._loaded_with)
 
     def close(self) -> None:
-        """Wait for what other threads are decoding, then give back the engine's memory."""
+        """Wait for other threads to finish decoding, then release the engine's memory."""
         if self._gate.close():
             self.engine.close()
 
@@ -158,7 +158,6 @@ class Translator:
         without `split` it is translated as a whole. A line without anything that the model knows comes back
         unchanged; single words unknown to the model are copied. Raises UserError, for a refused long line
         with the line's number.
-
         """
         options, batch = self._options(lines, beam, nbest, length_penalty, max_length, batch)
         return self._translate(list(lines), options, batch, split, first=1)
@@ -174,11 +173,11 @@ class Translator:
         batch: int = 16,
         split: bool = True,
     ) -> Iterator[Translation]:
-        """As `translate`, lazily: results come in order, as soon as their lines allow.
+        """Translate like `translate`, but lazily: results come in order, as soon as their lines allow.
 
-        A thread reads `lines` ahead, and what is there is decoded together: a slow source is not held
-        back until a window fills, and never more than WINDOW_BATCHES × `batch` lines are held. What
-        `lines` raises is raised here, after the translations of the lines before it.
+        A thread reads `lines` ahead, and the lines that it has read are decoded together: a slow source is
+        not held back until a window fills, and never more than WINDOW_BATCHES × `batch` lines are held. An
+        error of `lines` is raised here, after the translations of the lines before it.
         """
         options, batch = self._options(lines, beam, nbest, length_penalty, max_length, batch)
         return self._stream(lines, options, batch, split)
@@ -193,7 +192,7 @@ class Translator:
         batch, pairs = checked_size(batch), text_pairs(pairs)
         sources = [self._encoded(s, "source", n) for n, (s, _) in enumerate(pairs, start=1)]
         targets = [self._encoded(t, "target", n) for n, (_, t) in enumerate(pairs, start=1)]
-        found: dict[int, Score] = {}
+        scores: dict[int, Score] = {}
         for chosen in batches_of(sources, batch):
             with self._gate.entered():
                 scored = self.engine.score([sources[i] for i in chosen], [targets[i] for i in chosen])
@@ -202,8 +201,8 @@ class Translator:
                     raise UserError(f"pair {index + 1}: no finite score: the model is damaged")
                 pieces = self._tokenizer.target_pieces(targets[index])
                 normalised = sum(token_scores) / len(pieces) ** self.config.decode.length_penalty
-                found[index] = Score(tuple(pieces), token_scores, normalised)
-        return [found[index] for index in range(len(pairs))]
+                scores[index] = Score(tuple(pieces), token_scores, normalised)
+        return [scores[index] for index in range(len(pairs))]
 
     def _options(
         self,
@@ -221,20 +220,20 @@ class Translator:
         given: dict[str, Any] = {"beam": beam, "nbest": nbest, "length_penalty": length_penalty}
         if max_length is not None:
             given |= {"max_length_factor": 0.0, "max_length_offset": self._max_length(max_length)}
-        asked = {name: value for name, value in given.items() if value is not None}
-        return replace(self.config.decode, **asked), batch
+        given = {name: value for name, value in given.items() if value is not None}
+        return replace(self.config.decode, **given), batch
 
     def _max_length(self, value: object) -> int:
         most, least = LIMITS["max_length_offset"][1], self.config.decode.min_length
-        asked = whole_number("max_length", value)
-        if asked < least:
+        length = whole_number("max_length", value)
+        if length < least:
             raise UserError(
-                f"max_length: {asked} leaves no room for a translation: it needs {least} tokens at least, "
-                "its end among them"
+                f"max_length: {length} leaves no room for a translation, which needs at least {least} tokens "
+                "including </s>"
             )
-        if asked > most:
-            raise UserError(f"max_length: {asked} is more than {most}")
-        return asked
+        if length > most:
+            raise UserError(f"max_length: {length} is more than {most}")
+        return length
 
     def _stream(
         self, lines: Iterable[str], options: DecodeOptions, batch: int, split: bool

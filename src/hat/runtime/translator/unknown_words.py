@@ -1,8 +1,8 @@
 """Words that a model's vocabulary cannot write: taken out of a sentence, and put into its translation.
 
-A model has learnt nothing about <unk>: an <unk> in the source changes the translation of the rest, and the
-word it stands for is lost. A word's place in the translation is found by the number of words before it, which
-is right at both ends of a sentence and about right between them.
+A model has learnt nothing about <unk>: an <unk> in the source changes the translation of the rest, and its
+word is lost. A word's place in the translation follows from the number of words before it, which is right at
+both ends of a sentence and about right between them.
 """
 
 from collections.abc import Callable
@@ -57,7 +57,7 @@ def translatable(text: str) -> bool:
 
 
 def take_out(text: str, knows: Callable[[str], bool]) -> Rest | None:
-    """`text` without what the vocabulary does not know, or None if too little is left to translate.
+    """`text` without the words that the vocabulary does not know, or None if too little is left to translate.
 
     A word with an unknown character is taken out as a whole, so that names and addresses stay intact; emoji
     and punctuation before or after a word are taken out alone. Too little is left if the rest has no letters,
@@ -113,8 +113,8 @@ def put_in(translation: str, rest: Rest) -> str:
 
 def _words(text: str) -> list[tuple[int, int]]:
     """Beginning and end of each word, without punctuation after it."""
-    found = ((run.start(), TO_LAST_LETTER.match(run[0])) for run in RUN.finditer(text))
-    return [(start, start + word.end()) for start, word in found if word]
+    words = ((run.start(), TO_LAST_LETTER.match(run[0])) for run in RUN.finditer(text))
+    return [(start, start + word.end()) for start, word in words if word]
 
 
 def _spaced(neighbour: str) -> bool:
@@ -140,11 +140,11 @@ def _unknown_spans(text: str, knows: Callable[[str], bool]) -> list[tuple[int, i
 def _unknown_in(run: str, knows: Callable[[str], bool]) -> list[tuple[int, int]]:
     """The spans of `run` to take out: its middle if that is unknown, and unknown edges."""
     begin, end = _middle(run)
-    found = [match.span() for match in CHARACTER.finditer(run, 0, begin)]
+    spans = [match.span() for match in CHARACTER.finditer(run, 0, begin)]
     if not knows(run[begin:end]):
-        found.append((begin, end))
-    found += [match.span() for match in CHARACTER.finditer(run, end)]
-    return [span for span in found if not knows(run[slice(*span)])]
+        spans.append((begin, end))
+    spans += [match.span() for match in CHARACTER.finditer(run, end)]
+    return [span for span in spans if not knows(run[slice(*span)])]
 
 
 def _middle(run: str) -> tuple[int, int]:
@@ -172,5 +172,5 @@ def _as_written(run: str, knows: Callable[[str], bool]) -> str:
     return run
 
 
-def _mark(apostrophe: str, dash: str, found: regex.Match[str]) -> str:
-    return dash if DASH.match(found[0]) else apostrophe
+def _mark(apostrophe: str, dash: str, mark: regex.Match[str]) -> str:
+    return dash if DASH.match(mark[0]) else apostrophe

@@ -1,8 +1,8 @@
 """Weights as codes: N bits a weight, each the number of an entry in a code book of float32.
 
 A matrix [..., O, I] is seen as rows of I weights. Its codes are packed row by row, the first in the
-lowest bits of the first byte; the last byte of a row is filled with zeros. Rows share one code book,
-or each stretch of `CodeBooks.rows` rows has its own.
+lowest bits of the first byte; the last byte of a row is filled with zeros. All rows share one code book,
+or each group of `CodeBooks.rows` rows has one.
 """
 
 from dataclasses import asdict, dataclass
@@ -18,10 +18,10 @@ from hat.files import check_keys
 from hat.runtime.weights.kmeans import INITIALIZATIONS, code_books, nearest
 
 BOOK = ".codebook"
-# Up to so many bits the native engine looks weights up while it multiplies, in tables of int8.
+# Codes of at most this many bits are looked up while the native engine multiplies, in tables of int8.
 TABLE_BITS = 4
 TABLE_STEPS = 127
-# Outputs that the native engine's kernels look up at a time, in one code book.
+# Rows (outputs of a layer) that the native engine's kernels look up at a time, in one code book.
 ROW_STEP = 32
 EMBEDDING_FORMS = ("kmeans", "int8", "float32")
 
@@ -32,11 +32,11 @@ Codes = NDArray[np.uint8]
 
 @dataclass(frozen=True)
 class CodeBooks:
-    """How a k-means artefact has its code books.
+    """The form of a k-means artefact's code books.
 
-    `rows`: how many rows of a matrix share a code book, a multiple of 32; 0: all of them.
-    `embeddings`: how embeddings and output projection are stored: as the other matrices, at one
-    scale per row (int8), or as they are. `initialization`: where k-means started.
+    `rows`: the number of rows of a matrix that share a code book, a multiple of 32; 0: all of them.
+    `embeddings`: the form of embeddings and output projection: "kmeans" like the other matrices, "int8" with
+    a scale for each row, or "float32". `initialization`: the centroids from which k-means started.
     """
 
     rows: int = 0
@@ -62,15 +62,16 @@ class CodeBooks:
             raise UserError(f"{where}.{error}") from error
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain data, as from_dict reads it."""
+        """JSON data for `from_dict`."""
         return asdict(self)
 
     def count(self, rows: int) -> int:
-        """How many code books a matrix of `rows` rows has; a damaged file may claim any number of rows."""
+        """The number of code books of a matrix of `rows` rows, without listing the `sizes`: a damaged file
+        may claim any number of rows."""
         return -(-rows // (self.rows or rows))
 
     def sizes(self, rows: int) -> list[int]:
-        """How many rows each code book of a matrix of `rows` rows serves."""
+        """The number of rows that each code book of a matrix of `rows` rows serves."""
         step = self.rows or rows
         return [min(step, rows - start) for start in range(0, rows, step)]
 
@@ -96,11 +97,11 @@ def quantize(weight: Floats, bits: int, books: CodeBooks) -> tuple[Codes, Floats
     """
     rows = weight.reshape(-1, weight.shape[-1])
     groups = np.split(rows, np.cumsum(books.sizes(len(rows)))[:-1])
-    found = code_books(groups, bits, books.initialization)
+    centroids = code_books(groups, bits, books.initialization)
     if bits <= TABLE_BITS:
-        found = on_steps(found)
-    codes = np.concatenate([nearest(group, book) for group, book in zip(groups, found, strict=True)])
-    return pack_codes(codes.reshape(weight.shape), bits), found
+        centroids = on_steps(centroids)
+    codes = np.concatenate([nearest(group, book) for group, book in zip(groups, centroids, strict=True)])
+    return pack_codes(codes.reshape(weight.shape), bits), centroids
 
 
 def on_steps(books: Floats) -> Floats:
@@ -113,7 +114,7 @@ def on_steps(books: Floats) -> Floats:
 
 
 def book_of_rows(rows: int, books: CodeBooks) -> NDArray[np.intp]:
-    """Which code book each of a matrix's `rows` rows uses."""
+    """The number of the code book of each of a matrix's `rows` rows."""
     sizes = books.sizes(rows)
     return np.repeat(np.arange(len(sizes)), sizes)
 
@@ -121,18 +122,18 @@ def book_of_rows(rows: int, books: CodeBooks) -> NDArray[np.intp]:
 def look_up(codes: Codes, values: Array, books: CodeBooks) -> Array:
     """values[book of the row, code] for codes [..., O, I] and values (G, 2^bits): [..., O, I]."""
     rows = codes.reshape(-1, codes.shape[-1])
-    found = np.empty(rows.shape, values.dtype)
+    weights = np.empty(rows.shape, values.dtype)
     start = 0
     for book, size in zip(values, books.sizes(len(rows)), strict=True):
-        np.take(book, rows[start : start + size], out=found[start : start + size], mode="clip")
+        np.take(book, rows[start : start + size], out=weights[start : start + size], mode="clip")
         start += size
-    return found.reshape(codes.shape)
+    return weights.reshape(codes.shape)
 
 
 def pack_codes(codes: Codes, bits: int) -> Codes:
     """Codes [..., I] below 2^bits, `bits` each: [..., ⌈I · bits / 8⌉]."""
     columns = codes.shape[-1]
-    # Eight codes fill `bits` bytes exactly, whatever the width: they are put into one 64-bit word.
+    # Eight codes of any width fill `bits` bytes exactly: they are put into one 64-bit word.
     padded = np.zeros((*codes.shape[:-1], -(-columns // 8), 8), np.uint8)
     padded.reshape(*codes.shape[:-1], -1)[..., :columns] = codes
     words = np.zeros(padded.shape[:-1], "<u8")

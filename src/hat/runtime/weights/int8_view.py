@@ -85,8 +85,8 @@ class Int8View(Mapping[str, Array]):
 
 
 class TableView(Int8View):
-    """As the native engine wants codes of up to four bits, which it looks up while it multiplies: a byte
-    each; with them a scale per row, and for every 32 rows a table of 16 int8 values."""
+    """The operands of the native engine's products that look weights up: codes of up to four bits, a byte
+    each, with a scale for each row, and a table of 16 int8 values for every 32 rows."""
 
     def __getitem__(self, name: str) -> Array:
         weight = name.removesuffix(TABLE)

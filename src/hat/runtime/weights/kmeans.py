@@ -1,10 +1,9 @@
 """k-means of numbers: the code books of a matrix's weights.
 
-In one dimension the clusters are intervals. Over a histogram that keeps the sum of each bin, an
-iteration of Lloyd's algorithm is a few look-ups in running totals, whatever the number of weights:
-a model of 50 million takes seconds, where scikit-learn's KMeans, made for many dimensions, takes
-minutes. Means are those of the weights themselves; only the borders between clusters are rounded to
-a bin, 1/256 of their mean distance.
+In one dimension the clusters are intervals. With a histogram that keeps the sum of each bin, an iteration of
+Lloyd's algorithm takes a few look-ups in running totals, for any number of weights: 50 million take seconds,
+where scikit-learn's KMeans, made for many dimensions, takes minutes. Means are those of the weights
+themselves; only the borders between clusters are rounded to a bin, 1/256 of their mean distance.
 """
 
 from collections.abc import Callable, Sequence
@@ -16,9 +15,9 @@ from numpy.typing import NDArray
 # As published.
 ITERATIONS = 300
 BINS_PER_CENTROID = 256
-# k-means++ draws from wider bins: it need not be exact, and goes over all of them for each centroid.
+# k-means++ draws from wider bins: it need not be exact, and each centroid takes a pass over all bins.
 BINS_PER_SEED = 16
-# Bounds what the histograms of several groups take together, and what a look at the weights takes.
+# Bounds on memory: bins of the histograms of several groups together, and weights that are copied at a time.
 BINS_AT_ONCE, WEIGHTS_AT_ONCE = 1 << 21, 1 << 20
 SEED = 1  # of k-means++: the same weights give the same code books
 
@@ -29,7 +28,7 @@ Floats = NDArray[np.float64]
 class _Histogram:
     """The weights of some groups in bins of equal width, from each group's least to its largest.
 
-    `low`, `width` (G, 1); `counts`, `sums` (G, B): how many weights a bin has, and their sum.
+    `low`, `width` (G, 1); `counts`, `sums` (G, B): number and sum of the weights in each bin.
     """
 
     def __init__(self, groups: Sequence[Array], bins: int) -> None:
@@ -49,13 +48,15 @@ class _Histogram:
 
 
 def _linear(histogram: _Histogram, count: int) -> Floats:
-    """Evenly from the least weight to the largest, as published: outliers have centroids near them."""
+    """Centroids spaced evenly from the least weight to the largest, as published: outliers get centroids near
+    them."""
     return histogram.low + (histogram.high - histogram.low) * np.linspace(0, 1, count)
 
 
 def _plus_plus(histogram: _Histogram, count: int) -> Floats:
-    """Each one a weight drawn with the probability of its squared distance to those drawn before it
-    (Arthur and Vassilvitskii 2007). All groups use the same random numbers, whatever their company."""
+    """Centroids drawn among the weights, each with a probability in proportion to its squared distance to
+    those drawn before (Arthur and Vassilvitskii 2007). Each group uses the same random numbers, so that its
+    result does not depend on the other groups."""
     rng, groups, bins = np.random.default_rng(SEED), len(histogram.counts), BINS_PER_SEED * count
     counts, sums = (
         values.reshape(groups, bins, -1).sum(axis=-1) for values in (histogram.counts, histogram.sums)
@@ -63,15 +64,15 @@ def _plus_plus(histogram: _Histogram, count: int) -> Floats:
     means = sums / np.maximum(counts, 1)
     chances = counts
     distances = np.full((groups, bins), np.inf)
-    found = np.empty((groups, count))
+    centroids = np.empty((groups, count))
     for index in range(count):
         totals = chances.cumsum(axis=1)
         drawn = (totals <= rng.random() * totals[:, -1:]).sum(axis=1)
         chosen = means[np.arange(groups), np.minimum(drawn, bins - 1)][:, None]
-        found[:, index : index + 1] = chosen
+        centroids[:, index : index + 1] = chosen
         np.minimum(distances, (means - chosen) ** 2, out=distances)
         chances = counts * distances
-    return np.sort(found, axis=1)
+    return np.sort(centroids, axis=1)
 
 
 INITIALIZATIONS: dict[str, Callable[[_Histogram, int], Floats]] = {
@@ -83,7 +84,8 @@ INITIALIZATIONS: dict[str, Callable[[_Histogram, int], Floats]] = {
 def code_books(groups: Sequence[Array], bits: int, initialization: str) -> NDArray[np.float32]:
     """The centroids (G, 2^bits) of each group of finite weights, ascending.
 
-    A centroid that no weight is nearest to stays where it is. Depends on nothing but the arguments.
+    A centroid that is not the nearest one of any weight stays in place. The result depends on the arguments
+    alone.
     """
     count = 1 << bits
     bins = BINS_PER_CENTROID * count
@@ -96,7 +98,7 @@ def code_books(groups: Sequence[Array], bits: int, initialization: str) -> NDArr
 
 
 def _lloyd(histogram: _Histogram, centroids: Floats) -> Floats:
-    """Move the centroids (G, K) to the means of what is nearest to them until nothing moves."""
+    """The centroids (G, K) moved to the means of their nearest weights, until none moves."""
     groups, bins = histogram.counts.shape
     # Running totals, from before the first bin to after the last.
     counts, sums = (

@@ -1,8 +1,8 @@
-"""How weights are stored: what each precision makes of a tensor, and how it becomes float32 again.
+"""The forms in which weights are stored, and the ways from float32 to each and back.
 
-float32 stores everything as it is. The others store the matrices (embeddings and `.weight`s of two
-and more dimensions) smaller: bfloat16, int8, and kmeans1 to kmeans8, which are codes of so many bits
-into code books (`hat.runtime.weights.code_books`). Biases and norms, a thousandth of the bytes, stay float32.
+float32 stores weights unchanged. The others store the matrices (embeddings and `.weight`s of two
+and more dimensions) smaller: bfloat16, int8, and kmeans1 to kmeans8, whose codes of 1 to 8 bits refer to
+code books (`hat.runtime.weights.code_books`). Biases and norms, a thousandth of the bytes, stay float32.
 """
 
 from collections.abc import Mapping
@@ -38,7 +38,7 @@ DTYPES: dict[str, np.dtype[Any]] = {
     "I8": np.dtype("i1"),
     "U8": np.dtype("u1"),
 }
-# 127 times this is still finite.
+# The largest number that is finite if multiplied by 127.
 LARGEST_SCALE = np.nextafter(np.finfo(np.float32).max / np.float32(127), np.float32(0))
 MATRIX_TYPES = {"float32": "F32", "bfloat16": "BF16", "int8": "I8"}
 
@@ -59,39 +59,40 @@ def is_kmeans(precision: object) -> bool:
 
 
 def is_matrix(name: str, shape: tuple[int, ...]) -> bool:
-    """Whether the weight is stored at the model's precision. Biases are not, stacked ones neither."""
+    """True for a weight that is stored at the model's precision, False for biases, stacked ones too."""
     return len(shape) > 1 and not name.endswith(".bias")
 
 
 def usual_books(precision: str) -> CodeBooks:
-    """The code books of a precision where nobody asks for others.
+    """The default form of a precision's code books.
 
-    Up to 4 bits one per 32 rows: two models for Multi30k lost 0.017 and 0.023 nats a token at 4 bits, with
-    one a matrix 0.036 and 0.034, for 1.4 % more bytes and no more time. Wider codes have large books.
+    Up to 4 bits: one for every 32 rows. Two models for Multi30k lost 0.017 and 0.023 nats a token with them
+    at 4 bits, and 0.036 and 0.034 with one for each matrix, which saves 1.4 % of the bytes and no time. Wider
+    codes have one large book for each matrix.
     """
     return CodeBooks(ROW_STEP) if KMEANS_BITS.get(precision, 8) <= TABLE_BITS else ONE_A_MATRIX
 
 
 def matrix_precision(name: str, precision: str, books: CodeBooks) -> str:
-    """How the matrix `name` of a model at `precision` is stored."""
+    """The precision at which the matrix `name` of a model at `precision` is stored."""
     if precision in KMEANS_BITS and name in EMBEDDING_NAMES and books.embeddings != "kmeans":
         return books.embeddings
     return precision
 
 
 def stored_tensors(config: ModelConfig, precision: str, books: CodeBooks = ONE_A_MATRIX) -> Stored:
-    """What a model's file holds: an int8 matrix [..., O, I] is followed by its scales [..., O], the
-    codes of one by its code books (G, 2^bits)."""
+    """The tensors of a model's file: an int8 matrix [..., O, I] is followed by its scales [..., O], a matrix
+    of codes by its code books (G, 2^bits)."""
     stored: Stored = {}
     for name, shape in weight_shapes(config).items():
-        own = matrix_precision(name, precision, books) if is_matrix(name, shape) else "float32"
-        if own in KMEANS_BITS:
-            bits = KMEANS_BITS[own]
+        form = matrix_precision(name, precision, books) if is_matrix(name, shape) else "float32"
+        if form in KMEANS_BITS:
+            bits = KMEANS_BITS[form]
             stored[name] = ("U8", packed_shape(shape, bits))
             stored[name + BOOK] = ("F32", books_shape(shape, bits, books))
             continue
-        stored[name] = (MATRIX_TYPES[own], shape)
-        if own == "int8":
+        stored[name] = (MATRIX_TYPES[form], shape)
+        if form == "int8":
             stored[name + SCALE] = ("F32", shape[:-1])
     return stored
 
@@ -100,17 +101,17 @@ def pack(
     name: str, weight: NDArray[np.float32], precision: str, books: CodeBooks = ONE_A_MATRIX
 ) -> dict[str, Array]:
     """The tensors that store one weight. Raises UserError for values that are not finite."""
-    own = matrix_precision(name, precision, books)
-    if own == "float32" or not is_matrix(name, weight.shape):
+    form = matrix_precision(name, precision, books)
+    if form == "float32" or not is_matrix(name, weight.shape):
         return {name: weight}
     check_values(name, weight, "weights")
-    if own == "bfloat16":
+    if form == "bfloat16":
         return {name: to_bfloat16(weight)}
-    if own == "int8":
+    if form == "int8":
         values, scales = quantize_rows(weight)
         return {name: values, name + SCALE: scales}
-    codes, found = quantize(weight, KMEANS_BITS[own], books)
-    return {name: codes, name + BOOK: found}
+    codes, centroids = quantize(weight, KMEANS_BITS[form], books)
+    return {name: codes, name + BOOK: centroids}
 
 
 def unpack(
@@ -123,9 +124,9 @@ def unpack(
     if values.dtype == DTYPES["I8"]:
         return dequantize_rows(values, stored[name + SCALE])
     if values.dtype == DTYPES["U8"]:
-        found = stored[name + BOOK]
-        codes = unpack_codes(values, found.shape[1].bit_length() - 1, shape[-1])
-        return look_up(codes, found, books)
+        centroids = stored[name + BOOK]
+        codes = unpack_codes(values, centroids.shape[1].bit_length() - 1, shape[-1])
+        return look_up(codes, centroids, books)
     return values
 
 
@@ -170,7 +171,7 @@ def check_values(name: str, array: Array, where: str) -> None:
         finite = bool((array & 0x7FFF).max() < 0x7F80)
         least = 1
     else:
-        # The extremes show NaN and infinity too, and finding them needs no second array.
+        # The extremes are NaN or infinite if any value is, and their search needs no second array.
         least = array.min()
         finite = bool(np.isfinite(least) and np.isfinite(array.max()))
     if not finite:

@@ -1,7 +1,7 @@
 """A safetensors file whose tensors are read one at a time and not kept.
 
-safetensors' own numpy interface knows no bfloat16, and maps the file while it copies: twice the
-memory, on devices that have little. It does check the header here.
+The numpy interface of safetensors does not know bfloat16, and maps the file while it copies, which takes
+twice the memory on devices that have little. Here it only checks the header.
 """
 
 import json
@@ -20,7 +20,7 @@ from hat.runtime.weights.precision import DTYPES, Array, Stored, Weights, check_
 
 
 class _Slot(NamedTuple):
-    """Where a tensor lies: its element type, shape and offset in the file, in bytes."""
+    """The place of a tensor: its element type, shape, and offset in the file in bytes."""
 
     type_name: str
     shape: tuple[int, ...]
@@ -28,12 +28,12 @@ class _Slot(NamedTuple):
 
 
 class TensorFile(Mapping[str, Array]):
-    """The tensors of a file, each read and checked when it is asked for; a fresh array every time."""
+    """The tensors of a file, each read into a new array and checked at every access."""
 
     def __init__(self, path: Path, expected: Stored) -> None:
-        """Check the header alone: a false one costs nothing.
+        """Check the header alone, so that a false one costs no memory.
 
-        Raises UserError for a damaged file, and where names, shapes or types are not the `expected`.
+        Raises UserError for a damaged file, and if names, shapes or types are not those `expected`.
         """
         self.path = path
         self._slots, self._stamp = _read_header(path)
@@ -43,8 +43,7 @@ class TensorFile(Mapping[str, Array]):
         self._names = tuple(expected)
 
     def __getitem__(self, name: str) -> Array:
-        """Raises KeyError, UserError for values that no weight may have, HatError where the file is
-        not what it was."""
+        """Raises KeyError, UserError for values that no weight may have, HatError if the file has changed."""
         slot = self._slots[name]
         with self.path.open("rb") as stream:
             if _stamp(stream) != self._stamp:
@@ -64,9 +63,9 @@ class TensorFile(Mapping[str, Array]):
 
 
 def write_tensors(path: Path, tensors: Weights, expected: Stored) -> None:
-    """Write `tensors` one after the other, the bytes that safetensors would write.
+    """Write `tensors` one after the other, in the same bytes as safetensors.
 
-    Raises UserError where they are not the `expected`, or hold values that no weight may have.
+    Raises UserError if they are not those `expected`, or hold values that no weight may have.
     """
     _check_names(tensors, expected, "weights")
     type_names = {dtype: type_name for type_name, dtype in DTYPES.items()}
@@ -76,29 +75,29 @@ def write_tensors(path: Path, tensors: Weights, expected: Stored) -> None:
         stream.write(_header({name: expected[name] for name in order}))
         for name in order:
             array = np.ascontiguousarray(tensors[name])
-            found = type_names.get(array.dtype, str(array.dtype)), array.shape
-            _check_tensor(name, found, expected[name], "weights")
+            tensor = type_names.get(array.dtype, str(array.dtype)), array.shape
+            _check_tensor(name, tensor, expected[name], "weights")
             check_values(name, array, "weights")
-            # Not tofile, whose error does not name the disk as the cause.
+            # Not tofile, whose error does not say that the disk is full.
             stream.write(array.reshape(-1).view(np.uint8).data)
 
 
-def _check_names(found: Collection[str], expected: Stored, where: str) -> None:
+def _check_names(names: Collection[str], expected: Stored, where: str) -> None:
     for name, (_, shape) in expected.items():
-        if name not in found:
+        if name not in names:
             raise UserError(f"{where}: tensor {name} is missing; expected shape {shape}")
-    for name in found:
+    for name in names:
         if name not in expected:
             raise UserError(f"{where}: unknown tensor {named(name)}; the architecture has no such weight")
 
 
 def _check_tensor(
-    name: str, found: tuple[str, tuple[int, ...]], expected: tuple[str, tuple[int, ...]], where: str
+    name: str, tensor: tuple[str, tuple[int, ...]], expected: tuple[str, tuple[int, ...]], where: str
 ) -> None:
-    if found[1] != expected[1]:
-        raise UserError(f"{where}: tensor {name} has shape {found[1]}; expected {expected[1]}")
-    if found[0] != expected[0]:
-        raise UserError(f"{where}: tensor {name} is of type {found[0]}; expected {expected[0]}")
+    if tensor[1] != expected[1]:
+        raise UserError(f"{where}: tensor {name} has shape {tensor[1]}; expected {expected[1]}")
+    if tensor[0] != expected[0]:
+        raise UserError(f"{where}: tensor {name} is of type {tensor[0]}; expected {expected[0]}")
 
 
 def _header(tensors: Stored) -> bytes:
@@ -133,6 +132,6 @@ def _read_header(path: Path) -> tuple[dict[str, _Slot], tuple[int, ...]]:
 
 
 def _stamp(stream: BinaryIO) -> tuple[int, ...]:
-    """What changes when a file is written again or replaced."""
+    """Facts of a file, at least one of which changes when it is written again or replaced."""
     status = os.fstat(stream.fileno())
     return status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns
