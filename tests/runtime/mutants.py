@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 
 from hat.runtime import TokenizerConfig, TrainingLines
+from tests.runtime.protocol_buffers import changed_within, record, records_of, varint
 from tests.runtime.random_models import random_artefact
 from tests.runtime.tiny_tokenizer import train_tokenizer
 
@@ -257,33 +258,22 @@ def _normaliser(rng: random.Random, files: Files) -> None:
         return rules[:4] + units.tobytes() + rules[4 + size :]
 
     try:
-        files[name] = _within(files[name], (3, 2), damaged)
+        files[name] = changed_within(files[name], (3, 2), damaged)
     except (IndexError, ValueError, struct.error):
         return  # an earlier mutation has been here
-
-
-def _within(content: bytes, path: tuple[int, ...], change: Callable[[bytes], bytes]) -> bytes:
-    """The records with the one at `path` (numbers of fields) changed."""
-    if not path:
-        return change(content)
-    records = (
-        (tag, _within(payload, path[1:], change) if tag == path[0] << 3 | 2 else payload)
-        for tag, payload in _records(content)
-    )
-    return b"".join(_record(*record) for record in records)
 
 
 def _mutated_records(rng: random.Random, content: bytes, depth: int) -> bytes:
     """One record changed, itself or (where it holds others) within; lengths around it are right."""
     try:
-        records = list(_records(content))
+        records = list(records_of(content))
     except (IndexError, ValueError):
         records = []
     if not records:
         return _damaged(rng, content)
     kinds = sorted({tag for tag, _ in records})
     tag = rng.choice(kinds)  # not the record: most are pieces
-    at = rng.choice([i for i, record in enumerate(records) if record[0] == tag])
+    at = rng.choice([i for i, (kind, _) in enumerate(records) if kind == tag])
     choice = rng.randrange(8)
     if choice == 0:
         del records[at]
@@ -294,57 +284,12 @@ def _mutated_records(rng: random.Random, content: bytes, depth: int) -> bytes:
     elif tag & 7 == 2 and depth < 2 and choice < 7:
         records[at] = tag, _mutated_records(rng, records[at][1], depth + 1)
     elif tag & 7 == 0:
-        records[at] = tag, _varint(rng.choice((0, 1, 2, 3, 4, 5, 127, 2**31 - 1, 2**32, 2**64 - 1)))
+        records[at] = tag, varint(rng.choice((0, 1, 2, 3, 4, 5, 127, 2**31 - 1, 2**32, 2**64 - 1)))
     elif tag & 7 == 5:
         records[at] = tag, struct.pack("<f", rng.choice(FLOATS))
     else:
         records[at] = tag, _damaged(rng, records[at][1])
-    return b"".join(_record(*record) for record in records)
-
-
-def _records(content: bytes) -> Iterator[tuple[int, bytes]]:
-    """(tag, payload) of each record. Raises IndexError or ValueError for what is none."""
-    at = 0
-    while at < len(content):
-        tag, at = _read_varint(content, at)
-        start = at
-        if tag & 7 == 0:
-            _, at = _read_varint(content, at)
-        elif tag & 7 == 2:
-            size, start = _read_varint(content, at)
-            at = start + size
-        elif tag & 7 in (1, 5):
-            at += 8 if tag & 7 == 1 else 4
-        else:
-            raise ValueError("no such kind of record")
-        if at > len(content) or tag >> 3 == 0:
-            raise IndexError
-        yield tag, content[start:at]
-
-
-def _record(tag: int, payload: bytes) -> bytes:
-    return _varint(tag) + (_varint(len(payload)) if tag & 7 == 2 else b"") + payload
-
-
-def _read_varint(content: bytes, at: int) -> tuple[int, int]:
-    value = shift = 0
-    while True:
-        value |= (content[at] & 127) << shift
-        shift += 7
-        at += 1
-        if content[at - 1] < 128:
-            return value, at
-
-
-def _varint(value: int) -> bytes:
-    found = bytearray()
-    while value > 127:
-        found.append(value & 127 | 128)
-        value >>= 7
-    return bytes([*found, value])
-
-
-# ---- any file ----
+    return b"".join(record(*one) for one in records)
 
 
 def _any(rng: random.Random, files: Files) -> None:

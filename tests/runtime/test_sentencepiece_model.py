@@ -8,7 +8,7 @@ import pytest
 from hat.errors import UserError
 from hat.runtime import Tokenizer, TokenizerConfig
 from hat.runtime.tokenizer.sentencepiece_model import LONGEST_PIECE, longest_replacement
-from tests.runtime.mutants import _record, _records, _within
+from tests.runtime.protocol_buffers import changed_within, record, records_of
 from tests.runtime.tiny_tokenizer import train_tokenizer
 
 
@@ -34,21 +34,21 @@ def test_a_rule_that_makes_much_of_a_character_is_refused(tmp_path: Path, model:
         return rules[: 4 + size] + b"x" * 10_000 + rules[4 + size :]
 
     with pytest.raises(UserError, match=r"joint\.model: a damaged .* 100\d\d bytes of one"):
-        load(tmp_path, _within(model, (3, 2), longer))
+        load(tmp_path, changed_within(model, (3, 2), longer))
 
 
 def test_a_long_text_for_the_unknown_is_refused(tmp_path: Path, model: bytes) -> None:
-    training = _record(2 << 3 | 2, _record(44 << 3 | 2, b"y" * 1000))
+    training = record(2 << 3 | 2, record(44 << 3 | 2, b"y" * 1000))
     with pytest.raises(UserError, match="makes 1000 bytes of one character"):
         load(tmp_path, model + training)
 
 
 def test_a_long_piece_is_refused(tmp_path: Path, model: bytes) -> None:
-    records = list(_records(model))
+    records = list(records_of(model))
     tag, payload = records[10]  # a later field of the same number wins
-    records[10] = tag, payload + _record(1 << 3 | 2, b"z" * (LONGEST_PIECE + 1))
+    records[10] = tag, payload + record(1 << 3 | 2, b"z" * (LONGEST_PIECE + 1))
     with pytest.raises(UserError, match=f"a piece of {LONGEST_PIECE + 1} characters"):
-        load(tmp_path, b"".join(_record(*record) for record in records))
+        load(tmp_path, b"".join(record(*one) for one in records))
 
 
 @pytest.mark.parametrize("content", [b"\x0a", b"\x0a\xff", b"\x0f", b"\x80"])
