@@ -73,13 +73,14 @@ def test_without_the_compiled_module(hat: Hat, monkeypatch: pytest.MonkeyPatch) 
 
 
 def test_without_any_engine(hat: Hat, monkeypatch: pytest.MonkeyPatch) -> None:
-    block(monkeypatch, "hat.runtime._native", "onnxruntime", "torch")
+    for spec in ENGINES.values():
+        monkeypatch.setitem(sys.modules, spec.module, None)
     result = hat("doctor", "--json")
     assert result.code == 1
     engines = json.loads(result.out)["engines"]
     assert [name for name, engine in engines.items() if not engine["works"]] == list(ENGINES)
     assert "hardware-aware-transformers[onnx]" in engines["onnxruntime"]["reason"]
-    assert hat("doctor").out.count("does not work") == 3
+    assert hat("doctor").out.count("does not work") == len(ENGINES)
 
 
 OLD_AND_NEW = (("old", "3.2"), ("new", "9.9"))

@@ -1,14 +1,18 @@
-"""Which engine runs, and what is said about those that cannot."""
+"""The choice of an engine, and the messages about engines that cannot run."""
 
 import logging
 import sys
+from dataclasses import replace
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
 import pytest
 
+from hat.cli import main
+from hat.engine_specs import EngineSpec
 from hat.errors import UserError
+from hat.hardware.device.devices import Device
 from hat.runtime import (
     ENGINES,
     Artefact,
@@ -42,6 +46,26 @@ def install(monkeypatch: pytest.MonkeyPatch) -> Any:
             monkeypatch.setitem(sys.modules, spec.module, fake if name in names else None)
 
     return only
+
+
+def test_an_engine_is_a_class_and_one_entry(
+    artefact: Artefact, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    module = ModuleType("parrots")
+    module.Parrot = lambda artefact, settings: Fake("parrot")  # type: ignore[attr-defined]
+    monkeypatch.setitem(sys.modules, "parrots", module)
+    spec = EngineSpec(name="parrot", module="parrots", factory="Parrot", install="catch one")
+    monkeypatch.setitem(ENGINES, "parrot", spec)
+    assert load_engine("parrot", artefact, EngineSettings()).name == "parrot"
+    assert Device("cage", engine="parrot").engine == "parrot"
+    with pytest.raises(SystemExit):
+        main(["doctor"])
+    assert "engine parrot        works" in capsys.readouterr().out
+    with pytest.raises(UserError, match="device: 'cuda' is for the torch engine only, not parrot"):
+        load_engine("parrot", artefact, EngineSettings(device="cuda"))
+    monkeypatch.setitem(ENGINES, "parrot", replace(spec, families=("evolved",)))
+    with pytest.raises(UserError, match="engine parrot does not run a Transformer; the choices are native"):
+        load_engine("parrot", artefact, EngineSettings())
 
 
 def test_auto_takes_the_first_that_is_there(
