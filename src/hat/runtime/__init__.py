@@ -17,7 +17,8 @@ from hat.runtime.tokenizer import MosesOptions, Tokenizer, TokenizerConfig
 from hat.runtime.training_lines import TrainingLines
 from hat.runtime.translator.translation import Score, Translation
 from hat.runtime.translator.translator import Translator
-from hat.runtime.weights import PRECISIONS, CodeBooks, check_precision
+from hat.runtime.weights.code_books import CodeBooks
+from hat.runtime.weights.precision import PRECISIONS, check_precision
 from hat.threads import available_threads
 
 __all__ = [

@@ -21,13 +21,11 @@ from hat.errors import UserError, shown
 from hat.file_names import CONFIG, TOKENIZER, WEIGHTS
 from hat.files import FolderKind, atomic_folder, check_keys, read_json, write_json
 from hat.runtime.decoding import DecodeOptions
-from hat.runtime.tokenizer import KINDS, TokenizerConfig
+from hat.runtime.tokenizer.config import KINDS, TokenizerConfig
 from hat.runtime.training_lines import TrainingLines
-from hat.runtime.weights import (
-    ONE_A_MATRIX,
-    CodeBooks,
+from hat.runtime.weights.code_books import ONE_A_MATRIX, CodeBooks
+from hat.runtime.weights.precision import (
     Stored,
-    TensorFile,
     Weights,
     check_precision,
     is_kmeans,
@@ -35,8 +33,8 @@ from hat.runtime.weights import (
     stored_tensors,
     unpack,
     usual_books,
-    write_tensors,
 )
+from hat.runtime.weights.tensor_file import TensorFile, write_tensors
 
 FORMAT = 1
 # The limits of the engines. Other widths need no bound of their own: the file holds weights of that shape.

@@ -11,8 +11,9 @@ from hat.runtime.artefact import Artefact
 from hat.runtime.decoding import DecodeOptions, Hypothesis
 from hat.runtime.engines.engine import EngineSettings
 from hat.runtime.engines.origin import Origin
-from hat.runtime.weights import KMEANS_BITS, TABLE_BITS, Weights, is_kmeans
+from hat.runtime.weights.code_books import TABLE_BITS
 from hat.runtime.weights.int8_view import Int8View, TableView
+from hat.runtime.weights.precision import KMEANS_BITS, Weights, is_kmeans
 from hat.threads import available_threads
 
 # Forces an instruction set where the settings leave it open ("auto").

@@ -18,8 +18,8 @@ from hat.architecture import weight_shapes
 from hat.errors import UserError
 from hat.runtime.artefact import Artefact
 from hat.runtime.onnx.interface import Port, Ports, onnx_precision
-from hat.runtime.weights import SCALE, Array, Weights, is_kmeans, unpack
 from hat.runtime.weights.int8_view import Int8View
+from hat.runtime.weights.precision import SCALE, Array, Weights, is_kmeans, unpack
 from hat.version import __version__
 
 # A sum of this many terms of 255 · 127 still fits into 32 bits; onnxruntime's activations go from 0 to 255.

@@ -1,16 +1,8 @@
 """Tokenizers of a model: SentencePiece, or Moses and BPE."""
 
-from hat.runtime.tokenizer.config import (
-    KINDS,
-    MOSES_BPE,
-    MOSES_DASH,
-    SPACE,
-    MosesOptions,
-    TokenizerConfig,
-)
+from hat.runtime.tokenizer.config import MOSES_BPE, MOSES_DASH, MosesOptions, TokenizerConfig
 from hat.runtime.tokenizer.moses_bpe import (
     Moses,
-    MosesBpe,
     load_codes,
     load_moses_bpe,
     missing_package,
@@ -20,13 +12,10 @@ from hat.runtime.tokenizer.moses_bpe import (
 from hat.runtime.tokenizer.tokenizer import LanguageTokenizer, Tokenizer
 
 __all__ = [
-    "KINDS",
     "MOSES_BPE",
     "MOSES_DASH",
-    "SPACE",
     "LanguageTokenizer",
     "Moses",
-    "MosesBpe",
     "MosesOptions",
     "Tokenizer",
     "TokenizerConfig",

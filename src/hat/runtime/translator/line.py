@@ -6,7 +6,8 @@ from itertools import islice
 
 from hat.arguments import check_choice
 from hat.runtime.decoding import Hypothesis
-from hat.runtime.tokenizer import SPACE, Tokenizer
+from hat.runtime.tokenizer import Tokenizer
+from hat.runtime.tokenizer.config import SPACE
 from hat.runtime.training_lines import TrainingLines
 from hat.runtime.translator import long_input as long
 from hat.runtime.translator.translation import Decoded, Translation

@@ -4,7 +4,8 @@ from collections.abc import Sequence
 from math import ceil
 
 from hat.errors import UserError
-from hat.runtime.tokenizer import SPACE, Tokenizer
+from hat.runtime.tokenizer import Tokenizer
+from hat.runtime.tokenizer.config import SPACE
 from hat.runtime.training_lines import TrainingLines
 from hat.sentences import split_sentences
 from hat.tokens import EOS
