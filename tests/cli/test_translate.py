@@ -45,7 +45,10 @@ def test_interactive(hat: Hat, model: Path, monkeypatch: pytest.MonkeyPatch) -> 
         (("--long-input", "cut"), "long_input: 'cut'; the choices are split, refuse"),
         (("--device", "abacus"), "device: 'abacus'; the choices are cpu, cuda"),
         (("--instruction-set", "avx2"), "instruction_set: 'avx2' is for the native engine only, not torch"),
-        (("--max-length", 1), "max_length: 1 leaves no room for a translation: it needs 2 tokens"),
+        (
+            ("--max-length", 1),
+            "max_length: 1 leaves no room for a translation, which needs at least 2 tokens",
+        ),
         (("--max-length", 10**9), "max_length: 1000000000 is more than 65536"),
         (("--threads", 10**12), "threads: 1000000000000 is more than 1024; this process may use"),
     ],
