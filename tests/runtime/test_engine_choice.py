@@ -12,7 +12,7 @@ import pytest
 from hat.cli import main
 from hat.engine_specs import EngineSpec
 from hat.errors import UserError
-from hat.hardware.device.devices import Device
+from hat.hardware import Device
 from hat.runtime import (
     ENGINES,
     Artefact,
