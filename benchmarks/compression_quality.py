@@ -18,13 +18,12 @@ from pathlib import Path
 from typing import Any
 
 from deployed_quality import bleu
+from hat import Run
 from hat.compression import sizes_of
 from hat.files import read_json, write_json
 from hat.hardware import environment
-from hat.lines import read_lines
-from hat.pipeline.fine_tune import fine_tune
-from hat.runtime import Artefact, CodeBooks, Translator, available_threads
-from hat.runtime.weights import usual_books
+from hat.pipeline import fine_tune
+from hat.runtime import Artefact, CodeBooks, Translator, available_threads, usual_books
 
 ONE, USUAL = CodeBooks(), usual_books("kmeans4")
 # Label → precision, code books, whether the centroids are fine-tuned too.
@@ -44,8 +43,7 @@ VARIANTS: dict[str, tuple[str, CodeBooks, bool]] = {
 
 def rows(run: Path, name: str, artefact: Artefact, updates: int) -> Iterator[dict[str, Any]]:
     """One row for each variant of a model."""
-    text = next(path.parent for path in run.glob("steps/prepare/*/manifest.json"))
-    whole = None
+    text, whole = Run(run).test_text(), None
     with tempfile.TemporaryDirectory() as temporary:
         scratch = Path(temporary) / "model"
         for label, (precision, books, tuned) in VARIANTS.items():
@@ -68,9 +66,9 @@ def rows(run: Path, name: str, artefact: Artefact, updates: int) -> Iterator[dic
             }
 
 
-def loss(folder: Path, text: Path) -> float:
-    """Minus the log-probability of the test text's references, in nats a token."""
-    pairs = zip(*(read_lines(text / f"test.{side}.txt") for side in ("source", "target")), strict=True)
+def loss(folder: Path, text: tuple[list[str], list[str]]) -> float:
+    """Minus the log-probability of the references of the test text, in nats a token."""
+    pairs = zip(*text, strict=True)
     with Translator.load(folder, engine="native", threads=available_threads()) as translator:
         scores = [one for found in translator.score([*pairs]) for one in found.token_scores]
     return -sum(scores) / len(scores)

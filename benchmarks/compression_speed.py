@@ -12,18 +12,16 @@ from contextlib import ExitStack
 from datetime import date
 from math import isfinite
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol, cast
 
 import numpy as np
 
 from architectures import HAT, VANILLA
 from hat.architecture import Architecture, Decoder, DecoderLayer, Encoder, EncoderLayer, ModelConfig
 from hat.files import write_json
-from hat.hardware import MeasureProtocol, environment
-from hat.hardware.measuring.side_by_side import forced, time_in_turn
+from hat.hardware import MeasureProtocol, environment, forced, time_in_turn
 from hat.intervals import median_interval
-from hat.runtime import Artefact, EngineSettings
-from hat.runtime.engines.native import NativeEngine
+from hat.runtime import Artefact, Engine, EngineSettings, load_engine
 
 LENGTH = 30
 PRECISIONS = ("int8", "kmeans4")
@@ -38,6 +36,13 @@ CASES = (
 )
 
 
+class Packed(Engine, Protocol):
+    """The native engine, which tells the size of its packed weights."""
+
+    instruction_set: str
+    memory_bytes: tuple[int, int]
+
+
 def measure(model: str, beam: int, instruction_set: str, rounds: int) -> dict[str, Any]:
     """One row of the report: one thread, sentences and translations of 30 tokens."""
     architecture, vocabulary = MODELS[model]
@@ -45,7 +50,10 @@ def measure(model: str, beam: int, instruction_set: str, rounds: int) -> dict[st
     protocol = MeasureProtocol((LENGTH,), (LENGTH,), beam=beam, warmup=2, rounds=rounds)
     settings = EngineSettings(1, instruction_set=instruction_set)
     with ExitStack() as stack:
-        engines = {name: NativeEngine(Artefact.random(config, 0, name), settings) for name in PRECISIONS}
+        engines = {
+            name: cast(Packed, load_engine("native", Artefact.random(config, 0, name), settings))
+            for name in PRECISIONS
+        }
         for engine in engines.values():
             stack.callback(engine.close)
         memory = {name: engine.memory_bytes[0] for name, engine in engines.items()}

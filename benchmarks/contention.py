@@ -23,10 +23,9 @@ from pathlib import Path
 from typing import Any
 
 from engine_report import paired_ratio
-from hat.cli.progress import Terminal
+from hat.cli import Terminal
 from hat.files import write_json, write_text
-from hat.hardware import environment
-from hat.hardware.measuring.verdict import verdict
+from hat.hardware import environment, verdict
 from hat.threads import COUNTS, available_threads
 
 WORKER = Path(__file__).with_name("contention_worker.py")

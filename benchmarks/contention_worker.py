@@ -82,7 +82,7 @@ def evaluation(threads: str) -> Work:
     import torch  # noqa: PLC0415
 
     from hat.model import Dropout, SuperTransformer  # noqa: PLC0415
-    from hat.search.evaluate import candidate_loss  # noqa: PLC0415
+    from hat.search import candidate_loss  # noqa: PLC0415
     from hat.training import TrainingSettings  # noqa: PLC0415
 
     space = zoo.space("demo")
@@ -105,8 +105,7 @@ def evaluation(threads: str) -> Work:
 def translation(engine: str, threads: int) -> Work:
     """Whole decodes, batch 1, of the benchmark's 6 + 1 layers with a small vocabulary, at int8."""
     from architectures import HAT  # noqa: PLC0415
-    from hat.hardware import MeasureProtocol  # noqa: PLC0415
-    from hat.hardware.measuring.side_by_side import forced  # noqa: PLC0415
+    from hat.hardware import MeasureProtocol, forced  # noqa: PLC0415
     from hat.runtime import Artefact, EngineSettings, load_engine  # noqa: PLC0415
 
     protocol = MeasureProtocol((STEPS,), (STEPS,), beam=BEAM)
@@ -123,7 +122,7 @@ def translation(engine: str, threads: int) -> Work:
 
 def _chooser(threads: str, trial: Callable[[int], object]) -> Callable[[str], int]:
     """A function that gives the number of threads for a state, and makes PyTorch use them."""
-    from hat.training.threads import use_threads  # noqa: PLC0415
+    from hat.training import use_threads  # noqa: PLC0415
 
     folders: dict[str, Path] = {}
 

@@ -22,7 +22,7 @@ import numpy as np
 import sacrebleu.metrics.bleu
 from scipy import sparse
 
-from hat.data.builtin import BuiltinCorpus, generate
+from hat.data import BuiltinCorpus, generate
 from hat.files import write_json
 
 BOUNDS = {"nearest neighbour": 60.0, "word by word": 40.0}

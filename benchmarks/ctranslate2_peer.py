@@ -15,7 +15,7 @@ from ctranslate2.specs.transformer_spec import TransformerDecoderSpec, Transform
 from hat.architecture import Architecture, ModelConfig
 from hat.errors import HatError, UserError
 from hat.hardware import MeasureProtocol
-from hat.model.translation_model import sinusoids
+from hat.model import sinusoids
 from hat.runtime import Artefact
 from hat.tokens import PAD
 

@@ -8,10 +8,10 @@ import tempfile
 from datetime import date
 from pathlib import Path
 
+from hat import Run
 from hat.evaluation import score
-from hat.files import read_json, write_json
+from hat.files import write_json
 from hat.hardware import environment
-from hat.lines import read_lines
 from hat.runtime import Artefact, Translator, available_threads, runs
 
 VARIANTS = (
@@ -23,12 +23,14 @@ VARIANTS = (
 )
 
 
-def bleu(artefact: Artefact, engine: str, text: Path, scratch: Path) -> float:
-    """Score of the test text as one engine translates it with an artefact, written to `scratch`."""
+def bleu(artefact: Artefact, engine: str, text: tuple[list[str], list[str]], scratch: Path) -> float:
+    """Score of the test text (source, target lines) as one engine translates it with an artefact, written to
+    `scratch`."""
+    source, target = text
     artefact.save(scratch)
     with Translator.load(scratch, engine=engine, threads=available_threads()) as translator:
-        found = translator.translate(read_lines(text / "test.source.txt"), batch=32)
-    return score([str(one) for one in found], read_lines(text / "test.target.txt")).bleu
+        translated = translator.translate(source, batch=32)
+    return score([str(one) for one in translated], target).bleu
 
 
 def main() -> None:
@@ -38,11 +40,11 @@ def main() -> None:
     parser.add_argument("run", type=Path)
     parser.add_argument("--output", type=Path)
     options = parser.parse_args()
-    text = next(path.parent for path in options.run.glob("steps/prepare/*/manifest.json"))
-    rows = []
+    run, rows = Run(options.run), []
+    text = run.test_text()
     with tempfile.TemporaryDirectory() as scratch:
-        for name, folder in read_json(options.run / "models.json")["trained"].items():
-            trained = Artefact.load(options.run / folder)
+        for name, model in run.models().items():
+            trained = Artefact.load(model.trained)
             scores = {
                 f"{engine} {precision}": round(
                     bleu(trained.at_precision(precision), engine, text, Path(scratch) / "model"), 2
@@ -54,9 +56,8 @@ def main() -> None:
                 name, *(f"{variant} {value:.2f}" for variant, value in scores.items()), sep="  ", flush=True
             )
             rows.append({"model": name, **scores})
-    run = read_json(options.run / "report.json")["run"]
-    default = Path(__file__).parent / "results" / f"deployed-quality-{run}-{date.today()}.json"
-    record = {"date": str(date.today()), "run": run, "bleu": rows, "environment": environment()}
+    default = Path(__file__).parent / "results" / f"deployed-quality-{run.recipe.name}-{date.today()}.json"
+    record = {"date": str(date.today()), "run": run.recipe.name, "bleu": rows, "environment": environment()}
     write_json(options.output or default, record)
 
 

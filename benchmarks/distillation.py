@@ -9,15 +9,14 @@ TEACHER: as `distillation.teacher` in a recipe.
 """
 
 import argparse
-import json
 from collections.abc import Sequence
 from datetime import date
 from pathlib import Path
 from typing import Any
 
+from hat import Run
 from hat.files import read_json, write_json
 from hat.hardware import environment
-from hat.pipeline import open_run, run, status
 from hat.runtime import Artefact
 
 STAGES = ("distill", "train", "evaluate")
@@ -26,9 +25,9 @@ KINDS = ("tokens", "sequences", "both")
 
 def rows(folder: Path, distillation: dict[str, Any] | None) -> list[dict[str, Any]]:
     """Train (unless done before) and evaluate the found models; their quality, and what teaching cost."""
-    recipe, root = open_run(str(folder), None, [f"distillation={json.dumps(distillation)}"])
-    run(recipe, root, stages=STAGES)
-    steps = [one for one in status(recipe, root) if one.step.startswith("distill/")]
+    run = Run(folder, settings={"distillation": distillation})
+    run.work(STAGES)
+    steps = [one for one in run.status().steps if one.step.startswith("distill/")]
     taught = distillation or {"kind": "none"}
     own = {key: taught.get(key) for key in ("kind", "weight", "references")}
     own["teacher_seconds"] = round(sum(one.cost.wall_seconds for one in steps), 1)
@@ -65,18 +64,18 @@ def main() -> None:
     default = Path(__file__).parent / "results" / f"distillation-{date.today()}.json"
     parser.add_argument("--output", type=Path, default=default)
     options = parser.parse_args()
-    recipe, root = open_run(str(options.run))
-    found = []
+    recipe = Run(options.run).recipe  # as it is, to come back to
+    recorded = []
     for distillation in settings(options.teacher, options.weights):
         for row in rows(options.run, distillation):
-            found.append(row)
+            recorded.append(row)
             print(*(f"{key} {value}" for key, value in row.items()), sep="  ", flush=True)
-    run(recipe, root, stages=STAGES)
+    Run(recipe, options.run).work(STAGES)
     record = {
         "date": str(date.today()),
         "run": recipe.name,
         "teacher": described(options.teacher),
-        "rows": found,
+        "rows": recorded,
     }
     write_json(options.output, {**record, "environment": environment()})
 

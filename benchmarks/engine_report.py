@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from hat.files import read_json, write_json, write_text
-from hat.hardware.measuring.verdict import Verdict, verdict
+from hat.hardware import Verdict, verdict
 from hat.intervals import median_interval
 
 NEAR = 1.1  # what still counts as the floor

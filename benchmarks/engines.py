@@ -30,14 +30,11 @@ import ctranslate2_peer as peer
 from architectures import HAT, HEADS, HETEROGENEOUS, VANILLA
 from engine_report import markdown, save
 from hat.architecture import Architecture, ModelConfig, weight_shapes
-from hat.cli.progress import Terminal
+from hat.cli import Terminal
 from hat.errors import UserError
 from hat.files import read_json
-from hat.hardware import MeasureProtocol, environment
-from hat.hardware.measuring.side_by_side import Run, forced, time_in_turn
-from hat.model import static_decode
-from hat.model.engine import TorchEngine
-from hat.model.static_decode import StaticDecoder
+from hat.hardware import Decoding, MeasureProtocol, environment, forced, time_in_turn
+from hat.model import StaticDecoder, TorchEngine, Workspace
 from hat.runtime import Artefact, Engine, EngineSettings, load_engine
 
 VOCABULARY, LENGTH, BEAM = 32768, 30, 5
@@ -105,7 +102,7 @@ def measure(section: Section, runs: int, gb_per_s: float, show: Terminal) -> tup
     rounds = {"warmup": 2, "rounds": runs}
     protocol = MeasureProtocol((LENGTH,), (LENGTH,), beam=section.beam, batch=section.sentences, **rounds)
     model = ModelConfig(section.architecture, VOCABULARY, VOCABULARY)
-    ready: dict[str, Run] = {}
+    ready: dict[str, Decoding] = {}
     absent: dict[str, str] = {}
     instruction_set = "absent"
     with ExitStack() as stack:
@@ -156,7 +153,7 @@ def _compiled(artefact: Artefact, settings: EngineSettings) -> TorchEngine:
     Only the static cache has few enough shapes to compile. Raises UserError where compiling fails.
     """
     engine = TorchEngine(artefact, settings)
-    engine._decoder = StaticDecoder(engine.model, capture=False)
+    engine.decoder = StaticDecoder(engine.model, capture=False)
     for block in engine.model.encoder:
         block.compile()
     _compile_steps()
@@ -173,10 +170,10 @@ def _compiled(artefact: Artefact, settings: EngineSettings) -> TorchEngine:
 @cache
 def _compile_steps() -> None:
     """For the whole process: no other contender decodes with a static cache."""
-    static_decode._Workspace.step = torch.compile(static_decode._Workspace.step, dynamic=False)
+    Workspace.step = torch.compile(Workspace.step, dynamic=False)
 
 
-def _in_batches(run: Run) -> Run:
+def _in_batches(run: Decoding) -> Decoding:
     def batches(sources: list[list[int]]) -> None:
         for start in range(0, len(sources), BATCH):
             run(sources[start : start + BATCH])

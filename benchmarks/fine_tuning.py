@@ -10,15 +10,14 @@ import argparse
 from datetime import date
 from pathlib import Path
 
+from hat import Run
 from hat.files import read_json, write_json
 from hat.hardware import environment
-from hat.pipeline import open_run, run
 
 
 def rows(folder: Path, mode: str, updates: int) -> list[dict[str, object]]:
     """Train (unless done before) and evaluate the found models; their quality."""
-    overrides = [f"train.mode={mode}", f"sub_training.updates={updates}"]
-    run(*open_run(str(folder), None, overrides))
+    Run(folder, settings={"train.mode": mode, "sub_training.updates": updates}).work()
     keys = ("name", "updates", "validation_loss", "bleu")
     models = [model for model in read_json(folder / "report.json")["models"] if model["kind"] == "found"]
     return [{"mode": mode, **{key: model[key] for key in keys}} for model in models]
@@ -33,13 +32,13 @@ def main() -> None:
     default = Path(__file__).parent / "results" / f"fine-tuning-{date.today()}.json"
     parser.add_argument("--output", type=Path, default=default)
     options = parser.parse_args()
-    recipe, _ = open_run(str(options.run))
+    recipe = Run(options.run).recipe
     updates = recipe.sub_training.updates
-    found = [row for factor in options.factors for row in rows(options.run, "scratch", factor * updates)]
-    found = rows(options.run, recipe.train.mode, updates) + found
-    for row in found:
+    recorded = [row for factor in options.factors for row in rows(options.run, "scratch", factor * updates)]
+    recorded = rows(options.run, recipe.train.mode, updates) + recorded
+    for row in recorded:
         print(*(f"{key} {value}" for key, value in row.items()), sep="  ")
-    record = {"date": str(date.today()), "run": recipe.name, "rows": found}
+    record = {"date": str(date.today()), "run": recipe.name, "rows": recorded}
     write_json(options.output, {**record, "environment": environment()})
 
 

@@ -18,7 +18,7 @@ baselines of width 512, a day of two cores each, are trained only if they are na
 import argparse
 import signal
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, replace
 from datetime import date
@@ -31,11 +31,11 @@ import torch
 
 import headline_report
 from deployed_quality import bleu
-from hat.architecture import ModelConfig, weight_shapes
-from hat.architecture.cost import cost
-from hat.cli.progress import Terminal
+from hat import FinishedModel, Recipe, Run
+from hat.architecture import ModelConfig, cost, weight_shapes
+from hat.cli import Terminal
 from hat.compression import sizes_of
-from hat.evaluation.bootstrap import paired_bootstrap
+from hat.evaluation import paired_bootstrap
 from hat.files import read_json, write_json, write_text
 from hat.hardware import (
     Device,
@@ -47,17 +47,9 @@ from hat.hardware import (
     measure,
     open_bench,
 )
-from hat.lines import read_lines
-from hat.pipeline import Recipe, load_recipe, run, status
-from hat.pipeline.context import Context
-from hat.pipeline.folder import is_run
-from hat.pipeline.runner import finished
-from hat.pipeline.stages.evaluate import TRANSLATIONS, deployed_artefact, score_step
-from hat.pipeline.stages.measure import make_protocol
-from hat.pipeline.stages.train import ARTEFACT, FinalModel, final_models
-from hat.recipe.distillation import Distillation
-from hat.runtime import Artefact, runs
-from hat.runtime.weights import usual_books
+from hat.pipeline import is_run
+from hat.recipe import Distillation
+from hat.runtime import Artefact, runs, usual_books
 from hat.training import Stopped
 from headline_report import best_baseline
 from pictures import headline_picture
@@ -117,7 +109,7 @@ TAUGHT = "taught.json"
 TINY_TRAINING = {"updates": 30, "warmup": 5, "batch_tokens": 600, "validate_every": 15}
 
 
-def recipe_of(task: str, options: argparse.Namespace, baselines: Sequence[dict[str, Any]]) -> Recipe:
+def run_of(task: str, options: argparse.Namespace, baselines: Sequence[dict[str, Any]]) -> Run:
     """The run of one task with some of the baselines."""
     setting, target = options.setting, task.partition("-")[2]
     changes: dict[str, Any] = {"name": task, "baselines": list(baselines)}
@@ -142,11 +134,7 @@ def recipe_of(task: str, options: argparse.Namespace, baselines: Sequence[dict[s
         changes["search.constraints"] = CONSTRAINTS
         for part, stem in (("train", "train"), ("valid", "val"), ("test", "test_2016_flickr")):
             changes[f"data.{part}.target"] = f"{stem}.{target}.gz"
-    return load_recipe(name, [f"{key}={_yaml(value)}" for key, value in changes.items()])
-
-
-def _yaml(value: Any) -> str:
-    return str(value) if isinstance(value, str | Path) else repr(value).replace("'", '"')
+    return Run(name, options.work / task, settings=changes)
 
 
 def baselines_of(setting: str) -> list[dict[str, Any]]:
@@ -161,30 +149,30 @@ def baselines_of(setting: str) -> list[dict[str, Any]]:
 
 def train_all(task: str, options: argparse.Namespace, terminal: Terminal) -> None:
     """Everything of a task that is trained, a whole report after each baseline."""
-    root = options.work / task
     there = trained(task, options)
-    run(recipe_of(task, options, there), root, reporter=terminal)
+    run_of(task, options, there).work(reporter=terminal)
     for one in wanted(options):
         if one not in there:
             there.append(one)
-            run(recipe_of(task, options, there), root, reporter=terminal)
-    if best := best_baseline(read_json(root / "report.json")["models"]):
-        teach(recipe_of(task, options, there), best["name"], root, terminal)
+            run_of(task, options, there).work(reporter=terminal)
+    run = run_of(task, options, there)
+    if best := best_baseline(read_json(run.folder / "report.json")["models"]):
+        teach(run, best["name"], terminal)
 
 
-def teach(recipe: Recipe, teacher: str, root: Path, terminal: Terminal) -> None:
+def teach(run: Run, teacher: str, terminal: Terminal) -> None:
     """Train the first found model again, taught by a baseline; its row of a report to TAUGHT."""
     try:
-        run(taught(recipe, teacher), root, reporter=terminal)
-        students = [row for row in read_json(root / "report.json")["models"] if row["kind"] == "found"]
+        Run(taught(run.recipe, teacher), run.folder).work(reporter=terminal)
+        students = [row for row in read_json(run.folder / "report.json")["models"] if row["kind"] == "found"]
         rows = [row | {"teacher": teacher} for row in students]
-        write_json(root / TAUGHT, {"teacher": teacher, "models": rows})
+        write_json(run.folder / TAUGHT, {"teacher": teacher, "models": rows})
     finally:  # everything of it is done: only the report is written again
-        run(recipe, root, reporter=terminal)
+        run.work(reporter=terminal)
 
 
 def taught(recipe: Recipe, teacher: str) -> Recipe:
-    """The run with one constraint, and a baseline that teaches: its translations beside the references.
+    """The recipe with one constraint, and a baseline that teaches: its translations beside the references.
     For twice the text there are half as many updates again."""
     training, constraints = recipe.sub_training, recipe.search.constraints
     return recipe.model_copy(
@@ -198,10 +186,11 @@ def taught(recipe: Recipe, teacher: str) -> Recipe:
 
 def trained(task: str, options: argparse.Namespace) -> list[dict[str, Any]]:
     """The baselines that are trained already."""
-    root, baselines = options.work / task, baselines_of(options.setting)
-    if not is_run(root):
+    if not is_run(options.work / task):
         return []
-    done = {step.step for step in status(recipe_of(task, options, baselines), root) if step.state == "done"}
+    baselines = baselines_of(options.setting)
+    steps = run_of(task, options, baselines).status().steps
+    done = {step.step for step in steps if step.state == "done"}
     return [one for one in baselines if f"train/{one['name']}" in done]
 
 
@@ -216,51 +205,37 @@ def wanted(options: argparse.Namespace) -> list[dict[str, Any]]:
 
 
 class Entry(NamedTuple):
-    """A trained model: its row of the run's report, and where its files are."""
+    """A trained model: its row of the run's report, and its files."""
 
     row: dict[str, Any]
-    context: Context
-    model: FinalModel
-
-    @property
-    def trained(self) -> Path:
-        return self.context.outcome(self.model.step).folder
-
-    @property
-    def translations(self) -> list[str]:
-        return read_lines(self.context.outcome(score_step(self.model)).folder / TRANSLATIONS)
+    model: FinishedModel
 
 
 class Task:
     """A task's run, as far as it has got, and the baselines that are still to be trained."""
 
-    def __init__(self, root: Path, trained: Recipe, wanted: Recipe, terminal: Terminal) -> None:
-        """`trained`: the recipe with the baselines that are; `wanted`: with all of them."""
-        self.root, self.terminal = root, terminal
-        self.context = finished(trained, root)
-        self.entries = dict(entries(self.context, read_json(root / "report.json")))
-        if (root / TAUGHT).exists():
-            record = read_json(root / TAUGHT)
-            context = finished(taught(trained, record["teacher"]), root)
-            self.entries |= {f"{name}-taught": one for name, one in entries(context, record)}
-        self.untrained = [one for one in wanted.baselines if one.name not in self.entries]
-        self.text = self.context.outcome("prepare").folder
+    def __init__(self, trained: Run, wanted: Run, terminal: Terminal) -> None:
+        """`trained`: the run with the baselines that are; `wanted`: with all of them."""
+        self.run, self.root, self.terminal = trained, trained.folder, terminal
+        self.entries = dict(entries(trained, read_json(self.root / "report.json")))
+        if (self.root / TAUGHT).exists():
+            record = read_json(self.root / TAUGHT)
+            students = Run(taught(trained.recipe, record["teacher"]), self.root)
+            self.entries |= {f"{name}-taught": one for name, one in entries(students, record)}
+        self.untrained = {
+            one.name: trained.model_config(one.architecture(), elastic=False)
+            for one in wanted.recipe.baselines
+            if one.name not in self.entries
+        }
 
     def configs(self) -> dict[str, ModelConfig]:
         """Every model's, trained or not: a latency needs no training."""
-        known = {
-            name: (one.model.architecture, one.model.kind != "baseline") for name, one in self.entries.items()
-        }
-        known |= {one.name: (one.architecture(), False) for one in self.untrained}
-        return {
-            name: self.context.model_config(architecture, elastic=elastic)
-            for name, (architecture, elastic) in known.items()
-        }
+        return {name: one.model.config for name, one in self.entries.items()} | self.untrained
 
     def rows(self) -> list[dict[str, Any]]:
         """One row a model: what the report has, latencies in each engine, BLEU against the best baseline."""
         rows = {name: one.row | {"name": name} for name, one in self.entries.items()}
-        rows |= {one.name: self.untrained_row(one.name) for one in self.untrained}
+        rows |= {name: untrained_row(name, config) for name, config in self.untrained.items()}
         for name, config in self.configs().items():
             rows[name]["flops"] = cost(config.architecture).flops
         for column, times in self.latencies().items():
@@ -270,29 +245,17 @@ class Task:
         best = best_baseline(rows.values())
         for name, entry in self.entries.items():
             row = rows[name]
-            row["float32_bytes"] = _folder_bytes(entry.trained / ARTEFACT)
-            row["training_device_seconds"] = _seconds(entry.trained)
+            row["float32_bytes"] = _folder_bytes(entry.model.trained)
+            row["training_device_seconds"] = entry.model.cost.device_seconds
             if best:
                 row["against_best"] = asdict(self.compare(name, best["name"]))
             if row["kind"] == "found":
                 row["four_bits"] = self.four_bits(name, entry)
         return list(rows.values())
 
-    def untrained_row(self, name: str) -> dict[str, Any]:
-        """What a baseline's architecture alone tells."""
-        config = self.configs()[name]
-        whole = sum(map(prod, weight_shapes(config).values()))
-        return {
-            "name": name,
-            "kind": "untrained",
-            "parameters": cost(config.architecture).parameters,
-            "parameters_with_embeddings": whole,
-            "float32_bytes": 4 * whole,
-        }
-
     def compare(self, name: str, rival: str) -> Any:
-        references = read_lines(self.text / "test.target.txt")
-        return paired_bootstrap(*(self.entries[one].translations for one in (name, rival)), references)
+        one, other = (self.entries[one].model.translations for one in (name, rival))
+        return paired_bootstrap(one, other, self.run.test_text()[1])
 
     def latencies(self) -> dict[str, dict[str, Measurement]]:
         """Column → model → latency; all models of a column are timed in the same rounds."""
@@ -309,36 +272,36 @@ class Task:
     def column(self, column: Column, device: Device, store: MeasurementStore) -> dict[str, Measurement]:
         """Model → latency, for the models that the column's engine runs."""
         protocol = replace(
-            make_protocol(self.context, column.rounds, INTERVAL, column.engine),
+            self.run.protocol(column.rounds, INTERVAL, column.engine),
             precision=column.precision,
-            device=device.accelerator,
+            accelerator=device.accelerator,
         )
         runnable = {
             name: config
             for name, config in self.configs().items()
             if runs(column.engine, config.architecture)
         }
-        reference = self.context.model_config(self.context.space.largest())
+        reference = self.run.model_config(self.run.space.largest())
         series = Series(store, f"{self.root.name}/{column}", device.name, protocol, reference)
         with (
             open_bench(device) as bench,
             self.terminal.working(f"{self.root.name}: {column}") as progress,
         ):
-            times = measure([*runnable.values()], series, bench, 1, progress)
+            times = measure([*runnable.values()], series, bench, seed=1, progress=progress)
         return dict(zip(runnable, times, strict=True))
 
     def four_bits(self, name: str, entry: Entry) -> dict[str, Any]:
         """The model at 4 bits, decoding as the deployed one: BLEU, the float32 model's, and both sizes."""
-        decode = Artefact.load(deployed_artefact(entry.context, entry.model)).config.decode
-        whole = Artefact.load(entry.trained / ARTEFACT).with_decode(decode)
-        scores = []
+        decode = Artefact.load(entry.model.deployed).config.decode
+        whole = Artefact.load(entry.model.trained).with_decode(decode)
+        scores, text = [], self.run.test_text()
         with (
             tempfile.TemporaryDirectory() as scratch,
             self.terminal.working(f"{self.root.name}: {name} at 4 bits") as progress,
         ):
             for done, artefact in enumerate((whole, whole.at_precision(FOUR_BITS, CODE_BOOKS))):
                 progress(done, 2, f"test text at {artefact.config.precision}")
-                scores.append(bleu(artefact, "native", self.text, Path(scratch) / "model"))
+                scores.append(bleu(artefact, "native", text, Path(scratch) / "model"))
             sizes = sizes_of(Path(scratch) / "model", self.configs()[name], FOUR_BITS)
         float32, small = scores
         return {
@@ -351,23 +314,30 @@ class Task:
     def search_cost(self) -> dict[str, float]:
         """Device hours of finding: SuperTransformer, measuring, fitting, all searches."""
         return {
-            name: _seconds(outcome.folder) / 3600
-            for name, outcome in self.context.outcomes.items()
-            if name.startswith(("train-super", "measure", "fit", "search/"))
+            step.step: step.cost.device_seconds / 3600
+            for step in self.run.status().steps
+            if step.state == "done" and step.step.startswith(("train-super", "measure", "fit", "search/"))
         }
 
 
-def entries(context: Context, report: dict[str, Any]) -> Iterator[tuple[str, Entry]]:
-    """Name → trained model, of those that the report tells of, unless that is of an older run."""
+def untrained_row(name: str, config: ModelConfig) -> dict[str, Any]:
+    """The figures that a baseline's architecture alone decides."""
+    whole = sum(map(prod, weight_shapes(config).values()))
+    return {
+        "name": name,
+        "kind": "untrained",
+        "parameters": cost(config.architecture).parameters,
+        "parameters_with_embeddings": whole,
+        "float32_bytes": 4 * whole,
+    }
+
+
+def entries(run: Run, report: Mapping[str, Any]) -> Iterator[tuple[str, Entry]]:
+    """Name → trained model, of those in the report, unless that is of an older run."""
     rows = {row["name"]: row for row in report["models"]}
-    for model in final_models(context):
-        if model.name in rows and score_step(model) in context.outcomes:
-            yield model.name, Entry(rows[model.name], context, model)
-
-
-def _seconds(step: Path) -> float:
-    """What a step took of its device."""
-    return float(read_json(step / "cost.json")["device_seconds"])
+    for name, model in run.models().items():
+        if name in rows:
+            yield name, Entry(rows[name], model)
 
 
 def _folder_bytes(folder: Path) -> int:
@@ -425,14 +395,14 @@ def main() -> None:
     done = [task for task in options.tasks if (options.work / task / "report.json").exists()]
     tasks = {}
     for name in done:
-        recipes = (
-            recipe_of(name, options, baselines)
+        runs_of_task = (
+            run_of(name, options, baselines)
             for baselines in (trained(name, options), baselines_of(options.setting))
         )
-        task = Task(options.work / name, *recipes, terminal)
+        task = Task(*runs_of_task, terminal)
         tasks[name] = {
             "models": task.rows(),
-            "protocol": make_protocol(task.context, DEPLOYED.rounds, INTERVAL, DEPLOYED.engine).to_dict(),
+            "protocol": task.run.protocol(DEPLOYED.rounds, INTERVAL, DEPLOYED.engine).to_dict(),
             "search_hours": task.search_cost(),
         }
     report = {

@@ -22,25 +22,27 @@ from typing import Any
 import numpy as np
 
 from hat.architecture import Architecture, ModelConfig, cost
-from hat.cli.progress import Terminal
+from hat.cli import Terminal
 from hat.files import read_json, write_json, write_text
 from hat.hardware import (
     Bench,
+    Figure,
     Measurement,
     MeasurementStore,
     MeasureProtocol,
     Series,
+    Verdict,
     device_named,
     environment,
+    fit,
     measure,
+    measure_until_predictable,
+    noise_floor,
     open_bench,
 )
-from hat.hardware.measuring.sampling import fit, measure_until_predictable, noise_floor
-from hat.hardware.measuring.verdict import Verdict
-from hat.predictor import LatencyPredictor
+from hat.predictor import CostPredictor
 from hat.progress import Progress
-from hat.search import EvolutionSettings, SearchProblem
-from hat.search.verified import Verifying, search_verified
+from hat.search import LATENCY, CostLimit, EvolutionSettings, SearchProblem, Trial, search_verified
 from hat.zoo import space
 
 SPACE, VOCABULARY, SEED, MOST, TARGET = space("multi30k"), 4000, 1, 80, 2.0
@@ -88,7 +90,16 @@ class Loop:
 def first(loop: Loop, progress: Progress) -> dict[str, Any]:
     start = time.time()
     series = loop.series("first")
-    found = measure_until_predictable(SPACE, config, series, loop.bench, MOST, TARGET, SEED, progress)
+    found = measure_until_predictable(
+        SPACE,
+        config,
+        series,
+        loop.bench,
+        most=MOST,
+        target_mape=TARGET,
+        seed=SEED,
+        progress=progress,
+    )
     seconds = time.time() - start
     predictor = fit(found, SEED)
     return {
@@ -111,33 +122,48 @@ def _row(one: Measurement) -> dict[str, Any]:
 def constraint(loop: Loop, number: int, progress: Progress) -> dict[str, Any]:
     """One search, and the judgement of what it proposes."""
     report = read_json(loop.folder / "first.json")
-    predictor = LatencyPredictor.from_dict(report["predictor"])
+    predictor = CostPredictor.from_dict(report["predictor"])
     share = random.Random(f"constraint {number}").uniform(0.3, 0.95)
     limit = share * report["measured"][0]["latency_ms"]
-    problem = SearchProblem(SPACE, lambda one: -float(cost(one).parameters), predictor.predict, limit)
+    limits = (CostLimit(LATENCY, predictor.predict, limit),)
+    problem = SearchProblem(SPACE, lambda one: -float(cost(one).parameters), limits)
 
-    def measured(architectures: Any, name: str, inner: Progress) -> list[Measurement]:
+    def measured(architectures: Any, name: str, inner: Progress) -> list[Trial]:
         series = loop.series(f"constraint-{number}/{name}", VERIFY_INTERVAL)
-        return measure([config(one) for one in architectures], series, loop.bench, SEED, inner)
+        models = [config(one) for one in architectures]
+        return [_trial(one, share) for one in measure(models, series, loop.bench, seed=SEED, progress=inner)]
 
-    verifying = Verifying(measured, lambda reference_ms: share * reference_ms, 5)
-    choice = search_verified(problem, SETTINGS, verifying, number, loop.folder / "losses", progress)
+    choice = search_verified(
+        problem,
+        SETTINGS,
+        measure=measured,
+        group=5,
+        seed=number,
+        memo=loop.folder / "losses",
+        progress=progress,
+    )
     (judge,) = measured([choice.chosen.candidate.architecture], "judge", progress)
+    figure = judge.figures[LATENCY.name]
     return {
         "share": share,
-        "verdict": choice.verdict,
+        "verdict": choice.verification.figures[LATENCY.name].verdict,
         "attempts": choice.attempts,
         "measured": len(choice.chosen.measured),
-        "judged": judge.latency_ms / (share * judge.reference_ms),
-        "judged_low": judge.low_ms / (share * judge.reference_ms),
+        "judged": figure.value / figure.limit,
+        "judged_low": figure.low / figure.limit,
     }
+
+
+def _trial(one: Measurement, share: float) -> Trial:
+    limit = share * one.reference_ms
+    return Trial({LATENCY.name: Figure(one.latency_ms, one.low_ms, one.high_ms, limit)}, one)
 
 
 def second(loop: Loop, progress: Progress) -> dict[str, Any]:
     report = read_json(loop.folder / "first.json")
     models = [config(Architecture.from_dict(row["architecture"])) for row in report["measured"]]
     start = time.time()
-    found = measure(models, loop.series("second"), loop.bench, SEED + 1, progress)
+    found = measure(models, loop.series("second"), loop.bench, seed=SEED + 1, progress=progress)
     before = np.array([row["latency_ms"] for row in report["measured"]]) / report["reference_ms"]
     after = np.array([one.latency_ms / one.reference_ms for one in found])
     off = np.maximum(before / after, after / before)

@@ -16,7 +16,7 @@ from hat.architecture import (
     cost,
 )
 from hat.files import read_json
-from hat.report.tables import slowest_model
+from hat.report import slowest_model
 from newest import all_of, newest
 from plot_layout import spread
 

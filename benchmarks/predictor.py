@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import published_sets
-from hat.cli.progress import Terminal
+from hat.cli import Terminal
 from hat.errors import UserError
 from hat.files import read_json, write_json, write_text
 from hat.hardware import environment, installed_version

@@ -9,15 +9,20 @@ import numpy as np
 from numpy.typing import NDArray
 from sklearn.ensemble import HistGradientBoostingRegressor
 
-from hat.predictor import LatencyPredictor
-from hat.predictor.cross_validation import ordinary
-from hat.predictor.features import AVERAGES, Array
-from hat.predictor.paper_network import PaperMLP
-from hat.predictor.published_sets import PublishedLatencies, read_latency_csv
-from hat.predictor.regression import Settings, fit_regression
+from hat.predictor import (
+    AVERAGES,
+    CostPredictor,
+    PaperMLP,
+    PublishedLatencies,
+    RegressionSettings,
+    fit_regression,
+    ordinary,
+    read_latency_csv,
+)
 from hat.progress import Progress
 
 Rows = NDArray[np.intp]
+Array = NDArray[np.float64]
 
 FEW = 100
 COVERAGE = 0.9
@@ -45,7 +50,7 @@ def _split(data: PublishedLatencies, seed: int, draws: int) -> dict[str, float]:
     x, y = data.averages, data.latency_ms
     order = np.random.default_rng(seed).permutation(len(y))
     train, valid, test = np.split(order, [len(y) * 8 // 10, len(y) * 9 // 10])
-    mlp = PaperMLP.fit(x[train], y[train], x[valid], y[valid], seed)
+    mlp = PaperMLP.fit(x[train], y[train], validation=x[valid], validation_ms=y[valid], seed=seed)
     linear = ordinary(x[train], y[train])
     ours, seconds, cpu = _timed_fit(x[train], y[train], seed)
     few = [_few(data, train, test, seed * draws + draw) for draw in range(draws)]
@@ -63,13 +68,13 @@ def _split(data: PublishedLatencies, seed: int, draws: int) -> dict[str, float]:
     }
 
 
-def _timed_fit(x: Array, y: Array, seed: int) -> tuple[LatencyPredictor, float, float]:
+def _timed_fit(x: Array, y: Array, seed: int) -> tuple[CostPredictor, float, float]:
     """A predictor, the seconds and the CPU seconds of fitting it: the least of FITS times, as what
     else runs on the machine can only add."""
     taken = []
     for _ in range(FITS):
         started, used = time.perf_counter(), time.process_time()
-        ours = LatencyPredictor.fit(x, y, seed, features="averages")
+        ours = CostPredictor.fit(x, y, seed=seed, features="averages")
         taken.append((time.perf_counter() - started, time.process_time() - used))
     seconds, cpu = map(min, zip(*taken, strict=True))
     return ours, seconds, cpu
@@ -80,7 +85,7 @@ def _few(data: PublishedLatencies, train: Rows, test: Rows, draw: int) -> tuple[
     and the share of the test rows in its intervals."""
     x, y = data.averages, data.latency_ms
     rows = np.random.default_rng(draw).choice(train, FEW, replace=False)
-    ours = LatencyPredictor.fit(x[rows], y[rows], draw, features="averages")
+    ours = CostPredictor.fit(x[rows], y[rows], seed=draw, features="averages")
     low, high = ours.predict_interval(x[test], COVERAGE)
     inside = float(((low <= y[test]) & (y[test] <= high)).mean())
     return _error(ours.predict(x[test]), y[test]), ours.report.mape, inside
@@ -108,7 +113,7 @@ def _flexible(x: Array, more: Array, y: Array, leaves: int) -> float:
     predicted = np.zeros(len(y))
     for fold in np.array_split(np.random.default_rng(0).permutation(len(y)), FOLDS):
         kept = np.delete(np.arange(len(y)), fold)
-        law = fit_regression(x[kept], y[kept], Settings(1e-4), seed=0).predict(x)
+        law = fit_regression(x[kept], y[kept], settings=RegressionSettings(1e-4), seed=0).predict(x)
         trees = HistGradientBoostingRegressor(
             loss="absolute_error", max_leaf_nodes=leaves, early_stopping=False, random_state=0
         )

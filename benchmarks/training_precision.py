@@ -19,8 +19,7 @@ from hat.architecture import ModelConfig
 from hat.files import write_json
 from hat.hardware import environment
 from hat.model import Dropout, Transformer
-from hat.training import TrainingSettings, label_smoothed_loss
-from hat.training.accelerator import uses_bf16
+from hat.training import TrainingSettings, label_smoothed_loss, uses_bf16
 
 VOCAB, SENTENCES, LENGTH = 4000, 220, 17
 SPACES = ("demo", "multi30k")

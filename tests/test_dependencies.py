@@ -9,18 +9,9 @@ SOURCE = Path(__file__).resolve().parents[1] / "src" / "hat"
 
 # What every room stands on; these import nothing above them.
 GROUND = {
-    *(
-        "arguments",
-        "characters",
-        "disk",
-        "engine_specs",
-        "errors",
-        "file_names",
-        "files",
-        "intervals",
-        "lines",
-    ),
-    *("progress", "sections", "sentences", "strict_json", "strict_yaml", "threads", "tokens", "version"),
+    *("arguments", "characters", "disk", "engine_specs", "errors", "file_names", "files", "intervals"),
+    *("lazy_names", "lines", "progress", "sections", "sentences", "strict_json", "strict_yaml", "threads"),
+    *("tokens", "version"),
 }
 
 ALLOWED: dict[str, set[str]] = {
@@ -39,7 +30,7 @@ ALLOWED: dict[str, set[str]] = {
     "evaluation": {"model", "runtime", "data"},
     "interop": {"model", "compression", "runtime"},
     "report": set(),
-    "recipe": {"*"},
+    "recipe": {"zoo", "data", "training", "hardware", "search"},
     "pipeline": {"*"},
     "cli": {"*"},
 }
@@ -138,7 +129,9 @@ def test_every_room_is_in_the_table() -> None:
 
 @pytest.mark.parametrize("room", sorted(ALLOWED))
 def test_imports_follow_the_table(room: str) -> None:
-    allowed = closure(room) | GROUND
+    # hat.Run is the face of the pipeline.
+    face = {"Run"} if room == "cli" else set()
+    allowed = closure(room) | GROUND | face
     for path in (SOURCE / room).rglob("*.py"):
         for line, name in imports(path):
             parts = name.split(".")

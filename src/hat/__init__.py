@@ -2,34 +2,40 @@
 
 from typing import TYPE_CHECKING
 
+from hat import lazy_names as _lazy_names
 from hat import threads as _threads
 from hat.version import __version__
 
 if TYPE_CHECKING:
     from hat.errors import HatError, UserError
+    from hat.recipe import Recipe
+    from hat.run import FinishedModel, Run
     from hat.runtime import Score, Translation, Translator
 
-__all__ = ["HatError", "Score", "Translation", "Translator", "UserError", "__version__"]
-
-_HOMES = {
-    "HatError": "hat.errors",
-    "Score": "hat.runtime",
-    "Translation": "hat.runtime",
-    "Translator": "hat.runtime",
-    "UserError": "hat.errors",
-}
+__all__ = [
+    "FinishedModel",
+    "HatError",
+    "Recipe",
+    "Run",
+    "Score",
+    "Translation",
+    "Translator",
+    "UserError",
+    "__version__",
+]
 
 # Set here, since PyTorch and onnxruntime read it when they are loaded, by whatever module.
 _threads.set_openmp_defaults()
 
-
-def __getattr__(name: str) -> object:
-    # On first use, so that `import hat` stays light (PEP 562).
-    if name in _HOMES:
-        from importlib import import_module  # noqa: PLC0415
-
-        return getattr(import_module(_HOMES[name]), name)
-    raise AttributeError(f"module 'hat' has no attribute {name!r}")
+__getattr__ = _lazy_names.importer(
+    "hat",
+    {
+        "hat.errors": ("HatError", "UserError"),
+        "hat.recipe": ("Recipe",),
+        "hat.run": ("FinishedModel", "Run"),
+        "hat.runtime": ("Score", "Translation", "Translator"),
+    },
+)
 
 
 def __dir__() -> list[str]:

@@ -4,5 +4,5 @@
 CONFIG, WEIGHTS, TOKENIZER = "config.json", "model.safetensors", "tokenizer"
 # An ONNX export, which has these two graphs where an artefact has WEIGHTS.
 ONNX_FILES = ("encoder.onnx", "decoder.onnx")
-# A run: its mark, and the list of its finished models.
-RUN_FILE, MODELS = "run.json", "models.json"
+# A run: its mark, the list of its finished models, and its report.
+RUN_FILE, MODELS, REPORT = "run.json", "models.json", "report.json"

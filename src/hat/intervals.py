@@ -28,8 +28,8 @@ QUARTILES = 2 * NormalDist().inv_cdf(0.75)  # interquartile range of normal nois
 def relative_times(pairs_ms: Sequence[Sequence[float]], reference_ms: Sequence[Sequence[float]]) -> Array:
     """A model's time relative to the reference model's in each round: (rounds). Both are means, over the
     pairs of lengths and over the reference's calls. Rounds are independent, and drift cancels out."""
-    found: Array = np.asarray(pairs_ms, float).mean(axis=1) / np.asarray(reference_ms, float).mean(axis=1)
-    return found
+    relative: Array = np.asarray(pairs_ms, float).mean(axis=1) / np.asarray(reference_ms, float).mean(axis=1)
+    return relative
 
 
 def median_interval(values: Array, confidence: float = CONFIDENCE) -> tuple[float, float]:
@@ -63,10 +63,10 @@ def timed_enough(values: Array, interval: float, most: int) -> bool:
 def looks(most: int) -> tuple[int, ...]:
     """The numbers of rounds at which a series of at most `most` rounds may end: 8, 16, 32, … and the last
     number, which is at least 8, since fewer rounds have no interval."""
-    found = [FEWEST_ROUNDS]
-    while 2 * found[-1] < most:
-        found.append(2 * found[-1])
-    return (*found, most) if most > FEWEST_ROUNDS else tuple(found)
+    ends = [FEWEST_ROUNDS]
+    while 2 * ends[-1] < most:
+        ends.append(2 * ends[-1])
+    return (*ends, most) if most > FEWEST_ROUNDS else tuple(ends)
 
 
 @cache
@@ -88,11 +88,11 @@ def standard_error(half_width: float, count: int) -> float:
 def _left_out(count: int, confidence: float) -> int | None:
     """The number k of values that the interval leaves out at either end: it misses the median with the
     probability 2 P(Bin(n, ½) ≤ k). None if even the extremes do not reach the confidence."""
-    found, below, ways = None, 0, 1
+    left_out, below, ways = None, 0, 1
     for skipped in range(count // 2):
         below += ways
         if 2 * below / 2**count > 1 - confidence:
             break
-        found = skipped
+        left_out = skipped
         ways = ways * (count - skipped) // (skipped + 1)
-    return found
+    return left_out

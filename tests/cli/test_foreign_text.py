@@ -15,7 +15,7 @@ from hat.hardware import Device
 from hat.report import Table, print_report, print_status, to_markdown
 from hat.report.tables import markdown
 from tests.cli.conftest import Hat
-from tests.report.test_tables import report
+from tests.report.example import report
 
 __all__ = ["report"]  # a fixture
 

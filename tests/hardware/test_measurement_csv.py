@@ -44,7 +44,7 @@ def test_round_trip(exported: Path, tmp_path: Path) -> None:
         ("[[3.5], [2.5]]", "[[NaN], [2.5]]", r"out.csv:4: pairs_ms: expected lists of positive"),
         ("[[3.5], [2.5]]", "[[3.5], [-2.5]]", r"out.csv:4: pairs_ms: expected lists of positive"),
         ("[[3.5], [2.5]]", "many", r"out.csv:4: pairs_ms: 'many' cannot be read"),
-        ("[[3.5], [2.5]]", "[[3.5], [2.5, 1]]", r"out.csv:4: the rounds have not one time for each pair"),
+        ("[[3.5], [2.5]]", "[[3.5], [2.5, 1]]", r"out.csv:4: a round lacks a time for a pair of lengths"),
         ("[[3.5], [2.5]]", "[[3.5]]", r"out.csv:4: 1 rounds, 1 of them .* 2 of the reference do not fit"),
         ("[[3.5], [2.5]]", "[" * 5000, r"out.csv:4: pairs_ms: '\[*… cannot be read"),
         (",7,", ",-7,", r"out.csv:2: memory_bytes: -7 is not a number of 0 or more"),

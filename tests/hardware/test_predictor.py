@@ -13,10 +13,10 @@ import pytest
 from hat.architecture import Architecture, DecoderLayer
 from hat.errors import UserError
 from hat.hardware.measuring.sampling import design
-from hat.predictor import LatencyPredictor
+from hat.predictor import CostPredictor
 from hat.predictor import predictor as predictor_module
 from hat.predictor.features import TERMS, features, paper_features
-from hat.predictor.regression import Settings
+from hat.predictor.regression import RegressionSettings
 from hat.space import DesignSpace
 
 
@@ -41,7 +41,7 @@ def noisy(architectures: list[Architecture], seed: int = 0, noise: float = 0.01)
 
 
 def test_synthetic_truth_is_recovered(architectures: list[Architecture]) -> None:
-    predictor = LatencyPredictor.fit(architectures[:40], noisy(architectures[:40]), seed=0)
+    predictor = CostPredictor.fit(architectures[:40], noisy(architectures[:40]), seed=0)
     report = predictor.report
     assert (report.samples, report.folds) == (40, 10)
     assert report.mape_low < report.mape < report.mape_high < 2
@@ -54,7 +54,7 @@ def test_synthetic_truth_is_recovered(architectures: list[Architecture]) -> None
 def test_outliers_do_not_bend_the_law(architectures: list[Architecture]) -> None:
     latencies = np.array(noisy(architectures))
     latencies[::8] *= 1.5  # while something else ran on the device
-    predicted = LatencyPredictor.fit(architectures, latencies, seed=0).predict(architectures)
+    predicted = CostPredictor.fit(architectures, latencies, seed=0).predict(architectures)
     true = np.array([true_latency(a) for a in architectures])
     assert np.abs(predicted / true - 1).mean() < 0.02
 
@@ -92,10 +92,10 @@ def _last_encoder(a: Architecture, **values: int) -> Architecture:
 def test_more_is_never_faster(
     architectures: list[Architecture], features: str, boosted: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    settings = Settings(1e-4, boosted)
+    settings = RegressionSettings(1e-4, boosted)
     monkeypatch.setattr(predictor_module, "choose", lambda *_: (settings, np.ones(60)))
     latencies = noisy(architectures, noise=0.3)
-    predictor = LatencyPredictor.fit(architectures, latencies, seed=0, features=features)
+    predictor = CostPredictor.fit(architectures, latencies, seed=0, features=features)
     assert (predictor.regression.trees is not None) == boosted
     assert min(predictor.regression.weights) >= 0
     before = predictor.predict(architectures)
@@ -114,16 +114,16 @@ def test_a_boosted_residual_where_the_data_support_it(design_space: DesignSpace)
 
     latencies = np.array([cached(a) for a in many[:400]])
     latencies *= 1 + 0.01 * np.random.default_rng(0).standard_normal(400)
-    predictor = LatencyPredictor.fit(many[:400], latencies, seed=0)
+    predictor = CostPredictor.fit(many[:400], latencies, seed=0)
     assert predictor.regression.trees is not None
     linear = replace(predictor.regression, trees=None)
     true = np.array([cached(a) for a in many[400:]])
     with_trees = np.abs(predictor.predict(many[400:]) / true - 1).mean()
     without = np.abs(replace(predictor, regression=linear).predict(many[400:]) / true - 1).mean()
     assert with_trees < 0.7 * without
-    again = LatencyPredictor.from_dict(json.loads(json.dumps(predictor.to_dict())))
+    again = CostPredictor.from_dict(json.loads(json.dumps(predictor.to_dict())))
     np.testing.assert_array_equal(again.predict(many), predictor.predict(many))
-    assert LatencyPredictor.fit(many[:400], noisy(many[:400]), seed=0).regression.trees is None
+    assert CostPredictor.fit(many[:400], noisy(many[:400]), seed=0).regression.trees is None
 
 
 def test_intervals_hold_what_they_promise(design_space: DesignSpace) -> None:
@@ -133,7 +133,7 @@ def test_intervals_hold_what_they_promise(design_space: DesignSpace) -> None:
     for seed in range(5):
         latencies = np.array(noisy(many, seed, noise=0.05))
         fitted = slice(100 * seed, 100 * seed + 80)
-        predictor = LatencyPredictor.fit(many[fitted], latencies[fitted], seed)
+        predictor = CostPredictor.fit(many[fitted], latencies[fitted], seed=seed)
         bounds = [predictor.predict_interval(many, coverage) for coverage in (0.5, 0.9)]
         held = np.array([(low <= latencies) & (latencies <= high) for low, high in bounds])
         inside.append(np.delete(held, np.arange(len(many))[fitted], axis=1).mean(axis=1))
@@ -147,8 +147,8 @@ def test_intervals_hold_what_they_promise(design_space: DesignSpace) -> None:
 def test_whether_more_measurements_would_help(design_space: DesignSpace) -> None:
     rng = random.Random(3)
     many = [design_space.sample(rng) for _ in range(200)]
-    few = LatencyPredictor.fit(many[:14], noisy(many[:14]), seed=0).report
-    enough = LatencyPredictor.fit(many, noisy(many), seed=0).report
+    few = CostPredictor.fit(many[:14], noisy(many[:14]), seed=0).report
+    enough = CostPredictor.fit(many, noisy(many), seed=0).report
     assert few.more_would_help
     assert not enough.more_would_help
     assert enough.mape < few.mape < few.half_mape
@@ -168,9 +168,7 @@ def test_latency_as_a_function_of_length(architectures: list[Architecture]) -> N
     rows = [(a, pair) for a in architectures[:40] for pair in PAIRS]
     noise = 1 + 0.01 * np.random.default_rng(0).standard_normal(len(rows))
     latencies = np.array([by_length(a, *pair) for a, pair in rows]) * noise
-    predictor = LatencyPredictor.fit(
-        [a for a, _ in rows], latencies, seed=0, pairs=[pair for _, pair in rows]
-    )
+    predictor = CostPredictor.fit([a for a, _ in rows], latencies, seed=0, pairs=[pair for _, pair in rows])
     assert (predictor.report.samples, predictor.pairs) == (40, PAIRS)
     assert predictor.report.mape < 1
     unseen = architectures[40:]
@@ -180,39 +178,41 @@ def test_latency_as_a_function_of_length(architectures: list[Architecture]) -> N
     mean = np.mean([predictor.predict(unseen, [pair]) for pair in PAIRS], axis=0)
     np.testing.assert_allclose(predictor.predict(unseen), mean, rtol=1e-12)
     with pytest.raises(UserError, match="2 pairs of lengths for 60 measurements"):
-        LatencyPredictor.fit(architectures, noisy(architectures), seed=0, pairs=PAIRS[:2])
+        CostPredictor.fit(architectures, noisy(architectures), seed=0, pairs=PAIRS[:2])
     with pytest.raises(UserError, match="knows no sentence lengths"):
-        LatencyPredictor.fit(architectures, noisy(architectures), 0, pairs=[(9, 9)] * 60, features="averages")
+        CostPredictor.fit(
+            architectures, noisy(architectures), seed=0, pairs=[(9, 9)] * 60, features="averages"
+        )
 
 
 def test_what_is_not_judged_is_fitted_to(architectures: list[Architecture]) -> None:
     latencies = noisy(architectures)
     judged = [index >= 20 for index in range(60)]
     wrong = [latency * (1 if judge else 3) for latency, judge in zip(latencies, judged, strict=True)]
-    all_of_them = LatencyPredictor.fit(architectures, wrong, seed=0)
-    some = LatencyPredictor.fit(architectures, wrong, seed=0, judged=judged)
+    all_of_them = CostPredictor.fit(architectures, wrong, seed=0)
+    some = CostPredictor.fit(architectures, wrong, seed=0, judged=judged)
     assert (all_of_them.report.samples, some.report.samples) == (60, 40)
     assert some.report.mape < 0.5 * all_of_them.report.mape
-    alone = LatencyPredictor.fit(architectures[20:], wrong[20:], seed=0)
+    alone = CostPredictor.fit(architectures[20:], wrong[20:], seed=0)
     assert some.regression.weights != alone.regression.weights
     with pytest.raises(UserError, match="at least two architectures to judge it by"):
-        LatencyPredictor.fit(architectures, latencies, seed=0, judged=[False] * 60)
-    with pytest.raises(UserError, match="1 marks of what is judged for 60 measurements"):
-        LatencyPredictor.fit(architectures, latencies, seed=0, judged=[True])
+        CostPredictor.fit(architectures, latencies, seed=0, judged=[False] * 60)
+    with pytest.raises(UserError, match="1 judged flags for 60 measurements"):
+        CostPredictor.fit(architectures, latencies, seed=0, judged=[True])
 
 
 def test_averages_alone(architectures: list[Architecture]) -> None:
     rows = paper_features(architectures)
     latencies = noisy(architectures)
-    predictor = LatencyPredictor.fit(rows, latencies, seed=0, features="averages")
-    assert predictor == LatencyPredictor.fit(architectures, latencies, seed=0, features="averages")
+    predictor = CostPredictor.fit(rows, latencies, seed=0, features="averages")
+    assert predictor == CostPredictor.fit(architectures, latencies, seed=0, features="averages")
     np.testing.assert_array_equal(predictor.predict(rows), predictor.predict(architectures))
-    again = LatencyPredictor.from_dict(json.loads(json.dumps(predictor.to_dict())))
+    again = CostPredictor.from_dict(json.loads(json.dumps(predictor.to_dict())))
     np.testing.assert_array_equal(again.predict(architectures), predictor.predict(architectures))
     with pytest.raises(UserError, match="they need features='averages'"):
-        LatencyPredictor.fit(rows, latencies, seed=0)
+        CostPredictor.fit(rows, latencies, seed=0)
     with pytest.raises(UserError, match="the choices are layers, averages"):
-        LatencyPredictor.fit(rows, latencies, seed=0, features="colours")
+        CostPredictor.fit(rows, latencies, seed=0, features="colours")
     with pytest.raises(UserError, match="expected rows of 10"):
         predictor.predict(rows[:, :9])
     with pytest.raises(UserError, match="averages must be positive numbers"):
@@ -220,7 +220,7 @@ def test_averages_alone(architectures: list[Architecture]) -> None:
 
 
 def test_the_same_seed_gives_the_same_predictor(architectures: list[Architecture]) -> None:
-    first, again = (LatencyPredictor.fit(architectures, noisy(architectures), 3) for _ in "ab")
+    first, again = (CostPredictor.fit(architectures, noisy(architectures), seed=3) for _ in "ab")
     assert first == again
 
 
@@ -230,7 +230,7 @@ def test_few_samples_and_constant_features(architectures: list[Architecture]) ->
         for a in architectures
         if max(x.encoder_layers_attended for x in a.decoder.layers) <= len(architectures[0].encoder.layers)
     ][:9]
-    predictor = LatencyPredictor.fit(same_encoder, noisy(same_encoder), seed=0)
+    predictor = CostPredictor.fit(same_encoder, noisy(same_encoder), seed=0)
     assert predictor.report.folds == 9
     assert predictor.regression.weights[list(TERMS).index("encoder_ffn")] == 0
     assert np.isfinite(predictor.predict(architectures)).all()
@@ -240,26 +240,26 @@ def test_few_samples_and_constant_features(architectures: list[Architecture]) ->
 def test_bad_latencies(architectures: list[Architecture], bad: float) -> None:
     latencies = noisy(architectures)
     latencies[7] = bad
-    with pytest.raises(UserError, match="positive numbers of milliseconds"):
-        LatencyPredictor.fit(architectures, latencies, seed=0)
+    with pytest.raises(UserError, match="positive numbers"):
+        CostPredictor.fit(architectures, latencies, seed=0)
     with pytest.raises(UserError, match="at least 8"):
-        LatencyPredictor.fit(architectures[:7], latencies[:7], seed=0)
+        CostPredictor.fit(architectures[:7], latencies[:7], seed=0)
     with pytest.raises(UserError, match="60 measurements for 59 architectures"):
-        LatencyPredictor.fit(architectures[1:], latencies, seed=0)
+        CostPredictor.fit(architectures[1:], latencies, seed=0)
 
 
 def test_json_round_trip(architectures: list[Architecture]) -> None:
-    predictor = LatencyPredictor.fit(architectures, noisy(architectures), seed=0)
+    predictor = CostPredictor.fit(architectures, noisy(architectures), seed=0)
     text = json.dumps(predictor.to_dict())
-    again = LatencyPredictor.from_dict(json.loads(text))
+    again = CostPredictor.from_dict(json.loads(text))
     assert again == predictor
     np.testing.assert_array_equal(again.predict(architectures), predictor.predict(architectures))
     with pytest.raises(UserError, match="predictor: intercept: 'much' is not a number"):
-        LatencyPredictor.from_dict(predictor.to_dict() | {"intercept": "much"})
+        CostPredictor.from_dict(predictor.to_dict() | {"intercept": "much"})
     with pytest.raises(UserError, match="unknown key colour"):
-        LatencyPredictor.from_dict(predictor.to_dict() | {"colour": 1})
+        CostPredictor.from_dict(predictor.to_dict() | {"colour": 1})
     older = {name: value for name, value in predictor.to_dict().items() if name != "pair_ratios"}
-    assert LatencyPredictor.from_dict(older) == replace(predictor, pair_ratios=())
+    assert CostPredictor.from_dict(older) == replace(predictor, pair_ratios=())
 
 
 @pytest.mark.parametrize(
@@ -289,9 +289,9 @@ def test_json_round_trip(architectures: list[Architecture]) -> None:
     ],
 )
 def test_damaged_json(architectures: list[Architecture], damage: dict[str, object], message: str) -> None:
-    whole = LatencyPredictor.fit(architectures, noisy(architectures), seed=0).to_dict()
+    whole = CostPredictor.fit(architectures, noisy(architectures), seed=0).to_dict()
     with pytest.raises(UserError, match=message):
-        LatencyPredictor.from_dict(whole | damage)
+        CostPredictor.from_dict(whole | damage)
 
 
 def test_features_of_one_architecture_by_hand() -> None:
@@ -348,11 +348,11 @@ def noisy_by_length(
 
 def fitted(
     some: Sequence[tuple[Architecture, bool]], measured: npt.NDArray[np.float64], seed: int
-) -> LatencyPredictor:
+) -> CostPredictor:
     """As the measure stage's architectures are fitted: the designed half is not judged."""
     rows = [(one, pair, judged) for one, judged in some for pair in PAIRS]
     architectures, pairs, judged = zip(*rows, strict=True)
-    return LatencyPredictor.fit(architectures, measured.ravel(), seed, pairs, judged)
+    return CostPredictor.fit(architectures, measured.ravel(), seed=seed, pairs=pairs, judged=judged)
 
 
 @pytest.mark.parametrize("measured", [24, 44])

@@ -7,7 +7,7 @@ import pytest
 
 from hat.architecture import Architecture
 from hat.errors import UserError
-from hat.predictor import LatencyPredictor, paper_network
+from hat.predictor import CostPredictor, paper_network
 from hat.predictor.features import paper_features
 from hat.predictor.paper_network import PaperMLP
 from hat.predictor.published_sets import COLUMNS, read_latency_csv
@@ -92,7 +92,7 @@ def test_an_imported_set_predicts_architectures(tmp_path: Path, architectures: l
     rows = [[float(x) for x in row] for row in paper_features(architectures)]
     text = "\n".join([",".join(COLUMNS), *map(line, rows)])
     found = read_latency_csv(write(tmp_path, text))
-    fitted = LatencyPredictor.fit(found.averages[:40], found.latency_ms[:40], 0, features="averages")
+    fitted = CostPredictor.fit(found.averages[:40], found.latency_ms[:40], seed=0, features="averages")
     np.testing.assert_allclose(fitted.predict(architectures[40:]), found.latency_ms[40:], rtol=0.02)
 
 
@@ -109,7 +109,7 @@ def test_the_published_sets() -> None:
         data = read_latency_csv(PUBLISHED_LATENCY / f"{name}_all.csv")
         few = np.random.default_rng(0).choice(2000, 100, replace=False)
         x, y = data.averages, data.latency_ms
-        predictor = LatencyPredictor.fit(x[few], y[few], seed=0, features="averages")
+        predictor = CostPredictor.fit(x[few], y[few], seed=0, features="averages")
         rest = np.delete(np.arange(2000), few)
         assert 100 * np.abs(predictor.predict(x[rest]) / y[rest] - 1).mean() < error, name
 
@@ -117,7 +117,9 @@ def test_the_published_sets() -> None:
 def test_the_papers_network_learns(architectures: list[Architecture]) -> None:
     rows = paper_features(architectures)
     latencies = 5 + 10 * rows[:, 5] + 0.01 * rows[:, 0]
-    network = PaperMLP.fit(rows[:50], latencies[:50], rows[50:], latencies[50:], seed=0, updates=200)
+    network = PaperMLP.fit(
+        rows[:50], latencies[:50], validation=rows[50:], validation_ms=latencies[50:], seed=0, updates=200
+    )
     constant = np.abs(latencies[:50].mean() / latencies[50:] - 1).mean()
     assert np.abs(network.predict(architectures[50:]) / latencies[50:] - 1).mean() < 0.3 * constant
 

@@ -55,7 +55,9 @@ def measured(design_space: DesignSpace, tmp_path: Path) -> Measured:
         series = Series(store, "measure/1", "local", PROTOCOL, model(design_space.largest()))
         try:
             bench = InventedBench(timer)
-            return measure_until_predictable(design_space, model, series, bench, most, target, seed=1)
+            return measure_until_predictable(
+                design_space, model, series, bench, most=most, target_mape=target, seed=1
+            )
         finally:
             store.close()
 

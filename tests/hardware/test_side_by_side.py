@@ -1,5 +1,7 @@
 """Engines timed in turn."""
 
+from dataclasses import replace
+
 import pytest
 
 from hat.architecture import ModelConfig
@@ -49,7 +51,8 @@ def test_a_row_for_every_engine_and_number_of_threads(artefact: Artefact) -> Non
 def test_an_engine_that_cannot_run_is_reported_and_fatal_only_alone(
     artefact: Artefact, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setitem(ENGINES, "onnxruntime", ("no_such_module", "Engine"))
+    absent_engine = replace(ENGINES["onnxruntime"], module="no_such_module")
+    monkeypatch.setitem(ENGINES, "onnxruntime", absent_engine)
     times, absent = time_engines(artefact, PROTOCOL, ["onnxruntime", "torch"], [1])
     assert [row.engine for row in times] == ["torch"]
     assert "no_such_module" in absent["onnxruntime"]

@@ -101,7 +101,7 @@ def test_every_precision_runs_and_is_near_float32(artefact: Artefact, precision:
 
 def test_several_threads_may_use_one_engine(artefact: Artefact) -> None:
     engine = TorchEngine(artefact, EngineSettings())
-    engine._decoder = StaticDecoder(engine.model, capture=False)  # whose buffers threads would share
+    engine.decoder = StaticDecoder(engine.model, capture=False)  # whose buffers threads would share
     expected = [engine.translate([source], OPTIONS) for source in SOURCES]
     with ThreadPoolExecutor(4) as pool:
         found = list(pool.map(lambda source: engine.translate([source], OPTIONS), SOURCES * 4))

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from hat.pipeline.decoding import LENGTH_PENALTIES, best_length_penalty, translate_all
+from hat.pipeline.scoring import LENGTH_PENALTIES, best_length_penalty, translate_all
 from hat.progress import silent
 
 REFERENCES = ["the dog runs over the green meadow", "two children play in the warm sand", "a man"]
@@ -25,7 +25,7 @@ class Speaker:
 
 
 def best(speaker: Any) -> float:
-    return best_length_penalty(speaker, REFERENCES, REFERENCES, 2, silent)
+    return best_length_penalty(speaker, (REFERENCES, REFERENCES), batch=2, progress=silent)
 
 
 @pytest.mark.parametrize("right", [LENGTH_PENALTIES[0], 1.4, LENGTH_PENALTIES[-1]])
@@ -40,5 +40,5 @@ def test_of_equals_the_least() -> None:
 def test_all_lines_in_order_and_in_pieces() -> None:
     speaker: Any = Speaker(1.0)
     lines = [f"line {number}" for number in range(20)]
-    assert translate_all(speaker, lines, 2, silent) == lines
+    assert translate_all(speaker, lines, batch=2, progress=silent) == lines
     assert speaker.batches == [16, 4]

@@ -17,7 +17,7 @@ from hat.errors import UserError
 from hat.pipeline import load_recipe, open_run, run, status
 from hat.progress import Progress
 from hat.runtime import Artefact
-from tests.pipeline.test_kill import content
+from tests.pipeline.run_content import content
 from tests.pipeline.tiny import TINY, Recorder, flops_timer
 
 BEFORE = ("prepare", "train-super", "measure", "fit", "search")
@@ -147,7 +147,7 @@ def test_mistakes_are_told_in_one_line(root: Path, tmp_path: Path) -> None:
     other = shutil.copytree(only(root, "train/largest/*/artefact"), tmp_path / "other")
     path = other / "tokenizer" / "joint.model"
     path.write_bytes(path.read_bytes() + b"\0")
-    with pytest.raises(UserError, match="has not the vocabulary of this run"):
+    with pytest.raises(UserError, match="uses another vocabulary than this run"):
         go_on(root, f"distillation={{teacher: {other}}}")
 
 

@@ -6,13 +6,10 @@ import numpy as np
 import pytest
 import yaml
 
+from hat import Run
 from hat.architecture import ModelConfig
 from hat.errors import UserError
-from hat.pipeline import load_recipe, run
-from hat.pipeline.context import Context
-from hat.pipeline.fine_tune import fine_tune
-from hat.pipeline.stages import prepare
-from hat.pipeline.steps import find
+from hat.pipeline import fine_tune, load_recipe, run
 from hat.runtime import Artefact
 from tests.pipeline.tiny import TINY
 
@@ -24,12 +21,8 @@ def test_on_the_text_that_the_run_has_prepared(tmp_path: Path) -> None:
     path.write_text(yaml.safe_dump(TINY), encoding="utf-8")
     recipe, root = load_recipe(str(path)), tmp_path / "run"
     run(recipe, root, stages=("prepare",))
-    context = Context(root, recipe)
-    [step] = prepare.steps(context)
-    outcome = find(root, step)
-    assert outcome is not None
-    context.outcomes[step.name] = outcome
-    before = Artefact.random(context.model_config(context.space.smallest()), 1, "kmeans2")
+    tiny = Run(root)
+    before = Artefact.random(tiny.model_config(tiny.space.smallest()), 1, "kmeans2")
     state = sorted((path, path.stat().st_mtime_ns) for path in root.rglob("*"))
     after, again = fine_tune(root, before, 3), fine_tune(root, before, 3)
     assert after.config.provenance == {"fine_tuned_updates": 3}
@@ -42,7 +35,7 @@ def test_a_run_without_text(tmp_path: Path) -> None:
     path = tmp_path / "tiny.yaml"
     path.write_text(yaml.safe_dump(TINY), encoding="utf-8")
     run(load_recipe(str(path)), tmp_path / "run", stages=())
-    smallest = Context(tmp_path, load_recipe(str(path))).space.smallest()
+    smallest = Run(tmp_path / "run").space.smallest()
     artefact = Artefact.random(ModelConfig(smallest, 9, 9), 1, "kmeans2")
     with pytest.raises(UserError, match="prepare is not finished; run `hat prepare"):
         fine_tune(tmp_path / "run", artefact, 3)

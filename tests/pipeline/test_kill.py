@@ -1,10 +1,8 @@
 """Law 5: killed anywhere, or on a disk that fills up, a run goes on and ends in the same bytes."""
 
-import hashlib
 import json
 import os
 import random
-import re
 import shutil
 import subprocess
 import sys
@@ -22,6 +20,7 @@ from hat.pipeline.steps import MANIFEST, Outcome
 from hat.runtime import Artefact
 from hat.training.checkpoint import load_tensors
 from tests.pipeline.kill_driver import Ending, Trial
+from tests.pipeline.run_content import content
 from tests.pipeline.tiny import TINY
 from tests.small_disk import small_disk
 
@@ -32,9 +31,6 @@ DISTURBANCES = 50
 IN_A_ROW = 4
 DISK = 64 << 20
 SEED = time.time_ns()
-# Times, load and process numbers; everything else must be the same.
-RECORDED = re.compile(r"(^|/)(cost\.json|measurements\.sqlite.*|\.lock|tensorboard/.*)$")
-REPORTED = ("folder", "costs", "environment")
 TRAINING = "training alone"
 
 
@@ -175,28 +171,3 @@ def check_whole(run: Path) -> None:
                 assert dict(Artefact.load(path.parent).weights)
             else:
                 load_tensors(path)
-
-
-def content(folder: Path) -> dict[str, str]:
-    """Digest of every file; recorded times inside logs and reports are left out."""
-    return {
-        str(path.relative_to(folder)): hashlib.sha256(_lasting(path)).hexdigest()
-        for path in sorted(folder.rglob("*"))
-        if path.is_file() and not RECORDED.search(str(path.relative_to(folder)))
-    }
-
-
-def _lasting(path: Path) -> bytes:
-    data = path.read_bytes()
-    if path.name == "log.jsonl":
-        rows = [_without(json.loads(line), "tokens_per_second") for line in data.splitlines()]
-        return json.dumps(rows).encode()
-    if path.name == "report.json":
-        return json.dumps(_without(json.loads(data), *REPORTED)).encode()
-    if path.name == "report.md":
-        return data.split(b"## Costs")[0]  # the samples after them are in report.json too
-    return data
-
-
-def _without(record: dict[str, Any], *names: str) -> dict[str, Any]:
-    return {key: value for key, value in record.items() if key not in names}

@@ -13,9 +13,10 @@ import yaml
 from hat import pipeline
 from hat.architecture import Architecture
 from hat.errors import HatError, UserError
-from hat.pipeline import load_recipe, open_run, run
+from hat.pipeline import Quiet, load_recipe, open_run, run
+from hat.pipeline.current_status import finished
+from hat.pipeline.latency import fit_summary
 from hat.pipeline.prediction import find_fitted, predict_latency
-from hat.pipeline.runner import Quiet
 from hat.predictor.features import paper_features
 from hat.predictor.published_sets import COLUMNS
 from hat.recipe.file import design_space
@@ -59,13 +60,14 @@ def test_published_latencies_stand_for_a_device(root: Path, published: Path) -> 
     overrides = [f"device.latencies={published}", "device.name=abacus"]
     recipe, _ = open_run(str(root), None, overrides)
     run(recipe, root, stages=("measure", "fit", "search", "train", "evaluate"))
-    summary = pipeline.fit_summary(recipe, root)
+    summary = fit_summary(finished(recipe, root))
     assert summary["device"] == "abacus"
     assert summary["mape"] < 10
     report = json.loads((root / "report.json").read_text())
     (found,) = (model for model in report["models"] if model["kind"] == "found")
-    assert found["constraint"]["verdict"] is None
-    assert found["latency_ms"] <= found["constraint"]["milliseconds"]
+    (judgement,) = found["constraint"]
+    assert judgement["verdict"] is None
+    assert found["latency_ms"] <= judgement["limit"]
     assert "limit 70 %: predicted only" in (root / "report.md").read_text()
     assert "not timed: latencies are predictions from abacus.csv" in (root / "report.md").read_text()
     rows = read(Path(summary["predictions"]))
@@ -99,10 +101,10 @@ def test_several_devices_at_once(root: Path) -> None:
     pipeline.run_on_devices(recipes, root, ("measure", "fit"), Quiet())
     assert (root / "recipe.yaml").read_text() == before
     for name, recipe in recipes.items():
-        assert pipeline.fit_summary(recipe, root)["device"] == name
+        assert fit_summary(finished(recipe, root))["device"] == name
         fitted = find_fitted(root, name)
         assert fitted.device == name
-        assert fitted.folder == Path(pipeline.fit_summary(recipe, root)["predictions"]).parent
+        assert fitted.folder == Path(fit_summary(finished(recipe, root))["predictions"]).parent
     exported = root.parent / "out.csv"
     assert pipeline.export_measurements(root, exported) == 16
     devices = [row["device"] for row in read(exported)]

@@ -13,10 +13,11 @@ from pydantic.fields import FieldInfo
 from hat.architecture import EvolvedArchitecture, cost
 from hat.errors import UserError
 from hat.recipe.baselines import BASELINES, Baseline
+from hat.recipe.constraint import Constraint
 from hat.recipe.distillation import Distillation
 from hat.recipe.file import design_space, load_recipe, save_recipe
 from hat.recipe.paths import path_mark
-from hat.recipe.recipe import Constraint, Recipe
+from hat.recipe.recipe import Recipe
 from hat.zoo import recipe_names
 
 
@@ -47,12 +48,12 @@ EVOLVED = {"name": "et", "kind": "evolved", "embed_dim": 16, "heads": 2, "encode
         ("super_training.updates", "many", r"r\.yaml:\d+: super_training\.updates: .*'many'"),
         ("super_training.updates", -1, r"super_training\.updates: .*greater than 0"),
         ("device.threads", 10**12, r"device\.threads: .* 1024"),
-        ("search.constraints", ["fast"], r"search\.constraints: 'fast' is no latency; .*12\.5ms"),
+        ("search.constraints", ["fast"], r"search\.constraints: 'fast' is no latency; write it like 60ms"),
         ("search.constraints", ["60%", "60 %"], r"the same constraint twice"),
         (
             "search.constraints",
             [200],
-            r"search\.constraints: 200 is no latency, for want of a unit; .* 200ms",
+            r"search\.constraints: '200' is no latency, for want of a unit; .* 200ms",
         ),
         ("search.constraints", ["12.5"], r"constraints: '12\.5' is no latency, .* 12\.5ms, or 12\.5% of"),
         ("search.constraints", 200, r"search\.constraints: 200 is no list; write it like \[12\.5ms, 60%\]"),
@@ -156,7 +157,7 @@ def test_an_evolved_transformer_is_a_baseline(tmp_path: Path, tiny: dict[str, An
     save_recipe(tmp_path / "again.yaml", recipe)
     assert load_recipe(str(tmp_path / "again.yaml")) == recipe
     tiny["device"] = {"latencies": "published.csv"}
-    with pytest.raises(UserError, match="et: published latencies tell nothing of an Evolved Transformer"):
+    with pytest.raises(UserError, match="et: published latencies say nothing about an Evolved Transformer"):
         load_recipe(write(tmp_path, tiny))
 
 
@@ -297,7 +298,13 @@ def test_every_path_is_relative_to_the_recipe_and_absolute_when_loaded(
 def test_no_field_of_text_is_forgotten_that_holds_a_path() -> None:
     """A new field of text is either a RecipePath or named here."""
     no_paths = {
-        *("Recipe.name", "Recipe.space", "Device.name", "Device.engine", "Device.precision"),
+        *(
+            "Recipe.name",
+            "Recipe.space",
+            "DeviceSettings.precision",
+            "DeviceSettings.name",
+            "DeviceSettings.engine",
+        ),
         *("Data.source_language", "Data.target_language", "Data.mirrors"),
         # Relative to data.root, which is absolute.
         *("CorpusFiles.source", "CorpusFiles.target", "CorpusFiles.tsv"),
@@ -314,7 +321,7 @@ def test_no_field_of_text_is_forgotten_that_holds_a_path() -> None:
     assert others == no_paths
     assert marked == {
         *("Data.root", "Data.offline", "Data.cache"),
-        *("Device.file", "Device.latencies", "Distillation.teacher"),
+        *("DeviceSettings.file", "DeviceSettings.latencies", "Distillation.teacher"),
     }
 
 
@@ -375,10 +382,47 @@ def test_every_field_is_described() -> None:
 
 
 def test_constraints() -> None:
-    assert Constraint.parse("60%").milliseconds(50) == 30
-    assert Constraint.parse("12.5 ms").milliseconds(50) == 12.5
-    assert Constraint.parse("60%").name == "hat-60pct"
-    assert Constraint.parse("12.5ms").name == "hat-12.5ms"
+    for text, name, limit in (("60%", "hat-60pct", 30), ("12.5 ms", "hat-12.5ms", 12.5)):
+        constraint = Constraint.parse(text)
+        assert (constraint.text, constraint.name) == (text.replace(" ", ""), name)
+        assert constraint == Constraint.parse(f"latency = {text}")
+        assert constraint.limits[0].of(50) == limit
     for text in ("0%", "-3ms", "12", "ms", "1e3ms"):
         with pytest.raises(ValueError, match="no latency"):
             Constraint.parse(text)
+
+
+def test_limits_on_several_costs_make_one_constraint_in_any_order() -> None:
+    one, other = (Constraint.parse(t) for t in ("40ms and memory=64MB", "memory = 64 MB  and  latency=40ms"))
+    assert one == other
+    assert (one.text, one.name) == ("latency=40ms and memory=64MB", "hat-40ms-memory-64MB")
+    assert [limit.of(200) for limit in one.limits] == [40, 64e6]
+    shares = Constraint.parse("size=60% and parameters=3M and flops=1.5G")
+    assert shares.name == "hat-size-60pct-parameters-3M-flops-1.5G"
+    assert [limit.of(200) for limit in shares.limits] == [120, 3e6, 1.5e9]
+
+
+@pytest.mark.parametrize(
+    ("constraints", "message"),
+    [
+        ("[200]", "'200' is no latency, for want of a unit; write it like 200ms, or 200% of the largest's"),
+        ("[sise=8MB]", "no cost is called 'sise'; the costs are latency, memory, size, parameters, flops"),
+        (
+            "[size=8]",
+            "'size=8' is no size, for want of a unit; write it like 8kB, 8MB, 8GB, or 8% of the largest's",
+        ),
+        ("[memory=40ms]", "is no memory; write it like 40kB, 40MB, 40GB, or 40% of the largest's"),
+        ("[parameters=3MB]", "is no parameters; write it like 3, 3k, 3M, 3G, or 3% of the largest's"),
+        ("['60%, memory=64MB']", "limits of one model are joined by `and`, not by commas"),
+        ("[60% and 40ms]", "latency is limited twice; give each cost one limit"),
+        ("[60%, latency=60%]", "the same constraint twice"),
+        ("[60% and]", "is no latency"),
+    ],
+)
+def test_an_impossible_constraint_is_refused_in_one_line(
+    recipe_file: Path, constraints: str, message: str
+) -> None:
+    with pytest.raises(UserError, match=re.escape(message)) as told:
+        load_recipe(str(recipe_file), [f"search.constraints={constraints}"])
+    assert "\n" not in str(told.value)
+    assert "search: constraints" in str(told.value) or "search.constraints" in str(told.value)

@@ -9,49 +9,19 @@ from typing import Any
 import pytest
 import yaml
 
+from hat import Run
 from hat.architecture import Architecture, EvolvedArchitecture, cost
 from hat.cli import main
 from hat.cli.commands.export import export
 from hat.errors import UserError
-from hat.pipeline import constraint_lines, load_recipe, open_run, run, status
-from hat.pipeline.runner import DEPENDS
+from hat.pipeline import load_recipe, open_run, run, status
+from hat.pipeline.current_status import DEPENDS
 from hat.pipeline.steps import OLDER
 from hat.pipeline.versions import VERSIONS, version_of
 from hat.recipe.file import design_space
 from hat.runtime import Artefact, DecodeOptions, TrainingLines, Translator
 from hat.search import verified
-from tests.pipeline.tiny import TINY, Recorder, flops_timer
-
-STEPS = [
-    "prepare",
-    "train-super",
-    "measure",
-    "fit",
-    "search/hat-70pct",
-    "train/base",
-    "train/hat-70pct",
-    "train/largest",
-    "train/smallest",
-    "evaluate/base",
-    "evaluate/hat-70pct",
-    "evaluate/largest",
-    "evaluate/smallest",
-    "evaluate/latencies",
-]
-
-
-@pytest.fixture(scope="module")
-def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A finished tiny run. Tests that change it copy it."""
-    root = tmp_path_factory.mktemp("runs")
-    recipe = root / "tiny.yaml"
-    recipe.write_text(yaml.safe_dump(TINY), encoding="utf-8")
-    reporter = Recorder()
-    run(load_recipe(str(recipe)), root / "tiny", timer=flops_timer, reporter=reporter)
-    assert reporter.worked == STEPS
-    unknown = "train 0 / 0, valid 0 / 0, test 0 / 0"
-    assert f"prepare: % of the text unknown to the vocabulary (source / target): {unknown}" in reporter.said
-    return root / "tiny"
+from tests.pipeline.tiny import STEPS, TINY, Recorder, flops_timer
 
 
 @pytest.fixture
@@ -73,11 +43,11 @@ def test_report_and_models(finished: Path) -> None:
     models = {model["name"]: model for model in report["models"]}
     assert list(models) == ["base", "hat-70pct", "largest", "smallest"]
     found = models["hat-70pct"]
-    judgement = found["constraint"]
+    (judgement,) = found["constraint"]
     assert judgement["verdict"] == "met"
-    assert judgement["milliseconds"] == pytest.approx(0.7 * models["largest"]["latency_ms"])
-    assert judgement["high_ms"] <= judgement["milliseconds"]
-    assert 0.7 < found["predicted_of_limit"] <= 1
+    assert judgement["limit"] == pytest.approx(0.7 * models["largest"]["latency_ms"])
+    assert judgement["high"] <= judgement["limit"]
+    assert 0.7 < found["predicted_of_limit"]["latency"] <= 1
     assert report["default"] == "hat-70pct"
     assert len(report["samples"]) == 5
     assert set(report["costs"]) == {name.split("/")[0] for name in STEPS}
@@ -92,7 +62,8 @@ def test_the_constraint_that_the_report_suggests_can_be_met(copy: Path) -> None:
     recipe, root = open_run(str(copy), None, [f"search.constraints=[{suggested}]"])
     run(recipe, root, stages=("search",), timer=flops_timer)
     (found,) = (copy / "steps" / "search" / f"hat-{suggested.replace('%', 'pct')}").glob("*/found.json")
-    assert json.loads(found.read_text())["verdict"] == "met"
+    figure = json.loads(found.read_text())["verification"]["figures"]["latency"]
+    assert figure["high"] <= figure["limit"]
 
 
 def test_translator_finds_the_models(finished: Path) -> None:
@@ -324,8 +295,8 @@ def test_a_hopeful_predictor_is_corrected(copy: Path, monkeypatch: pytest.Monkey
     def slower(architecture: Architecture, pair: tuple[int, int]) -> float:
         return flops_timer(architecture, pair) * (1 if architecture == largest else 1.25)
 
-    def fail_first(result: Any, verifying: Any, name: str, progress: Any) -> Any:
-        chosen = choose(result, verifying, name, progress)
+    def fail_first(result: Any, measure: Any, group: int, name: str, progress: Any) -> Any:
+        chosen = choose(result, measure, group, name, progress)
         return replace(chosen, within=chosen.within and name != "attempt-0")
 
     monkeypatch.setattr(verified, "choose", fail_first)
@@ -333,10 +304,10 @@ def test_a_hopeful_predictor_is_corrected(copy: Path, monkeypatch: pytest.Monkey
     (path,) = root.glob("steps/search/hat-60pct/*/found.json")
     found = json.loads(path.read_text())
     assert found["attempts"] == 2
-    assert found["verdict"] == "met"
-    limit = found["constraint"]["milliseconds"]
-    assert found["evolution"]["constraint_ms"] == pytest.approx(limit / 1.25, rel=0.03)
-    assert found["verification"]["high_ms"] <= 0.6 * found["verification"]["reference_ms"]
+    limit = found["constraint"]["limits"]["latency"]
+    assert found["evolution"]["limits"]["latency"] == pytest.approx(limit / 1.25, rel=0.03)
+    measured = found["verification"]["latency"]
+    assert measured["high_ms"] <= 0.6 * measured["reference_ms"]
 
 
 def test_the_series_that_decides_is_the_one_that_is_shown(
@@ -346,11 +317,11 @@ def test_the_series_that_decides_is_the_one_that_is_shown(
     within its constraint, whatever the search's verification said."""
     recipe, root = open_run(str(copy), None)
     largest = design_space(recipe).largest()
-    (before,) = constraint_lines(recipe, root)
+    (before,) = Run(root).constraints()
     shutil.rmtree(root / "steps/evaluate/latencies")
     for path in root.glob("measurements.sqlite*"):
         path.unlink()
-    (searched,) = constraint_lines(recipe, root)
+    (searched,) = Run(root).constraints()
     assert before.replace("the rounds of all final models", "the search's verification") == searched
 
     def faster(architecture: Architecture, pair: tuple[int, int]) -> float:
@@ -359,10 +330,10 @@ def test_the_series_that_decides_is_the_one_that_is_shown(
     run(recipe, root, timer=faster)
     models = {model["name"]: model for model in json.loads((root / "report.json").read_text())["models"]}
     found, reference = models["hat-70pct"], models["largest"]["latency_ms"]
-    assert found["constraint"]["verdict"] == "not met"
+    assert found["constraint"][0]["verdict"] == "not met"
     share = f"{100 * found['latency_ms'] / reference:.1f} % of the largest"
     assert f"| {share}, limit 70 %: not met |" in (root / "report.md").read_text()
-    (line,) = constraint_lines(recipe, root)
+    (line,) = Run(root).constraints()
     assert line.startswith(f"hat-70pct: {share} (")
     assert line.endswith("limit 70 %: not met, by the rounds of all final models")
     for command in ("search", "status"):

@@ -12,11 +12,11 @@ from hat.errors import HatError, UserError
 from hat.files import digest, write_text
 from hat.pipeline.costs import read_cost
 from hat.pipeline.steps import MANIFEST, Step, changes, execute, find, finished_steps, started
-from hat.pipeline.versions import FIRST
+from hat.pipeline.versions import VERSIONS
 from hat.progress import Progress, silent
 
 
-def counting(inputs: dict[str, object], die_at: int | None = None, version: int = FIRST) -> Step:
+def counting(inputs: dict[str, object], die_at: int | None = None) -> Step:
     """A step that counts to three in a state file, one file a number, and may die on the way."""
 
     def run(folder: Path, progress: Progress) -> None:
@@ -29,7 +29,7 @@ def counting(inputs: dict[str, object], die_at: int | None = None, version: int 
             progress(number + 1, 3, "")
         write_text(folder / "log.txt", "by-product")
 
-    return Step("count", inputs, ("parts",), run, version)
+    return Step("count", inputs, ("parts",), run)
 
 
 def test_finished_step_is_found_and_not_run_again(tmp_path: Path) -> None:
@@ -84,22 +84,27 @@ def test_changes_compare_with_the_latest_finished(tmp_path: Path) -> None:
     assert changes(tmp_path, counting({"a": 3})) == ["a 2 -> 3"]
 
 
-def test_another_version_of_a_step_makes_its_result_again_and_says_so(tmp_path: Path) -> None:
-    inputs: dict[str, object] = {"a": 1}
-    first = execute(tmp_path, counting(inputs), silent)
-    second = counting(inputs, version=2)
-    assert find(tmp_path, second) is None
-    assert changes(tmp_path, second) == ["made by an older version of this step"]
-    assert changes(tmp_path, counting({"a": 2}, version=2))[1:] == ["a 1 -> 2"]
+def test_another_version_of_a_step_makes_its_result_again_and_says_so(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    step = counting({"a": 1})
+    first = execute(tmp_path, step, silent)
+    monkeypatch.setitem(VERSIONS, "count", 2)
+    assert find(tmp_path, step) is None
+    assert changes(tmp_path, step) == ["made by an older version of this step"]
+    assert changes(tmp_path, counting({"a": 2}))[1:] == ["a 1 -> 2"]
     assert finished_steps(tmp_path, "count") == {"count": 1}
-    made = execute(tmp_path, second, silent)
+    made = execute(tmp_path, step, silent)
     assert json.loads((made.folder / MANIFEST).read_text())["version"] == 2
     assert finished_steps(tmp_path, "count") == {"count": 2}
     assert made.folder != first.folder
+    monkeypatch.delitem(VERSIONS, "count")
     assert changes(tmp_path, counting({"a": 2})) == ["made by a newer version of this step", "a 1 -> 2"]
 
 
-def test_results_from_before_there_were_versions_are_of_the_first(tmp_path: Path) -> None:
+def test_results_from_before_there_were_versions_are_of_the_first(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     # What the key of these inputs was then.
     assert counting({"a": 1}).key == digest({"a": 1})[:12] == "015abd7f5cc5"
     outcome = execute(tmp_path, counting({"a": 1}), silent)
@@ -108,7 +113,8 @@ def test_results_from_before_there_were_versions_are_of_the_first(tmp_path: Path
     del manifest["version"]
     path.write_text(json.dumps(manifest))
     assert find(tmp_path, counting({"a": 1})) == outcome
-    assert changes(tmp_path, counting({"a": 1}, version=2)) == ["made by an older version of this step"]
+    monkeypatch.setitem(VERSIONS, "count", 2)
+    assert changes(tmp_path, counting({"a": 1})) == ["made by an older version of this step"]
 
 
 def test_damage_is_refused(tmp_path: Path) -> None:

@@ -56,6 +56,24 @@ TINY: dict[str, Any] = {
     "evaluate": {"beam": 1},
 }
 
+# All steps of the tiny run, in their order.
+STEPS = [
+    "prepare",
+    "train-super",
+    "measure",
+    "fit",
+    "search/hat-70pct",
+    "train/base",
+    "train/hat-70pct",
+    "train/largest",
+    "train/smallest",
+    "evaluate/base",
+    "evaluate/hat-70pct",
+    "evaluate/largest",
+    "evaluate/smallest",
+    "evaluate/latencies",
+]
+
 
 def flops_timer(architecture: AnyArchitecture, pair: tuple[int, int]) -> float:
     """A device whose latency (ms) is known without running anything."""

@@ -5,12 +5,14 @@ from typing import Any
 import pytest
 
 from hat.hardware.measuring.verdict import verdict
-from hat.report import judgement_cell, judgement_sentence
+from hat.report import judgement_cell, judgement_sentences
 
 
-def judgement(text: str, latency: float, low: float, high: float, limit: float) -> dict[str, Any]:
-    figures = {"latency_ms": latency, "low_ms": low, "high_ms": high}
-    return {"text": text, "milliseconds": limit, **figures, "verdict": verdict(latency, high, limit)}
+def judgement(
+    text: str, value: float, low: float, high: float, limit: float, cost: str = "latency"
+) -> dict[str, Any]:
+    figures = {"value": value, "low": low, "high": high}
+    return {"cost": cost, "text": text, "limit": limit, **figures, "verdict": verdict(value, high, limit)}
 
 
 @pytest.mark.parametrize(
@@ -28,9 +30,24 @@ def judgement(text: str, latency: float, low: float, high: float, limit: float) 
 def test_a_figure_is_written_on_the_side_of_the_limit_where_it_is(
     given: tuple[str, float, float, float, float], cell: str
 ) -> None:
-    assert judgement_cell(judgement(*given)) == cell
+    assert judgement_cell([judgement(*given)]) == cell
 
 
 def test_the_end_of_an_interval_that_reaches_above_the_limit_is_written_above_it() -> None:
-    told = judgement_sentence(judgement("60%", 5.99, 5.97, 6.0003, 6.0))
+    (told,) = judgement_sentences([judgement("60%", 5.99, 5.97, 6.0003, 6.0)])
     assert told == "59.9 % of the largest (59.7 to 60.003), limit 60 %: not shown"
+
+
+def test_every_cost_but_the_latency_alone_is_named_in_the_unit_of_its_limit() -> None:
+    latency = judgement("60%", 5.5, 5.4, 5.6, 6.0)
+    memory = judgement("64MB", 61.2e6, 61e6, 65e6, 64e6, "memory")
+    weights = judgement("3M", 2.25e6, 2.25e6, 2.25e6, 3e6, "parameters")
+    assert judgement_cell([latency, memory]) == (
+        "latency 55.0 % of the largest, limit 60 %: met; memory 61.2 MB, limit 64 MB: not shown"
+    )
+    assert judgement_sentences([memory, weights]) == [
+        "memory 61.2 MB (61.0 to 65.0), limit 64 MB: not shown",
+        "parameters 2.25 M, limit 3 M: met",
+    ]
+    whole = judgement("250000", 250001, 250001, 250001, 250000, "flops")
+    assert judgement_cell([whole]) == "flops 250001.0, limit 250000: not met"

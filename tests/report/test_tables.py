@@ -8,71 +8,9 @@ import pytest
 
 from hat.report import print_report, to_markdown
 from hat.report.tables import clock, costs_table, models_table, slowest_model
+from tests.report.example import model, report
 
-SCORES = {"bleu": 30.0, "chrf": 55.0, "bleu_signature": "nrefs:1", "chrf_signature": "nc:6"}
-
-
-def model(name: str, kind: str, latency: float, size: int, **more: Any) -> dict[str, Any]:
-    return {
-        "name": name,
-        "kind": kind,
-        "latency_ms": latency,
-        "latency_low_ms": latency - 0.3,
-        "latency_high_ms": latency + 0.5,
-        "latency_iqr_ms": 0.5,
-        "too_noisy": False,
-        "peak_memory_bytes": 300_000_000,
-        "parameters": 1_000_000,
-        "parameters_with_embeddings": 2_000_000,
-        "artefact_bytes": size,
-        **SCORES,
-        "constraint": None,
-        **more,
-    }
-
-
-@pytest.fixture
-def report() -> dict[str, Any]:
-    found = {
-        "constraint": {
-            "text": "60%",
-            "milliseconds": 12.0,
-            "latency_ms": 11.0,
-            "low_ms": 10.8,
-            "high_ms": 11.4,
-            "verdict": "met",
-        },
-        "predicted_of_limit": 0.95,
-        "inherited_loss": 2.5,
-        "random_search_loss": 2.6,
-        "evaluations": 100,
-    }
-    return {
-        "run": "r",
-        "folder": "runs/r",
-        "default": "hat-60pct",
-        "models": [
-            model("big", "baseline", 40.0, 8_000_000),
-            model("small", "baseline", 20.0, 2_000_000),
-            model("hat-60pct", "found", 10.0, 4_000_000, **found),
-            model("largest", "inherited", 80.0, 16_000_000, peak_memory_bytes=None),
-        ],
-        "environment": {"cpu": "Z80", "cores_allowed": 2},
-        "protocol": {
-            "source_lengths": [9, 12],
-            "target_lengths": [10, 14],
-            "engine": "torch",
-            "threads": 1,
-            "precision": "float32",
-            "beam": 4,
-        },
-        "predictor": {"samples": 50, "mape": 3.0, "mape_low": 2.0, "mape_high": 4.0, "linear_mape": 5.0},
-        "costs": {
-            "prepare": {"wall_seconds": 60, "device_seconds": 90},
-            "search": {"wall_seconds": 3600, "device_seconds": 3600},
-        },
-        "samples": [{"source": "a [b]", "reference": "c", "translation": "d"}],
-    }
+__all__ = ["report"]  # a fixture
 
 
 def row(report: dict[str, Any], name: str) -> dict[str, str]:
@@ -99,17 +37,17 @@ def test_without_baselines_the_slowest_of_all(report: dict[str, Any]) -> None:
     ("change", "cell", "told"),
     [
         (
-            {"verdict": "not met", "latency_ms": 12.1, "high_ms": 12.2},
+            {"verdict": "not met", "value": 12.1, "high": 12.2},
             "60.5 % of the largest, limit 60 %: not met",
             "60.5 % of the largest (54.0 to 61.0), limit 60 %: not met",
         ),
         (
-            {"verdict": "not shown", "latency_ms": 11.9, "high_ms": 12.1},
+            {"verdict": "not shown", "value": 11.9, "high": 12.1},
             "59.5 % of the largest, limit 60 %: not shown",
             "59.5 % of the largest (54.0 to 60.5), limit 60 %: not shown",
         ),
         (
-            {"text": "12ms", "verdict": "not met", "latency_ms": 12.1},
+            {"text": "12ms", "verdict": "not met", "value": 12.1},
             "12.1 ms, limit 12 ms: not met",
             "12.1 ms (10.8 to 11.4), limit 12 ms: not met",
         ),
@@ -123,7 +61,7 @@ def test_without_baselines_the_slowest_of_all(report: dict[str, Any]) -> None:
 def test_a_constraint_stands_beside_the_figure_that_decides(
     report: dict[str, Any], change: dict[str, Any], cell: str, told: str
 ) -> None:
-    report["models"][2]["constraint"] |= change
+    report["models"][2]["constraint"][0] |= change
     assert row(report, "hat-60pct")["constraint"] == cell
     assert any(told in note for note in models_table(report).notes)
 
@@ -134,6 +72,22 @@ def test_the_found_models_note(report: dict[str, Any]) -> None:
         "choosing it; predicted 57.0 %; loss with inherited weights 2.500, of random search with the same "
         "100 evaluations 2.600"
     ) in models_table(report).notes
+
+
+def test_each_limited_cost_has_its_verdict_and_measured_ones_their_prediction(report: dict[str, Any]) -> None:
+    memory = {"cost": "memory", "text": "64MB", "limit": 64e6, "value": 60e6, "low": 59e6, "high": 61e6}
+    size = {"cost": "size", "text": "8MB", "limit": 8e6, "value": 7e6, "low": 7e6, "high": 7e6}
+    model = report["models"][2]
+    model["constraint"] += [{**memory, "verdict": "met"}, {**size, "verdict": "met"}]
+    model["predicted_of_limit"]["memory"] = 0.5
+    cell = row(report, "hat-60pct")["constraint"]
+    assert "memory 60.0 MB, limit 64 MB: met; size 7.00 MB, limit 8 MB: met" in cell
+    (note,) = (note for note in models_table(report).notes if note.startswith("hat-60pct:"))
+    assert "memory 60.0 MB (59.0 to 61.0), limit 64 MB: met; size 7.00 MB, limit 8 MB: met" in note
+    assert "predicted 57.0 %, 32.0 MB; loss" in note
+    model["constraint"] = model["constraint"][2:]
+    (note,) = (note for note in models_table(report).notes if note.startswith("hat-60pct:"))
+    assert "size 7.00 MB, limit 8 MB: met, computed, not measured; loss" in note
 
 
 @pytest.mark.parametrize(

@@ -3,63 +3,23 @@
 import json
 import random
 from collections.abc import Callable, Sequence
-from math import sin
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import pytest
+from pydantic import ValidationError
 
 from hat import zoo
 from hat.architecture import Architecture
 from hat.errors import HatError, UserError
-from hat.search import (
-    EvolutionSettings,
-    SearchProblem,
-    SearchResult,
-    evolve,
-    random_search,
-)
-from hat.space import DesignSpace
+from hat.search import OBJECTIVES, CostLimit, EvolutionSettings, SearchProblem, evolve, random_search
+from hat.search.objectives import LATENCY
+from tests.search.small_space import SPACE, bulk, latency, loss, milliseconds, problem
 
-SPACE = DesignSpace(
-    encoder_embed_dim=(64, 48),
-    decoder_embed_dim=(64, 48),
-    encoder_layers=(2, 1),
-    decoder_layers=(2, 1),
-    encoder_ffn_dim=(128, 96, 64),
-    encoder_heads=(4,),
-    decoder_ffn_dim=(128, 96, 64),
-    decoder_self_heads=(4, 2),
-    decoder_cross_heads=(4,),
-    encoder_layers_attended=(1, 2),
-    qkv_dim=(64,),
-)
-SMALL = EvolutionSettings(40, 15, 20, 0.3, 20, 16)
-BRIEF = EvolutionSettings(30, 10, 15, 0.3, 15, 4)
-
-
-def latency(architectures: Sequence[Architecture]) -> npt.NDArray[np.float64]:
-    return np.array([_milliseconds(one) for one in architectures])
-
-
-def _milliseconds(one: Architecture) -> float:
-    encoder = sum(0.1 + layer.ffn_dim / 1000 for layer in one.encoder.layers)
-    decoder = sum(1 + row.ffn_dim / 100 + 0.2 * row.encoder_layers_attended for row in one.decoder.layers)
-    return encoder + decoder * (1 + one.decoder.embed_dim / 128)
-
-
-def loss(one: Architecture) -> float:
-    """Falls with size, by layer, with ripples that make sizes interact and every loss distinct."""
-    gain = 0.02 * one.encoder.embed_dim + 0.03 * one.decoder.embed_dim
-    for index, layer in enumerate(one.encoder.layers):
-        gain += 0.5 + layer.ffn_dim / (100 + 37 * index)
-    for index, row in enumerate(one.decoder.layers):
-        gain += 0.7 + row.ffn_dim / (90 + 41 * index) + 0.1 * row.self_heads
-        gain += 0.2 * row.encoder_layers_attended * (one.encoder.embed_dim == 64)
-    genes = SPACE.encode(one)
-    ripple = sum(sin(a * b / 500 + i) for i, (a, b) in enumerate(zip(genes, genes[2:], strict=False)))
-    return 10 - 0.5 * gain + 0.05 * ripple
+SMALL = EvolutionSettings(population=40, parents=15, mutations=20, crossovers=20, iterations=16)
+BRIEF = EvolutionSettings(population=30, parents=10, mutations=15, crossovers=15, iterations=4)
 
 
 class Counted:
@@ -76,10 +36,6 @@ class Counted:
         return self.function(architecture)
 
 
-def problem(constraint: float, function: Callable[[Architecture], float] = loss) -> SearchProblem:
-    return SearchProblem(SPACE, function, latency, constraint)
-
-
 def test_the_optimum_is_found_in_nine_of_ten_seeds(tmp_path: Path) -> None:
     """By evaluating few of the feasible architectures, and oftener than random search finds it."""
     constraint = 7.0
@@ -89,8 +45,10 @@ def test_the_optimum_is_found_in_nine_of_ten_seeds(tmp_path: Path) -> None:
     assert 5_000 < len(architectures) == SPACE.size()
     evolved, drawn = 0, 0
     for seed in range(10):
-        result = evolve(problem(constraint), SMALL, seed, tmp_path / str(seed))
-        random_result = random_search(problem(constraint), result.evaluations, seed, tmp_path / str(seed))
+        result = evolve(problem(constraint), SMALL, seed=seed, folder=tmp_path / str(seed))
+        random_result = random_search(
+            problem(constraint), result.evaluations, seed=seed, folder=tmp_path / str(seed)
+        )
         assert result.evaluations == random_result.evaluations < len(feasible) / 5
         evolved += result.best[0].architecture == optimum
         drawn += random_result.best[0].architecture == optimum
@@ -101,35 +59,39 @@ def test_the_optimum_is_found_in_nine_of_ten_seeds(tmp_path: Path) -> None:
 def test_nothing_is_evaluated_twice_and_everything_is_feasible(tmp_path: Path) -> None:
     counted = Counted()
     found = problem(7.0, counted)
-    result = evolve(found, SMALL, 0, tmp_path)
+    result = evolve(found, SMALL, seed=0, folder=tmp_path)
     assert len(counted.calls) == len(set(counted.calls)) == result.evaluations
-    random_search(found, result.evaluations, 0, tmp_path)
+    random_search(found, result.evaluations, seed=0, folder=tmp_path)
     assert len(counted.calls) == len(set(counted.calls)) <= 2 * result.evaluations
     assert latency(counted.calls).max() <= 7.0
     before = len(counted.calls)
-    assert evolve(found, SMALL, 0, tmp_path) == result
+    assert evolve(found, SMALL, seed=0, folder=tmp_path) == result
     assert len(counted.calls) == before
 
 
 def test_the_result_is_as_described(tmp_path: Path) -> None:
-    result = evolve(problem(7.0), SMALL, 0, tmp_path)
+    result = evolve(problem(7.0), SMALL, seed=0, folder=tmp_path)
     losses = [candidate.loss for candidate in result.best]
     assert losses == sorted(losses)
     assert len({candidate.architecture for candidate in result.best}) == len(losses) == 25
     for candidate in result.best:
         assert candidate.loss == loss(candidate.architecture)
-        assert candidate.latency_ms == _milliseconds(candidate.architecture) <= 7.0
+        assert candidate.costs == {"latency": milliseconds(candidate.architecture)}
+        assert candidate.costs["latency"] <= 7.0
     assert len(result.history) == SMALL.iterations
     assert result.evaluations == result.history[-1].evaluations == 40 + 15 * 40
     bests = [iteration.best_loss for iteration in result.history]
     assert bests == sorted(bests, reverse=True)
     assert bests[-1] == losses[0]
-    assert result.lowest_reachable_ms == min(latency(list(SPACE.enumerate())))
-    assert SearchResult.from_dict(json.loads(json.dumps(result.to_dict()))) == result
+    assert result.limits == {"latency": 7.0}
+    assert result.lowest_reachable == {"latency": min(latency(list(SPACE.enumerate())))}
+    assert json.loads(json.dumps(result.to_dict()))["best"][0] == result.best[0].to_dict()
 
 
 def test_seeds_differ_and_repeat(tmp_path: Path) -> None:
-    runs = [evolve(problem(7.0), BRIEF, seed, tmp_path / f"{n}") for n, seed in enumerate((0, 0, 1))]
+    runs = [
+        evolve(problem(7.0), BRIEF, seed=seed, folder=tmp_path / f"{n}") for n, seed in enumerate((0, 0, 1))
+    ]
     assert runs[0] == runs[1]
     assert runs[0].history != runs[2].history
     files = [(tmp_path / f"{n}" / "evaluated.jsonl").read_bytes() for n in range(3)]
@@ -139,24 +101,24 @@ def test_seeds_differ_and_repeat(tmp_path: Path) -> None:
 @pytest.mark.parametrize("stop_at", [1, 2, 31, 70, 120])
 def test_an_interrupted_search_ends_the_same(stop_at: int, tmp_path: Path) -> None:
     whole, broken = tmp_path / "whole", tmp_path / "broken"
-    result = evolve(problem(7.0), BRIEF, 3, whole)
+    result = evolve(problem(7.0), BRIEF, seed=3, folder=whole)
     counted = Counted(stop_at=stop_at)
     with pytest.raises(KeyboardInterrupt):
-        evolve(problem(7.0, counted), BRIEF, 3, broken)
+        evolve(problem(7.0, counted), BRIEF, seed=3, folder=broken)
     with (broken / "evaluated.jsonl").open("ab") as stream:
         stream.write(b'{"architecture": {"qkv_d')
-    assert evolve(problem(7.0, counted), BRIEF, 3, broken) == result
+    assert evolve(problem(7.0, counted), BRIEF, seed=3, folder=broken) == result
     assert len(counted.calls) == result.evaluations + 1
     assert (broken / "evaluated.jsonl").read_bytes() == (whole / "evaluated.jsonl").read_bytes()
 
 
 def test_an_interrupted_random_search_ends_the_same(tmp_path: Path) -> None:
-    result = random_search(problem(7.0), 120, 0, tmp_path / "whole")
+    result = random_search(problem(7.0), 120, seed=0, folder=tmp_path / "whole")
     assert [iteration.evaluations for iteration in result.history] == [100, 120]
     counted = Counted(stop_at=50)
     with pytest.raises(KeyboardInterrupt):
-        random_search(problem(7.0, counted), 120, 0, tmp_path / "broken")
-    assert random_search(problem(7.0, counted), 120, 0, tmp_path / "broken") == result
+        random_search(problem(7.0, counted), 120, seed=0, folder=tmp_path / "broken")
+    assert random_search(problem(7.0, counted), 120, seed=0, folder=tmp_path / "broken") == result
     assert len(counted.calls) == 121
 
 
@@ -164,9 +126,9 @@ def test_an_unreachable_constraint_is_refused_before_any_evaluation(tmp_path: Pa
     counted = Counted()
     lowest = min(latency(list(SPACE.enumerate())))
     with pytest.raises(UserError, match=f"constraint 2 ms: .* lowest reachable latency is {lowest:.4g} ms"):
-        evolve(problem(2.0, counted), SMALL, 0, tmp_path)
+        evolve(problem(2.0, counted), SMALL, seed=0, folder=tmp_path)
     with pytest.raises(UserError, match="lowest reachable"):
-        random_search(problem(2.0, counted), 10, 0, tmp_path)
+        random_search(problem(2.0, counted), 10, seed=0, folder=tmp_path)
     assert not counted.calls
     for constraint in (0.0, -1.0, float("nan"), float("inf")):
         with pytest.raises(UserError, match="not a positive number"):
@@ -181,7 +143,7 @@ def test_tiny_feasible_sets_end_and_are_searched_whole(extra: float, tmp_path: P
     feasible = {one for one, ms in zip(architectures, latencies, strict=True) if ms <= constraint}
     assert 0 < len(feasible) < 300
     counted = Counted()
-    result = evolve(problem(constraint, counted), SMALL, 0, tmp_path)
+    result = evolve(problem(constraint, counted), SMALL, seed=0, folder=tmp_path)
     assert result.best[0].architecture == min(feasible, key=loss)
     assert set(counted.calls) <= feasible
     if len(feasible) < SMALL.population:
@@ -199,12 +161,15 @@ def test_a_constraint_that_random_architectures_never_meet(tmp_path: Path) -> No
     rng = random.Random(0)
     assert min(steep([space.sample(rng) for _ in range(2000)])) > lowest + 1
     for above in (0.0, 0.01, 0.2):
-        search = SearchProblem(space, lambda one: -sum(space.encode(one)), steep, lowest + above)
-        settings = EvolutionSettings(20, 5, 10, 0.3, 10, 4)
-        result = evolve(search, settings, 0, tmp_path / str(above))
-        assert result.lowest_reachable_ms == lowest
-        assert all(candidate.latency_ms <= lowest + above for candidate in result.best)
-        assert random_search(search, 5, 0, tmp_path / str(above)).evaluations == 0
+        search = SearchProblem(
+            space, lambda one: -sum(space.encode(one)), (CostLimit(LATENCY, steep, lowest + above),)
+        )
+        settings = EvolutionSettings(population=20, parents=5, mutations=10, crossovers=10, iterations=4)
+        result = evolve(search, settings, seed=0, folder=tmp_path / str(above))
+        assert result.lowest_reachable == {"latency": lowest}
+        assert all(candidate.costs["latency"] <= lowest + above for candidate in result.best)
+        rival = random_search(search, 5, seed=0, folder=tmp_path / str(above))
+        assert rival.evaluations == 0
 
 
 def test_the_lowest_latency_is_found_where_small_is_not_fast(tmp_path: Path) -> None:
@@ -212,14 +177,14 @@ def test_the_lowest_latency_is_found_where_small_is_not_fast(tmp_path: Path) -> 
     space = zoo.space("demo")
 
     def odd(architectures: Sequence[Architecture]) -> npt.NDArray[np.float64]:
-        return np.array([_odd_milliseconds(one) for one in architectures])
+        return np.array([_oddmilliseconds(one) for one in architectures])
 
-    search = SearchProblem(space, lambda _: 1.0, odd, 0.1)
+    search = SearchProblem(space, lambda _: 1.0, (CostLimit(LATENCY, odd, 0.1),))
     with pytest.raises(UserError, match="lowest reachable latency is 4 ms"):
-        evolve(search, SMALL, 0, tmp_path)
+        evolve(search, SMALL, seed=0, folder=tmp_path)
 
 
-def _odd_milliseconds(one: Architecture) -> float:
+def _oddmilliseconds(one: Architecture) -> float:
     heads = [layer.heads for layer in one.encoder.layers]
     heads += [row.self_heads for row in one.decoder.layers]
     widths = [layer.ffn_dim for layer in (*one.encoder.layers, *one.decoder.layers)]
@@ -227,36 +192,94 @@ def _odd_milliseconds(one: Architecture) -> float:
     return 2 + len(one.encoder.layers) + len(one.decoder.layers) + slow
 
 
+def within(latency_ms: float, size: float) -> set[Architecture]:
+    """All architectures within two limits."""
+    every = list(SPACE.enumerate())
+    costs = zip(every, latency(every), bulk(every), strict=True)
+    return {one for one, ms, size_of in costs if ms <= latency_ms and size_of <= size}
+
+
+def test_the_optimum_under_two_limits_is_found_by_evaluating_few(tmp_path: Path) -> None:
+    """Each limit excludes architectures that the other admits."""
+    feasible = within(7.0, 9e6)
+    optimum, found = min(feasible, key=loss), 0
+    assert optimum not in (min(within(7.0, 1e9), key=loss), min(within(1e3, 9e6), key=loss))
+    for seed in range(5):
+        counted = Counted()
+        result = evolve(problem(7.0, counted, size=9e6), SMALL, seed=seed, folder=tmp_path / str(seed))
+        rival = random_search(problem(7.0, size=9e6), 50, seed=seed, folder=tmp_path / str(seed))
+        assert set(counted.calls) <= feasible
+        assert {one.architecture for one in (*result.best, *rival.best)} <= feasible
+        assert all(one.costs.keys() == {"latency", "size"} for one in result.best)
+        found += result.best[0].architecture == optimum
+    assert found >= 4
+
+
+def test_a_limit_out_of_reach_is_named_among_several(tmp_path: Path) -> None:
+    lowest = bulk([SPACE.smallest()])[0]
+    counted = Counted()
+    with pytest.raises(UserError, match=r"size constraint 1 MB: .* the lowest reachable size is") as told:
+        evolve(problem(7.0, counted, size=1e6), SMALL, seed=0, folder=tmp_path)
+    assert OBJECTIVES["size"].written(lowest) in str(told.value)
+    assert not counted.calls
+
+
+def test_limits_that_exclude_each_other_are_named_together(tmp_path: Path) -> None:
+    def opposite(architectures: Sequence[Architecture]) -> npt.NDArray[np.float64]:
+        return 1e7 - 1e6 * latency(architectures)
+
+    limits = CostLimit(LATENCY, latency, 5.0), CostLimit(OBJECTIVES["size"], opposite, 4e6)
+    searches: list[tuple[Any, Any]] = [(evolve, SMALL), (random_search, 10)]
+    for search, effort in searches:
+        with pytest.raises(UserError, match="constraint latency 5 ms and size 4 MB: each is within") as told:
+            search(SearchProblem(SPACE, loss, limits), effort, seed=0, folder=tmp_path)
+        assert "the nearest has latency" in str(told.value)
+        assert "\n" not in str(told.value)
+
+
 def test_a_diverged_loss_and_a_damaged_memo_are_told(tmp_path: Path) -> None:
     with pytest.raises(HatError, match=r"the loss of architecture \w+ is nan"):
-        evolve(problem(7.0, lambda _: float("nan")), SMALL, 0, tmp_path)
+        evolve(problem(7.0, lambda _: float("nan")), SMALL, seed=0, folder=tmp_path)
     assert (tmp_path / "evaluated.jsonl").read_bytes() == b""
     for line in ("nonsense", "[]", '{"loss": 1}', '{"loss": "x", "architecture": 1}'):
         (tmp_path / "evaluated.jsonl").write_text(line + "\n")
         with pytest.raises(UserError, match=r"evaluated\.jsonl:1"):
-            evolve(problem(7.0), SMALL, 0, tmp_path)
+            evolve(problem(7.0), SMALL, seed=0, folder=tmp_path)
 
 
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"population": 0}, "population: 0"),
-        ({"mutation_probability": 1.5}, "mutation_probability: 1.5"),
+        ({"population": 0}, "population\\n.*greater than 1"),
+        ({"mutation_probability": 1.5}, "mutation_probability\\n.*less than or equal to 1"),
         ({"parents": 200}, "parents: 200 of a population of 125"),
     ],
 )
 def test_bad_settings_are_named(change: dict[str, int], message: str) -> None:
-    with pytest.raises(UserError, match=message):
+    with pytest.raises(ValidationError, match=message):
         EvolutionSettings(**change)
 
 
 def test_progress_never_goes_back(tmp_path: Path) -> None:
     seen: list[tuple[float, float]] = []
-    evolve(problem(7.0), BRIEF, 0, tmp_path, lambda done, total, note: seen.append((done, total)))
+    evolve(
+        problem(7.0),
+        BRIEF,
+        seed=0,
+        folder=tmp_path,
+        progress=lambda done, total, note: seen.append((done, total)),
+    )
     assert seen == sorted(seen)
     assert seen[-1] == (120, 120)
     assert {total for _, total in seen} == {120}
 
 
 def test_the_published_settings_are_the_default() -> None:
-    assert EvolutionSettings() == EvolutionSettings(125, 25, 50, 0.3, 50, 30)
+    assert EvolutionSettings().model_dump() == {
+        "population": 125,
+        "parents": 25,
+        "mutations": 50,
+        "mutation_probability": 0.3,
+        "crossovers": 50,
+        "iterations": 30,
+    }

@@ -5,11 +5,12 @@ import traceback
 from collections.abc import Sequence
 
 from hat.cli.app import app
+from hat.cli.progress import Terminal
 from hat.cli.streams import ReaderGone, flush_output, open_streams
 from hat.disk import is_full
 from hat.errors import HatError, readable, visible, visible_lines
 
-__all__ = ["app", "main"]
+__all__ = ["Terminal", "app", "main"]
 
 # Exit codes after SIGINT and SIGTERM, as shells report them: the message is not an error.
 STOPPED = (130, 143)

@@ -23,6 +23,7 @@ from hat.cli.commands import (
     zoo,
 )
 from hat.cli.groups import Group
+from hat.pipeline import STAGES
 from hat.version import __version__
 
 
@@ -31,7 +32,7 @@ class Commands(Group):
 
     sections: ClassVar = {
         "From text to a model": ("init", "recipe", "run", "status"),
-        "Stages of a run, each alone": runs.ALL,
+        "Stages of a run, each alone": tuple(STAGES),
         "A finished model": ("translate", "export", "bench-engines"),
         "Devices": ("doctor", "device", "predict"),
         "Architectures": ("cost", "zoo"),

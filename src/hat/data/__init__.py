@@ -1,6 +1,7 @@
 """Corpora, tokenizers, memory-mapped token stores, batches by token budget."""
 
 from hat.data.batches import Batch, collate, epoch_batches, sequential_batches
+from hat.data.builtin import BuiltinCorpus, generate
 from hat.data.corpus import Pair, ParallelText, read_pairs
 from hat.data.preparation import Corpora, Learner, prepare, typical_lengths
 from hat.data.settings import Cleaning, Vocabulary
@@ -10,6 +11,7 @@ from hat.data.tokenizer import SentencePieceModel, Tokenizers, train_tokenizers
 
 __all__ = [
     "Batch",
+    "BuiltinCorpus",
     "Cleaning",
     "Corpora",
     "Learner",
@@ -22,6 +24,7 @@ __all__ = [
     "Vocabulary",
     "collate",
     "epoch_batches",
+    "generate",
     "prepare",
     "read_pairs",
     "sequential_batches",

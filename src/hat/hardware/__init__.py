@@ -11,8 +11,10 @@ from hat.hardware.device.transports import install, transport_of
 from hat.hardware.measuring.calibration import Calibration, calibrate, calibration_protocol
 from hat.hardware.measuring.measure import Series, measure
 from hat.hardware.measuring.measurement import Measurement
-from hat.hardware.measuring.side_by_side import EngineTime, time_engines
+from hat.hardware.measuring.sampling import Sampled, fit, measure_until_predictable, noise_floor
+from hat.hardware.measuring.side_by_side import Decoding, EngineTime, forced, time_engines, time_in_turn
 from hat.hardware.measuring.store import MeasurementStore
+from hat.hardware.measuring.verdict import Figure, Verdict, verdict
 from hat.hardware.protocol import MeasureProtocol
 
 __all__ = [
@@ -20,8 +22,10 @@ __all__ = [
     "AgentBench",
     "Bench",
     "Calibration",
+    "Decoding",
     "Device",
     "EngineTime",
+    "Figure",
     "InventedBench",
     "LinkLost",
     "LocalLink",
@@ -29,20 +33,28 @@ __all__ = [
     "Measurement",
     "MeasurementStore",
     "NoAnswer",
+    "Sampled",
     "Series",
     "Timer",
     "Timing",
+    "Verdict",
     "calibrate",
     "calibration_protocol",
     "declared_devices",
     "default_file",
     "device_named",
     "environment",
+    "fit",
+    "forced",
     "install",
     "installed_version",
     "known_devices",
     "measure",
+    "measure_until_predictable",
+    "noise_floor",
     "open_bench",
     "time_engines",
+    "time_in_turn",
     "transport_of",
+    "verdict",
 ]

@@ -3,9 +3,22 @@ Transformer to compare with, and beam search."""
 
 from hat.model.beam import beam_search
 from hat.model.build import build
+from hat.model.engine import TorchEngine
 from hat.model.layers import Dropout
+from hat.model.static_decode import StaticDecoder, Workspace
 from hat.model.supertransformer import SuperTransformer
 from hat.model.transformer import Transformer
-from hat.model.translation_model import TranslationModel
+from hat.model.translation_model import TranslationModel, sinusoids
 
-__all__ = ["Dropout", "SuperTransformer", "Transformer", "TranslationModel", "beam_search", "build"]
+__all__ = [
+    "Dropout",
+    "StaticDecoder",
+    "SuperTransformer",
+    "TorchEngine",
+    "Transformer",
+    "TranslationModel",
+    "Workspace",
+    "beam_search",
+    "build",
+    "sinusoids",
+]

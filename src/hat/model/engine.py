@@ -37,9 +37,9 @@ class TorchEngine:
         }
         self.model.load_state_dict(weights, assign=True)
         self.model.eval().requires_grad_(False)
-        self._decoder: Decodes = self.model if settings.device == "cpu" else static_decoder(self.model)
+        self.decoder: Decodes = self.model if settings.device == "cpu" else static_decoder(self.model)
         self._threads = _threads_here(settings.threads)
-        self._origin = Origin("the torch engine", self.model, self._decoder)
+        self._origin = Origin("the torch engine", self.model, self.decoder)
         self._lock = Lock()  # decoders keep buffers between calls
 
     def translate(self, sources: Sequence[Sequence[int]], options: DecodeOptions) -> list[list[Hypothesis]]:
@@ -51,7 +51,7 @@ class TorchEngine:
             return []
         with self._lock:
             self._set_threads()
-            return beam_search(self._decoder, self._sources(sources), options)
+            return beam_search(self.decoder, self._sources(sources), options)
 
     @torch.inference_mode()
     def score(
@@ -75,7 +75,7 @@ class TorchEngine:
 
     def close(self) -> None:
         """Release the weights; without effect in a process forked after loading."""
-        del self.model, self._decoder, self._origin
+        del self.model, self.decoder, self._origin
 
     def _sources(self, sources: Sequence[Sequence[int]]) -> Tensor:
         return _padded(sources, before=True).to(self.device)

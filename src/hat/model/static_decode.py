@@ -27,7 +27,7 @@ class StaticDecoder:
     def __init__(self, model: Transformer, capture: bool) -> None:
         self.model = model
         self.capture = capture
-        self._workspaces: dict[tuple[int, int], _Workspace] = {}
+        self._workspaces: dict[tuple[int, int], Workspace] = {}
 
     def start(self, source: Tensor) -> "StaticState":
         """Encode source (B, S) and get ready for `step`; ends the decode before it."""
@@ -35,7 +35,7 @@ class StaticDecoder:
         padded = F.pad(source, (_bucket(length, SHORTEST) - length, 0), value=PAD)
         memories = self.model.start(padded).memories
         key = (_bucket(sentences), padded.shape[1])
-        space = self._workspaces.pop(key, None) or _Workspace(self.model, key[0], memories)
+        space = self._workspaces.pop(key, None) or Workspace(self.model, key[0], memories)
         self._workspaces[key] = space  # last in the order of use
         if len(self._workspaces) > WORKSPACES:
             del self._workspaces[next(iter(self._workspaces))]
@@ -57,7 +57,7 @@ class StaticDecoder:
         graph.graph.replay()
         return graph.logits[: len(tokens)]
 
-    def _graph(self, space: "_Workspace", sentences: int, beam: int, length: int) -> "_Graph | None":
+    def _graph(self, space: "Workspace", sentences: int, beam: int, length: int) -> "_Graph | None":
         key = (sentences, beam, length)
         if key not in space.graphs:
             try:
@@ -73,7 +73,7 @@ class StaticState:
     """A decode under way: `sentences` still running, `length` tokens decoded, and the rows (b·K)
     whose caches the next step's hypotheses continue."""
 
-    space: "_Workspace"
+    space: "Workspace"
     sentences: int
     length: int = 0
     parents: Tensor | None = None
@@ -94,7 +94,7 @@ class _Graph:
     logits: Tensor
 
 
-class _Workspace:
+class Workspace:
     """The buffers of one batch size B and source length, and the graphs that read and write them.
 
     R = B·K rows and T positions grow to the largest asked for; then graphs are recorded anew.
@@ -174,7 +174,7 @@ class _StaticCache(Cache):
         return cached[0], cached[1]
 
 
-def _record(space: _Workspace, sentences: int, beam: int, length: int) -> _Graph:
+def _record(space: Workspace, sentences: int, beam: int, length: int) -> _Graph:
     """Record a step. Raises RuntimeError where that cannot be done.
 
     A trial run comes first, in which libraries initialise themselves. Its rows are their own parents, so that

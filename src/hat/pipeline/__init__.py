@@ -1,54 +1,57 @@
-"""A run: its recipe, its folder, its stages.
+"""A run: its folder, its stages and their steps. `hat.Run` is its face in Python.
 
 The names are imported on first use, so that `hat status` and `hat predict` need no PyTorch.
 """
 
-from importlib import import_module
 from typing import TYPE_CHECKING
 
+from hat.lazy_names import importer
+
 if TYPE_CHECKING:
-    from hat.pipeline.constraints import constraint_lines
-    from hat.pipeline.last_status import StepStatus
-    from hat.pipeline.latency import (
-        export_measurements,
-        fit_summary,
-        import_measurements,
-        measure_summary,
-    )
-    from hat.pipeline.runner import Quiet, Reporter, open_run, run, run_on_devices, status
-    from hat.recipe.file import load_recipe, recipe_as_written
-    from hat.recipe.recipe import Recipe
+    from hat.pipeline.fine_tuning import fine_tune
+    from hat.pipeline.folder import check_no_result, is_run
+    from hat.pipeline.last_status import RunStatus, StepStatus
+    from hat.pipeline.latency import export_measurements, import_measurements
+    from hat.pipeline.prediction import find_fitted, predict_latency
+    from hat.pipeline.reporter import Quiet, Reporter
+    from hat.pipeline.runner import open_run, run, run_on_devices, status
+    from hat.pipeline.stages import STAGES
+    from hat.recipe import Recipe, load_recipe, recipe_as_written
 
 __all__ = [
+    "STAGES",
     "Quiet",
     "Recipe",
     "Reporter",
+    "RunStatus",
     "StepStatus",
-    "constraint_lines",
+    "check_no_result",
     "export_measurements",
-    "fit_summary",
+    "find_fitted",
+    "fine_tune",
     "import_measurements",
+    "is_run",
     "load_recipe",
-    "measure_summary",
     "open_run",
+    "predict_latency",
     "recipe_as_written",
     "run",
     "run_on_devices",
     "status",
 ]
 
-_MODULES = {
-    "pipeline.constraints": ("constraint_lines",),
-    "pipeline.last_status": ("StepStatus",),
-    "pipeline.latency": ("export_measurements", "fit_summary", "import_measurements", "measure_summary"),
-    "recipe.recipe": ("Recipe",),
-    "recipe.file": ("load_recipe", "recipe_as_written"),
-    "pipeline.runner": ("Quiet", "Reporter", "open_run", "run", "run_on_devices", "status"),
+_HOMES = {
+    "fine_tuning": ("fine_tune",),
+    "folder": ("check_no_result", "is_run"),
+    "last_status": ("RunStatus", "StepStatus"),
+    "latency": ("export_measurements", "import_measurements"),
+    "prediction": ("find_fitted", "predict_latency"),
+    "reporter": ("Quiet", "Reporter"),
+    "runner": ("open_run", "run", "run_on_devices", "status"),
+    "stages": ("STAGES",),
 }
-_HOME = {name: f"hat.{module}" for module, names in _MODULES.items() for name in names}
-
-
-def __getattr__(name: str) -> object:
-    if name not in _HOME:
-        raise AttributeError(f"module 'hat.pipeline' has no attribute {name!r}")
-    return getattr(import_module(_HOME[name]), name)
+__getattr__ = importer(
+    "hat.pipeline",
+    {f"hat.pipeline.{module}": names for module, names in _HOMES.items()}
+    | {"hat.recipe": ("Recipe", "load_recipe", "recipe_as_written")},
+)

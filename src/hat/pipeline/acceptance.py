@@ -15,31 +15,22 @@ from pydantic import ValidationError
 from hat.disk import is_full
 from hat.errors import UserError
 from hat.pipeline.context import Context
+from hat.pipeline.corpus import text_files
 from hat.pipeline.folder import RECIPE_FILE
-from hat.pipeline.stages import distill, prepare
+from hat.pipeline.stages import STAGES
+from hat.pipeline.teaching import teacher_files
 from hat.predictor.published_sets import read_latency_csv
 from hat.recipe.file import check_savable, load_recipe, save_recipe
 from hat.recipe.recipe import Recipe
 
 ACCEPTED_FILE = "recipe.accepted.yaml"
-# Stage → the sections of a recipe that are accepted once it finishes.
-SECTIONS = {
-    "prepare": ("name", "seed", "data"),
-    "train-super": ("space", "norm", "super_training"),
-    "measure": ("device", "measure"),
-    "fit": (),
-    "search": ("search",),
-    "distill": ("distillation",),
-    "train": ("train", "sub_training", "baselines", "baseline_training"),
-    "evaluate": ("evaluate",),
-}
 
 
 def check_settings(context: Context) -> None:
     """Ask all stages what can be said of their settings before any of them works: files exist, the device
     is known, published latencies can be read. Raises UserError."""
     check_savable(context.recipe)
-    for path in (*prepare.text_files(context), *distill.teacher_files(context)):
+    for path in (*text_files(context), *teacher_files(context)):
         if not path.is_file():
             context.text_digest(path)  # raises UserError for an absent file, unless it was read before
     published = context.published_latencies
@@ -58,8 +49,8 @@ def trying(
     """Save the recipe in a run folder for the time of some work; yields a function that accepts a stage's
     settings.
 
-    Where the work fails, those that were not accepted become again what they were (in a new run, what they
-    are in the recipe as `written`), and `say` is told; not where it was only stopped, or the disk was full.
+    If the work fails, settings that were not accepted are set back to what they were (in a new run, to the
+    recipe as `written`), and `say` gets a message; not if the work was only stopped, or the disk was full.
     """
     path, kept = root / RECIPE_FILE, root / ACCEPTED_FILE
     before = _saved(kept) or _saved(path) or written
@@ -70,7 +61,9 @@ def trying(
 
     def accept(stage: str) -> None:
         nonlocal accepted
-        accepted = accepted.model_copy(update={name: getattr(recipe, name) for name in SECTIONS[stage]})
+        accepted = accepted.model_copy(
+            update={name: getattr(recipe, name) for name in STAGES[stage].sections}
+        )
         if accepted != recipe:
             save_recipe(kept, accepted)
         else:

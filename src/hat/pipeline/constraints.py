@@ -1,37 +1,39 @@
 """The verdicts on a run's constraints, one line each."""
 
-from collections.abc import Iterator, Mapping
-from pathlib import Path
-from typing import Any
-
-from hat.files import read_json
+from hat.architecture import Architecture
+from hat.pipeline.comparison import read_measurements
 from hat.pipeline.context import Context
-from hat.pipeline.judging import judgement
-from hat.pipeline.runner import finished
-from hat.pipeline.stages.evaluate import LATENCY_STEP, read_measurements
-from hat.pipeline.stages.search import FOUND
-from hat.pipeline.stages.train import final_models
-from hat.recipe.recipe import Constraint, Recipe
-from hat.report import judgement_sentence
+from hat.pipeline.judging import judgements
+from hat.pipeline.models import final_models
+from hat.pipeline.results import FOUND, LATENCY_STEP
+from hat.pipeline.search_record import read_search
+from hat.recipe.constraint import Constraint
+from hat.report import judgement_sentences
 
 
-def constraint_lines(recipe: Recipe, root: Path) -> list[str]:
-    """One line for each constraint that has been searched under: its verdict by the timing of all final
-    models if that was done, and by the search's verification before."""
-    context = finished(recipe, root)
+def constraint_lines(context: Context) -> list[str]:
+    """One line for each constraint that has been searched under: its verdicts. The timing of all final models
+    decides on the latency if that was done, the search's verification before."""
     return [
-        f"{constraint.name}: {judgement_sentence(judgement(context, constraint, measurement))}, by {series}"
-        for constraint in map(Constraint.parse, recipe.search.constraints)
-        for measurement, series in _deciding(context, constraint)
+        f"{constraint.name}: {_verdicts(context, constraint)}"
+        for constraint in context.recipe.search.parsed_constraints
+        if f"search/{constraint.name}" in context.outcomes
     ]
 
 
-def _deciding(context: Context, constraint: Constraint) -> Iterator[tuple[Mapping[str, Any], str]]:
-    """The measurement that decides, if there is one yet, and the name of its series."""
+def _verdicts(context: Context, constraint: Constraint) -> str:
+    path = context.outcome(f"search/{constraint.name}").folder / FOUND
+    result, latency = read_search(path), None
     if LATENCY_STEP in context.outcomes:
         (model,) = (one for one in final_models(context) if one.name == constraint.name)
-        measured = read_measurements(context)[model.twin or model.name]
-        yield measured, "the rounds of all final models"
-    elif f"search/{constraint.name}" in context.outcomes:
-        found = read_json(context.outcome(f"search/{constraint.name}").folder / FOUND)
-        yield found["verification"], "the search's verification"
+        latency = read_measurements(context)[model.files]
+    architecture = Architecture.from_dict(result["architecture"], str(path))
+    decided = judgements(
+        context,
+        constraint,
+        architecture=architecture,
+        verification=result["verification"],
+        latency=latency,
+    )
+    sentences = zip(judgement_sentences(decided), decided, strict=True)
+    return "; ".join(f"{sentence}, by {one['by']}" for sentence, one in sentences)

@@ -1,4 +1,4 @@
-"""What a stage sees of its run: recipe, folder, and the outcomes of the steps before it."""
+"""The view that stages have of their run: recipe, folder, and the outcomes of earlier steps."""
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -13,15 +13,19 @@ from hat.errors import UserError, command
 from hat.files import file_digest, read_json, write_json
 from hat.hardware import Bench, Device, InventedBench, Timer, device_named, open_bench
 from hat.pipeline.folder import TEXT_DIGESTS
-from hat.pipeline.prediction import PREDICTOR
+from hat.pipeline.results import FIT, PREDICTOR, PREPARE, PREPARE_REPORT, STORES
 from hat.pipeline.steps import Outcome
-from hat.predictor import LatencyPredictor
+from hat.predictor import CostPredictor
 from hat.recipe.file import design_space
 from hat.recipe.recipe import Recipe
 from hat.runtime import installed_engine, runs
+from hat.search import LATENCY, Objective
 from hat.space import DesignSpace
 
-STORES = ("train", "valid")
+
+def fit_step(objective: Objective) -> str:
+    """The step that fits the predictor of a measured objective."""
+    return FIT if objective is LATENCY else f"{FIT}/{objective.name}"
 
 
 class NotFinished(UserError):
@@ -33,7 +37,7 @@ class Context:
     """One run while its stages are looked at or worked on.
 
     `timer`: latencies that tests invent; None measures the recipe's device. `writable`: the run
-    folder is locked by this process. `say`: tells the user of trouble that may pass.
+    folder is locked by this process. `say`: shows the user a message about trouble that may pass.
     """
 
     root: Path
@@ -102,10 +106,10 @@ class Context:
         name = self.recipe.device.latencies
         return None if name is None else Path(name)
 
-    def predictor(self) -> LatencyPredictor:
-        """The fitted predictor. Raises NotFinished."""
-        path = self.outcome("fit").folder / PREDICTOR
-        return LatencyPredictor.from_dict(read_json(path), str(path))
+    def predictor(self, objective: Objective = LATENCY) -> CostPredictor:
+        """The fitted predictor of a measured objective. Raises NotFinished."""
+        path = self.outcome(fit_step(objective)).folder / PREDICTOR
+        return CostPredictor.from_dict(read_json(path), str(path))
 
     @contextmanager
     def open_bench(self) -> Iterator[Bench]:
@@ -132,7 +136,7 @@ class Context:
 
     def model_config(self, architecture: AnyArchitecture, *, elastic: bool = True) -> ModelConfig:
         """An architecture with this run's vocabularies; `elastic`: it belongs to the design space."""
-        vocab = read_json(self.outcome("prepare").folder / "report.json")["vocab"]
+        vocab = read_json(self.outcome(PREPARE).folder / PREPARE_REPORT)["vocab"]
         largest, norm = self.space.largest(), self.recipe.norm
         return ModelConfig(
             architecture,
@@ -146,7 +150,7 @@ class Context:
 
     @property
     def norm_inputs(self) -> dict[str, str]:
-        """What steps depend on besides the architecture where Transformers are not as published."""
+        """The input of steps, beside the architecture, where Transformers are not as published."""
         return {} if self.recipe.norm == "post" else {"norm": self.recipe.norm}
 
     def text_digest(self, path: Path) -> str:

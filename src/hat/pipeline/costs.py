@@ -1,4 +1,4 @@
-"""What a step cost, added up over the sessions it took."""
+"""The time that a step took, added up over its sessions."""
 
 import os
 import time
@@ -36,7 +36,7 @@ class StepCost:
 
 
 def read_cost(folder: Path) -> StepCost:
-    """What the step in `folder` has cost so far; nothing if it has left no record."""
+    """The cost of the step in `folder` so far; zero if it has left no record."""
     path = folder / COST
     if not path.exists():
         return StepCost()

@@ -16,6 +16,7 @@ RECIPE_FILE = "recipe.yaml"
 LOCK_FILE = ".lock"
 STEPS = "steps"  # holds the results of steps
 TEXT_DIGESTS = "text-digests.json"
+MEASUREMENTS = "measurements.sqlite"  # those of all devices
 # What a process killed while it made the folder may leave.
 LEFTOVERS = {LOCK_FILE, unfinished(Path(RUN_FILE)).name}
 

@@ -3,11 +3,11 @@ the libraries that do the work.
 
 `status.json` lists the run's steps with their folders. States and costs are read from these folders; the list
 itself is valid as long as everything that decides it is unchanged: the recipe, the text, declared devices and
-HAT itself. `SavedStatus.current` says so.
+HAT itself. `RunStatus.current` says so.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -22,8 +22,11 @@ KEYS = ("device", "steps", "constraints", "decided_by")
 STEP_KEYS = ("stage", "step", "folder", "state", "changes")
 # The files that may declare devices, unless a recipe names one (see `hat.hardware.device.declared`).
 DEVICE_FILES = (Path("devices.yaml"), Path("~/.config/hat/devices.yaml"))
-# HAT's own files that decide which steps a run has and how their folders are named.
-CODE = ("pipeline/*.py", "pipeline/stages/*.py", "training/settings.py", "zoo/spaces/*.yaml")
+# HAT's files that decide which steps a run has and how their folders are named.
+CODE = (
+    *("pipeline/**/*.py", "recipe/*.py", "zoo/spaces/*.yaml"),
+    *("data/settings.py", "training/settings.py", "search/evolution.py"),
+)
 
 
 @dataclass(frozen=True)
@@ -34,13 +37,13 @@ class StepStatus:
     stage: str
     step: str
     state: str
-    cost: StepCost
+    cost: StepCost = field(default_factory=StepCost)
     changes: tuple[str, ...] = ()
     folder: str = ""
 
 
 @dataclass(frozen=True)
-class SavedStatus:
+class RunStatus:
     """`device`: the name of the run's device. `constraints`: one line for each that has been searched under.
     `current`: nothing that decides the steps has changed."""
 
@@ -58,6 +61,7 @@ class SavedStatus:
 def save_status(
     root: Path,
     steps: Iterable[StepStatus],
+    *,
     constraints: Sequence[str],
     device: str,
     device_file: str | None,
@@ -75,7 +79,7 @@ def forget_status(root: Path) -> None:
     (root / STATUS).unlink(missing_ok=True)
 
 
-def saved_status(root: Path, *, verify: bool = False) -> SavedStatus | None:
+def saved_status(root: Path, *, verify: bool = False) -> RunStatus | None:
     """The status saved by a run's last command, with present states and costs; None if it was not saved, or
     in another format by another version of HAT. `verify` compares all results with their digests.
 
@@ -87,26 +91,26 @@ def saved_status(root: Path, *, verify: bool = False) -> SavedStatus | None:
         rows = [check_keys(row, STEP_KEYS, str(path)) for row in record["steps"]]
     except UserError:
         return None
-    steps = tuple(_now(root, row, verify) for row in rows)
+    steps = tuple(_present_status(root, row, verify) for row in rows)
     # Once a step has finished, further steps may be known.
     same = all(
         (row["state"] == "done") == (one.state == "done") for row, one in zip(rows, steps, strict=True)
     )
     before = record["decided_by"]
     current = same and before == _decided_by(root, _devices_now(before.get("devices", {})))
-    return SavedStatus(record["device"], steps, tuple(record["constraints"]), current)
+    return RunStatus(record["device"], steps, tuple(record["constraints"]), current)
 
 
-def _now(root: Path, row: Mapping[str, Any], verify: bool) -> StepStatus:
+def _present_status(root: Path, row: Mapping[str, Any], verify: bool) -> StepStatus:
     stage, name, folder = row["stage"], row["step"], row["folder"]
     if not folder:
-        return StepStatus(stage, name, "to do", StepCost(), tuple(row["changes"]))
+        return StepStatus(stage, name, "to do", changes=tuple(row["changes"]))
     place = root / folder
     if (place / MANIFEST).exists():
         read_outcome(place).check(content=verify)
-        return StepStatus(stage, name, "done", read_cost(place), (), folder)
+        return StepStatus(stage, name, "done", cost=read_cost(place), folder=folder)
     state = "unfinished" if place.is_dir() and any(place.iterdir()) else "to do"
-    return StepStatus(stage, name, state, read_cost(place), tuple(row["changes"]), folder)
+    return StepStatus(stage, name, state, cost=read_cost(place), changes=tuple(row["changes"]), folder=folder)
 
 
 def _decided_by(root: Path, devices: Mapping[str, Any]) -> dict[str, Any]:
@@ -132,10 +136,10 @@ def _texts(root: Path) -> dict[str, Any]:
 
 def _devices_now(before: Mapping[str, Any]) -> dict[str, Any]:
     """Stamps of the files that declare devices; one that is missing counts as unchanged."""
-    found = {name: _stamp(Path(name)) if Path(name).exists() else stamp for name, stamp in before.items()}
+    stamps = {name: _stamp(Path(name)) if Path(name).exists() else stamp for name, stamp in before.items()}
     if not before:
-        found = {str(path): _stamp(path) for path in _absolute(DEVICE_FILES) if path.exists()}
-    return found
+        stamps = {str(path): _stamp(path) for path in _absolute(DEVICE_FILES) if path.exists()}
+    return stamps
 
 
 def _absolute(files: Sequence[Path]) -> list[Path]:

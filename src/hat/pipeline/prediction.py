@@ -13,11 +13,9 @@ from hat.files import read_json
 from hat.pipeline.costs import read_cost
 from hat.pipeline.folder import STEPS, is_run, open_folder
 from hat.pipeline.last_status import saved_status
+from hat.pipeline.results import FIT, MEASURE, MEASURED, PREDICTOR
 from hat.pipeline.steps import MANIFEST, read_outcome
-from hat.predictor.predictor import LatencyPredictor
-
-PREDICTOR = "predictor.json"
-MEASURED = "latencies.json"
+from hat.predictor.predictor import CostPredictor
 
 
 @dataclass(frozen=True)
@@ -28,10 +26,10 @@ class Fitted:
     folder: Path
     device: str
 
-    def load(self) -> LatencyPredictor:
+    def load(self) -> CostPredictor:
         """The predictor. Raises UserError if the file is damaged."""
         path = self.folder / PREDICTOR
-        return LatencyPredictor.from_dict(read_json(path), str(path))
+        return CostPredictor.from_dict(read_json(path), str(path))
 
 
 def find_fitted(run: Path | None, device: str | None) -> Fitted:
@@ -39,14 +37,14 @@ def find_fitted(run: Path | None, device: str | None) -> Fitted:
     the run is set to, or the newest for `device`. Raises UserError if there is none."""
     if run is not None:
         open_folder(run)
-        if found := _fitted(run, device):
-            return found
+        if fitted := _fitted(run, device):
+            return fitted
         of = f" for {device}" if device else ""
         raise UserError(f"{run}: no predictor is fitted{of}; run `{command('hat', 'fit', run)}` first")
     folders = [path for path in Path("runs").glob("*") if is_run(path)]
     for folder in sorted(folders, key=lambda path: path.stat().st_mtime, reverse=True):
-        if found := _fitted(folder, device):
-            return found
+        if fitted := _fitted(folder, device):
+            return fitted
     raise UserError("no run in runs/ has a fitted predictor for this device; name one with --run DIR")
 
 
@@ -74,10 +72,10 @@ def predict_latency(
 def _fitted(root: Path, device: str | None) -> Fitted | None:
     status = saved_status(root)
     if status is not None and device in (None, status.device):
-        current = status.folder_of("fit")
+        current = status.folder_of(FIT)
         return None if current is None else Fitted(root, root / current, status.device)
-    newest = sorted(_finished(root, "fit"), key=lambda folder: read_cost(folder).finished, reverse=True)
-    measured = {_measured_digest(folder): _device(folder) for folder in _finished(root, "measure")}
+    newest = sorted(_finished(root, FIT), key=lambda folder: read_cost(folder).finished, reverse=True)
+    measured = {_measured_digest(folder): _device(folder) for folder in _finished(root, MEASURE)}
     for folder in newest:
         on = measured.get(read_json(folder / MANIFEST)["inputs"]["results"]["measured latencies"])
         if on is not None and device in (None, on):

@@ -1,68 +1,83 @@
-"""What a finished run shows: models.json for the Translator, report.json and report.md."""
+"""The files of a finished run for others: models.json for the Translator, report.json and report.md."""
 
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from math import prod
 from pathlib import Path
 from typing import Any
 
 from hat.architecture import EMBEDDING_NAMES, weight_shapes
-from hat.file_names import MODELS
+from hat.file_names import MODELS, REPORT
 from hat.files import read_json, write_json, write_text
 from hat.hardware.measuring.verdict import Verdict
 from hat.lines import read_lines
+from hat.pipeline.comparison import deployed_artefact, read_conditions, read_measurements, read_scores
 from hat.pipeline.context import Context
-from hat.pipeline.costs import StepCost
-from hat.pipeline.judging import judgement
-from hat.pipeline.stages import evaluate
-from hat.pipeline.stages.train import ARTEFACT, TRAINING, FinalModel, final_models
+from hat.pipeline.costs import StepCost, read_cost
+from hat.pipeline.judging import judgements
+from hat.pipeline.measuring_apart import measured_objectives
+from hat.pipeline.models import FinalModel, final_models
+from hat.pipeline.results import ARTEFACT, PREPARE, TEST, TRAINING, TRANSLATIONS
+from hat.pipeline.scoring import read_pair
 from hat.pipeline.suggestion import suggested_constraint
-from hat.recipe.recipe import RESERVED_NAMES, Constraint
+from hat.recipe.constraint import Constraint
+from hat.recipe.names import LARGEST, SMALLEST
 from hat.report import to_markdown
+from hat.search import LATENCY
 
-REPORT, MARKDOWN = "report.json", "report.md"
+MARKDOWN = "report.md"
 SAMPLES = 5
 
 
-def publish(context: Context, costs: Mapping[str, StepCost]) -> None:
+def publish(context: Context) -> None:
     """Write the three files into the run folder, from the results of the evaluate stage."""
     models = list(final_models(context))
-    measurements = evaluate.read_measurements(context)
-    rows = [_row(context, model, measurements[model.twin or model.name]) for model in models]
-    found = {one.name: measurements[one.twin or one.name] for one in models if one.kind == "found"}
-    default = _default(context, found)
-    deployed = {model.name: evaluate.deployed_artefact(context, model) for model in models}
-    trained = {model.name: context.outcome(model.step).folder / ARTEFACT for model in models}
+    measurements = read_measurements(context)
+    rows = [_row(context, model, measurements[model.files]) for model in models]
+    default = _default(context, [one for one in models if one.search], measurements)
+    deployed = {model.name: deployed_artefact(context, model) for model in models}
+    trained = {model.name: context.outcome(model.train_step).folder / ARTEFACT for model in models}
     write_json(
         context.root / MODELS,
         {"default": default, "models": _relative(context, deployed), "trained": _relative(context, trained)},
     )
     latencies = {row["name"]: row["latency_ms"] for row in rows}
-    largest, smallest = (latencies[name] for name in RESERVED_NAMES)
     report = {
         "run": context.recipe.name,
         "folder": str(context.root),
         "default": default,
         "models": rows,
-        **evaluate.read_conditions(context),
-        "predictor": asdict(context.predictor().report),
-        "costs": {stage: asdict(cost) for stage, cost in costs.items()},
-        "suggested_constraint": suggested_constraint(context, smallest / largest),
+        **read_conditions(context),
+        "predictors": {
+            one.name: asdict(context.predictor(one).report)
+            for one in (LATENCY, *measured_objectives(context))
+        },
+        "costs": {stage: asdict(cost) for stage, cost in _costs(context).items()},
+        "suggested_constraint": suggested_constraint(context, latencies[SMALLEST] / latencies[LARGEST]),
         "samples": _samples(context, next(one for one in models if one.name == default)),
     }
     write_json(context.root / REPORT, report)
     write_text(context.root / MARKDOWN, to_markdown(report))
 
 
+def _costs(context: Context) -> dict[str, StepCost]:
+    """Stage → the cost of the steps behind the current results, for stages that have any."""
+    costs: dict[str, StepCost] = {}
+    for outcome in context.outcomes.values():
+        stage = outcome.step.split("/", maxsplit=1)[0]
+        costs[stage] = costs.get(stage, StepCost()) + read_cost(outcome.folder)
+    return costs
+
+
 def _row(context: Context, model: FinalModel, measurement: Mapping[str, Any]) -> dict[str, Any]:
-    config = context.model_config(model.architecture, elastic=model.kind != "baseline")
+    config = context.model_config(model.architecture, elastic=model.elastic)
     sizes = {name: prod(shape) for name, shape in weight_shapes(config).items()}
     whole = sum(sizes.values())
-    files = [path for path in evaluate.deployed_artefact(context, model).rglob("*") if path.is_file()]
+    files = [path for path in deployed_artefact(context, model).rglob("*") if path.is_file()]
     return {
         "name": model.name,
-        "kind": model.kind,
+        "kind": _kind(model),
         "latency_ms": measurement["latency_ms"],
         "latency_low_ms": measurement["low_ms"],
         "latency_high_ms": measurement["high_ms"],
@@ -74,15 +89,22 @@ def _row(context: Context, model: FinalModel, measurement: Mapping[str, Any]) ->
         "parameters": whole - sum(sizes.get(name, 0) for name in EMBEDDING_NAMES),
         "parameters_with_embeddings": whole,
         "artefact_bytes": sum(path.stat().st_size for path in files),
-        **evaluate.read_scores(context, model),
+        **read_scores(context, model),
         **_training(context, model),
         **_search(context, model, measurement),
         "architecture": model.architecture.to_dict(),
     }
 
 
+def _kind(model: FinalModel) -> str:
+    """The word of reports for a model's origin."""
+    if not model.elastic:
+        return "baseline"
+    return "found" if model.search else "inherited"
+
+
 def _training(context: Context, model: FinalModel) -> dict[str, Any]:
-    path = context.outcome(model.step).folder / TRAINING
+    path = context.outcome(model.train_step).folder / TRAINING
     if not path.exists():
         return {"updates": 0, "validation_loss": None}
     summary = read_json(path)
@@ -90,42 +112,59 @@ def _training(context: Context, model: FinalModel) -> dict[str, Any]:
 
 
 def _search(context: Context, model: FinalModel, measurement: Mapping[str, Any]) -> dict[str, Any]:
-    if not model.found:
-        return {"constraint": None}
-    found = model.found
-    rivals = found["random"]["best"]
-    constraint = Constraint.parse(found["constraint"]["text"])
+    if not model.search:
+        return {"constraint": []}
+    rivals = model.search["random"]["best"]
+    limits = model.search["constraint"]["limits"]
+    constraint = Constraint.parse(model.search["constraint"]["text"])
+    measured = [limit.objective.name for limit in constraint.limits if limit.objective.count is None]
     return {
-        "constraint": judgement(context, constraint, measurement),
-        "predicted_of_limit": found["predicted_ms"] / found["constraint"]["milliseconds"],
-        "inherited_loss": found["loss"],
+        "constraint": _judgements(context, constraint, model, measurement),
+        "predicted_of_limit": {name: model.search["predicted"][name] / limits[name] for name in measured},
+        "inherited_loss": model.search["loss"],
         "random_search_loss": rivals[0]["loss"] if rivals else None,
-        "evaluations": found["evolution"]["evaluations"],
+        "evaluations": model.search["evolution"]["evaluations"],
     }
 
 
-def _default(context: Context, measurements: Mapping[str, Mapping[str, Any]]) -> str:
-    """The fastest found model that meets the first constraint; if none does, the fastest found model.
+def _judgements(
+    context: Context, constraint: Constraint, model: FinalModel, measurement: Mapping[str, Any]
+) -> list[dict[str, Any]]:
+    return judgements(
+        context,
+        constraint,
+        architecture=model.architecture,
+        verification=model.search["verification"],
+        latency=measurement,
+    )
 
-    `measurements`: of the found models, by name."""
-    first = Constraint.parse(context.recipe.search.constraints[0])
-    good = [
-        name
-        for name, measurement in measurements.items()
-        if judgement(context, first, measurement)["verdict"] is Verdict.MET
-    ]
-    return min(good or measurements, key=lambda name: float(measurements[name]["latency_ms"]))
+
+def _default(
+    context: Context, models: Sequence[FinalModel], measurements: Mapping[str, Mapping[str, Any]]
+) -> str:
+    """The fastest searched model that meets the first constraint; if none does, the fastest searched one."""
+    first = context.recipe.search.parsed_constraints[0]
+
+    def measurement(model: FinalModel) -> Mapping[str, Any]:
+        return measurements[model.files]
+
+    def meets(model: FinalModel) -> bool:
+        verdicts = [one["verdict"] for one in _judgements(context, first, model, measurement(model))]
+        return verdicts == [Verdict.MET] * len(first.limits)
+
+    good = [model for model in models if meets(model)]
+    return min(good or models, key=lambda model: float(measurement(model)["latency_ms"])).name
 
 
 def _samples(context: Context, model: FinalModel) -> list[dict[str, str]]:
     """Test sentences at even distances, as the default model translates them."""
-    text = context.outcome("prepare").folder
-    scored = context.outcome(evaluate.score_step(model)).folder
-    source, reference = evaluate.read_pair(text, evaluate.TEST)
+    text = context.outcome(PREPARE).folder
+    scored = context.outcome(model.score_step).folder
+    source, reference = read_pair(text, TEST)
     columns = {
         "source": source,
         "reference": reference,
-        "translation": read_lines(scored / evaluate.TRANSLATIONS),
+        "translation": read_lines(scored / TRANSLATIONS),
     }
     chosen = range(0, len(source), max(1, len(source) // SAMPLES))[:SAMPLES]
     return [{name: lines[index] for name, lines in columns.items()} for index in chosen]

@@ -16,7 +16,7 @@ from hat.errors import HatError, UserError
 from hat.files import check_keys, digest, file_digest, read_json, write_json
 from hat.pipeline.costs import CostMeter, read_cost
 from hat.pipeline.folder import STEPS
-from hat.pipeline.versions import FIRST
+from hat.pipeline.versions import FIRST, version_of
 from hat.progress import Progress
 
 MANIFEST = "manifest.json"
@@ -32,15 +32,18 @@ class Step:
     `inputs`: JSON-like, everything that decides the result (settings under their recipe names, digests of
     upstream results under `results`). `outputs`: the files and folders in the step's folder that are the
     result, with the same bytes however often the step was interrupted; other files there (logs, times) are no
-    part of it. `run(folder, progress)` does the work, or continues it. `version`: that of the algorithm (see
-    `hat.pipeline.versions`).
+    part of it. `run(folder, progress)` does the work, or continues it.
     """
 
     name: str
     inputs: Mapping[str, Any]
     outputs: tuple[str, ...]
     run: Callable[[Path, Progress], None]
-    version: int = FIRST
+
+    @property
+    def version(self) -> int:
+        """The version of its algorithm."""
+        return version_of(self.name)
 
     @property
     def key(self) -> str:
@@ -48,7 +51,7 @@ class Step:
         return versioned_key(self.inputs, self.version)
 
     def folder(self, root: Path) -> Path:
-        """Where the step works, under the run folder `root`."""
+        """The folder that the step works in, under the run folder `root`."""
         return root / STEPS / self.name / self.key
 
 
@@ -110,7 +113,8 @@ def find(root: Path, step: Step) -> Outcome | None:
 
 
 def execute(root: Path, step: Step, progress: Progress) -> Outcome:
-    """Run the step, or go on with it, and finish it with a manifest; a finished one is only found."""
+    """Run the step, or go on with it, and finish it with a manifest; a finished one only gives its
+    outcome."""
     finished = find(root, step)
     if finished:
         return finished

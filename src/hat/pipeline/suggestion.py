@@ -4,8 +4,7 @@ from collections.abc import Collection
 from math import ceil
 
 from hat.pipeline.context import Context
-from hat.pipeline.stages.measure import largest_latency
-from hat.recipe.recipe import Constraint
+from hat.pipeline.measuring import largest_latency
 
 # Predicted and measured latencies differ by some per cent, and near the fastest there is little to choose
 # from.
@@ -15,18 +14,18 @@ STEP = 5  # per cent
 
 def suggested_constraint(context: Context, measured_share: float) -> str | None:
     """A constraint in % of the largest SubTransformer's latency that the recipe does not have yet; None if
-    none is left.
+    none is left, or all constraints of the recipe limit other costs too.
 
     `measured_share`: the smallest SubTransformer's latency as a share of the largest's, in the final series.
     The search uses predictions, so that the predicted and the measured latency both have to be within the
     constraint.
     """
+    constraints = [one for one in context.recipe.search.parsed_constraints if one.is_latency]
+    if not constraints:
+        return None
     largest = largest_latency(context)
     predicted_share = float(context.predictor().predict([context.space.smallest()])[0]) / largest
-    tried = [
-        100 * Constraint.parse(text).milliseconds(largest) / largest
-        for text in context.recipe.search.constraints
-    ]
+    tried = [100 * one.limits[0].of(largest) / largest for one in constraints]
     return suggest(100 * max(measured_share, predicted_share), tried)
 
 

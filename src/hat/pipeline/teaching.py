@@ -1,18 +1,68 @@
-"""What a student gets from its teacher: the results of the distill stage, as the train stage uses them."""
+"""Knowledge distillation in a run: the teacher, and what its students get from it."""
 
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from hat.data import SoftLabels, TokenStore
-from hat.pipeline.context import STORES, Context
+from hat.errors import UserError
+from hat.file_names import CONFIG, TOKENIZER, WEIGHTS
+from hat.files import digest
+from hat.pipeline.context import Context
+from hat.pipeline.models import teacher_model
+from hat.pipeline.results import ARTEFACT, LABELS, PREPARE, SEQUENCES, STORES, TOKENS
+from hat.pipeline.tokenizers import tokenizer_config
+from hat.runtime import Artefact
 from hat.training import Lesson, Lessons
 
-# The steps of the distill stage and what each leaves.
-SEQUENCES, TOKENS = "distill/sequences", "distill/tokens"
-LABELS = ("train-labels", "valid-labels")
+
+@dataclass(frozen=True)
+class Teacher:
+    """The folder of the teacher's artefact, and the digest of its content."""
+
+    folder: Path
+    digest: str
+
+    def load(self, context: Context) -> Artefact:
+        """Raises UserError where the artefact is damaged, or uses another vocabulary than this run."""
+        artefact = Artefact.load(self.folder)
+        ours = context.outcome(PREPARE).folder / TOKENIZER
+        config, theirs = tokenizer_config(context.recipe.data), artefact.tokenizer_folder
+        if (
+            theirs is None
+            or artefact.config.tokenizer != config
+            or not _same(ours, theirs, config.file_names())
+        ):
+            raise UserError(
+                f"distillation: teacher: {self.folder} uses another vocabulary than this run; train it on "
+                "the same text with the same data section and seed"
+            )
+        return artefact
+
+
+def teacher_of(context: Context) -> Teacher:
+    """The teacher that the recipe names. Raises NotFinished until it is trained, where it is a model of this
+    run."""
+    model, section = teacher_model(context), context.recipe.distillation
+    assert section is not None
+    if model:
+        trained = context.outcome(model.train_step)
+        return Teacher(trained.folder / ARTEFACT, trained.digest_of(ARTEFACT))
+    content = {path.name: context.text_digest(path) for path in teacher_files(context)}
+    return Teacher(Path(section.teacher), digest(content))
+
+
+def teacher_files(context: Context) -> list[Path]:
+    """The files of a teacher that is not a model of this run."""
+    section = context.recipe.distillation
+    if section is None or not section.is_path:
+        return []
+    return [Path(section.teacher) / name for name in (CONFIG, WEIGHTS)]
 
 
 def lesson_inputs(context: Context) -> tuple[dict[str, Any], dict[str, str]]:
-    """What of a student's teaching decides its weights: settings, and digests of the teacher's work.
+    """The settings, and the digests of the teacher's work, that decide a student's weights.
 
     Both are empty where the recipe has no teacher. Raises NotFinished until that work is done.
     """
@@ -28,14 +78,14 @@ def lesson_inputs(context: Context) -> tuple[dict[str, Any], dict[str, str]]:
 
 
 def lesson_texts(context: Context) -> tuple[TokenStore, TokenStore]:
-    """The text that students learn from, and that by which they are judged meanwhile: with the teacher's
-    translations, where it gives them.
+    """The training and the validation text of students: with the teacher's translations as their targets,
+    where it gives them.
 
-    Judged by the references, those who learn from translations seem to get worse while they get better.
+    A student that learns from translations comes closer to these and may move away from the references; by
+    the references' loss it would seem to get worse while its translations get better.
     """
     section = context.recipe.distillation
-    taught = section and section.uses_sequences
-    return context.stores(SEQUENCES if taught else "prepare")
+    return context.stores(SEQUENCES if section and section.uses_sequences else PREPARE)
 
 
 def soft_labels(context: Context, texts: tuple[TokenStore, TokenStore]) -> Lessons | None:
@@ -44,8 +94,12 @@ def soft_labels(context: Context, texts: tuple[TokenStore, TokenStore]) -> Lesso
     if section is None or not section.uses_tokens:
         return None
     folder = context.outcome(TOKENS).folder
-    taught, judged = (
+    train, valid = (
         Lesson(SoftLabels.open(folder / name, text), section.weight)
         for name, text in zip(LABELS, texts, strict=True)
     )
-    return taught, judged
+    return train, valid
+
+
+def _same(one: Path, other: Path, names: Iterable[str]) -> bool:
+    return all((one / name).read_bytes() == (other / name).read_bytes() for name in names)

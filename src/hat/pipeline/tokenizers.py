@@ -1,4 +1,4 @@
-"""The tokenizer that a recipe asks for: how it is learnt, and what an artefact says of it."""
+"""The tokenizer that a recipe asks for: its learner, and its description in artefacts."""
 
 import shutil
 from collections import Counter
@@ -27,7 +27,7 @@ from hat.runtime.tokenizer import (
 
 
 def tokenizer_config(recipe: Data) -> TokenizerConfig:
-    """What the artefacts of a run say of their tokenizer."""
+    """The description of the tokenizer in the artefacts of a run."""
     vocabulary = recipe.vocabulary
     if vocabulary.kind != MOSES_BPE:
         return TokenizerConfig(joint=vocabulary.joint)
@@ -92,7 +92,7 @@ class _Lines:
 
 
 def learner(recipe: Data) -> data.Learner:
-    """What makes the tokenizers of a run."""
+    """The function that learns the tokenizers of a run."""
     config = tokenizer_config(recipe)
     return data.train_tokenizers if config.moses is None else MosesLearner(config, recipe.vocabulary.size)
 
@@ -104,6 +104,6 @@ def _learn_merges(words: Counter[str], merges: int) -> str:
         raise missing_package(error) from error
     codes = StringIO()
     listed = StringIO("".join(f"{word} {count}\n" for word, count in sorted(words.items())))
-    with redirect_stderr(StringIO()):  # its own progress bar
+    with redirect_stderr(StringIO()):  # of its progress bar
         learn_bpe(listed, codes, merges, is_dict=True)
     return codes.getvalue()

@@ -1,4 +1,4 @@
-"""Gradient boosting of small monotone trees: what a linear law leaves, where there are data enough.
+"""Gradient boosting of small monotone trees: the remainder of a linear law, where the data suffice.
 
 scikit-learn grows the trees; they are kept as plain arrays, so that predicting needs numpy alone.
 """
@@ -52,23 +52,27 @@ class Trees:
         """Read strictly, for rows of so many features. Raises UserError."""
         keys = check_keys(value, ("feature", "threshold", "value"), where)
         try:
-            found = {name: np.array(keys[name], float) for name in keys}
+            arrays = {name: np.array(keys[name], float) for name in keys}
         except (TypeError, ValueError, OverflowError) as error:
             raise UserError(f"{where}: not rows of numbers of one length") from error
         for name, width in {"feature": SPLITS, "threshold": SPLITS, "value": LEAVES}.items():
-            shape = found[name].shape
-            if len(shape) != 2 or shape != (len(found["value"]), width) or not np.isfinite(found[name]).all():
+            shape = arrays[name].shape
+            if (
+                len(shape) != 2
+                or shape != (len(arrays["value"]), width)
+                or not np.isfinite(arrays[name]).all()
+            ):
                 raise UserError(f"{where}: {name}: expected {width} numbers for each tree")
-        if not np.isin(found["feature"], np.arange(features)).all():
+        if not np.isin(arrays["feature"], np.arange(features)).all():
             raise UserError(f"{where}: feature: not all are numbers of features (0 to {features - 1})")
-        return cls._of(found["feature"].astype(int), found["threshold"], found["value"])
+        return cls._from_arrays(arrays["feature"].astype(int), arrays["threshold"], arrays["value"])
 
     @classmethod
-    def _of(cls, *arrays: NDArray[Any]) -> "Trees":
+    def _from_arrays(cls, *arrays: NDArray[Any]) -> "Trees":
         return cls(*(tuple(map(tuple, array.tolist())) for array in arrays))
 
 
-def boost(x: Array, y: Array, linear: Array, rng: np.random.Generator, trees: Trees | None) -> Trees:
+def boost(x: Array, y: Array, *, linear: Array, rng: np.random.Generator, trees: Trees | None) -> Trees:
     """`trees` and COUNT more, to add to the `linear` predictions of `y` (N,).
 
     They descend Huber's loss of the relative errors, like the linear part's linear beyond the median
@@ -76,7 +80,7 @@ def boost(x: Array, y: Array, linear: Array, rng: np.random.Generator, trees: Tr
     """
     from sklearn.tree import DecisionTreeRegressor  # noqa: PLC0415  (only fitting needs it)
 
-    single = x.astype(np.float32)  # what scikit-learn compares with its thresholds
+    single = x.astype(np.float32)  # as scikit-learn compares them with its thresholds
     predicted = linear + (trees.predict(x) if trees else 0.0)
     grown = []
     rising = np.ones(x.shape[1], np.int8)
@@ -92,7 +96,7 @@ def boost(x: Array, y: Array, linear: Array, rng: np.random.Generator, trees: Tr
         grown.append(_as_arrays(tree.tree_))
         feature, threshold, value = grown[-1]
         predicted += _sum(feature[None], threshold[None], value[None], x)
-    added = Trees._of(*(np.stack(arrays) for arrays in zip(*grown, strict=True)))
+    added = Trees._from_arrays(*(np.stack(arrays) for arrays in zip(*grown, strict=True)))
     return trees + added if trees else added
 
 

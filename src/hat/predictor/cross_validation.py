@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from hat.errors import UserError
 from hat.predictor.features import Array, Inputs
-from hat.predictor.regression import Settings, fit_regression
+from hat.predictor.regression import RegressionSettings, fit_regression
 
 Rows = NDArray[np.intp]
 Predict = Callable[[Array], Array]
@@ -24,8 +24,8 @@ FEWEST_TO_BOOST = 50
 
 @dataclass(frozen=True)
 class Grouped:
-    """Rows of features x (N, features) and latencies y (N,); `group` (N,) numbers the architecture of
-    each; `judged`: the groups whose errors count."""
+    """Rows of features x (N, features) and costs y (N,); `group` (N,): the number of each row's
+    architecture; `judged`: the groups whose errors count."""
 
     x: Array
     y: Array
@@ -34,8 +34,8 @@ class Grouped:
 
     def means(self, values: Array) -> Array:
         """The mean of each group of `values` (N,)."""
-        found: Array = np.bincount(self.group, values) / np.bincount(self.group)
-        return found
+        means: Array = np.bincount(self.group, values) / np.bincount(self.group)
+        return means
 
     def folds(self, count: int, rng: np.random.Generator) -> list[Rows]:
         """The judged groups in random parts; the others are in no fold, so always fitted to."""
@@ -65,20 +65,20 @@ def group_rows(architectures: Inputs) -> Rows:
 def judged_groups(group: Rows, judged: Sequence[bool] | None) -> Rows:
     """The groups with a judged row. Raises UserError for fewer than two of them."""
     if judged is not None and len(judged) != len(group):
-        raise UserError(f"{len(judged)} marks of what is judged for {len(group)} measurements")
-    found = np.unique(group if judged is None else group[np.asarray(judged, bool)])
-    if len(found) < 2:
+        raise UserError(f"{len(judged)} judged flags for {len(group)} measurements")
+    groups = np.unique(group if judged is None else group[np.asarray(judged, bool)])
+    if len(groups) < 2:
         raise UserError("a predictor needs at least two architectures to judge it by")
-    return found
+    return groups
 
 
 def errors(ratios: Array) -> Array:
     """Absolute errors in % of the measured, of measured ÷ predicted."""
-    found: Array = 100 * np.abs(1 / ratios - 1)
-    return found
+    percent: Array = 100 * np.abs(1 / ratios - 1)
+    return percent
 
 
-def choose(data: Grouped, folds: Sequence[Rows], seed: int) -> tuple[Settings, Array]:
+def choose(data: Grouped, folds: Sequence[Rows], seed: int) -> tuple[RegressionSettings, Array]:
     """The settings with the least held-out error, and their predictions of held-out rows (N,).
 
     A boosted residual has to win by more than the standard error of its gain: trees that do not help cost
@@ -89,25 +89,28 @@ def choose(data: Grouped, folds: Sequence[Rows], seed: int) -> tuple[Settings, A
     def judged(predicted: Array, folds: Sequence[Rows]) -> Array:
         return errors(data.ratios(predicted, np.concatenate(folds)))
 
-    ridges = {strength: data.held_out(folds, regression(Settings(strength), seed)) for strength in STRENGTHS}
+    ridges = {
+        strength: data.held_out(folds, regression(RegressionSettings(strength), seed))
+        for strength in STRENGTHS
+    }
     strength = min(STRENGTHS, key=lambda one: float(judged(ridges[one], folds).mean()))
     plain = ridges[strength]
     if len(data.judged) < FEWEST_TO_BOOST:
-        return Settings(strength), plain
-    settings = Settings(strength, boosted=True)
+        return RegressionSettings(strength), plain
+    settings = RegressionSettings(strength, boosted=True)
     half = len(folds) // 2
     boosted = np.ones(len(data.y))
     for part, so_far in ((folds[:half], folds[:half]), (folds[half:], folds)):
         boosted = boosted * data.held_out(part, regression(settings, seed))
         gain = judged(plain, so_far) - judged(boosted, so_far)
         if gain.mean() < gain.std() / len(gain) ** 0.5:
-            return Settings(strength), plain
+            return RegressionSettings(strength), plain
     return settings, boosted
 
 
-def regression(settings: Settings, seed: int) -> Fit:
+def regression(settings: RegressionSettings, seed: int) -> Fit:
     """Our regression, as `held_out` fits it."""
-    return lambda x, y: fit_regression(x, y, settings, seed).predict
+    return lambda x, y: fit_regression(x, y, settings=settings, seed=seed).predict
 
 
 def ordinary(x: Array, y: Array) -> Predict:

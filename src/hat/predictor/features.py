@@ -1,4 +1,4 @@
-"""What of an architecture costs time, in closed form: the predictors' features."""
+"""The properties of an architecture that cost time or memory, in closed form: the predictors' features."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -16,7 +16,7 @@ Pairs = Sequence[tuple[int, int]]
 Inputs = Sequence[Architecture] | Array
 
 TYPICAL: Pairs = ((30, 30),)
-# Inputs of the paper's predictor, as the published sets name them (docs/reference.md, Latency predictor).
+# The inputs of the paper's predictor, as the published sets name them (docs/reference.md, Latency predictor).
 PAPER_COLUMNS = (
     "encoder_embed_dim",
     "encoder_layer_num",
@@ -60,6 +60,20 @@ TERMS = {
     ),
     "output_projection": Term(lambda a: a.decoder.embed_dim, target=1),
     "steps": Term(lambda a: 1, target=1),
+}
+# More of any of these never takes less memory: the weights of each part (of embeddings for each word; shared
+# ones are as wide as the wider side), and the keys and values that decoding keeps.
+WEIGHTS: dict[str, Callable[[Architecture], float]] = {
+    "encoder_embedding": lambda a: a.encoder.embed_dim,
+    "decoder_embedding": lambda a: a.decoder.embed_dim,
+    "shared_embedding": lambda a: max(a.encoder.embed_dim, a.decoder.embed_dim),
+    "encoder_attention": TERMS["encoder_attention"].count,
+    "encoder_ffn": TERMS["encoder_ffn"].count,
+    "cross_attention": lambda a: len(a.decoder.layers) * a.encoder.embed_dim * a.qkv_dim,
+    "decoder_attention": TERMS["decoder_attention"].count,
+    "decoder_ffn": TERMS["decoder_ffn"].count,
+    "self_keys": TERMS["self_keys"].count,
+    "cross_keys": TERMS["cross_keys"].count,
 }
 
 
@@ -115,10 +129,18 @@ def feature_set(name: object) -> FeatureSet:
 
 
 def _term_counts(architectures: Inputs) -> Array:
+    return _counts(architectures, [term.count for term in TERMS.values()])
+
+
+def _weight_counts(architectures: Inputs) -> Array:
+    return _counts(architectures, list(WEIGHTS.values()))
+
+
+def _counts(architectures: Inputs, counts: Sequence[Callable[[Architecture], float]]) -> Array:
     if isinstance(architectures, np.ndarray):
-        raise UserError("averages do not tell the layers: they need features='averages'")
-    rows = [[float(term.count(a)) for term in TERMS.values()] for a in architectures]
-    return np.array(rows).reshape(-1, len(TERMS))
+        raise UserError("averages say nothing of single layers: they need features='averages'")
+    rows = [[float(count(architecture)) for count in counts] for architecture in architectures]
+    return np.array(rows).reshape(-1, len(counts))
 
 
 def _term_lengths(pairs: Pairs) -> Array:
@@ -152,8 +174,8 @@ def _average_counts(architectures: Inputs) -> Array:
 
 def _no_lengths(pairs: Pairs) -> Array:
     if pairs != TYPICAL:
-        raise UserError("a predictor of averages knows no sentence lengths")
-    return np.ones((1, len(AVERAGES.names)))
+        raise UserError("a predictor of averages or weights knows no sentence lengths")
+    return np.ones((1, 1))
 
 
 def _attended(architecture: Architecture) -> int:
@@ -162,4 +184,8 @@ def _attended(architecture: Architecture) -> int:
 
 LAYERS = FeatureSet(tuple(TERMS), _term_counts, _term_lengths)
 AVERAGES = FeatureSet(tuple(_from_averages(np.ones((1, len(PAPER_COLUMNS))))), _average_counts, _no_lengths)
-FEATURE_SETS = {"layers": LAYERS, "averages": AVERAGES}
+FEATURE_SETS = {
+    "layers": LAYERS,
+    "averages": AVERAGES,
+    "weights": FeatureSet(tuple(WEIGHTS), _weight_counts, _no_lengths),
+}

@@ -40,12 +40,13 @@ class PaperMLP:
         cls,
         architectures: Inputs,
         latencies_ms: Array,
+        *,
         validation: Inputs,
         validation_ms: Array,
         seed: int,
         updates: int = UPDATES,
     ) -> "PaperMLP":
-        """Adam on mini-batches; kept is the state of the least mean relative error in validation."""
+        """Adam on mini-batches; returns the state with the least mean relative error in validation."""
         rng = np.random.default_rng(seed)
         unit = float(np.median(latencies_ms))
         x, y = _inputs(architectures), (latencies_ms / unit).astype(np.float32)
@@ -65,8 +66,8 @@ class PaperMLP:
     def predict(self, architectures: Inputs) -> Array:
         """Latencies in milliseconds (N,)."""
         outputs = _forward(self.parameters, _inputs(architectures))[-1]
-        found: Array = outputs[:, 0].astype(float) * self.unit_ms
-        return found
+        milliseconds: Array = outputs[:, 0].astype(float) * self.unit_ms
+        return milliseconds
 
 
 class _Adam:
@@ -112,11 +113,11 @@ def _forward(parameters: list[Single] | tuple[Single, ...], x: Single) -> list[S
 
 
 def _gradients(parameters: list[Single], x: Single, y: Single) -> list[Single]:
-    """Of the mean squared error, in the parameters' order."""
+    """The gradients of the mean squared error, in the parameters' order."""
     *values, outputs = _forward(parameters, x)
     slope: Single = 2 * (outputs - y[:, None]) / np.float32(len(y))
-    found: list[Single] = []
+    gradients: list[Single] = []
     for value, weight in zip(reversed(values), reversed(parameters[::2]), strict=True):
-        found = [value.T @ slope, slope.sum(axis=0), *found]
+        gradients = [value.T @ slope, slope.sum(axis=0), *gradients]
         slope = (slope @ weight.T) * (value > 0)
-    return found
+    return gradients

@@ -1,4 +1,4 @@
-"""From an architecture to its latency: a hypothesis, with its held-out error beside it."""
+"""From an architecture to its cost on a device: a hypothesis, with its held-out error beside it."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
@@ -59,18 +59,17 @@ class FitReport:
 
     @property
     def more_would_help(self) -> bool:
-        """Whether twice the measurements would lower the error by more than a tenth."""
+        """True if twice the measurements would lower the error by more than a tenth."""
         return self.doubled_mape < (1 - WORTHWHILE) * self.mape
 
 
 @dataclass(frozen=True)
-class LatencyPredictor:
-    """A regression on a set of features, in milliseconds.
+class CostPredictor:
+    """A regression on a set of features, in the unit of the measurements.
 
     Monotone: more work never lowers a prediction. `pairs`: the measured (source, target) lengths. `ratios`:
     measured ÷ predicted of each held-out architecture, in the order given. `pair_ratios`: the same at each of
     the pairs; empty if not every architecture was measured at all of them.
-
     """
 
     features: str
@@ -84,27 +83,29 @@ class LatencyPredictor:
     def fit(
         cls,
         architectures: Inputs,
-        latencies_ms: Sequence[float] | Array,
+        costs: Sequence[float] | Array,
+        *,
         seed: int,
         pairs: Pairs | None = None,
         judged: Sequence[bool] | None = None,
         features: str = "layers",
-    ) -> "LatencyPredictor":
+    ) -> "CostPredictor":
         """Fit to measurements, one for each row of the arguments.
 
         Args:
-            architectures: what was measured; with features "averages" also an array (N, 10) of the
+            architectures: the measured ones; with features "averages" also an array (N, 10) of the
                 paper's columns.
+            costs: their latencies in milliseconds, or another cost.
             seed: shuffles the folds.
             pairs: (source, target) length of each row. All rows of an architecture are held out
                 together, and the error is that of their mean.
             judged: whether a row's architecture counts in the held-out error; where it does not (one
                 that was chosen for being extreme), it is always fitted to.
-            features: "layers", or "averages" for what the published sets tell.
+            features: "layers" for latencies, "weights" for memory, "averages" for published sets.
 
         Raises UserError for too few measurements or impossible ones.
         """
-        y = _checked(latencies_ms, len(architectures))
+        y = _checked(costs, len(architectures))
         kind = feature_set(features)
         if pairs is not None and len(pairs) != len(y):
             raise UserError(f"{len(pairs)} pairs of lengths for {len(y)} measurements")
@@ -120,35 +121,37 @@ class LatencyPredictor:
         first = np.unique(group, return_index=True)[1]
         paper = Grouped(paper_features(architectures)[first], data.means(y), group[first], data.judged)
         linear = paper.ratios(paper.held_out(folds, ordinary), data.judged)
+        low, high = _error_interval(errors(ratios))
         report = FitReport(
-            len(ratios),
-            len(folds),
-            float(errors(ratios).mean()),
-            *_error_interval(errors(ratios)),
-            float(errors(linear).mean()),
-            float(errors(half).mean()),
+            samples=len(ratios),
+            folds=len(folds),
+            mape=float(errors(ratios).mean()),
+            mape_low=low,
+            mape_high=high,
+            linear_mape=float(errors(linear).mean()),
+            half_mape=float(errors(half).mean()),
         )
         return cls(
             features,
             tuple(sorted(set(pairs or TYPICAL))),
-            fit_regression(x, y, settings, seed),
-            tuple(ratios.tolist()),
-            _by_pair(data, y / predicted, pairs),
-            report,
+            regression=fit_regression(x, y, settings=settings, seed=seed),
+            ratios=tuple(ratios.tolist()),
+            pair_ratios=_by_pair(data, y / predicted, pairs),
+            report=report,
         )
 
     def predict(self, architectures: Inputs, pairs: Pairs | None = None) -> Array:
-        """Latencies in milliseconds (N,): means over `pairs` of lengths, or over those measured."""
+        """Costs (N,): means over `pairs` of lengths, or over those measured."""
         kind = feature_set(self.features)
         counts = kind.counts(architectures)
         each = [self.regression.predict(counts * row) for row in kind.lengths(pairs or self.pairs)]
-        found: Array = np.mean(each, axis=0)
-        return found
+        means: Array = np.mean(each, axis=0)
+        return means
 
     def predict_interval(
         self, architectures: Inputs, coverage: float = 0.9, pairs: Pairs | None = None
     ) -> tuple[Array, Array]:
-        """Conformal bounds in milliseconds, each (N,): they hold the measured latency of a new architecture,
+        """Conformal bounds of costs, each (N,): they hold the measured cost of a new architecture,
         drawn like the held-out ones, with the probability `coverage`.
 
         The bounds are quantiles of measured ÷ predicted in cross-validation (the "CV" of Barber et al. 2021,
@@ -194,7 +197,7 @@ class LatencyPredictor:
         }
 
     @classmethod
-    def from_dict(cls, value: object, where: str = "predictor") -> "LatencyPredictor":
+    def from_dict(cls, value: object, where: str = "predictor") -> "CostPredictor":
         """Read strictly. Raises UserError."""
         known = ("features", "pairs", "weights", "intercept", "trees", "ratios", "report", "pair_ratios")
         keys = {"pair_ratios": [], **check_keys(value, known, where, optional=("pair_ratios",))}
@@ -209,26 +212,26 @@ class LatencyPredictor:
         return cls(
             keys["features"],
             pairs,
-            Regression(
+            regression=Regression(
                 tuple(float(weights[name]) for name in names),
                 float(keys["intercept"]),
                 None if trees is None else Trees.from_dict(trees, len(names), f"{where}.trees"),
             ),
-            tuple(map(float, keys["ratios"])),
-            by_pair,
-            FitReport(**report),
+            ratios=tuple(map(float, keys["ratios"])),
+            pair_ratios=by_pair,
+            report=FitReport(**report),
         )
 
 
-def _error_interval(found: Array) -> tuple[float, float]:
+def _error_interval(percent: Array) -> tuple[float, float]:
     """The 95% interval of the mean of positive errors (N,). Like a latency's, it is wide enough to be
     checked repeatedly, since measuring ends once the error is small enough."""
     from scipy.special import stdtrit  # noqa: PLC0415  (only fitting needs it, not predicting)
 
-    mean, count = float(found.mean()), len(found)
+    mean, count = float(percent.mean()), len(percent)
     if mean == 0:
         return 0.0, 0.0
-    share = float(stdtrit(count - 1, (1 + LOOK_CONFIDENCE) / 2) * found.std(ddof=1) / count**0.5 / mean)
+    share = float(stdtrit(count - 1, (1 + LOOK_CONFIDENCE) / 2) * percent.std(ddof=1) / count**0.5 / mean)
     return mean * exp(-share), mean * exp(share)
 
 
@@ -247,15 +250,15 @@ def _by_pair(data: Grouped, ratios: Array, pairs: Pairs | None) -> tuple[tuple[f
     return tuple(tuple(row[index] for index in range(len(known))) for row in rows)
 
 
-def _checked(latencies_ms: Sequence[float] | Array, architectures: int) -> Array:
-    y = np.asarray(latencies_ms, float)
+def _checked(costs: Sequence[float] | Array, architectures: int) -> Array:
+    y = np.asarray(costs, float)
     if architectures != len(y) or len(y) < FEWEST:
         raise UserError(
             f"{len(y)} measurements for {architectures} architectures; "
             f"a predictor needs at least {FEWEST} of both"
         )
     if not (np.isfinite(y) & (y > 0)).all():
-        raise UserError("latencies must be positive numbers of milliseconds")
+        raise UserError("measured costs must be positive numbers")
     return y
 
 

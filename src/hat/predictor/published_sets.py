@@ -1,4 +1,4 @@
-"""The published latency sets: what others measured on devices that one need not own."""
+"""The published latency sets: measurements of others on devices that one need not own."""
 
 import re
 from collections.abc import Sequence
@@ -31,7 +31,7 @@ class PublishedLatencies:
 
     @property
     def latency_ms(self) -> Array:
-        """What predictors predict (N,): encoder and decoder."""
+        """The whole latency (N,): encoder and decoder."""
         return self.encoder_ms + self.decoder_ms
 
 

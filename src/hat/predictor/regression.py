@@ -1,4 +1,4 @@
-"""Latency as non-negative weights × features, and a boosted residual: the core of all predictors."""
+"""A cost as non-negative weights × features, and a boosted residual: the core of all predictors."""
 
 from dataclasses import dataclass
 
@@ -12,9 +12,9 @@ REFITS = 10  # of the linear part among the trees
 
 
 @dataclass(frozen=True)
-class Settings:
-    """`strength` of the ridge relative to one standardised feature over all samples; whether what
-    the linear model leaves is `boosted`."""
+class RegressionSettings:
+    """`strength` of the ridge relative to one standardised feature over all samples; `boosted`: trees learn
+    the remainder of the linear model."""
 
     strength: float
     boosted: bool = False
@@ -35,24 +35,24 @@ class Regression:
         return linear + self.trees.predict(x) if self.trees else linear
 
 
-def fit_regression(x: Array, y: Array, settings: Settings, seed: int) -> Regression:
+def fit_regression(x: Array, y: Array, *, settings: RegressionSettings, seed: int) -> Regression:
     """Fit to positive `y` by relative error; `seed` draws the rows that each tree sees.
 
     The linear part is fitted again after every few trees: they can only rise, so that a law that is
     steep in one place needs a linear part that is flatter than the best one alone.
     """
-    weights, intercept = fit_linear(x, y, settings.strength)
+    weights, intercept = fit_linear(x, y, strength=settings.strength)
     trees = None
     rng = np.random.default_rng(seed)
     for _ in range(REFITS if settings.boosted else 0):
-        trees = boost(x, y, x @ weights + intercept, rng, trees)
-        weights, intercept = fit_linear(x, y, settings.strength, trees.predict(x))
+        trees = boost(x, y, linear=x @ weights + intercept, rng=rng, trees=trees)
+        weights, intercept = fit_linear(x, y, strength=settings.strength, known=trees.predict(x))
     return Regression(tuple(weights.tolist()), intercept, trees)
 
 
-def fit_linear(x: Array, y: Array, strength: float, known: Array | float = 0.0) -> tuple[Array, float]:
+def fit_linear(x: Array, y: Array, *, strength: float, known: Array | float = 0.0) -> tuple[Array, float]:
     """Weights (≥ 0) and intercept that minimise Huber's loss of the relative errors plus ridge;
-    `known` is the part of `y` that others predict.
+    `known` is the part of `y` that the trees predict.
 
     The loss is squared up to the median absolute error and linear beyond, by iterated reweighting:
     a machine that was slow for a while does not bend the law for the rest of the time.

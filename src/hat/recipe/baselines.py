@@ -19,7 +19,7 @@ from hat.architecture import (
     Family,
 )
 from hat.errors import UserError
-from hat.recipe.data import check_name
+from hat.recipe.names import check_name
 from hat.sections import Section
 from hat.training.settings import TrainingSettings
 
@@ -37,7 +37,7 @@ class AnyBaseline(Section):
     name: str
     """Its name in tables and folders."""
     training: TrainingSettings | None = None
-    """Its own training; what a recipe leaves out here is as in `baseline_training`."""
+    """Its training; settings that are left out here are as in `baseline_training`."""
     kind: str
     """The family of networks."""
 

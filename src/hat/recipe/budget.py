@@ -88,7 +88,16 @@ def plan(text: Survey, minutes: float, work_per_second: float) -> Budget:
     whole = updates(SUPER)
     epochs = min(SUPER * seen, whole * scale.batch_tokens) / tokens
     baseline = updates(BASELINE * MEAN_WORK)  # about as large as the largest SubTransformer
-    return Budget(scale, largest, vocabulary, whole, updates(FOUND), baseline, epochs, speed)
+    return Budget(
+        scale,
+        largest,
+        vocabulary=vocabulary,
+        super_updates=whole,
+        found_updates=updates(FOUND),
+        baseline_updates=baseline,
+        epochs=epochs,
+        tokens_per_second=speed,
+    )
 
 
 def measured_speed() -> float:

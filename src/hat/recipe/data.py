@@ -7,17 +7,9 @@ from pydantic import Field, model_validator
 
 from hat.data.settings import BuiltinSizes, Cleaning, Vocabulary
 from hat.errors import shown
+from hat.recipe.names import NAME
 from hat.recipe.paths import RecipePath
 from hat.sections import Section
-
-NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+-]*")
-
-
-def check_name(value: str) -> str:
-    """`value` if it can name a folder. Raises ValueError."""
-    if not NAME.fullmatch(value):
-        raise ValueError(f"{shown(value)} cannot name a folder; use letters, digits, '.', '_', '+' and '-'")
-    return value
 
 
 def check_columns(value: tuple[int, int]) -> None:
@@ -61,7 +53,7 @@ class Archive(Section):
     """The URL (http or https) of its publisher, tried after the mirrors. Files that come over http are not
     vouched for, as a warning says, unless there is a `sha256`."""
     name: str | None = None
-    """What it is called in the cache, on mirrors and in an offline folder; the last part of the URL."""
+    """Its name in the cache, on mirrors and in an offline folder; the last part of the URL."""
     sha256: str | None = None
     """Its checksum; where there is none, that of the first download counts."""
     size: int | None = Field(default=None, gt=0)

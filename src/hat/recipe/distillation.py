@@ -1,4 +1,4 @@
-"""The distillation section of a recipe: who teaches the found SubTransformers, and what."""
+"""The distillation section of a recipe: the teacher of the SubTransformers, and its lessons."""
 
 from typing import Literal
 
@@ -19,7 +19,7 @@ class Distillation(Section):
     `sequences`: its translations of the training text instead of the targets (Kim & Rush, 2016); `both`:
     its most probable tokens at every position of its translations."""
     references: bool = False
-    """Whether the text's own targets stay beside the translations, of `sequences` and `both`; `tokens` has
+    """True keeps the targets of the text beside the translations, with `sequences` and `both`; `tokens` has
     them anyway."""
     top_k: int = Field(default=5, gt=0)
     """Most probable tokens that are kept at every position. The paper keeps 5."""
@@ -27,19 +27,19 @@ class Distillation(Section):
     """Share of the teacher's tokens in the loss; the label-smoothed loss has the rest. The published code
     sets 0.9."""
     temperature: float = Field(default=1.0, gt=0)
-    """Of the softmax of both: above 1, the less probable tokens count for more."""
+    """Temperature of the softmax of teacher and student: above 1, less probable tokens count for more."""
 
     @property
     def is_path(self) -> bool:
-        """Whether the teacher is named by its path."""
+        """True if the teacher is named by its path."""
         return "/" in self.teacher
 
     @property
     def uses_tokens(self) -> bool:
-        """Whether students learn from the teacher's most probable tokens."""
+        """True if students learn from the teacher's most probable tokens."""
         return self.kind != "sequences"
 
     @property
     def uses_sequences(self) -> bool:
-        """Whether students learn from the teacher's translations."""
+        """True if students learn from the teacher's translations."""
         return self.kind != "tokens"

@@ -12,7 +12,6 @@ from pydantic_core import ErrorDetails
 from hat.errors import UserError, named, shown
 from hat.files import MOST_YAML_BYTES, read_document, write_text
 from hat.hardware import LOCAL, declared_devices, default_file
-from hat.pipeline.folder import RECIPE_FILE, is_run
 from hat.recipe.baselines import BASELINES
 from hat.recipe.paths import with_absolute_paths
 from hat.recipe.recipe import Recipe
@@ -43,21 +42,17 @@ def load_recipe(name: str, overrides: Sequence[str] = ()) -> Recipe:
     raise UserError(f"{name}: neither a run folder, nor a recipe file, nor a built-in recipe ({built_in})")
 
 
+def changed_recipe(recipe: Recipe, overrides: Sequence[str]) -> Recipe:
+    """A recipe with overrides, its paths relative to the working directory. Raises UserError."""
+    return _build(_resolved(recipe), overrides, "recipe", Path())
+
+
 def recipe_as_written(name: str) -> Recipe | None:
     """The recipe that `load_recipe` finds without overrides; None where it is none without them."""
     try:
         return load_recipe(name)
     except UserError:
         return None
-
-
-def run_folder(name: str) -> Path:
-    """The default run folder of the recipe that `load_recipe` finds under `name`: runs/ with the name of its
-    file or of the built-in recipe; for the recipe of a run folder, that folder."""
-    path = Path(name)
-    if path.name == RECIPE_FILE and is_run(path.parent):
-        return path.parent
-    return Path("runs") / (path.stem if path.is_file() else name)
 
 
 def save_recipe(path: Path, recipe: Recipe) -> None:

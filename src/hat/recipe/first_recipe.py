@@ -12,8 +12,9 @@ from hat.files import read_yaml, write_text
 from hat.hardware import device_named
 from hat.progress import Progress
 from hat.recipe.budget import BASELINE, FOUND, SUPER, Budget, measured_speed, plan
+from hat.recipe.constraint import Constraint
 from hat.recipe.file import load_recipe
-from hat.recipe.recipe import Constraint, Recipe
+from hat.recipe.recipe import Recipe
 from hat.recipe.text_survey import Survey, hold_out, survey
 
 SEARCHED_SENTENCES = 200
@@ -45,7 +46,9 @@ class Wishes:
             constraint = Constraint.parse(self.latency)
         except ValueError as error:
             raise UserError(f"--latency: {error}") from error
-        if constraint.relative and constraint.value >= 100:
+        if not constraint.is_latency:
+            raise UserError(f"--latency {shown(self.latency)}: other costs are limited in the recipe")
+        if constraint.limits[0].relative and constraint.limits[0].value >= 1:
             raise UserError(f"--latency {self.latency}: must be below 100 % of the largest network's")
         if not 1 <= self.minutes < math.inf:
             raise UserError(f"--minutes {self.minutes:g}: must be at least 1, and finite")
@@ -81,8 +84,8 @@ def write_first_recipe(path: Path, wishes: Wishes, progress: Progress) -> Budget
         names = _written_names(path, wishes, [*missing, "train"])
         hold_out(wishes.train, missing, text.pairs, names)
         parts |= {name: ParallelText(*files) for name, files in names.items()}
-    found = {name: part for name, part in parts.items() if part is not None}
-    write_text(path, _recipe(path.parent, wishes, found, missing, text, budget))
+    complete = {name: part for name, part in parts.items() if part is not None}
+    write_text(path, _recipe(path.parent, wishes, parts=complete, missing=missing, text=text, budget=budget))
     load_recipe(str(path))
     return budget
 
@@ -117,6 +120,7 @@ def _written_names(path: Path, wishes: Wishes, sets: list[str]) -> dict[str, tup
 def _recipe(
     folder: Path,
     wishes: Wishes,
+    *,
     parts: dict[str, ParallelText],
     missing: list[str],
     text: Survey,

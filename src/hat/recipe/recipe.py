@@ -1,30 +1,27 @@
-"""What a run does, as the user writes it: every section and field of a recipe."""
+"""Every section and field of a recipe: the work of a run, as the user writes it."""
 
-import re
-from dataclasses import dataclass
 from typing import Any, Literal
 
 from pydantic import Field, field_validator, model_validator
 
 from hat.architecture import FAMILIES, TRANSFORMER, Norm
 from hat.errors import UserError, shown
+from hat.hardware import MeasureProtocol
 from hat.recipe.baselines import BaselineSection
+from hat.recipe.constraint import COSTS, Constraint
 from hat.recipe.data import Data
 from hat.recipe.distillation import Distillation
+from hat.recipe.names import LARGEST, RESERVED_NAMES
 from hat.recipe.paths import RecipePath
-from hat.runtime import PRECISIONS, check_engine
+from hat.runtime import PRECISIONS, DecodeOptions, check_engine
+from hat.search import EvolutionSettings
 from hat.sections import Section
 from hat.threads import MOST_THREADS
 from hat.training.settings import TrainingSettings
 
-# The ends of the design space, evaluated with inherited weights beside the final models.
-RESERVED_NAMES = ("largest", "smallest")
-# Names the step that times all models together, beside the steps named after models.
-LATENCIES = "latencies"
 
-
-class Device(Section):
-    """Where the model will run, and how."""
+class DeviceSettings(Section):
+    """The device that the model will run on, and its settings there."""
 
     name: str = "local"
     """The device that is measured: `local` is this machine's processor; `hat device list` names others."""
@@ -32,7 +29,7 @@ class Device(Section):
     """YAML file that declares it, relative to the recipe's folder; by default ./devices.yaml or
     ~/.config/hat/devices.yaml."""
     latencies: RecipePath | None = None
-    """Instead of measuring: a CSV file of published latencies of a device, which the user need not own,
+    """Instead of measuring: a CSV file of published latencies of a device, which need not be at hand,
     relative to the recipe's folder. A latency is then a prediction that cannot be verified here."""
     engine: str = "auto"
     """Engine that decodes on the device; `auto`: as the device is declared, and on this machine the first
@@ -43,9 +40,9 @@ class Device(Section):
     threads: int | None = Field(default=None, gt=0, le=MOST_THREADS)
     """Processor threads of one translation. As the device is declared, unless given: on this machine one,
     which leaves other cores to other work and is steady."""
-    beam: int = Field(default=5, gt=0)
+    beam: int = Field(default=DecodeOptions.beam, gt=0)
     """Beam width while measuring; equal to `evaluate.beam` unless the device decodes otherwise."""
-    batch: int = Field(default=1, gt=0)
+    batch: int = Field(default=MeasureProtocol.batch, gt=0)
     """Sentences decoded together while measuring."""
 
     @field_validator("engine")
@@ -66,7 +63,7 @@ class Device(Section):
 
 
 class Measure(Section):
-    """How latencies are measured for the predictor."""
+    """Measurements of latencies, for the predictor and for comparisons."""
 
     samples: Literal["auto"] | int = "auto"
     """SubTransformers measured; `auto`: until the predictor's held-out error reaches `target`. The paper
@@ -79,10 +76,10 @@ class Measure(Section):
     lengths: Literal["from-data"] | list[tuple[int, int]] = "from-data"
     """Source and target lengths that are decoded, in tokens, as `[[10, 12], [30, 30]]`; `from-data`:
     those typical of the training text."""
-    interval: float = Field(default=0.02, ge=0, lt=1)
+    interval: float = Field(default=MeasureProtocol.interval, ge=0, lt=1)
     """A model is timed until the 95% confidence interval of its latency is within ± this share of the
     latency, which is checked after 8, 16, 32, … timings."""
-    rounds: int = Field(default=60, gt=0)
+    rounds: int = Field(default=MeasureProtocol.rounds, gt=0)
     """The most timings of each model, in interleaved rounds, at least 8; their median counts."""
     warmup: int = Field(default=1, gt=0)
     """Untimed decodes of each before its timings."""
@@ -107,24 +104,16 @@ class Measure(Section):
         return value
 
 
-class Search(Section):
+class Search(EvolutionSettings):
     """The evolutionary search (HAT, section 3.2; the defaults are the paper's)."""
 
-    constraints: list[str] = Field(default=["60%"], min_length=1)
-    """Latency constraints, each giving one model: `12.5ms`, or `60%` of the largest SubTransformer's
-    measured latency."""
-    population: int = Field(default=125, gt=1)
-    """Candidates per iteration."""
-    parents: int = Field(default=25, gt=0)
-    """Best candidates kept and bred from."""
-    mutations: int = Field(default=50, gt=0)
-    """Candidates per iteration made by mutation."""
-    mutation_probability: float = Field(default=0.3, gt=0, le=1)
-    """Probability that a mutation redraws a gene."""
-    crossovers: int = Field(default=50, gt=0)
-    """Candidates per iteration made by crossover."""
-    iterations: int = Field(default=30, gt=0)
-    """Iterations."""
+    constraints: list[str] = Field(
+        default=["60%"],
+        min_length=1,
+        description="Constraints, each giving one model: limits on its costs, joined by `and`, as "
+        "`latency=40ms and memory=64MB`; a limit is a number with a unit, or `60%` of the largest "
+        f"SubTransformer's cost. A limit without a name is one on the latency. The costs are {COSTS}.",
+    )
     validation_sentences: int = Field(default=500, gt=0)
     """Validation sentences (the first ones) a candidate's loss is computed on."""
     remeasure: int = Field(default=5, gt=0)
@@ -140,26 +129,25 @@ class Search(Section):
             raise ValueError("the same constraint twice")
         return values
 
-    @model_validator(mode="after")
-    def _check_parents(self) -> "Search":
-        if self.parents > self.population:
-            raise ValueError(f"parents: {self.parents} of a population of {self.population}")
-        return self
+    @property
+    def parsed_constraints(self) -> list[Constraint]:
+        """The constraints, in the order of the recipe."""
+        return [Constraint.parse(text) for text in self.constraints]
 
 
 class Train(Section):
-    """How the found SubTransformers get their final weights."""
+    """The final training of the SubTransformers that searches found."""
 
     mode: Literal["fine-tune", "scratch"] = "fine-tune"
     """`fine-tune` starts from the SuperTransformer's weights (a quarter of the updates, the paper says)."""
 
 
 class Evaluate(Section):
-    """How the final models translate, here and by default later."""
+    """Translation with the final models, in the evaluation and by default later."""
 
-    beam: int = Field(default=5, gt=0)
+    beam: int = Field(default=DecodeOptions.beam, gt=0)
     """Beam width."""
-    length_penalty: float = Field(default=1.0, ge=0)
+    length_penalty: float = Field(default=DecodeOptions.length_penalty, ge=0)
     """Scores are divided by length to this power."""
     tune_length_penalty: bool = False
     """Choose it for each model instead, by the BLEU of the validation text."""
@@ -197,12 +185,12 @@ class Recipe(Section):
     """Final training of the found SubTransformers (see `train.mode`)."""
     baseline_training: TrainingSettings
     """Training of the baselines, which may each change it (`training`)."""
-    device: Device = Device()
+    device: DeviceSettings = DeviceSettings()
     """Where the model will run."""
     measure: Measure = Measure()
     """How latencies are measured."""
     search: Search = Search()
-    """The search under latency constraints."""
+    """The search under constraints."""
     train: Train = Train()
     """Final training."""
     distillation: Distillation | None = None
@@ -215,7 +203,7 @@ class Recipe(Section):
     @model_validator(mode="before")
     @classmethod
     def _complete_baseline_training(cls, data: Any) -> Any:
-        """What a baseline's own training leaves out is as in `baseline_training`."""
+        """Settings that the training of a baseline leaves out are as in `baseline_training`."""
         match data:
             case {"baselines": [*baselines], "baseline_training": {**common}}:
                 return data | {"baselines": [_completed(one, common) for one in baselines]}
@@ -238,8 +226,8 @@ class Recipe(Section):
 
     @model_validator(mode="after")
     def _check_model_names(self) -> "Recipe":
-        names = [*RESERVED_NAMES, LATENCIES, *(baseline.name for baseline in self.baselines)]
-        names += [Constraint.parse(text).name for text in self.search.constraints]
+        names = [*RESERVED_NAMES, *(baseline.name for baseline in self.baselines)]
+        names += [constraint.name for constraint in self.search.parsed_constraints]
         twice = sorted({name for name in names if names.count(name) > 1})
         if twice:
             raise ValueError(f"baselines: {', '.join(twice)} is taken; name it otherwise")
@@ -250,49 +238,29 @@ class Recipe(Section):
         others = [one for one in self.baselines if one.kind != TRANSFORMER.name]
         if others and self.device.latencies:
             raise ValueError(
-                f"baselines: {', '.join(one.name for one in others)}: published latencies tell nothing of "
+                f"baselines: {', '.join(one.name for one in others)}: published latencies say nothing about "
                 f"{FAMILIES[others[0].kind].title}; leave it out, or measure a device"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _check_measurable(self) -> "Recipe":
+        limits = [limit for constraint in self.search.parsed_constraints for limit in constraint.limits]
+        measured = [limit.objective.name for limit in limits if limit.objective.measure]
+        if measured and self.device.latencies:
+            raise ValueError(
+                f"search: constraints: {measured[0]} needs a device to measure, not published latencies; "
+                "leave it out, or measure a device"
             )
         return self
 
     @model_validator(mode="after")
     def _check_teacher(self) -> "Recipe":
         if self.distillation and not self.distillation.is_path:
-            names = [*(baseline.name for baseline in self.baselines), RESERVED_NAMES[0]]
+            names = [*(baseline.name for baseline in self.baselines), LARGEST]
             if self.distillation.teacher not in names:
                 raise ValueError(
                     f"distillation: teacher: no model is called {shown(self.distillation.teacher)}; the "
                     f"choices are {', '.join(names)}, or a path with a / in it"
                 )
         return self
-
-
-@dataclass(frozen=True)
-class Constraint:
-    """A latency constraint: a number of milliseconds, or per cent of the largest SubTransformer's latency."""
-
-    text: str
-    value: float
-    relative: bool
-
-    @classmethod
-    def parse(cls, text: object) -> "Constraint":
-        """Read `12.5ms` or `60%`. Raises ValueError."""
-        match = re.fullmatch(r"\s*([0-9]{1,9}(?:\.[0-9]{0,9})?)\s*(ms|%|)\s*", str(text))
-        if match and not match[2]:
-            raise ValueError(
-                f"{shown(text)} is no latency, for want of a unit; write {match[1]}ms, or {match[1]}% of the "
-                "largest's"
-            )
-        if not match or float(match[1]) <= 0:
-            raise ValueError(f"{shown(text)} is no latency; write it like 12.5ms, or 60% of the largest's")
-        return cls(f"{match[1]}{match[2]}", float(match[1]), match[2] == "%")
-
-    @property
-    def name(self) -> str:
-        """Names the SubTransformer found under this constraint."""
-        return f"hat-{self.text.replace('%', 'pct')}"
-
-    def milliseconds(self, largest_ms: float) -> float:
-        """The constraint in milliseconds, given the largest SubTransformer's measured latency."""
-        return self.value / 100 * largest_ms if self.relative else self.value

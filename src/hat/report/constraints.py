@@ -1,31 +1,30 @@
-"""A constraint beside the figure that decides on it, in the constraint's own unit.
+"""A limit beside the figure that decides on it, in the limit's own unit.
 
-A judgement is data: `text` of the constraint, `latency_ms` with its interval `low_ms` and `high_ms`, the
-constraint in `milliseconds` of the same series of rounds, and the `verdict` (None: predicted only).
+A judgement is data: the name of the `cost`, the `text` of the limit, the figure's `value` with its interval
+`low` and `high`, the `limit` in the same unit as these, and the `verdict` (None: predicted only).
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 Judgement = Mapping[str, Any]
 MOST_DECIMALS = 9
+LATENCY = "latency"
 
 
-def judgement_cell(judgement: Judgement) -> str:
-    """`58.6 % of the largest, limit 60 %: met`."""
-    return f"{_figure(judgement)}, {_end(judgement)}"
+def judgement_cell(judgements: Sequence[Judgement]) -> str:
+    """`58.6 % of the largest, limit 60 %: met`; costs are named unless the latency is the only one."""
+    return "; ".join(f"{_name(one, judgements)}{_figure(one)}, {_end(one)}" for one in judgements)
 
 
-def judgement_sentence(judgement: Judgement) -> str:
-    """`58.6 % of the largest (57.9 to 59.3), limit 60 %: met`."""
-    low, high = (_number(judgement, judgement[name]) for name in ("low_ms", "high_ms"))
-    bounds = "" if judgement["verdict"] is None else f" ({low} to {high})"
-    return f"{_figure(judgement)}{bounds}, {_end(judgement)}"
+def judgement_sentences(judgements: Sequence[Judgement]) -> list[str]:
+    """`58.6 % of the largest (57.9 to 59.3), limit 60 %: met`, one for each judgement."""
+    return [f"{_name(one, judgements)}{_figure(one)}{_bounds(one)}, {_end(one)}" for one in judgements]
 
 
 def of_limit(judgement: Judgement, share: float) -> str:
-    """A share of the limit, in the unit of the constraint."""
-    return f"{_number(judgement, share * judgement['milliseconds'])} {_unit(judgement)}"
+    """A share of the limit, in the unit of the limit."""
+    return f"{_number(judgement, share * judgement['limit'])} {_unit(judgement)}".rstrip()
 
 
 def milliseconds(value: float) -> str:
@@ -34,29 +33,38 @@ def milliseconds(value: float) -> str:
 
 
 def decimals(value: float) -> int:
-    """The number of decimals that gives milliseconds three significant digits."""
+    """The number of decimals that gives a figure three significant digits."""
     return 1 if value >= 10 else 2 if value >= 1 else 3
+
+
+def _name(judgement: Judgement, judgements: Sequence[Judgement]) -> str:
+    return "" if [one["cost"] for one in judgements] == [LATENCY] else f"{judgement['cost']} "
 
 
 def _figure(judgement: Judgement) -> str:
     of = " of the largest" if _relative(judgement) else ""
-    return f"{_number(judgement, judgement['latency_ms'])} {_unit(judgement)}{of}"
+    return f"{of_limit(judgement, judgement['value'] / judgement['limit'])}{of}"
+
+
+def _bounds(judgement: Judgement) -> str:
+    low, high = (_number(judgement, judgement[name]) for name in ("low", "high"))
+    exact = judgement["low"] == judgement["value"] == judgement["high"] and judgement["cost"] != LATENCY
+    return "" if exact or judgement["verdict"] is None else f" ({low} to {high})"
 
 
 def _end(judgement: Judgement) -> str:
     verdict = judgement["verdict"] or "predicted only"
-    return f"limit {_limit(judgement)} {_unit(judgement)}: {verdict}"
+    limit = f"{_limit(judgement)} {_unit(judgement)}".rstrip()
+    return f"limit {limit}: {verdict}"
 
 
-def _number(judgement: Judgement, value_ms: float) -> str:
-    """In the constraint's unit, with as many decimals as tell on which side of the limit it is."""
+def _number(judgement: Judgement, figure: float) -> str:
+    """In the limit's unit, with as many decimals as tell on which side of the limit it is."""
     limit = float(_limit(judgement))
-    value = value_ms / judgement["milliseconds"] * limit
+    value = figure / judgement["limit"] * limit
     written = len(_limit(judgement).partition(".")[2])
     places = max(1 if _relative(judgement) else decimals(value), written)
-    while places < MOST_DECIMALS and (float(f"{value:.{places}f}") > limit) != (
-        value_ms > judgement["milliseconds"]
-    ):
+    while places < MOST_DECIMALS and (float(f"{value:.{places}f}") > limit) != (figure > judgement["limit"]):
         places += 1
     return f"{value:.{places}f}"
 
@@ -66,8 +74,8 @@ def _limit(judgement: Judgement) -> str:
 
 
 def _unit(judgement: Judgement) -> str:
-    return "%" if _relative(judgement) else "ms"
+    return str(judgement["text"].lstrip("0123456789."))
 
 
 def _relative(judgement: Judgement) -> bool:
-    return bool(judgement["text"].endswith("%"))
+    return _unit(judgement) == "%"

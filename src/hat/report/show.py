@@ -10,6 +10,7 @@ from rich.console import Console
 from rich.text import Text
 
 from hat.errors import command, visible
+from hat.file_names import REPORT
 from hat.files import read_json
 from hat.report.tables import (
     Table,
@@ -25,7 +26,7 @@ PIPE_WIDTH = 200
 
 
 class Cost(Protocol):
-    """What a step cost."""
+    """The cost of a step."""
 
     @property
     def wall_seconds(self) -> float: ...
@@ -35,7 +36,7 @@ class Cost(Protocol):
 
 
 class Status(Protocol):
-    """How a step stands."""
+    """The status of a step."""
 
     @property
     def stage(self) -> str: ...
@@ -55,7 +56,7 @@ class Status(Protocol):
 
 def print_report(root: Path) -> None:
     """Print the report of a finished run to standard output."""
-    report = read_json(root / "report.json")
+    report = read_json(root / REPORT)
     console = _console()
     for table in (models_table(report), costs_table(report)):
         _print_table(console, table)

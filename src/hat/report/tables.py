@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from hat.errors import command, visible
-from hat.report.constraints import decimals, judgement_cell, judgement_sentence, milliseconds, of_limit
+from hat.report.constraints import decimals, judgement_cell, judgement_sentences, milliseconds, of_limit
 
 Report = Mapping[str, Any]
 # Characters that Markdown would read as markup within a line.
@@ -43,7 +43,7 @@ MODEL_COLUMNS = (
 
 
 def models_table(report: Report) -> Table:
-    """All models compared: baselines, found SubTransformers, references with inherited weights."""
+    """All models compared: baselines, searched SubTransformers, references with inherited weights."""
     models = report["models"]
     slowest = slowest_model(models)
     rows = tuple(_model_row(model, slowest, report["default"]) for model in models)
@@ -58,8 +58,8 @@ def models_table(report: Report) -> Table:
         f"chrF: {first['chrf_signature']}",
         *_tokenised_notes(models),
         "* translates by default; --model NAME takes another",
-        *(_found_note(model) for model in models if model["kind"] == "found"),
-        _predictor_note(report["predictor"]),
+        *(_searched_note(model) for model in models if model["kind"] == "found"),
+        *(_predictor_note(name, fitted) for name, fitted in report["predictors"].items()),
     ]
     if noisy := [model["name"] for model in models if model["too_noisy"]]:
         notes.append(
@@ -93,7 +93,7 @@ def slowest_model(models: Sequence[Mapping[str, Any]]) -> Mapping[str, Any]:
 
 
 def costs_table(report: Report) -> Table:
-    """What each stage cost."""
+    """The cost of each stage."""
     costs = report["costs"]
     rows = [_cost_row(stage, cost) for stage, cost in costs.items()]
     total = {key: sum(cost[key] for cost in costs.values()) for key in ("wall_seconds", "device_seconds")}
@@ -115,7 +115,7 @@ def sample_lines(report: Report) -> list[str]:
 
 
 def next_lines(report: Report) -> list[str]:
-    """Where the run lies and what to do next."""
+    """The run's folder and commands to go on with."""
     folder, constraint = report["folder"], report.get("suggested_constraint")
     search = ("--set", f"search.constraints=[{constraint}]")
     return [
@@ -138,7 +138,7 @@ def to_markdown(report: Report) -> str:
 
 def markdown(text: object) -> str:
     """Text for a line of Markdown, shown literally: nothing in it is markup or HTML."""
-    return MARKUP.sub(lambda found: ENTITIES.get(found[0], rf"\{found[0]}"), visible(text))
+    return MARKUP.sub(lambda mark: ENTITIES.get(mark[0], rf"\{mark[0]}"), visible(text))
 
 
 def _fenced(lines: Sequence[str]) -> str:
@@ -190,21 +190,25 @@ def _latency(model: Mapping[str, Any]) -> str:
 
 
 def _constraint(model: Mapping[str, Any]) -> str:
-    return judgement_cell(model["constraint"]) if model["constraint"] else ""
+    return judgement_cell(model["constraint"])
 
 
-def _found_note(model: Mapping[str, Any]) -> str:
-    judgement = model["constraint"]
+def _searched_note(model: Mapping[str, Any]) -> str:
+    judgements, predicted = model["constraint"], model["predicted_of_limit"]
+    measured = [one for one in judgements if one["cost"] in predicted]
     basis = "in rounds that took no part in choosing it"
-    if judgement["verdict"] is None:
+    if not measured:
+        basis = "computed, not measured"
+    if any(one["verdict"] is None for one in measured):
         basis = "predicted from published latencies, which nothing here could verify"
+    predictions = ", ".join(of_limit(one, predicted[one["cost"]]) for one in measured)
     rival = model["random_search_loss"]
-    rival_told = "none within the constraint" if rival is None else f"{rival:.3f}"
+    rival_loss = "none within the constraint" if rival is None else f"{rival:.3f}"
     return (
-        f"{model['name']}: {judgement_sentence(judgement)}, {basis}; predicted "
-        f"{of_limit(judgement, model['predicted_of_limit'])}; loss with inherited weights "
+        f"{model['name']}: {'; '.join(judgement_sentences(judgements))}, {basis}; "
+        f"{f'predicted {predictions}; ' if predictions else ''}loss with inherited weights "
         f"{model['inherited_loss']:.3f}, of random search with the same {model['evaluations']} evaluations "
-        f"{rival_told}"
+        f"{rival_loss}"
     )
 
 
@@ -219,9 +223,9 @@ def _conditions_note(environment: Mapping[str, Any], protocol: Mapping[str, Any]
     )
 
 
-def _predictor_note(report: Mapping[str, Any]) -> str:
+def _predictor_note(name: str, report: Mapping[str, Any]) -> str:
     return (
-        f"latency predictor: held-out error {report['mape']:.1f}% "
+        f"{name} predictor: held-out error {report['mape']:.1f}% "
         f"({report['mape_low']:.1f} to {report['mape_high']:.1f}), linear baseline "
         f"{report['linear_mape']:.1f}%, {report['samples']} architectures measured"
     )

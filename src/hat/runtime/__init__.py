@@ -18,7 +18,7 @@ from hat.runtime.training_lines import TrainingLines
 from hat.runtime.translator.translation import Score, Translation
 from hat.runtime.translator.translator import Translator
 from hat.runtime.weights.code_books import CodeBooks
-from hat.runtime.weights.precision import PRECISIONS, check_precision
+from hat.runtime.weights.precision import PRECISIONS, check_precision, usual_books
 from hat.threads import available_threads
 
 __all__ = [
@@ -53,4 +53,5 @@ __all__ = [
     "load_onnx_export",
     "model_folder",
     "runs",
+    "usual_books",
 ]

@@ -1,18 +1,19 @@
-"""Evolution under a latency constraint (HAT, section 3.3; docs/reference.md, Evolutionary search)."""
+"""Evolutionary search under limits on costs (HAT, section 3.3; docs/reference.md, Evolutionary search)."""
 
 import random
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, fields
 from pathlib import Path
+from typing import Self
+
+from pydantic import Field, model_validator
 
 from hat.architecture import Architecture
-from hat.arguments import plain_numbers
-from hat.errors import UserError
 from hat.progress import Progress, silent
 from hat.search.feasible import check_reachable, draw_feasible, nearby_feasible
 from hat.search.memo import Memo
-from hat.search.problem import Candidate, SearchProblem, best_of
+from hat.search.problem import Candidate, Costs, SearchProblem, best_of
 from hat.search.result import KEPT, Iteration, SearchResult
+from hat.sections import Section
 
 MEMO_FILE = "evaluated.jsonl"
 
@@ -20,36 +21,36 @@ MEMO_FILE = "evaluated.jsonl"
 TRIES = 40
 
 
-@dataclass(frozen=True)
-class EvolutionSettings:
-    """The published settings. Iteration 1 evaluates `population` random architectures; each later
-    one breeds `mutations` and `crossovers` from the best `parents` so far: at most
-    population + (iterations - 1) × (mutations + crossovers) evaluations.
+class EvolutionSettings(Section):
+    """The settings of an evolutionary search; the defaults are the paper's.
 
-    `mutation_probability` is per gene. Raises UserError naming the field.
+    At most population + (iterations - 1) × (mutations + crossovers) architectures are evaluated.
     """
 
-    population: int = 125
-    parents: int = 25
-    mutations: int = 50
-    mutation_probability: float = 0.3
-    crossovers: int = 50
-    iterations: int = 30
+    population: int = Field(default=125, gt=1)
+    """Random candidates of the first iteration."""
+    parents: int = Field(default=25, gt=0)
+    """Best candidates kept and bred from."""
+    mutations: int = Field(default=50, gt=0)
+    """Candidates of each later iteration made by mutation."""
+    mutation_probability: float = Field(default=0.3, gt=0, le=1)
+    """Probability that a mutation redraws a gene."""
+    crossovers: int = Field(default=50, gt=0)
+    """Candidates of each later iteration made by crossover."""
+    iterations: int = Field(default=30, gt=0)
+    """Iterations."""
 
-    def __post_init__(self) -> None:
-        plain_numbers(self)
-        for field in fields(self):
-            if getattr(self, field.name) <= 0:
-                raise UserError(f"{field.name}: {getattr(self, field.name)} is not above 0")
-        if self.mutation_probability > 1:
-            raise UserError(f"mutation_probability: {self.mutation_probability} is above 1")
+    @model_validator(mode="after")
+    def _check_parents(self) -> Self:
         if self.parents > self.population:
-            raise UserError(f"parents: {self.parents} of a population of {self.population}")
+            raise ValueError(f"parents: {self.parents} of a population of {self.population}")
+        return self
 
 
 def evolve(
     problem: SearchProblem,
     settings: EvolutionSettings,
+    *,
     seed: int,
     folder: Path,
     progress: Progress = silent,
@@ -58,9 +59,9 @@ def evolve(
 
     Each iteration's randomness depends on seed and iteration alone, and all else on the losses, so
     a search killed anywhere and started again ends in the same result and files. Ends early when it
-    finds no unseen feasible child. Raises UserError when no architecture meets the constraint.
+    finds no unseen feasible child. Raises UserError when no architecture is within the limits.
     """
-    fastest, lowest = check_reachable(problem, seed)
+    cheapest, lowest = check_reachable(problem, seed)
     brood = settings.mutations + settings.crossovers
     total = settings.population + (settings.iterations - 1) * brood
     scored: dict[Architecture, Candidate] = {}
@@ -70,34 +71,36 @@ def evolve(
         for iteration in range(1, settings.iterations + 1):
             rng = random.Random(f"evolution {seed} {iteration}")
             if iteration == 1:
-                children = _first(problem, settings.population, fastest, lowest, rng)
+                children = _first(problem, settings.population, cheapest, rng)
             else:
                 children = _breed(problem, settings, parents, scored, rng)
             if not children:
                 break
-            for child, latency in children.items():
+            for child, costs in children.items():
                 progress(len(scored), total, f"iteration {iteration}/{settings.iterations}")
-                scored[child] = Candidate(child, memo.loss(child, problem.loss), latency)
+                scored[child] = Candidate(child, memo.loss(child, problem.loss), costs)
             parents = best_of(scored.values(), settings.parents)
-            history.append(Iteration(len(scored), parents[0].loss, parents[0].latency_ms))
+            history.append(Iteration(len(scored), parents[0].loss, parents[0].costs))
     progress(total, total, f"{len(scored)} architectures evaluated")
-    best = best_of(scored.values(), KEPT)
-    return SearchResult("evolution", problem.constraint_ms, lowest, len(scored), best, tuple(history))
+    return SearchResult(
+        "evolution",
+        limits=problem.bounds,
+        lowest_reachable=lowest,
+        evaluations=len(scored),
+        best=best_of(scored.values(), KEPT),
+        history=tuple(history),
+    )
 
 
 def _first(
-    problem: SearchProblem,
-    wanted: int,
-    fastest: Architecture,
-    latency: float,
-    rng: random.Random,
-) -> dict[Architecture, float]:
-    """Random feasible architectures; where these are rare, the fastest and its neighbours too."""
-    found = draw_feasible(problem, lambda: problem.space.sample(rng), wanted, TRIES)
-    if len(found) < wanted:
-        found[fastest] = latency
-        found |= nearby_feasible(problem, [*found], wanted - len(found), rng, found)
-    return found
+    problem: SearchProblem, wanted: int, cheapest: Architecture, rng: random.Random
+) -> dict[Architecture, Costs]:
+    """Random feasible architectures; where these are rare, the cheapest and its neighbours too."""
+    drawn = draw_feasible(problem, lambda: problem.space.sample(rng), wanted=wanted, tries=TRIES)
+    if len(drawn) < wanted:
+        drawn |= problem.feasible([cheapest])
+        drawn |= nearby_feasible(problem, [*drawn], wanted=wanted - len(drawn), rng=rng, seen=drawn)
+    return drawn
 
 
 def _breed(
@@ -106,8 +109,8 @@ def _breed(
     parents: tuple[Candidate, ...],
     seen: Mapping[Architecture, Candidate],
     rng: random.Random,
-) -> dict[Architecture, float]:
-    """The next children, feasible and unseen, with latency: mutations, then crossovers."""
+) -> dict[Architecture, Costs]:
+    """The next children, feasible and unseen, with their costs: mutations, then crossovers."""
     space, pool = problem.space, [parent.architecture for parent in parents]
 
     def mutation() -> Architecture:
@@ -118,16 +121,17 @@ def _breed(
         return space.crossover(one, other, rng)
 
     def fill(draw: Callable[[], Architecture], wanted: int) -> None:
-        children.update(draw_feasible(problem, draw, wanted, TRIES, {*seen, *children}))
+        taken = {*seen, *children}
+        children.update(draw_feasible(problem, draw, wanted=wanted, tries=TRIES, seen=taken))
 
-    children: dict[Architecture, float] = {}
+    children: dict[Architecture, Costs] = {}
     fill(mutation, settings.mutations)
     if len(pool) > 1:
         fill(crossover, settings.crossovers)
     wanted = settings.mutations + settings.crossovers
     if len(children) < wanted:
         taken = {*seen, *children}
-        children |= nearby_feasible(problem, pool, wanted - len(children), rng, taken)
+        children |= nearby_feasible(problem, pool, wanted=wanted - len(children), rng=rng, seen=taken)
     # Around parents that have converged nothing may be left; elsewhere something better might.
     fill(lambda: space.sample(rng), wanted - len(children))
     return children

@@ -1,11 +1,13 @@
-"""Finding architectures within the constraint, in bounded time however few there are."""
+"""Finding architectures within the limits, in bounded time however few there are."""
 
 import random
 from collections.abc import Callable, Container
+from itertools import islice
 
 from hat.architecture import Architecture
 from hat.errors import UserError
-from hat.search.problem import SearchProblem
+from hat.search.problem import Costs, Predict, SearchProblem
+from hat.space import DesignSpace
 
 DESCENT_STEPS = 100
 DESCENT_PATIENCE = 3
@@ -16,70 +18,94 @@ RANDOM_STARTS = 256
 def draw_feasible(
     problem: SearchProblem,
     draw: Callable[[], Architecture],
+    *,
     wanted: int,
     tries: int,
     seen: Container[Architecture] = (),
-) -> dict[Architecture, float]:
-    """Up to `wanted` distinct feasible architectures not in `seen`, with latency, from `draw`.
+) -> dict[Architecture, Costs]:
+    """Up to `wanted` distinct feasible architectures not in `seen`, with their costs, from `draw`.
 
     Draws in batches, which a predictor answers faster, and gives up after `tries` draws for each
     one wanted.
     """
-    found: dict[Architecture, float] = {}
+    drawn: dict[Architecture, Costs] = {}
     for _ in range(tries):
-        if len(found) >= wanted:
+        if len(drawn) >= wanted:
             break
         fresh = [one for one in (draw() for _ in range(wanted)) if one not in seen]
-        found |= problem.feasible(one for one in fresh if one not in found)
-    return dict(list(found.items())[:wanted])
+        drawn |= problem.feasible(one for one in fresh if one not in drawn)
+    return dict(islice(drawn.items(), wanted))
 
 
 def nearby_feasible(
     problem: SearchProblem,
     centres: list[Architecture],
+    *,
     wanted: int,
     rng: random.Random,
     seen: Container[Architecture] = (),
-) -> dict[Architecture, float]:
+) -> dict[Architecture, Costs]:
     """Up to `wanted` feasible architectures not in `seen` that are one gene away from `centres`.
 
-    Where the constraint is tight, mutations of many genes hardly ever meet it; these mostly do.
+    Under tight limits, mutations of many genes are hardly ever feasible; these mostly are.
     """
     space = problem.space
     around = [one for centre in centres for one in space.neighbours(centre) if one not in seen]
-    found = list(problem.feasible(around).items())
-    return dict(rng.sample(found, min(wanted, len(found))))
+    nearby = list(problem.feasible(around).items())
+    return dict(rng.sample(nearby, min(wanted, len(nearby))))
 
 
-def lowest_latency(problem: SearchProblem, rng: random.Random) -> tuple[Architecture, float]:
-    """The architecture of the lowest latency (ms) that a descent finds; a heuristic, but bounded.
+def lowest_cost(space: DesignSpace, predict: Predict, rng: random.Random) -> tuple[Architecture, float]:
+    """The architecture of the lowest cost that a descent finds; a heuristic, but bounded.
 
-    Keeps the fastest few of the smallest architecture, random ones, and then of their neighbours
-    and mutations, until nothing faster has come up for a few steps.
+    Keeps the cheapest few of the smallest architecture, random ones, and then of their neighbours
+    and mutations, until nothing cheaper has come up for a few steps.
     """
-    space = problem.space
     pool = [space.smallest(), *(space.sample(rng) for _ in range(RANDOM_STARTS))]
-    fastest: dict[Architecture, float] = {}
+    cheapest: dict[Architecture, float] = {}
     best, idle = float("inf"), 0
     for _ in range(DESCENT_STEPS):
-        fresh = list(dict.fromkeys(one for one in pool if one not in fastest))
-        fastest |= zip(fresh, map(float, problem.latency(fresh)), strict=True) if fresh else ()
-        fastest = dict(sorted(fastest.items(), key=lambda item: item[1])[:DESCENT_BEAM])
-        lowest = min(fastest.values())
+        fresh = list(dict.fromkeys(one for one in pool if one not in cheapest))
+        cheapest |= zip(fresh, map(float, predict(fresh)), strict=True) if fresh else ()
+        cheapest = dict(sorted(cheapest.items(), key=lambda item: item[1])[:DESCENT_BEAM])
+        lowest = min(cheapest.values())
         best, idle = (lowest, 0) if lowest < best else (best, idle + 1)
         if idle == DESCENT_PATIENCE:
             break
-        pool = [one for kept in fastest for one in space.neighbours(kept)]
-        pool += [space.mutate(kept, rng, 0.3) for kept in fastest for _ in range(10)]
-    return min(fastest.items(), key=lambda item: item[1])
+        pool = [one for kept in cheapest for one in space.neighbours(kept)]
+        pool += [space.mutate(kept, rng, 0.3) for kept in cheapest for _ in range(10)]
+    return min(cheapest.items(), key=lambda item: item[1])
 
 
-def check_reachable(problem: SearchProblem, seed: int) -> tuple[Architecture, float]:
-    """As `lowest_latency`. Raises UserError naming that latency if the constraint is below."""
-    architecture, lowest = lowest_latency(problem, random.Random(f"lowest {seed}"))
-    if lowest > problem.constraint_ms:
-        raise UserError(
-            f"latency constraint {problem.constraint_ms:g} ms: no architecture of the design space "
-            f"is predicted that fast; the lowest reachable latency is {lowest:.4g} ms"
+def check_reachable(problem: SearchProblem, seed: int) -> tuple[Architecture, dict[str, float]]:
+    """An architecture within all limits, and the lowest value of each objective, as descents find them.
+
+    Raises UserError naming a limit that nothing reaches, or limits that nothing reaches together.
+    """
+    ends = {one.name: _descend(problem, one.predict, seed) for one in problem.limits}
+    for one in problem.limits:
+        lowest = ends[one.name][1]
+        if lowest > one.limit:
+            written = one.objective.written
+            raise UserError(
+                f"{one.name} constraint {written(one.limit, 6)}: no architecture of the design space is "
+                f"predicted to be within it; the lowest reachable {one.name} is {written(lowest)}"
+            )
+    reachable = {name: lowest for name, (_, lowest) in ends.items()}
+    if len(ends) == 1:
+        return ends[problem.limits[0].name][0], reachable
+    nearest, share = _descend(problem, problem.largest_share, seed)
+    if share > 1:
+        limits = " and ".join(f"{one.name} {one.objective.written(one.limit, 6)}" for one in problem.limits)
+        near = ", ".join(
+            f"{one.name} {one.objective.written(float(one.predict([nearest])[0]))}" for one in problem.limits
         )
-    return architecture, lowest
+        raise UserError(
+            f"constraint {limits}: each is within reach alone, but no architecture of the design space is "
+            f"predicted to be within all of them; the nearest has {near}"
+        )
+    return nearest, reachable
+
+
+def _descend(problem: SearchProblem, predict: Predict, seed: int) -> tuple[Architecture, float]:
+    return lowest_cost(problem.space, predict, random.Random(f"lowest {seed}"))

@@ -1,7 +1,7 @@
-"""What is searched: a design space, two functions of an architecture, and a constraint."""
+"""The problem that a search solves: a design space, a loss to minimise, and limits on costs."""
 
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from math import isfinite
 from typing import Any
 
@@ -10,49 +10,88 @@ import numpy.typing as npt
 
 from hat.architecture import Architecture
 from hat.errors import UserError
+from hat.search.objectives import Objective
 from hat.space import DesignSpace
+
+# The costs of architectures (N,): cheap to compute, and the same every time.
+Predict = Callable[[Sequence[Architecture]], npt.NDArray[np.float64]]
+# Name of an objective → figure.
+Costs = Mapping[str, float]
+
+
+@dataclass(frozen=True)
+class CostLimit:
+    """`predict` gives the `objective` of architectures, which may be at most `limit`, in the objective's
+    unit. Raises UserError for an impossible limit."""
+
+    objective: Objective
+    predict: Predict
+    limit: float
+
+    def __post_init__(self) -> None:
+        if not (isfinite(self.limit) and self.limit > 0):
+            raise UserError(f"{self.name} constraint: {self.limit} is not a positive number")
+
+    @property
+    def name(self) -> str:
+        """The name of the objective."""
+        return self.objective.name
 
 
 @dataclass(frozen=True)
 class SearchProblem:
-    """Minimise `loss` over the architectures of `space` whose `latency` is at most `constraint_ms`.
+    """Minimise `loss` over the architectures of `space` that are within all `limits`.
 
-    `loss`: of one architecture, lower is better; costly, so no search asks twice.
-    `latency`: predicted milliseconds of each architecture given; cheap, and the same every time.
+    `loss`: of one architecture, lower is better; expensive, so no search computes it twice.
     """
 
     space: DesignSpace
     loss: Callable[[Architecture], float]
-    latency: Callable[[Sequence[Architecture]], npt.NDArray[np.float64]]
-    constraint_ms: float
+    limits: tuple[CostLimit, ...]
 
-    def __post_init__(self) -> None:
-        if not (isfinite(self.constraint_ms) and self.constraint_ms > 0):
-            raise UserError(f"latency constraint: {self.constraint_ms} is not a positive number of ms")
+    @property
+    def bounds(self) -> dict[str, float]:
+        """Name of an objective → its limit."""
+        return {one.name: one.limit for one in self.limits}
 
-    def feasible(self, architectures: Iterable[Architecture]) -> dict[Architecture, float]:
-        """Those within the constraint, each once, in the order given, with their latency in ms."""
-        distinct = list(dict.fromkeys(architectures))
-        if not distinct:
-            return {}
-        latencies = zip(distinct, self.latency(distinct), strict=True)
-        return {one: float(ms) for one, ms in latencies if ms <= self.constraint_ms}
+    def with_bounds(self, bounds: Costs) -> "SearchProblem":
+        """This problem with other limits for the objectives in `bounds`."""
+        limits = (replace(one, limit=bounds.get(one.name, one.limit)) for one in self.limits)
+        return replace(self, limits=tuple(limits))
+
+    def feasible(self, architectures: Iterable[Architecture]) -> dict[Architecture, Costs]:
+        """The architectures within all limits, each once, in the order given, with their costs."""
+        kept: dict[Architecture, dict[str, float]] = {one: {} for one in architectures}
+        for cost in self.limits:
+            predicted = cost.predict([*kept]) if kept else ()
+            kept = {
+                one: {**costs, cost.name: float(value)}
+                for (one, costs), value in zip(kept.items(), predicted, strict=True)
+                if value <= cost.limit
+            }
+        return dict(kept)
+
+    def largest_share(self, architectures: Sequence[Architecture]) -> npt.NDArray[np.float64]:
+        """Of each architecture (N,) the largest cost as a share of its limit: at most 1 within all limits."""
+        shares = [cost.predict(architectures) / cost.limit for cost in self.limits]
+        largest: npt.NDArray[np.float64] = np.max(shares, axis=0)
+        return largest
 
 
 @dataclass(frozen=True)
 class Candidate:
-    """An evaluated architecture. `latency_ms` is predicted: a hypothesis until measured."""
+    """An evaluated architecture. Its `costs` are predictions, hypotheses until they are measured."""
 
     architecture: Architecture
     loss: float
-    latency_ms: float
+    costs: Costs
 
     def to_dict(self) -> dict[str, Any]:
         """JSON-like data."""
         return {
             "architecture": self.architecture.to_dict(),
             "loss": self.loss,
-            "latency_ms": self.latency_ms,
+            "costs": dict(self.costs),
         }
 
 

@@ -1,4 +1,4 @@
-"""Random search: what as many evaluations find without evolution."""
+"""Random search: the result of as many evaluations without evolution."""
 
 import random
 from pathlib import Path
@@ -19,6 +19,7 @@ STEP = 100
 def random_search(
     problem: SearchProblem,
     budget: int,
+    *,
     seed: int,
     folder: Path,
     progress: Progress = silent,
@@ -26,21 +27,27 @@ def random_search(
     """Evaluate `budget` distinct feasible architectures drawn uniformly; history every 100.
 
     Shares `evaluated.jsonl` in `folder` with `evolve`, so an architecture both come upon is
-    evaluated once but counted by each. Evaluates fewer when so few meet the constraint that
-    200 draws for each do not find them. Raises UserError when none meets it.
+    evaluated once but counted by each. Evaluates fewer when so few are within the limits that
+    200 draws for each do not find them. Raises UserError when none is.
     """
     _, lowest = check_reachable(problem, seed)
     rng = random.Random(f"random {seed}")
-    drawn = draw_feasible(problem, lambda: problem.space.sample(rng), budget, TRIES)
+    drawn = draw_feasible(problem, lambda: problem.space.sample(rng), wanted=budget, tries=TRIES)
     scored: dict[Architecture, Candidate] = {}
     history: list[Iteration] = []
     with Memo(folder / MEMO_FILE) as memo:
-        for number, (one, latency) in enumerate(drawn.items(), start=1):
+        for number, (one, costs) in enumerate(drawn.items(), start=1):
             progress(number - 1, budget, "random search")
-            scored[one] = Candidate(one, memo.loss(one, problem.loss), latency)
+            scored[one] = Candidate(one, memo.loss(one, problem.loss), costs)
             if number % STEP == 0 or number == len(drawn):
                 best = best_of(scored.values(), 1)[0]
-                history.append(Iteration(number, best.loss, best.latency_ms))
+                history.append(Iteration(number, best.loss, best.costs))
     progress(budget, budget, f"{len(drawn)} architectures evaluated")
-    best_kept = best_of(scored.values(), KEPT)
-    return SearchResult("random", problem.constraint_ms, lowest, len(scored), best_kept, tuple(history))
+    return SearchResult(
+        "random",
+        limits=problem.bounds,
+        lowest_reachable=lowest,
+        evaluations=len(scored),
+        best=best_of(scored.values(), KEPT),
+        history=tuple(history),
+    )

@@ -2,22 +2,25 @@
 again.
 
 Predictions propose; measurements choose. The best candidates of an evolutionary search are measured, and of
-those whose whole interval meets the constraint the one of lowest loss is chosen. If there is none, the
-predictor was too optimistic here, and the search is repeated below a corrected latency. Finally the choice is
-measured once afresh; this measurement took no part in choosing and is the result, whatever its verdict.
+those whose whole intervals are within all limits the one of lowest loss is chosen. If there is none, the
+predictors were too optimistic here, and the search is repeated below corrected limits. Finally the choice is
+measured once afresh; this measurement took no part in choosing and is the result, whatever its verdicts.
+Costs that are known exactly need no measurement: a candidate is within their limits.
 """
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
 
 from hat.architecture import Architecture
+from hat.errors import UserError
 from hat.hardware import Measurement
-from hat.hardware.measuring.verdict import Verdict, verdict
+from hat.hardware.measuring.verdict import Figure
 from hat.progress import Progress, between, silent
 from hat.search.evolution import EvolutionSettings, evolve
-from hat.search.problem import Candidate, SearchProblem
+from hat.search.feasible import check_reachable
+from hat.search.problem import Candidate, Costs, SearchProblem
 from hat.search.result import SearchResult
 
 # Shares of the progress: up to three searches, then the verification.
@@ -31,99 +34,111 @@ TIGHTER = 0.97
 # memory, and other models run before it. A choice leaves room for a later series, which decides.
 BETWEEN_SERIES = 0.01
 
-# The milliseconds that are allowed, given the reference model's in the same rounds. A constraint relative
-# to the largest SubTransformer keeps a machine that has become slower or faster from deciding.
-Limit = Callable[[float], float]
+
+@dataclass(frozen=True)
+class Trial:
+    """The measured costs of a candidate, by objective. `measurement`: of the latency, if that is limited."""
+
+    figures: Mapping[str, Figure]
+    measurement: Measurement | None = None
+
+    @property
+    def share(self) -> float:
+        """The largest upper end of an interval as a share of its limit."""
+        return max((figure.share for figure in self.figures.values()), default=0.0)
+
+
 # Measures architectures in a series of that name, which has nothing in it yet.
-Measure = Callable[[Sequence[Architecture], str, Progress], list[Measurement]]
+Measure = Callable[[Sequence[Architecture], str, Progress], Sequence[Trial]]
 
 
 @dataclass(frozen=True)
 class Chosen:
-    """A candidate and the `measurement` that it was chosen by. `within`: its whole interval is BETWEEN_SERIES
-    below the limit (otherwise it is the nearest one); `measured`: all candidates measured to choose from;
+    """A candidate and the `trial` that it was chosen by. `within`: all its intervals are BETWEEN_SERIES
+    below their limits (otherwise it is the nearest one); `measured`: all candidates measured to choose from;
     `search`: the result that the candidates come from."""
 
     candidate: Candidate
-    measurement: Measurement
+    trial: Trial
     within: bool
-    measured: tuple[tuple[Candidate, Measurement], ...]
+    measured: tuple[tuple[Candidate, Trial], ...]
     search: SearchResult
 
 
 @dataclass(frozen=True)
 class Choice:
     """The end of a search: the choice of the last of `attempts` searches, and its `verification`, a later
-    measurement with a verdict."""
+    measurement, whose figures have verdicts."""
 
     chosen: Chosen
-    verification: Measurement
-    verdict: Verdict
+    verification: Trial
     attempts: int
-
-
-@dataclass(frozen=True)
-class Verifying:
-    """How candidates are measured: `group` of them together, best first."""
-
-    measure: Measure
-    limit: Limit
-    group: int
-
-    def verdict(self, measurement: Measurement) -> Verdict:
-        """The verdict of a measurement on the constraint, with the limit of the same series."""
-        limit_ms = self.limit(measurement.reference_ms)
-        return verdict(measurement.latency_ms, measurement.high_ms, limit_ms)
-
-    def share(self, measurement: Measurement) -> float:
-        """The upper end of a measurement's interval as a share of the limit."""
-        return measurement.high_ms / self.limit(measurement.reference_ms)
 
 
 def search_verified(
     problem: SearchProblem,
     settings: EvolutionSettings,
-    verifying: Verifying,
+    *,
+    measure: Measure,
+    group: int,
     seed: int,
     memo: Path,
     progress: Progress = silent,
 ) -> Choice:
-    """Search, choose by measurements, and verify the choice once. Raises UserError if no architecture is
-    predicted to meet the constraint."""
-    limit_ms = problem.constraint_ms
+    """Search, choose by measurements, `group` candidates at a time, and verify the choice once. Raises
+    UserError if no architecture is predicted to be within the limits."""
+    limits = problem.bounds
     for attempt, (start, end) in enumerate(ATTEMPTS):
         middle = start + (end - start) * SEARCHING
-        found = evolve(problem, settings, seed, memo, between(progress, start, middle))
-        chosen = choose(found, verifying, f"attempt-{attempt}", between(progress, middle, end))
-        tighter = _corrected(problem.constraint_ms, limit_ms, verifying.limit, chosen)
-        if chosen.within or tighter < found.lowest_reachable_ms:
+        result = evolve(problem, settings, seed=seed, folder=memo, progress=between(progress, start, middle))
+        chosen = choose(result, measure, group, f"attempt-{attempt}", between(progress, middle, end))
+        tighter = problem.with_bounds(_corrected(problem.bounds, limits, chosen))
+        if chosen.within or not _is_reachable(tighter, result.lowest_reachable, seed):
             break
-        problem = replace(problem, constraint_ms=tighter)
-    (again,) = verifying.measure([chosen.candidate.architecture], VERIFICATION, between(progress, end, 1))
-    return Choice(chosen, again, verifying.verdict(again), attempt + 1)
+        problem = tighter
+    (again,) = measure([chosen.candidate.architecture], VERIFICATION, between(progress, end, 1))
+    return Choice(chosen, again, attempt + 1)
 
 
-def choose(found: SearchResult, verifying: Verifying, name: str, progress: Progress = silent) -> Chosen:
-    """Measure candidates, best first, until the whole interval of one is BETWEEN_SERIES below the limit;
+def choose(
+    result: SearchResult, measure: Measure, group: int, name: str, progress: Progress = silent
+) -> Chosen:
+    """Measure candidates, best first, until all intervals of one are BETWEEN_SERIES below their limits;
     returns that one, or else the nearest."""
-    measured: list[tuple[Candidate, Measurement]] = []
-    for start in range(0, len(found.best), verifying.group):
-        some = found.best[start : start + verifying.group]
+    measured: list[tuple[Candidate, Trial]] = []
+    for start in range(0, len(result.best), group):
+        some = result.best[start : start + group]
         architectures = [candidate.architecture for candidate in some]
-        fresh = verifying.measure(architectures, f"{name}/measured-{start}", progress)
+        fresh = measure(architectures, f"{name}/measured-{start}", progress)
         measured += zip(some, fresh, strict=True)
-        for candidate, measurement in measured[start:]:
-            if verifying.share(measurement) <= 1 - BETWEEN_SERIES:
-                return Chosen(candidate, measurement, True, tuple(measured), found)
-    candidate, measurement = min(measured, key=lambda pair: verifying.share(pair[1]))
-    return Chosen(candidate, measurement, False, tuple(measured), found)
+        for candidate, trial in measured[start:]:
+            if trial.share <= 1 - BETWEEN_SERIES:
+                return Chosen(candidate, trial, True, tuple(measured), result)
+    candidate, trial = min(measured, key=lambda pair: pair[1].share)
+    return Chosen(candidate, trial, False, tuple(measured), result)
 
 
-def _corrected(current_ms: float, limit_ms: float, limit: Limit, chosen: Chosen) -> float:
-    """The predicted latency to search below next, where the candidates of the last search missed the
-    constraint: lower by what their measurements exceed their predictions."""
-    excess = [
-        (one.latency_ms / limit(one.reference_ms)) / (candidate.latency_ms / limit_ms)
-        for candidate, one in chosen.measured
-    ]
-    return float(min(limit_ms / median(excess), TIGHTER * current_ms))
+def _corrected(current: Costs, limits: Costs, chosen: Chosen) -> Costs:
+    """The predicted costs to search below next, where the candidates of the last search missed a limit: each
+    cost that one of them missed, lowered by the excess of measurements over predictions."""
+    corrected = {}
+    for name in chosen.trial.figures:
+        figures = [trial.figures[name] for _, trial in chosen.measured]
+        if any(figure.share > 1 - BETWEEN_SERIES for figure in figures):
+            excess = median(
+                (figure.value / figure.limit) / (candidate.costs[name] / limits[name])
+                for figure, (candidate, _) in zip(figures, chosen.measured, strict=True)
+            )
+            corrected[name] = float(min(limits[name] / excess, TIGHTER * current[name]))
+    return corrected
+
+
+def _is_reachable(problem: SearchProblem, lowest: Costs, seed: int) -> bool:
+    if any(limit < lowest[name] for name, limit in problem.bounds.items()):
+        return False
+    try:
+        if len(problem.limits) > 1:
+            check_reachable(problem, seed)
+    except UserError:
+        return False
+    return True

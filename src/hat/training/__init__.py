@@ -1,9 +1,11 @@
 """Training: the loop, its settings, sampling strategies, losses, the optimiser, checkpoints."""
 
+from hat.training.accelerator import uses_bf16
 from hat.training.loop import Lessons, Stopped, Updater, train
 from hat.training.loss import Lesson, label_smoothed_loss, validation_loss
 from hat.training.settings import TrainingSettings
 from hat.training.teacher import write_soft_labels, write_translations
+from hat.training.threads import use_threads
 from hat.training.trainees import SubTrainee, SuperTrainee, Trainee, UniformSampling
 from hat.training.validation import TrainingResult
 
@@ -20,6 +22,8 @@ __all__ = [
     "Updater",
     "label_smoothed_loss",
     "train",
+    "use_threads",
+    "uses_bf16",
     "validation_loss",
     "write_soft_labels",
     "write_translations",

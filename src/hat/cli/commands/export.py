@@ -91,9 +91,8 @@ def export(
     Prints two sizes: that of the files, and the size as the paper counts it.
     """
     from hat.export.deploy import deploy
-    from hat.pipeline.folder import check_no_result
-    from hat.runtime import MODEL, Artefact, CodeBooks, is_onnx_export, model_folder
-    from hat.runtime.weights import usual_books
+    from hat.pipeline import check_no_result
+    from hat.runtime import MODEL, Artefact, CodeBooks, is_onnx_export, model_folder, usual_books
 
     folder = model_folder(source, model, "trained")
     if is_onnx_export(folder):
@@ -134,7 +133,7 @@ def _check_kmeans(precision: str, books: "CodeBooks | None", updates: int, sourc
 
 def _fine_tuned(run: Path, artefact: "Artefact", updates: int) -> "Artefact":
     with training_extra("export --fine-tune"):
-        from hat.pipeline.fine_tune import fine_tune
+        from hat.pipeline import fine_tune
     with Terminal().working("fine-tune") as progress:
         return fine_tune(run, artefact, updates, progress)
 

@@ -88,7 +88,7 @@ def init(
     if recipe.exists() and not force:
         raise UserError(f"{recipe}: exists already; name another file, or --force")
     with training_extra("init"):
-        from hat.recipe.first_recipe import Wishes, is_recipe, write_first_recipe
+        from hat.recipe import Wishes, is_recipe, write_first_recipe
     check_new(recipe, is_recipe, "a recipe")
     questions = Questions()
     train = questions.text(source, target, tsv)

@@ -54,7 +54,7 @@ def import_checkpoint(
 
     Nothing in the checkpoint is executed.
     """
-    from hat.pipeline.folder import check_no_result
+    from hat.pipeline import check_no_result
 
     check_no_result(out)
     with training_extra("import-checkpoint"):
@@ -137,7 +137,7 @@ def _check_sections(file: Path, sections: dict[str, Any]) -> None:
     from pydantic import BaseModel, ValidationError
 
     from hat.interop.published_yaml import line_of_field
-    from hat.recipe.recipe import Evaluate, Measure, Search
+    from hat.recipe import Evaluate, Measure, Search
     from hat.space import DesignSpace
     from hat.training import TrainingSettings
 

@@ -110,7 +110,7 @@ def measure(
     }
     chosen = [*(overrides or ()), *(f"{key}={value}" for key, value in settings.items() if value is not None)]
     with training_extra("measure"):
-        from hat.pipeline import export_measurements, import_measurements, measure_summary, open_run
+        from hat.pipeline import export_measurements, import_measurements
     if export_file is not None:
         count = export_measurements(Path(target), export_file)
         Terminal().say(f"{count} measurements written to {export_file}")
@@ -128,8 +128,8 @@ def measure(
         _on_several("measure", target, run_dir=run_dir, overrides=chosen, names=device)
     else:
         chosen += [setting for name in device or () for setting in _device_settings(name, None)]
-        root = work("measure", target, run_dir=run_dir, overrides=chosen, stages=("measure",))
-        typer.echo(visible_lines(measure_summary(*open_run(str(root)))))
+        run = work("measure", target, run_dir=run_dir, overrides=chosen, stages=("measure",))
+        typer.echo(visible_lines(run.measure_summary()))
 
 
 def fit(
@@ -139,9 +139,9 @@ def fit(
     as_json: AsJson = False,
     overrides: Overrides = None,
 ) -> None:
-    """Fit the latency predictor to the measurements, and show its held-out error."""
+    """Fit the predictors of latency and other limited costs to the measurements, and show their errors."""
     with training_extra("fit"):
-        from hat.pipeline import fit_summary, open_run
+        from hat import Run
     names = device or [""]
     for name in names:
         chosen = _device_settings(name, devices) + list(overrides or ())
@@ -149,8 +149,7 @@ def fit(
             _on_several("fit", target, run_dir=None, overrides=chosen, names=[name])
         else:
             work("fit", target, run_dir=None, overrides=chosen, stages=("fit",))
-        recipe, root = open_run(target, None, chosen)
-        summary = fit_summary(recipe, root)
+        summary = Run(target, settings=chosen).fit_summary()
         typer.echo(json.dumps(summary, indent=1) if as_json else visible_lines(_fit_text(summary)))
 
 
@@ -178,7 +177,7 @@ def predict(
 ) -> None:
     """Predict the latency of an architecture on a device, with an interval."""
     from hat.architecture import Architecture
-    from hat.pipeline.prediction import find_fitted, predict_latency
+    from hat.pipeline import find_fitted, predict_latency
 
     pairs = None if lengths is None else _lengths(lengths)
     if isinstance(pairs, str):
@@ -191,17 +190,18 @@ def predict(
 def _on_several(
     command: str, target: str, *, run_dir: Path | None, overrides: list[str], names: list[str]
 ) -> None:
-    from hat.pipeline import measure_summary, open_run, run_on_devices
+    from hat import Run
+    from hat.pipeline import run_on_devices
 
-    recipes = {}
-    for name in names:
-        recipe, root = open_run(target, run_dir, [*overrides, *_device_settings(name, None)])
-        recipes[name] = recipe
+    runs = {
+        name: Run(target, run_dir, settings=[*overrides, *_device_settings(name, None)]) for name in names
+    }
+    root = runs[names[0]].folder
     terminal = Terminal()
     with stoppable(terminal):
-        run_on_devices(recipes, root, (command,), terminal)
-    for recipe in recipes.values() if command == "measure" else ():
-        typer.echo(visible_lines(measure_summary(recipe, root)))
+        run_on_devices({name: run.recipe for name, run in runs.items()}, root, (command,), terminal)
+    for run in runs.values() if command == "measure" else ():
+        typer.echo(visible_lines(run.measure_summary()))
     terminal.say(
         f"`{command_line('hat', 'run', root, '--set', f'device.name={names[0]}')}` continues with that device"
     )
@@ -247,6 +247,10 @@ def _fit_text(fitted: dict[str, Any]) -> str:
         + ("worth it" if fitted["more_would_help"] else "not worth it"),
         f"predicted against measured: {fitted['predictions']}",
     ]
+    for name, report in fitted["other_costs"].items():
+        lines.append(
+            f"{name}: held-out error {report['mape']:.2f} %, linear regression {report['linear_mape']:.2f} %"
+        )
     return "\n".join(lines)
 
 

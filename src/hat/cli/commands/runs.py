@@ -5,7 +5,6 @@ import signal
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict
-from importlib.util import find_spec
 from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING, Annotated, NoReturn
@@ -19,26 +18,20 @@ from hat.cli.options import TARGET, AsJson, Overrides, RunDir, Target
 from hat.cli.progress import Terminal
 from hat.errors import UserError
 from hat.errors import command as shell
+from hat.pipeline import STAGES
 
 if TYPE_CHECKING:
-    from hat.pipeline.last_status import SavedStatus
+    from hat import Run
+    from hat.pipeline.stages import Stage
 
-
-STAGES = {
-    "prepare": "Clean the text, learn the vocabulary, write the token stores.",
-    "train-super": "Train the SuperTransformer.",
-    "search": "Search for the best SubTransformer under each latency constraint.",
-    "distill": "Let the recipe's teacher, if any, label or translate the training text.",
-    "train": "Train the found SubTransformers and the baselines to their final weights.",
-    "evaluate": "Score, time and compare the final models.",
-}
 
 # Printed with the saved status of a run if the libraries that could bring it up to date are not installed.
 OUTDATED = (
     "this is the status after the last command; recipe, text or HAT have changed since, and only an "
     "installation with the [train] extra can tell their effect"
 )
-ALL = ("prepare", "train-super", "measure", "fit", "search", "distill", "train", "evaluate")
+# Stages whose commands have options of their own (see `hat.cli.measure`).
+WITH_OPTIONS = ("measure", "fit")
 
 RUN_EXAMPLES = """
 Examples:
@@ -54,8 +47,9 @@ Examples:
 def add_to(app: typer.Typer) -> None:
     """Add the commands."""
     app.command("run", epilog=RUN_EXAMPLES)(run)
-    for stage, about in STAGES.items():
-        _add_stage(app, stage, about)
+    for stage in STAGES.values():
+        if stage.name not in WITH_OPTIONS:
+            _add_stage(app, stage)
     app.command("status", epilog=_examples("hat status runs/demo", "hat status runs/demo --json"))(status)
 
 
@@ -71,7 +65,7 @@ def run(
     elif target is None:
         raise UserError("name a recipe; `hat run --list` shows the built-in ones")
     else:
-        work("run", target, run_dir=run_dir, overrides=overrides, stages=ALL)
+        work("run", target, run_dir=run_dir, overrides=overrides, stages=tuple(STAGES))
 
 
 def status(
@@ -81,56 +75,33 @@ def status(
     as_json: AsJson = False,
 ) -> None:
     """Show the finished steps with their cost, and the next step."""
-    root, saved = _status(target, overrides or [], verify)
-    if not saved.current:
-        Terminal().say(f"{root}: {OUTDATED}")
+    with training_extra("status"):
+        from hat import Run
+
+        run = Run(target, settings=overrides or ())
+        now = run.status(verify=verify)
+    if not now.current:
+        Terminal().say(f"{run.folder}: {OUTDATED}")
     if as_json:
-        typer.echo(json.dumps({"run": str(root), **asdict(saved)}, indent=1))
+        typer.echo(json.dumps({"run": str(run.folder), **asdict(now)}, indent=1))
     else:
         from hat.report import print_status
 
-        print_status(root, saved.steps, saved.constraints)
+        print_status(run.folder, now.steps, now.constraints)
 
 
-def _status(target: str, overrides: list[str], verify: bool) -> "tuple[Path, SavedStatus]":
-    """A run's folder and its status: the one that the last command saved if nothing has changed since, else a
-    new one, which needs the [train] extra."""
-    from hat.pipeline.folder import is_run, open_folder
-    from hat.pipeline.last_status import SavedStatus, saved_status
-
-    root, saved = Path(target), None
-    if is_run(root) and not overrides:
-        open_folder(root)
-        saved = saved_status(root, verify=verify)
-    if saved is not None and (saved.current or find_spec("torch") is None):
-        return root, saved
-    with training_extra("status"):
-        from hat.pipeline import constraint_lines, open_run
-        from hat.pipeline import status as run_status
-    recipe, root = open_run(target, None, overrides)
-    steps = tuple(run_status(recipe, root, verify=verify))
-    return root, SavedStatus(recipe.device.name, steps, tuple(constraint_lines(recipe, root)), True)
-
-
-def _add_stage(app: typer.Typer, stage: str, about: str) -> None:
+def _add_stage(app: typer.Typer, stage: "Stage") -> None:
     def command(target: Target, overrides: Overrides = None, run_dir: RunDir = None) -> None:
-        root = work(stage, target, run_dir=run_dir, overrides=overrides, stages=(stage,))
-        if stage == "search":
-            _print_constraints(root)
+        run = work(stage.name, target, run_dir=run_dir, overrides=overrides, stages=(stage.name,))
+        if stage.name == "search":
+            for line in run.constraints():
+                typer.echo(line)
 
-    command.__doc__ = f"{about} Continues where it was stopped."
-    examples = [f"hat {stage} runs/demo"]
-    if stage == "prepare":
+    command.__doc__ = f"{stage.about} Continues where it was stopped."
+    examples = [f"hat {stage.name} runs/demo"]
+    if stage.name == "prepare":
         examples.append("hat prepare my.yaml --run-dir runs/mine")
-    app.command(stage, epilog=_examples(*examples))(command)
-
-
-def _print_constraints(root: Path) -> None:
-    """Print the results of a run's searches and the verdicts on their constraints."""
-    from hat import pipeline
-
-    for line in pipeline.constraint_lines(*pipeline.open_run(str(root))):
-        typer.echo(line)
+    app.command(stage.name, epilog=_examples(*examples))(command)
 
 
 def _examples(*lines: str) -> str:
@@ -144,26 +115,26 @@ def work(
     run_dir: Path | None,
     overrides: list[str] | None,
     stages: tuple[str, ...],
-) -> Path:
-    """Run some stages of a run, with progress and messages on the terminal; the run's folder."""
+) -> "Run":
+    """Run some stages of a run, with progress and messages on the terminal."""
     with training_extra(command):
-        from hat.pipeline import open_run, recipe_as_written
-        from hat.pipeline import run as run_stages
+        from hat import Run
         from hat.report import print_report
-    recipe, root = open_run(target, run_dir, overrides or ())
+
+        run = Run(target, run_dir, settings=overrides or ())
+        recipe = run.recipe
     if stages == ("distill",) and recipe.distillation is None:
         raise UserError(
             f"{target}: the recipe names no teacher; add one with --set distillation.teacher=NAME"
         )
     terminal = Terminal()
     with stoppable(terminal):
-        written = recipe_as_written(target) if overrides else None
-        run_stages(recipe, root, stages=stages, reporter=terminal, written=written)
+        run.work(stages, reporter=terminal)
     if "evaluate" in stages:
-        print_report(root)
+        print_report(run.folder)
     else:
-        terminal.say(f"{stages[-1]}: finished; `{shell('hat', 'status', root)}` shows the next step")
-    return root
+        terminal.say(f"{stages[-1]}: finished; `{shell('hat', 'status', run.folder)}` shows the next step")
+    return Run(run.folder)
 
 
 @contextmanager

@@ -1,4 +1,4 @@
-"""How steadily a device computes: one small fixed model, timed again and again."""
+"""The steadiness of a device: one small fixed model, timed again and again."""
 
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -42,7 +42,7 @@ class Calibration:
 
     @property
     def measurable(self) -> bool:
-        """Whether measuring makes sense now."""
+        """True if the device is steady enough to measure on now."""
         return self.noise <= NOISY
 
     def to_dict(self) -> dict[str, Any]:
@@ -51,7 +51,7 @@ class Calibration:
 
 
 def calibration_protocol(device: Device) -> MeasureProtocol:
-    """What `calibrate` times."""
+    """The protocol of `calibrate`."""
     return MeasureProtocol(
         (LENGTH,),
         (LENGTH,),
@@ -75,14 +75,14 @@ def calibrate(bench: AgentBench, protocol: MeasureProtocol, progress: Progress =
 
 
 def judged(times_ms: list[float], protocol: MeasureProtocol) -> Calibration:
-    """The figures of some timings and what they mean for measuring."""
+    """The figures of some timings, and a verdict on measuring."""
     low, median, high = np.percentile(times_ms, [25, 50, 75]).tolist()
     noise = (high - low) / median
     rounds = _rounds(noise / QUARTILES, protocol)
     verdict = "steady" if rounds <= protocol.rounds else "noisy"
     if noise > NOISY:
         verdict = "too noisy to measure"
-    return Calibration(tuple(times_ms), median, noise, rounds, verdict)
+    return Calibration(tuple(times_ms), median, noise=noise, rounds=rounds, verdict=verdict)
 
 
 def _rounds(deviation: float, protocol: MeasureProtocol) -> int:

@@ -28,7 +28,7 @@ from hat.hardware.protocol import MeasureProtocol
 from hat.predictor.csv_rows import read_rows, write_rows
 from hat.strict_json import parse_json
 
-# Of a row that `MeasurementStore.rows` gives, besides the record's own.
+# The columns of `MeasurementStore.rows` beside those of a record.
 MORE = ("protocol_content", "taken_at", "environment")
 JSON_CELLS = (*DOCUMENTS, "protocol_content", "environment")
 NUMBERS: dict[str, type[int] | type[float]] = {"memory_bytes": int, "energy_j": float, "disturbed": int}
@@ -64,13 +64,13 @@ def import_csv(store: MeasurementStore, path: Path) -> Imported:
     rows = read_rows(path)
     names = rows[0][1] if rows else []
     check_keys(dict.fromkeys(names), (*COLUMNS, *MORE), str(path))
-    found = []
+    measurements = []
     for line, cells in rows[1:]:
         if len(cells) != len(names):
             raise UserError(f"{path}:{line}: {len(cells)} cells under {len(names)} columns")
-        found.append(_read(dict(zip(names, cells, strict=True)), f"{path}:{line}"))
+        measurements.append(_read(dict(zip(names, cells, strict=True)), f"{path}:{line}"))
     store.discard_damaged()
-    return Imported(*store.add(found))
+    return Imported(*store.add(measurements))
 
 
 def is_measurement_csv(path: Path) -> bool:

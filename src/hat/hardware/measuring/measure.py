@@ -24,7 +24,7 @@ ATTEMPTS = 5  # at a block whose device is lost each time
 
 @dataclass(frozen=True)
 class Series:
-    """Where measurements belong: `name` says what they are for, and only its own are compared."""
+    """The series of measurements that are compared with each other; `name` says their purpose."""
 
     store: MeasurementStore
     name: str
@@ -33,7 +33,7 @@ class Series:
     reference: ModelConfig
 
     def records(self) -> dict[str, Record]:
-        """Model → measurement, of what is measured already."""
+        """Model → measurement, of the models that are measured already."""
         return self.store.series(self.name, self.device, self.protocol.digest(), model_key(self.reference))
 
     def forget_older(self) -> int:
@@ -46,7 +46,12 @@ class Series:
 
 
 def measure(
-    models: Sequence[ModelConfig], series: Series, bench: Bench, seed: int = 0, progress: Progress = silent
+    models: Sequence[ModelConfig],
+    series: Series,
+    bench: Bench,
+    *,
+    seed: int = 0,
+    progress: Progress = silent,
 ) -> list[Measurement]:
     """Time models with random weights in the deployed engine; results in the order of `models`.
 
@@ -64,41 +69,40 @@ def measure(
     done = series.records()
     waiting = list({model_key(model): model for model in models if model_key(model) not in done}.values())
     for start in range(0, len(waiting), BLOCK):
-        _persist(
+        _measure_block(
             waiting[start : start + BLOCK],
             series,
             bench,
-            environment,
-            seed,
-            _tell(progress, models, waiting, start),
+            environment=environment,
+            seed=seed,
+            progress=_continued(progress, len(models) - len(waiting) + start, len(models)),
         )
     progress(len(models), len(models), "models measured")
     return summarise(models, series.records(), series.protocol)
 
 
-def _tell(
-    progress: Progress, models: Sequence[ModelConfig], waiting: Sequence[ModelConfig], start: int
-) -> Progress:
-    before = len(models) - len(waiting) + start
-    return lambda done, total, note: progress(before + done, len(models), note)
+def _continued(progress: Progress, before: int, total: int) -> Progress:
+    """The progress of a block, of which `before` of `total` models are done already."""
+    return lambda done, _, note: progress(before + done, total, note)
 
 
-def _persist(
+def _measure_block(
     block: Sequence[ModelConfig],
     series: Series,
     bench: Bench,
+    *,
     environment: int,
     seed: int,
     progress: Progress,
 ) -> None:
-    """Time a block, again and again where the device is lost: what was done stays done."""
+    """Time a block, again and again where the device is lost; measured models are kept."""
     for attempt in range(ATTEMPTS):
         done = series.records()
         left = [model for model in block if model_key(model) not in done]
         if not left:
             return
         try:
-            _Block(left, series, bench, environment, seed).run(progress, len(block))
+            _Block(left, series, bench, environment=environment, seed=seed).run(progress, len(block))
         except LinkLost as error:
             # A device that stayed silent until its time limit is asked only once more, since that takes long.
             if attempt == ATTEMPTS - 1 or (attempt and isinstance(error, NoAnswer)):
@@ -124,7 +128,7 @@ class _Block:
     """Models that are timed together, with the reference model twice a round."""
 
     def __init__(
-        self, models: Sequence[ModelConfig], series: Series, bench: Bench, environment: int, seed: int
+        self, models: Sequence[ModelConfig], series: Series, bench: Bench, *, environment: int, seed: int
     ) -> None:
         self._series, self._bench, self._environment = series, bench, environment
         self._order = random.Random(f"{seed} {model_key(models[0])}")
@@ -161,7 +165,7 @@ class _Block:
         self._bench.unload(self._reference.slot)
 
     def _hopeless(self, rounds: int) -> bool:
-        """Whether other work disturbs so much that more rounds would only take time."""
+        """True if other work disturbs so much that more rounds would only take time."""
         if rounds < BUSY_ROUNDS or rounds not in looks(self._series.protocol.rounds):
             return False
         disturbed = sum(subject.disturbed for subject in self._subjects)
@@ -192,14 +196,14 @@ class _Block:
         return Record(
             self._series.name,
             self._series.device,
-            model_key(subject.model),
-            self._series.protocol.digest(),
-            model_key(self._series.reference),
-            subject.model.architecture.to_dict(),
-            subject.pairs_ms,
-            subject.first_ms,
-            list(self._reference_ms),
-            subject.memory_bytes,
-            sum(known) / len(known) / self._series.protocol.sentences if known else None,
-            subject.disturbed,
+            model=model_key(subject.model),
+            protocol=self._series.protocol.digest(),
+            reference=model_key(self._series.reference),
+            architecture=subject.model.architecture.to_dict(),
+            pairs_ms=subject.pairs_ms,
+            first_ms=subject.first_ms,
+            reference_ms=list(self._reference_ms),
+            memory_bytes=subject.memory_bytes,
+            energy_j=sum(known) / len(known) / self._series.protocol.sentences if known else None,
+            disturbed=subject.disturbed,
         )

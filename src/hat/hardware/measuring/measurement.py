@@ -1,4 +1,4 @@
-"""What a model's raw timings say: its latency, how sure that is, and whether the device was too noisy."""
+"""From a model's raw timings to its latency with its interval, and the noise of the device."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -48,7 +48,7 @@ class Measurement:
 
     @property
     def too_noisy(self) -> bool:
-        """Whether the machine was too unsteady, or too busy with other work, for the figure to be trusted."""
+        """True if the machine was too unsteady, or too busy with other work, for the figure to be trusted."""
         unsure = (self.high_ms - self.low_ms) / 2 > UNSURE * self.latency_ms
         return unsure or self.disturbed > DISTURBED
 
@@ -81,20 +81,20 @@ def _measurement(
     return Measurement(
         model.architecture,
         float(np.median(times)),
-        low,
-        high,
-        _iqr(times),
-        len(times),
-        float(np.median(np.mean(record.pairs_ms, axis=1))),
-        protocol.pairs,
-        tuple(pairs_ms.tolist()),
-        float(first_ms.mean()),
-        float((pairs_ms - first_ms).sum() / max(steps.sum(), 1)),
-        level,
-        noise,
-        record.disturbed / len(times),
-        record.memory_bytes,
-        record.energy_j,
+        low_ms=low,
+        high_ms=high,
+        iqr_ms=_iqr(times),
+        runs=len(times),
+        raw_ms=float(np.median(np.mean(record.pairs_ms, axis=1))),
+        pairs=protocol.pairs,
+        pairs_ms=tuple(pairs_ms.tolist()),
+        encoder_ms=float(first_ms.mean()),
+        step_ms=float((pairs_ms - first_ms).sum() / max(steps.sum(), 1)),
+        reference_ms=level,
+        noise=noise,
+        disturbed=record.disturbed / len(times),
+        memory_bytes=record.memory_bytes,
+        energy_j=record.energy_j,
     )
 
 

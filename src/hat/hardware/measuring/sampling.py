@@ -20,12 +20,12 @@ from hat.hardware.measuring.measure import BLOCK, Series, measure
 from hat.hardware.measuring.measurement import Measurement
 from hat.intervals import Array, standard_error
 from hat.predictor.features import features
-from hat.predictor.predictor import LatencyPredictor
+from hat.predictor.predictor import CostPredictor
 from hat.progress import Progress, silent
 from hat.space import DesignSpace
 
 POOL = 512  # candidates that a designed one is the best of
-RIDGE = 1e-3  # what is known of a feature's weight before anything is measured
+RIDGE = 1e-3  # the precision of a feature's weight before anything is measured
 TRIES = 50  # draws of an architecture that was chosen before: tiny spaces run out
 FEWEST = 3 * BLOCK
 # The mean absolute value of a normal error, in standard errors.
@@ -45,6 +45,7 @@ def measure_until_predictable(
     model: Callable[[Architecture], ModelConfig],
     series: Series,
     bench: Bench,
+    *,
     most: int,
     target_mape: float | None,
     seed: int,
@@ -53,49 +54,49 @@ def measure_until_predictable(
     """Measure block after block until the held-out error of a predictor fitted to them is at most
     `target_mape` % or what their noise explains (None: whatever it is), or `most` architectures are
     measured."""
+
+    def whole(done: float, _: float, note: str) -> None:
+        progress(done, most, note)
+
     sequence = design(space, seed)
     chosen: list[tuple[Architecture, bool]] = []
     while True:
         block = list(islice(sequence, min(BLOCK, most - len(chosen))))
         chosen += block
         models = [model(architecture) for architecture, _ in chosen]
-        found = [
+        sampled = [
             Sampled(one, judged)
             for one, (_, judged) in zip(
-                measure(models, series, bench, seed, _of(progress, most)), chosen, strict=True
+                measure(models, series, bench, seed=seed, progress=whole), chosen, strict=True
             )
         ]
-        enough = target_mape is not None and _good_enough(found, target_mape, seed)
-        if enough or len(block) < BLOCK or len(found) >= most:
-            progress(most, most, f"{len(found)} models measured")
-            return found
+        enough = target_mape is not None and _good_enough(sampled, target_mape, seed)
+        if enough or len(block) < BLOCK or len(sampled) >= most:
+            progress(most, most, f"{len(sampled)} models measured")
+            return sampled
 
 
-def _of(progress: Progress, most: int) -> Progress:
-    return lambda done, total, note: progress(done, most, note)
-
-
-def _good_enough(found: list[Sampled], target_mape: float, seed: int) -> bool:
-    if len(found) < FEWEST:
+def _good_enough(sampled: list[Sampled], target_mape: float, seed: int) -> bool:
+    if len(sampled) < FEWEST:
         return False
-    report = fit(found, seed).report
-    return report.mape <= max(target_mape, noise_floor(found))
+    report = fit(sampled, seed).report
+    return report.mape <= max(target_mape, noise_floor(sampled))
 
 
-def fit(found: Sequence[Sampled], seed: int) -> LatencyPredictor:
+def fit(sampled: Sequence[Sampled], seed: int) -> CostPredictor:
     """The predictor of sampled architectures at each pair of lengths, judged by the random ones."""
     rows = [
         (one.measurement.architecture, pair, ms, one.judged)
-        for one in found
+        for one in sampled
         for pair, ms in zip(one.measurement.pairs, one.measurement.pairs_ms, strict=True)
     ]
     architectures, pairs, latencies, judged = zip(*rows, strict=True)
-    return LatencyPredictor.fit(architectures, latencies, seed, pairs, judged)
+    return CostPredictor.fit(architectures, latencies, seed=seed, pairs=pairs, judged=judged)
 
 
-def noise_floor(found: list[Sampled]) -> float:
+def noise_floor(sampled: list[Sampled]) -> float:
     """Error in % that a perfect predictor would have, since the measurements themselves are unsure."""
-    measurements = [one.measurement for one in found]
+    measurements = [one.measurement for one in sampled]
     errors = [
         standard_error((one.high_ms - one.low_ms) / 2, one.runs) / one.latency_ms for one in measurements
     ]
@@ -109,13 +110,13 @@ def design(space: DesignSpace, seed: int) -> Iterator[tuple[Architecture, bool]]
     """
     rng = random.Random(f"design {seed}")
     pool = dict.fromkeys(space.sample(rng) for _ in range(POOL))
-    doubt = _Doubt(features([*pool]))
+    linear = _LinearDesign(features([*pool]))
     seen: set[Architecture] = set()
 
     def fresh(at_random: bool) -> Architecture | None:
         left = [one for one in pool if one not in seen]
         if left and not at_random:
-            return left[int(np.argmax(doubt.of(features(left))))]
+            return left[int(np.argmax(linear.variances(features(left))))]
         drawn = (space.sample(rng) for _ in range(TRIES))
         return next((one for one in drawn if one not in seen), None)
 
@@ -126,12 +127,12 @@ def design(space: DesignSpace, seed: int) -> Iterator[tuple[Architecture, bool]]
             return
         if chosen not in seen:
             seen.add(chosen)
-            doubt.learn(features([chosen])[0])
+            linear.add(features([chosen])[0])
             yield chosen, at_random
 
 
-class _Doubt:
-    """How unsure a linear predictor of given architectures is: the variance of its prediction, in
+class _LinearDesign:
+    """The uncertainty of a linear predictor after some architectures: the variances of its predictions, in
     units of the measurements'."""
 
     def __init__(self, pool: Array) -> None:
@@ -140,14 +141,14 @@ class _Doubt:
         self._scale = np.where(spread > 0, spread, 1.0)
         self._covariance = np.eye(pool.shape[1] + 1) / RIDGE
 
-    def of(self, rows: Array) -> Array:
-        """One number for each row."""
+    def variances(self, rows: Array) -> Array:
+        """The variance of the prediction of each row."""
         design = self._design(rows)
-        found: Array = np.einsum("ij,jk,ik->i", design, self._covariance, design)
-        return found
+        variances: Array = np.einsum("ij,jk,ik->i", design, self._covariance, design)
+        return variances
 
-    def learn(self, row: Array) -> None:
-        """An architecture is going to be measured (Sherman and Morrison's update)."""
+    def add(self, row: Array) -> None:
+        """Add an architecture to the measured ones (Sherman and Morrison's update)."""
         (x,) = self._design(row[None])
         along = self._covariance @ x
         self._covariance -= np.outer(along, along) / (1 + x @ along)

@@ -18,12 +18,12 @@ from hat.runtime import Artefact, Engine, EngineSettings, load_engine
 REST_SECONDS = 0.02
 
 Name = TypeVar("Name")
-Run = Callable[[list[list[int]]], object]  # decodes a batch of sources
+Decoding = Callable[[list[list[int]]], object]  # of a batch of sources
 
 
 @dataclass(frozen=True)
 class EngineTime:
-    """How long one engine took to decode a batch, in milliseconds, over `runs` runs.
+    """The milliseconds that one engine took to decode a batch, over `runs` runs.
 
     `precision`: that of the model's weights. `tokens_per_second`: target tokens of the best
     hypotheses (batch × steps, </s> included) over the median.
@@ -59,7 +59,7 @@ def time_engines(
 ) -> tuple[list[EngineTime], dict[str, str]]:
     """Time every engine with every number of threads on one pair of lengths, `protocol.rounds` times.
 
-    `protocol` gives all the rest; its engine, threads and precision are not looked at. Returns the
+    `protocol` gives all the rest; its engine, threads and precision do not count. Returns the
     times and, for engines that cannot run here, why. Raises UserError where none can.
     """
     loaded: dict[tuple[str, int], Engine] = {}
@@ -80,16 +80,16 @@ def time_engines(
         for engine in loaded.values():
             engine.close()
     precision = artefact.config.precision
-    found = [
+    summaries = [
         summary(
             replace(protocol, engine=name, threads=count, precision=precision), device, times[name, count]
         )
         for name, count in loaded
     ]
-    return found, absent
+    return summaries, absent
 
 
-def forced(engine: Engine, protocol: MeasureProtocol) -> Run:
+def forced(engine: Engine, protocol: MeasureProtocol) -> Decoding:
     """Decoding for exactly the protocol's number of steps. It raises HatError where the engine does not."""
     (steps,) = protocol.target_lengths
     options = forced_options(protocol.beam, steps)
@@ -97,7 +97,7 @@ def forced(engine: Engine, protocol: MeasureProtocol) -> Run:
 
 
 def time_in_turn(
-    runs: Mapping[Name, Run], protocol: MeasureProtocol, vocabulary: int, progress: Progress = silent
+    runs: Mapping[Name, Decoding], protocol: MeasureProtocol, vocabulary: int, progress: Progress = silent
 ) -> dict[Name, list[float]]:
     """Milliseconds of each run in each of the protocol's rounds: A B C A B C …, after warm-up rounds.
 
@@ -127,15 +127,15 @@ def summary(protocol: MeasureProtocol, device: str, times_ms: Sequence[float]) -
     return EngineTime(
         protocol.engine,
         protocol.precision,
-        protocol.threads,
-        device,
-        protocol.beam,
-        protocol.batch,
-        source_length,
-        steps,
-        len(times_ms),
-        median,
-        p10,
-        p90,
-        1000 * protocol.batch * steps / median,
+        threads=protocol.threads,
+        device=device,
+        beam=protocol.beam,
+        batch=protocol.batch,
+        source_length=source_length,
+        steps=steps,
+        runs=len(times_ms),
+        median_ms=median,
+        p10_ms=p10,
+        p90_ms=p90,
+        tokens_per_second=1000 * protocol.batch * steps / median,
     )

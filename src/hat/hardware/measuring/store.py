@@ -1,6 +1,6 @@
 """Raw timings on disk: one SQLite file, one row a model, written when the model is done.
 
-Rows hold what the clock said. Correction for drift happens on reading, since it looks at a whole
+Rows hold raw readings of the clock. Correction for drift happens on reading, since it looks at a whole
 series. Nothing in a row depends on when or how often measuring was interrupted; times of day, load and
 versions are in the environment that each row names. Several processes may write at once.
 """
@@ -45,7 +45,7 @@ CREATE TABLE measurement (
 BUSY_SECONDS = 60.0
 # SQLite's messages for a file that cannot be locked, or not shared between processes.
 NO_LOCKS = ("SQLITE_PROTOCOL", "SQLITE_IOERR_LOCK", "SQLITE_IOERR_RDLOCK", "SQLITE_IOERR_SHMLOCK")
-# What makes two environments the same machine.
+# Equal in two environments of the same machine.
 MACHINE = ("cpu", "machine", "cores")
 
 
@@ -53,11 +53,11 @@ MACHINE = ("cpu", "machine", "cores")
 class Record:
     """One model's raw timings, in milliseconds per sentence.
 
-    `series`: what it was measured for; only one series' rows are compared. `pairs_ms`: for each round
+    `series`: the purpose of the measurement; only rows of one series are compared. `pairs_ms`: for each round
     the model's time at each of the protocol's pairs of lengths. `first_ms`: likewise, for the encoder
     and the first step, in fewer rounds. `reference_ms`: for each round the two times of the reference
     model, means over the pairs. `memory_bytes`: resident memory that loading added. `energy_j`: mean
-    energy of a sentence, None where the machine does not tell. `disturbed`: rounds in which other work
+    energy of a sentence, None where the machine does not report it. `disturbed`: rounds in which other work
     took the core.
     """
 
@@ -76,7 +76,7 @@ class Record:
 
     @property
     def key(self) -> tuple[str, ...]:
-        """What makes a measurement the same."""
+        """The values that are equal only in measurements of the same."""
         return self.series, self.device, self.model, self.protocol, self.reference
 
 
@@ -86,7 +86,7 @@ DOCUMENTS = ("architecture", *TIMES)
 
 
 def model_key(config: ModelConfig) -> str:
-    """Twelve hexadecimal digits for what decides a model's latency."""
+    """Twelve hexadecimal digits for the configuration, which decides a model's latency."""
     return digest(asdict(config))[:12]
 
 
@@ -189,12 +189,14 @@ class MeasurementStore:
     def _environment(self, content: str) -> dict[str, Any]:
         """A stored machine; numbers that are not finite become None. Raises UserError."""
         try:
-            found = json.loads(content, parse_constant=lambda name: None)
+            environment = json.loads(content, parse_constant=lambda name: None)
         except (ValueError, TypeError, RecursionError) as error:
             raise UserError(f"{self._path}: an environment is damaged ({error})") from error
-        if not isinstance(found, dict):
-            raise UserError(f"{self._path}: an environment is damaged ({shown(found)} is not a mapping)")
-        return found
+        if not isinstance(environment, dict):
+            raise UserError(
+                f"{self._path}: an environment is damaged ({shown(environment)} is not a mapping)"
+            )
+        return environment
 
     def append(self, record: Record, environment: int) -> None:
         """Add a measurement and return when it is on the disk; one that is there already stays."""
@@ -288,7 +290,7 @@ class MeasurementStore:
         for row in rows:
             *_, protocol, taken_at, content = row
             try:
-                found = {
+                values = {
                     **asdict(self._record(row)),
                     "protocol_content": parse_json(protocol, f"{self._path}: protocol"),
                     "taken_at": taken_at,
@@ -297,7 +299,7 @@ class MeasurementStore:
             except UserError as error:
                 log.warning("%s: it is left out", error)
                 continue
-            yield found
+            yield values
 
     def _record(self, row: Sequence[Any]) -> Record:
         """The record of a row. Raises UserError for a damaged row."""
@@ -364,7 +366,7 @@ def check_rounds(record: Record, pairs: int | None = None) -> None:
     """Raises ValueError if the rounds do not fit together, or do not have `pairs` pairs of lengths."""
     pairs = len(record.pairs_ms[0]) if pairs is None and record.pairs_ms else pairs
     if not pairs or {len(one) for one in (*record.pairs_ms, *record.first_ms)} != {pairs}:
-        raise ValueError("the rounds have not one time for each pair of lengths")
+        raise ValueError("a round lacks a time for a pair of lengths, or has more")
     if not 1 <= len(record.first_ms) <= len(record.pairs_ms) == len(record.reference_ms):
         raise ValueError(
             f"{len(record.pairs_ms)} rounds, {len(record.first_ms)} of them of the first step, "

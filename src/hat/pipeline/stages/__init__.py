@@ -1,20 +1,58 @@
-"""The stages of a run, in their order. Each gives its steps as they become known from earlier ones."""
+"""The stages of a run, in their order. A new stage is a module here and an entry of STAGES."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
+from dataclasses import dataclass
+from importlib import import_module
+from typing import TYPE_CHECKING
 
-from hat.pipeline.context import Context
-from hat.pipeline.stages import distill, evaluate, fit, measure, prepare, search, train, train_super
-from hat.pipeline.steps import Step
+if TYPE_CHECKING:
+    from hat.pipeline.context import Context
+    from hat.pipeline.steps import Step
 
-# Stage → its steps. A step that depends on an earlier one asks the context for its outcome, which
-# raises NotFinished as long as there is none.
-STAGES: dict[str, Callable[[Context], Iterator[Step]]] = {
-    "prepare": prepare.steps,
-    "train-super": train_super.steps,
-    "measure": measure.steps,
-    "fit": fit.steps,
-    "search": search.steps,
-    "distill": distill.steps,
-    "train": train.steps,
-    "evaluate": evaluate.steps,
+
+@dataclass(frozen=True)
+class Stage:
+    """`name`: that of its command, its steps' folder and (with _ for -) its module. `about`: a sentence for
+    --help. `sections`: those of a recipe that are accepted once it finishes (see `hat.pipeline.acceptance`).
+    """
+
+    name: str
+    about: str
+    sections: tuple[str, ...] = ()
+
+    def steps(self, context: "Context") -> "Iterator[Step]":
+        """The stage's steps, as they become known from the results of earlier ones. Raises NotFinished where
+        further steps depend on a result that is not there.
+
+        The module is imported here, so that names and order of the stages are known without PyTorch.
+        """
+        module = import_module(f"{__name__}.{self.name.replace('-', '_')}")
+        steps: Iterator[Step] = module.steps(context)
+        return steps
+
+
+STAGES = {
+    stage.name: stage
+    for stage in (
+        Stage(
+            "prepare",
+            "Clean the text, learn the vocabulary, write the token stores.",
+            ("name", "seed", "data"),
+        ),
+        Stage("train-super", "Train the SuperTransformer.", ("space", "norm", "super_training")),
+        Stage("measure", "Measure SubTransformers on the device.", ("device", "measure")),
+        Stage("fit", "Fit the predictors to the measurements."),
+        Stage("search", "Search for the best SubTransformer under each constraint.", ("search",)),
+        Stage(
+            "distill",
+            "Have the teacher label or translate the training text, where the recipe has one.",
+            ("distillation",),
+        ),
+        Stage(
+            "train",
+            "Train the found SubTransformers and the baselines to their final weights.",
+            ("train", "sub_training", "baselines", "baseline_training"),
+        ),
+        Stage("evaluate", "Score, time and compare the final models.", ("evaluate",)),
+    )
 }

@@ -69,17 +69,28 @@ def write_tensors(path: Path, tensors: Weights, expected: Stored) -> None:
     """
     _check_names(tensors, expected, "weights")
     type_names = {dtype: type_name for type_name, dtype in DTYPES.items()}
-    # Wide elements first, so that each tensor is aligned.
-    order = sorted(expected, key=lambda name: (-DTYPES[expected[name][0]].itemsize, name))
+    ordered = _in_order(expected)
     with path.open("wb") as stream:
-        stream.write(_header({name: expected[name] for name in order}))
-        for name in order:
+        stream.write(_header(ordered))
+        for name in ordered:
             array = np.ascontiguousarray(tensors[name])
             tensor = type_names.get(array.dtype, str(array.dtype)), array.shape
             _check_tensor(name, tensor, expected[name], "weights")
             check_values(name, array, "weights")
             # Not tofile, whose error does not say that the disk is full.
             stream.write(array.reshape(-1).view(np.uint8).data)
+
+
+def file_bytes(tensors: Stored) -> int:
+    """The size of a file of these tensors."""
+    data = sum(prod(shape) * DTYPES[type_name].itemsize for type_name, shape in tensors.values())
+    return len(_header(_in_order(tensors))) + data
+
+
+def _in_order(tensors: Stored) -> Stored:
+    """Wide elements first, so that each tensor is aligned."""
+    order = sorted(tensors, key=lambda name: (-DTYPES[tensors[name][0]].itemsize, name))
+    return {name: tensors[name] for name in order}
 
 
 def _check_names(names: Collection[str], expected: Stored, where: str) -> None:

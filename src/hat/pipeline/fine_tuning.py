@@ -5,11 +5,10 @@ from pathlib import Path
 
 from hat.compression.fine_tuning import CodeBookTrainee
 from hat.disk import Room
-from hat.pipeline.context import Context
+from hat.pipeline.current_status import finished
+from hat.pipeline.results import PREPARE
 from hat.pipeline.runner import open_run
-from hat.pipeline.stages import prepare
-from hat.pipeline.stages.train_super import dropout, seed_and_threads
-from hat.pipeline.steps import find
+from hat.pipeline.training import dropout, seed_and_threads
 from hat.progress import Progress, silent
 from hat.runtime import Artefact
 from hat.training import TrainingSettings, train
@@ -27,18 +26,14 @@ def fine_tune(run: Path, artefact: Artefact, updates: int, progress: Progress = 
     prepared, HatError where the loss diverges.
     """
     recipe, root = open_run(str(run))
-    context = Context(root, recipe)
-    for step in prepare.steps(context):
-        if outcome := find(root, step):
-            context.outcomes[step.name] = outcome
-    text, valid = context.stores("prepare")
+    texts = finished(recipe, root, [PREPARE]).stores(PREPARE)
     settings = _settings(recipe.sub_training, updates)
     seed_and_threads(recipe.seed)
     trainee = CodeBookTrainee(artefact, dropout(settings))
     with tempfile.TemporaryDirectory() as folder, Room(Path(folder)):
         train(
             trainee,
-            (text, valid),
+            texts,
             settings=settings,
             folder=Path(folder),
             seed=recipe.seed,
@@ -47,7 +42,7 @@ def fine_tune(run: Path, artefact: Artefact, updates: int, progress: Progress = 
     return trainee.quantized({"fine_tuned_updates": updates})
 
 
-def _settings(own: TrainingSettings, updates: int) -> TrainingSettings:
+def _settings(usual: TrainingSettings, updates: int) -> TrainingSettings:
     changes = {
         "updates": updates,
         "schedule": "cosine",
@@ -57,4 +52,4 @@ def _settings(own: TrainingSettings, updates: int) -> TrainingSettings:
         "checkpoint_every": updates + 1,
         "patience": 0,
     }
-    return TrainingSettings.model_validate(own.model_dump() | changes)
+    return TrainingSettings.model_validate(usual.model_dump() | changes)

@@ -11,12 +11,11 @@ from hat.data.archive import extract, is_archive
 from hat.data.raw_text import SETS, RawText, set_files, write_sets
 from hat.files import write_json
 from hat.pipeline.context import Context
+from hat.pipeline.results import ACQUIRE
 from hat.pipeline.steps import Outcome, Step
-from hat.pipeline.versions import VERSIONS
 from hat.progress import Progress, between
 from hat.recipe.data import Acquire, Extract
 
-NAME = "prepare/acquire"
 TEXT_FILES = tuple(file for name in SETS for file in set_files(name))
 COUNTS = "pairs.json"
 # Shares of the progress bar: downloading, unpacking, writing the text.
@@ -29,7 +28,7 @@ def acquire_step(context: Context) -> Step:
     assert recipe.acquire is not None
     inputs = {"data": recipe.model_dump(mode="json", include={"acquire"}, exclude_none=True)}
     run = partial(_run, context, recipe.acquire)
-    return Step(NAME, inputs, (*TEXT_FILES, COUNTS), run, VERSIONS[NAME])
+    return Step(ACQUIRE, inputs, (*TEXT_FILES, COUNTS), run)
 
 
 def acquired_corpora(outcome: Outcome) -> data.Corpora:
@@ -63,12 +62,12 @@ def _fetch(context: Context, acquire: Acquire, progress: Progress) -> dict[str, 
     places = Places(
         Path(recipe.cache), (*mirrors_of_environment(), *recipe.mirrors), offline, say=context.say
     )
-    found = {}
+    fetched = {}
     for index, entry in enumerate(acquire.archives):
         archive = RemoteFile(entry.file_name, entry.url, entry.sha256, entry.size)
         count = len(acquire.archives)
-        found[archive.name] = fetch(archive, places, between(progress, index / count, (index + 1) / count))
-    return found
+        fetched[archive.name] = fetch(archive, places, between(progress, index / count, (index + 1) / count))
+    return fetched
 
 
 def _unpack(

@@ -1,0 +1,73 @@
+"""The final models compared: latencies of the same rounds, and the results of the evaluate stage, read."""
+
+from collections.abc import Sequence
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+from hat.files import read_json, write_json
+from hat.hardware import MeasurementStore
+from hat.pipeline.context import Context
+from hat.pipeline.folder import MEASUREMENTS
+from hat.pipeline.measuring import measure_on_device, measurement_record, verifying_protocol
+from hat.pipeline.models import FinalModel
+from hat.pipeline.results import DEPLOYED, FINAL_LATENCIES, LATENCY_STEP, SCORES
+from hat.progress import Progress
+
+
+def deployed_artefact(context: Context, model: FinalModel) -> Path:
+    """An evaluated model as the device runs it."""
+    return context.outcome(model.score_step).folder / DEPLOYED
+
+
+def read_scores(context: Context, model: FinalModel) -> dict[str, Any]:
+    """The scores of an evaluated model."""
+    return dict(read_json(context.outcome(model.score_step).folder / SCORES))
+
+
+def read_measurements(context: Context) -> dict[str, Any]:
+    """Model name (not of twins) → its measurement and peak memory."""
+    return dict(read_json(context.outcome(LATENCY_STEP).folder / FINAL_LATENCIES))
+
+
+def read_conditions(context: Context) -> dict[str, Any]:
+    """Machine and protocol of those measurements: without them they mean nothing."""
+    folder = context.outcome(LATENCY_STEP).folder
+    with closing(MeasurementStore(context.root / MEASUREMENTS)) as store:
+        environment = store.environment(folder.relative_to(context.root).as_posix(), context.device.name)
+    protocol = verifying_protocol(context)
+    return {"environment": environment, "protocol": protocol.to_dict()}
+
+
+def measure_models(context: Context, models: Sequence[FinalModel], folder: Path, progress: Progress) -> None:
+    """Time models, each in the engine that runs it, and write the file of their measurements."""
+    rows: dict[str, Any] = {}
+    for engine in dict.fromkeys(context.engine_for(model.architecture) for model in models):
+        chosen = [model for model in models if context.engine_for(model.architecture) == engine]
+        rows |= _measure(context, chosen, engine=engine, folder=folder, progress=progress)
+    write_json(folder / FINAL_LATENCIES, {model.name: rows[model.name] for model in models})
+
+
+def _measure(
+    context: Context, models: Sequence[FinalModel], *, engine: str, folder: Path, progress: Progress
+) -> dict[str, Any]:
+    """Measurements of models in one engine, in the same rounds, under the models' names."""
+    measurements = measure_on_device(
+        context,
+        [model.architecture for model in models],
+        folder=folder,
+        progress=progress,
+        elastic=[model.elastic for model in models],
+        seed=3,
+        engine=engine,
+    )
+    protocol = verifying_protocol(context, engine)
+    with context.open_bench() as bench:
+        return {
+            model.name: {
+                **measurement_record(measurement),
+                "engine": engine,
+                "peak_memory_bytes": bench.peak_memory(deployed_artefact(context, model), protocol),
+            }
+            for model, measurement in zip(models, measurements, strict=True)
+        }

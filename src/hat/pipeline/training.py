@@ -1,0 +1,170 @@
+"""Training one network of a run: the SuperTransformer, a final model, or the start of either."""
+
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from hat.architecture import Architecture, family_of
+from hat.export import export
+from hat.file_names import TOKENIZER, WEIGHTS
+from hat.files import read_json
+from hat.model import Dropout, SuperTransformer, TranslationModel, build
+from hat.pipeline.context import Context
+from hat.pipeline.models import FinalModel
+from hat.pipeline.results import ARTEFACT, PREPARE, PREPARE_REPORT, STORES, TRAIN_SUPER, TRAINING
+from hat.pipeline.steps import Outcome, Step
+from hat.pipeline.teaching import lesson_inputs, lesson_texts, soft_labels
+from hat.pipeline.tokenizers import tokenizer_config
+from hat.progress import Progress
+from hat.runtime import DecodeOptions, TrainingLines, is_artefact
+from hat.training import SubTrainee, TrainingResult, TrainingSettings, train
+from hat.training.checkpoint import load_tensors, load_weights
+from hat.training.threads import start_threads
+from hat.version import __version__
+
+THREADS = start_threads()
+# The longest translation, from its source's length: far above any real one, and a bound on what a
+# badly trained model can babble.
+MAX_LENGTH_FACTOR, MAX_LENGTH_OFFSET = 2.0, 20
+
+
+def training_inputs(settings: TrainingSettings) -> dict[str, object]:
+    """The settings that decide the result; not the interval of checkpoints, nor the threads, which a resumed
+    training may change."""
+    return settings.model_dump(mode="json", exclude={"checkpoint_every", "threads"})
+
+
+def seed_and_threads(seed: int) -> None:
+    """Make the following work independent of what this process did before.
+
+    Initial weights come from the seed; the order of sums depends on the thread count, which engines and
+    trainings change.
+    """
+    torch.manual_seed(seed)
+    torch.set_num_threads(THREADS)
+
+
+def new_super(context: Context, settings: TrainingSettings) -> SuperTransformer:
+    """An untrained SuperTransformer with the dropout of `settings`."""
+    return SuperTransformer(context.model_config(context.space.largest()), dropout(settings))
+
+
+def load_super(context: Context, settings: TrainingSettings) -> SuperTransformer:
+    """The trained SuperTransformer; its extracted SubTransformers get the dropout of `settings`."""
+    path = context.outcome(TRAIN_SUPER).folder / WEIGHTS
+    network = new_super(context, settings)
+    load_weights(path, network.largest, load_tensors(path)[0])
+    return network
+
+
+def dropout(settings: TrainingSettings) -> Dropout:
+    """The dropout probabilities of a training."""
+    return Dropout(settings.dropout, settings.attention_dropout)
+
+
+def train_step(context: Context, model: FinalModel) -> Step:
+    """The step that trains a final model, where it is trained, and exports it."""
+    recipe = context.recipe
+    prepared = context.outcome(PREPARE)
+    inputs: dict[str, Any] = {
+        "seed": recipe.seed,
+        "architecture": model.architecture.to_dict(),
+        "data": recipe.data.model_dump(mode="json", include={"source_language", "target_language"}),
+        "evaluate": recipe.evaluate.model_dump(mode="json", include={"beam", "length_penalty"}),
+        "training_lines": _training_lines(prepared).to_dict(),
+        "results": {"prepared text": prepared.digest_of(*STORES, TOKENIZER)},
+    }
+    if recipe.norm in family_of(model.architecture).norms:
+        inputs |= context.norm_inputs
+    if model.training:
+        section = "sub_training" if model.elastic else "baseline_training"
+        inputs[section] = training_inputs(model.training)
+    if model.taught:
+        inputs["train"] = recipe.train.model_dump(mode="json")
+        settings, lessons = lesson_inputs(context)
+        inputs |= settings
+        inputs["results"] |= lessons
+    if model.inherits:
+        inputs["results"]["SuperTransformer"] = context.outcome(TRAIN_SUPER).digest_of(WEIGHTS)
+
+    def run(folder: Path, progress: Progress) -> None:
+        # The artefact is saved whole and last: if it is there, all is done, even after a kill.
+        if not is_artefact(folder / ARTEFACT):
+            _train_and_export(context, model, folder, progress)
+        (folder / WEIGHTS).unlink(missing_ok=True)  # a second copy would only take room
+
+    outputs = (ARTEFACT, TRAINING) if model.training else (ARTEFACT,)
+    return Step(model.train_step, inputs, outputs, run)
+
+
+def _train_and_export(context: Context, model: FinalModel, folder: Path, progress: Progress) -> None:
+    recipe = context.recipe
+    prepared = context.outcome(PREPARE)
+    seed_and_threads(recipe.seed)
+    network = _initial(context, model)
+    provenance: dict[str, Any] = {"hat": __version__, "run": recipe.name, "model": model.name}
+    if model.training:
+        result = _train(
+            context,
+            model,
+            network=network,
+            settings=model.training,
+            folder=folder,
+            progress=progress,
+        )
+        provenance |= {"validation_loss": result.loss, "updates": result.updates}
+        if model.taught and recipe.distillation:
+            settings, lessons = lesson_inputs(context)
+            provenance["distillation"] = {**settings.get("distillation", {}), **lessons}
+    provenance["data"] = prepared.digest_of(*STORES, TOKENIZER)
+    export(
+        network,
+        folder / ARTEFACT,
+        tokenizer_folder=prepared.folder / TOKENIZER,
+        tokenizer=tokenizer_config(recipe.data),
+        languages=(recipe.data.source_language, recipe.data.target_language),
+        decode=DecodeOptions(
+            recipe.evaluate.beam,
+            recipe.evaluate.length_penalty,
+            max_length_factor=MAX_LENGTH_FACTOR,
+            max_length_offset=MAX_LENGTH_OFFSET,
+        ),
+        provenance=provenance,
+        training_lines=_training_lines(prepared),
+    )
+
+
+def _training_lines(prepared: Outcome) -> TrainingLines:
+    path = prepared.folder / PREPARE_REPORT
+    return TrainingLines.from_dict(read_json(path)["training_lines"], f"{path}: training_lines")
+
+
+def _train(
+    context: Context,
+    model: FinalModel,
+    *,
+    network: TranslationModel,
+    settings: TrainingSettings,
+    folder: Path,
+    progress: Progress,
+) -> TrainingResult:
+    """Train a model on the text or, if it is taught, on the teacher's lessons."""
+    texts = lesson_texts(context) if model.taught else context.stores(PREPARE)
+    return train(
+        SubTrainee(network),
+        texts,
+        settings=settings,
+        folder=folder,
+        seed=context.recipe.seed,
+        progress=progress,
+        lessons=soft_labels(context, texts) if model.taught else None,
+    )
+
+
+def _initial(context: Context, model: FinalModel) -> TranslationModel:
+    settings = model.training or context.recipe.super_training
+    if model.inherits:
+        assert isinstance(model.architecture, Architecture)
+        return load_super(context, settings).extract(model.architecture)
+    return build(context.model_config(model.architecture, elastic=model.elastic), dropout(settings))
