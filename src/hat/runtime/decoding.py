@@ -20,8 +20,8 @@ LIMITS = {
 class DecodeOptions:
     """Options of the beam search. Lengths are target tokens including the final </s>. Raises UserError.
 
-    `length_penalty`: a hypothesis scores log-probability / length**length_penalty (REFERENCE item
-    18). The longest hypothesis has max_length_factor × source tokens + max_length_offset tokens.
+    `length_penalty`: a hypothesis scores log-probability / length**length_penalty (docs/reference.md,
+    Beam search). The longest hypothesis has max_length_factor × source tokens + max_length_offset tokens.
     """
 
     beam: int = 5
