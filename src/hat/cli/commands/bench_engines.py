@@ -1,14 +1,13 @@
 """`hat bench-engines`: the speed of each engine with one model on this machine."""
 
-import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from hat.arguments import check_choice
-from hat.cli.choices import ACCELERATORS, ENGINES, PRECISIONS, artefacts, listed
-from hat.cli.options import Accelerator, AsJson, positive_number
+from hat.cli.choices import ACCELERATORS, ENGINES, PRECISIONS, artefacts
+from hat.cli.options import Accelerator, AsJson, choice_option, examples, json_text, positive_number
 from hat.cli.progress import Terminal
 from hat.errors import UserError, named, shown
 
@@ -22,13 +21,10 @@ if TYPE_CHECKING:
 # The precision of random weights: the usual one on devices.
 DEFAULT_PRECISION = "int8"
 
-EXAMPLES = """
-Examples:
-
-    hat bench-engines model/ --threads 1,2
-
-    hat bench-engines arch.yaml --engines native,torch --precision float32 --json
-"""
+EXAMPLES = examples(
+    "hat bench-engines model/ --threads 1,2",
+    "hat bench-engines arch.yaml --engines native,torch --precision float32 --json",
+)
 
 
 def bench_engines(
@@ -42,17 +38,15 @@ def bench_engines(
     ],
     engines: Annotated[
         str | None,
-        typer.Option(
-            help=f"Any of {','.join(ENGINES)}; by default all that run here.", autocompletion=listed(ENGINES)
-        ),
+        choice_option(f"Any of {','.join(ENGINES)}; by default all that run here.", ENGINES),
     ] = None,
     threads: Annotated[str, typer.Option(help="Numbers of threads, for example 1,2.")] = "1",
     precision: Annotated[
         str | None,
-        typer.Option(
-            help=f"{', '.join(PRECISIONS)}; by default as the model is stored, {DEFAULT_PRECISION} for an "
+        choice_option(
+            f"{', '.join(PRECISIONS)}; by default as the model is stored, {DEFAULT_PRECISION} for an "
             "architecture. PyTorch expands the weights and computes in float32, on a GPU in 16 bits.",
-            autocompletion=listed(PRECISIONS),
+            PRECISIONS,
         ),
     ] = None,
     source_length: Annotated[int, typer.Option(min=1, help="Source tokens, </s> included.")] = 30,
@@ -91,7 +85,7 @@ def bench_engines(
     for name, reason in absent.items():
         terminal.say(f"{name} left out: {reason}")
     if as_json:
-        typer.echo(json.dumps([row.to_dict() for row in times], indent=1))
+        typer.echo(json_text([row.to_dict() for row in times]))
     else:
         Console(highlight=False).print(_table(times))
 
@@ -128,10 +122,12 @@ def _table(times: "list[EngineTime]") -> "Table":
 
 
 def _thread_counts(text: str) -> list[int]:
-    counts = {part: positive_number(part) for part in text.split(",")}
-    for part, count in counts.items():
+    counts = []
+    for part in dict.fromkeys(text.split(",")):
+        count = positive_number(part)
         if count is None:
             raise UserError(
                 f"--threads {named(text)}: {shown(part)} is not a positive whole number; for example 1,2"
             )
-    return [count for count in counts.values() if count]
+        counts.append(count)
+    return counts

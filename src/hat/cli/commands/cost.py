@@ -1,6 +1,5 @@
 """`hat cost`: parameters, FLOPs and bytes of an architecture file."""
 
-import json
 from math import prod
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -8,20 +7,14 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from hat.arguments import check_choice
-from hat.cli.choices import COUNTED_PRECISIONS, listed
-from hat.cli.options import AsJson
+from hat.cli.choices import COUNTED_PRECISIONS
+from hat.cli.options import AsJson, choice_option, examples, json_text
 
 if TYPE_CHECKING:
-    from hat.architecture import AnyArchitecture, ModelConfig
+    from hat.architecture import AnyArchitecture
 
 
-EXAMPLES = """
-Examples:
-
-    hat cost arch.yaml
-
-    hat cost arch.json --vocab 32000 --precision int8 --json
-"""
+EXAMPLES = examples("hat cost arch.yaml", "hat cost arch.json --vocab 32000 --precision int8 --json")
 
 
 def cost(
@@ -35,10 +28,7 @@ def cost(
     ] = True,
     precision: Annotated[
         str,
-        typer.Option(
-            help=f"Precision of the weights: {', '.join(COUNTED_PRECISIONS)}.",
-            autocompletion=listed(COUNTED_PRECISIONS),
-        ),
+        choice_option(f"Precision of the weights: {', '.join(COUNTED_PRECISIONS)}.", COUNTED_PRECISIONS),
     ] = "float32",
     length: Annotated[int, typer.Option(min=1, help="Tokens per sentence, for the FLOPs.")] = 30,
     as_json: AsJson = False,
@@ -48,16 +38,13 @@ def cost(
 
     check_choice("--precision", precision, COUNTED_PRECISIONS)
     figures = _figures(load_architecture(file), vocab, tied, precision, length)
-    if as_json:
-        typer.echo(json.dumps(figures, indent=1))
-    else:
-        typer.echo(_table(figures))
+    typer.echo(json_text(figures) if as_json else _table(figures))
 
 
 def _figures(
     architecture: "AnyArchitecture", vocab: int | None, tied: bool, precision: str, length: int
 ) -> dict[str, Any]:
-    from hat.architecture import ModelConfig, artefact_bytes
+    from hat.architecture import ModelConfig, artefact_bytes, weight_shapes
     from hat.architecture import cost as architecture_cost
 
     config = ModelConfig(architecture, vocab or 1, vocab or 1, embeddings="shared" if tied else "separate")
@@ -70,16 +57,10 @@ def _figures(
         "precision": precision,
         "embeddings": config.embeddings,
         "vocab": vocab,
-        "parameters_with_embeddings": _count(config) if vocab else None,
+        "parameters_with_embeddings": sum(map(prod, weight_shapes(config).values())) if vocab else None,
         "bytes_without_embeddings": without,
         "bytes_with_embeddings": whole if vocab else None,
     }
-
-
-def _count(config: "ModelConfig") -> int:
-    from hat.architecture import weight_shapes
-
-    return sum(prod(shape) for shape in weight_shapes(config).values())
 
 
 def _table(figures: dict[str, Any]) -> str:

@@ -1,13 +1,13 @@
 """`hat device`: the devices to measure on, and how steady they are."""
 
-import json
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from hat.cli.choices import devices as device_names
+from hat.cli.commands.doctor import machine_rows
 from hat.cli.groups import Group
-from hat.cli.options import AsJson, DevicesFile
+from hat.cli.options import AsJson, DevicesFile, examples, json_text
 from hat.cli.progress import Terminal
 from hat.errors import visible
 
@@ -15,27 +15,9 @@ if TYPE_CHECKING:
     from hat.hardware import Calibration, Device
 
 
-LIST_EXAMPLES = """
-Examples:
-
-    hat device list
-
-    hat device list --devices lab.yaml --json
-"""
-SHOW_EXAMPLES = """
-Examples:
-
-    hat device show local
-
-    hat device show pi --devices lab.yaml
-"""
-CHECK_EXAMPLES = """
-Examples:
-
-    hat device check local
-
-    hat device check pi --devices lab.yaml --json
-"""
+LIST_EXAMPLES = examples("hat device list", "hat device list --devices lab.yaml --json")
+SHOW_EXAMPLES = examples("hat device show local", "hat device show pi --devices lab.yaml")
+CHECK_EXAMPLES = examples("hat device check local", "hat device check pi --devices lab.yaml --json")
 
 commands = typer.Typer(
     cls=Group, no_args_is_help=True, help="Devices to measure on: this machine, its GPUs, others over SSH."
@@ -58,7 +40,7 @@ def list_devices(devices: DevicesFile = None, as_json: AsJson = False) -> None:
 
     known = known_devices(devices)
     if as_json:
-        typer.echo(json.dumps([device.to_dict() for device in known.values()], indent=1))
+        typer.echo(json_text([device.to_dict() for device in known.values()]))
         return
     table = Table("device", "where", "engine", "precision", "threads", "cores")
     for device in known.values():
@@ -73,10 +55,7 @@ def show(name: Name, devices: DevicesFile = None, as_json: AsJson = False) -> No
     from hat.hardware import device_named
 
     device = device_named(name, devices)
-    if as_json:
-        typer.echo(json.dumps(device.to_dict(), indent=1))
-    else:
-        typer.echo(_lines(_declared(device)))
+    typer.echo(json_text(device.to_dict()) if as_json else _lines(_declared(device)))
 
 
 @commands.command("check", epilog=CHECK_EXAMPLES)
@@ -97,7 +76,7 @@ def check(name: Name, devices: DevicesFile = None, as_json: AsJson = False) -> N
             calibration = calibrate(bench, calibration_protocol(device), progress)
     if as_json:
         report = {"device": device.to_dict(), "wheel": wheel, "environment": environment}
-        typer.echo(json.dumps({**report, "calibration": calibration.to_dict()}, indent=1))
+        typer.echo(json_text({**report, "calibration": calibration.to_dict()}))
     else:
         typer.echo(_lines(_report(device, wheel, environment, calibration)))
     if not calibration.measurable:
@@ -140,9 +119,8 @@ def _report(
 ) -> list[tuple[str, Any]]:
     from hat.hardware import calibration_protocol
 
-    flags = " ".join(environment["flags"]) or "no vector extension that HAT knows of"
-    machine = f"{environment['system']} {environment['machine']}"
-    load, memory = environment["load_average"], environment["memory_bytes"]
+    software, processor, memory = machine_rows(environment)
+    load = environment["load_average"]
     states = {
         "load": None if load is None else f"{load:.1f}",
         "governor": environment["governor"],
@@ -155,10 +133,10 @@ def _report(
     return [
         *_declared(device)[:4],
         ("wheel", wheel),
-        ("hat", f"{environment['hat']}, Python {environment['python']}, {machine}"),
-        ("processor", f"{environment['cpu']}: {flags}"),
+        software,
+        processor,
         *(("GPU", gpu) for gpu in environment["gpus"]),
-        ("memory", None if memory is None else f"{memory / 2**30:.1f} GiB"),
+        memory,
         ("state", ", ".join(state)),
         ("calibration", f"{calibration.median_ms:.2f} ms, median of {len(calibration.times_ms)}"),
         ("noise", f"{calibration.noise:.1%}: {calibration.verdict}"),

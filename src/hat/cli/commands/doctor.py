@@ -1,30 +1,23 @@
 """`hat doctor`: this machine, and the engines that run on it."""
 
-import json
 import os
 import re
 import sys
+from collections.abc import Mapping
 from importlib import import_module
 from typing import Any
 
 import typer
 
-from hat.cli.options import AsJson
+from hat.cli.options import AsJson, examples, json_text
 from hat.engine_specs import ENGINES, EngineSpec
 from hat.errors import visible_lines
 from hat.version import __version__
 
 DISTRIBUTION = "hardware-aware-transformers"
+Row = tuple[str, str | None]
 
-EXAMPLES = """
-Examples:
-
-    hat doctor
-
-    hat doctor --json
-
-    HAT_NATIVE_ISA=generic hat doctor
-"""
+EXAMPLES = examples("hat doctor", "hat doctor --json", "HAT_NATIVE_ISA=generic hat doctor")
 
 
 def doctor(as_json: AsJson = False) -> None:
@@ -33,7 +26,7 @@ def doctor(as_json: AsJson = False) -> None:
     Exit code 0 if at least one engine works, 1 if none does.
     """
     findings = _findings()
-    typer.echo(json.dumps(findings, indent=1) if as_json else visible_lines(_text(findings)))
+    typer.echo(json_text(findings) if as_json else visible_lines(_text(findings)))
     if not any(engine["works"] for engine in findings["engines"].values()):
         raise typer.Exit(1)
 
@@ -91,12 +84,8 @@ def _training() -> dict[str, Any]:
         required = [line for line in requires(DISTRIBUTION) or [] if re.search(r"extra == .train.", line)]
     except PackageNotFoundError:  # run from a source tree that is not installed
         return {"installed": False, "packages": {}}
-    names = [
-        match.group()
-        for line in required
-        if not _is_for_older_python(line) and (match := re.match(r"[\w.-]+", line))
-    ]
-    packages = {name: installed_version(name) for name in names}
+    names = (re.match(r"[\w.-]+", line) for line in required if not _is_for_older_python(line))
+    packages = {name.group(): installed_version(name.group()) for name in names if name}
     return {"installed": all(packages.values()), "packages": packages}
 
 
@@ -112,14 +101,12 @@ def _text(findings: dict[str, Any]) -> str:
     train = "installed" if training["installed"] else f"missing {', '.join(missing) or DISTRIBUTION}"
     if missing:
         train += f"; pip install '{DISTRIBUTION}[train]'"
+    software, processor, memory = machine_rows(machine)
     lines = [
-        ("hat", f"{machine['hat']}, Python {machine['python']}, {machine['system']} {machine['machine']}"),
-        (
-            "processor",
-            f"{machine['cpu']}: {' '.join(machine['flags']) or 'no vector extension that HAT knows of'}",
-        ),
+        software,
+        processor,
         ("threads", f"{machine['cores_allowed']} for this process, of {machine['cores']}"),
-        ("memory", f"{machine['memory_bytes'] / 2**30:.1f} GiB"),
+        memory,
         *_kernel_lines(findings["instruction_set"]),
         *((f"engine {name}", _engine_text(engine)) for name, engine in findings["engines"].items()),
         ("engine auto", _auto_text(findings["engines"])),
@@ -128,10 +115,21 @@ def _text(findings: dict[str, Any]) -> str:
     return "\n".join(f"{label:<20} {text}" for label, text in lines)
 
 
+def machine_rows(machine: Mapping[str, Any]) -> tuple[Row, Row, Row]:
+    """Labels and texts for an environment's software, processor and memory; None where that is unknown."""
+    flags = " ".join(machine["flags"]) or "no vector extension that HAT knows of"
+    system, memory = f"{machine['system']} {machine['machine']}", machine["memory_bytes"]
+    return (
+        ("hat", f"{machine['hat']}, Python {machine['python']}, {system}"),
+        ("processor", f"{machine['cpu']}: {flags}"),
+        ("memory", None if memory is None else f"{memory / 2**30:.1f} GiB"),
+    )
+
+
 def _kernel_lines(kernels: dict[str, Any] | None) -> list[tuple[str, str]]:
     if kernels is None:
         return []
-    sets = (f"{one['name']} ({_state(one['built'], one['supported'])})" for one in kernels["sets"])
+    sets = (f"{isa['name']} ({_state(isa['built'], isa['supported'])})" for isa in kernels["sets"])
     return [
         ("native kernels", f"{kernels['chosen'] or 'none'}, {kernels['why']}"),
         ("instruction sets", ", ".join(sets)),

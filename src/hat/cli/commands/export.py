@@ -6,16 +6,9 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from hat.cli.choices import (
-    EMBEDDING_FORMS,
-    FORMATS,
-    INITIALIZATIONS,
-    PRECISIONS,
-    artefacts,
-    listed,
-)
+from hat.cli.choices import EMBEDDING_FORMS, FORMATS, INITIALIZATIONS, PRECISIONS, artefacts
 from hat.cli.extra import optional_extra, training_extra
-from hat.cli.options import ModelName
+from hat.cli.options import ModelFolder, ModelName, choice_option, examples
 from hat.cli.progress import Terminal
 from hat.errors import UserError, visible_lines
 
@@ -24,17 +17,12 @@ if TYPE_CHECKING:
     from hat.runtime import Artefact, CodeBooks
 
 
-EXAMPLES = """
-Examples:
-
-    hat export runs/demo --precision int8 --out model
-
-    hat export runs/demo --model hat-60pct --precision bfloat16 --out model
-
-    hat export runs/demo --precision kmeans4 --fine-tune 200 --out model
-
-    hat export model --format onnx --out model-onnx
-"""
+EXAMPLES = examples(
+    "hat export runs/demo --precision int8 --out model",
+    "hat export runs/demo --model hat-60pct --precision bfloat16 --out model",
+    "hat export runs/demo --precision kmeans4 --fine-tune 200 --out model",
+    "hat export model --format onnx --out model-onnx",
+)
 
 
 def export(
@@ -44,22 +32,17 @@ def export(
             metavar="RUN|ARTEFACT", help="A run folder, or one artefact.", autocompletion=artefacts
         ),
     ],
-    out: Annotated[
-        Path, typer.Option(metavar="DIR", help="Folder to write; only an earlier model is replaced.")
-    ],
+    out: ModelFolder,
     precision: Annotated[
         str | None,
-        typer.Option(
-            help=f"{', '.join(PRECISIONS)} (kmeansN: code books, with codes of N bits); by default that of "
+        choice_option(
+            f"{', '.join(PRECISIONS)} (kmeansN: code books, with codes of N bits); by default that of "
             "the stored model.",
-            autocompletion=listed(PRECISIONS),
+            PRECISIONS,
         ),
     ] = None,
     model: ModelName = None,
-    form: Annotated[
-        str,
-        typer.Option("--format", help=f"{' or '.join(FORMATS)}.", autocompletion=listed(FORMATS)),
-    ] = "artefact",
+    form: Annotated[str, choice_option(f"{' or '.join(FORMATS)}.", FORMATS, "--format")] = "artefact",
     rows: Annotated[
         int | None,
         typer.Option(
@@ -70,17 +53,10 @@ def export(
     ] = None,
     embeddings: Annotated[
         str,
-        typer.Option(
-            help=f"kmeans: storage of the embeddings: {', '.join(EMBEDDING_FORMS)}.",
-            autocompletion=listed(EMBEDDING_FORMS),
-        ),
+        choice_option(f"kmeans: storage of the embeddings: {', '.join(EMBEDDING_FORMS)}.", EMBEDDING_FORMS),
     ] = "kmeans",
     initialization: Annotated[
-        str,
-        typer.Option(
-            help=f"kmeans: initial centroids: {', '.join(INITIALIZATIONS)}.",
-            autocompletion=listed(INITIALIZATIONS),
-        ),
+        str, choice_option(f"kmeans: initial centroids: {', '.join(INITIALIZATIONS)}.", INITIALIZATIONS)
     ] = "linear",
     updates: Annotated[
         int, typer.Option("--fine-tune", min=0, help="kmeans: updates that train the code books of a RUN.")
@@ -139,14 +115,13 @@ def _fine_tuned(run: Path, artefact: "Artefact", updates: int) -> "Artefact":
 
 
 def _summary(out: Path, precision: str, deployed: "Sizes") -> str:
-    width = max(len(name) for name in deployed.files)
-    lines = [f"  {name:{width}}  {size:>13,} bytes" for name, size in deployed.files.items()]
+    width = max(map(len, deployed.files))
     share = deployed.total / deployed.float32_bytes
     return "\n".join(
         [
             f"{out}: {precision}, {deployed.total:,} bytes in {len(deployed.files)} files, "
             f"{share:.0%} of the {deployed.float32_bytes:,} with float32 weights",
-            *lines,
+            *(f"  {name:{width}}  {size:>13,} bytes" for name, size in deployed.files.items()),
             f"  as the paper counts (no embeddings, no code books): {deployed.published:,} bytes, "
             f"{deployed.published / deployed.published_float32:.3g} of {deployed.published_float32:,}",
         ]

@@ -8,6 +8,7 @@ import typer
 
 from hat.cli.choices import devices as device_names
 from hat.cli.extra import training_extra
+from hat.cli.options import examples, file_option
 from hat.cli.progress import Terminal
 from hat.errors import UserError, visible
 from hat.errors import command as command_line
@@ -17,67 +18,63 @@ if TYPE_CHECKING:
     from hat.data import ParallelText
 
 
-EXAMPLES = """
-Examples:
-
-    hat init
-
-    hat init my.yaml --source train.en --target train.de --minutes 60 --latency 50%
-
-    hat init my.yaml --tsv train.tsv --source-lang en --target-lang de --device pi
-"""
+EXAMPLES = examples(
+    "hat init",
+    "hat init my.yaml --source train.en --target train.de --minutes 60 --latency 50%",
+    "hat init my.yaml --tsv train.tsv --source-lang en --target-lang de --device pi",
+)
+RECIPE = Path("my.yaml")
 THIS = "this"  # the name of this machine in the question for a device
 MINUTES, LATENCY = 30.0, "60%"
 COMPRESSED = (".gz", ".bz2", ".xz", ".zst")
 Value = TypeVar("Value", str, float)
 
+SourceText = Annotated[Path | None, file_option("Text in the source language, one sentence a line.")]
+TargetText = Annotated[Path | None, file_option("The translation, line by line.")]
+BothTexts = Annotated[Path | None, file_option("Instead of both: source, tab, target on each line.")]
+ValidText = Annotated[Path | None, file_option("Validation text, source side; by default part of the text.")]
+TestText = Annotated[Path | None, file_option("Test text, source side; by default part of the text.")]
+OtherSide = Annotated[Path | None, file_option("Its target side.")]
+SourceLanguage = Annotated[
+    str | None, typer.Option(metavar="CODE", help="Source language; by default the file name's ending.")
+]
+TargetLanguage = Annotated[
+    str | None, typer.Option(metavar="CODE", help="Target language; by default the file name's ending.")
+]
+Minutes = Annotated[
+    float | None, typer.Option(metavar="N", help=f"Minutes for the whole run.  [default: {MINUTES:g}]")
+]
+Latency = Annotated[
+    str | None,
+    typer.Option(
+        metavar="N%|Nms",
+        help=f"Latency constraint: % of the largest network's, or ms.  [default: {LATENCY}]",
+    ),
+]
+DeviceName = Annotated[
+    str | None,
+    typer.Option(
+        metavar="NAME",
+        help="Where the model will run, one of `hat device list`.  [default: this machine]",
+        autocompletion=device_names,
+    ),
+]
+
 
 def init(
-    recipe: Annotated[Path, typer.Argument(metavar="RECIPE.yaml", help="The file to write.")] = Path(
-        "my.yaml"
-    ),
-    source: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="Text in the source language, one sentence a line.")
-    ] = None,
-    target: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="The translation, line by line.")
-    ] = None,
-    tsv: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="Instead of both: source, tab, target on each line.")
-    ] = None,
-    valid_source: Annotated[
-        Path | None,
-        typer.Option(metavar="FILE", help="Validation text, source side; by default part of the text."),
-    ] = None,
-    valid_target: Annotated[Path | None, typer.Option(metavar="FILE", help="Its target side.")] = None,
-    test_source: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="Test text, source side; by default part of the text.")
-    ] = None,
-    test_target: Annotated[Path | None, typer.Option(metavar="FILE", help="Its target side.")] = None,
-    source_lang: Annotated[
-        str | None, typer.Option(metavar="CODE", help="Source language; by default the file name's ending.")
-    ] = None,
-    target_lang: Annotated[
-        str | None, typer.Option(metavar="CODE", help="Target language; by default the file name's ending.")
-    ] = None,
-    minutes: Annotated[
-        float | None, typer.Option(metavar="N", help=f"Minutes for the whole run.  [default: {MINUTES:g}]")
-    ] = None,
-    latency: Annotated[
-        str | None,
-        typer.Option(
-            metavar="N%|Nms",
-            help=f"Latency constraint: % of the largest network's, or ms.  [default: {LATENCY}]",
-        ),
-    ] = None,
-    device: Annotated[
-        str | None,
-        typer.Option(
-            metavar="NAME",
-            help="Where the model will run, one of `hat device list`.  [default: this machine]",
-            autocompletion=device_names,
-        ),
-    ] = None,
+    recipe: Annotated[Path, typer.Argument(metavar="RECIPE.yaml", help="The file to write.")] = RECIPE,
+    source: SourceText = None,
+    target: TargetText = None,
+    tsv: BothTexts = None,
+    valid_source: ValidText = None,
+    valid_target: OtherSide = None,
+    test_source: TestText = None,
+    test_target: OtherSide = None,
+    source_lang: SourceLanguage = None,
+    target_lang: TargetLanguage = None,
+    minutes: Minutes = None,
+    latency: Latency = None,
+    device: DeviceName = None,
     force: Annotated[bool, typer.Option("--force", help="Replace an existing recipe.")] = False,
 ) -> None:
     """Write a recipe for your own text; on a terminal, ask for everything that the options leave open.
@@ -92,21 +89,18 @@ def init(
     check_new(recipe, is_recipe, "a recipe")
     questions = Questions()
     train = questions.text(source, target, tsv)
-    files = (train.source if train.target else None, train.target)
-    languages = [
-        questions.language(side, given, file)
-        for side, given, file in zip(("source", "target"), (source_lang, target_lang), files, strict=True)
-    ]
+    source_code = questions.language("source", source_lang, train.source if train.target else None)
+    target_code = questions.language("target", target_lang, train.target)
     questions.check_answered()
     wishes = Wishes(
         train=train,
         valid=_pair("--valid", valid_source, valid_target),
         test=_pair("--test", test_source, test_target),
-        source_language=languages[0],
-        target_language=languages[1],
+        source_language=source_code,
+        target_language=target_code,
         minutes=questions.choice("Minutes at hand for the whole run", minutes, MINUTES),
         latency=questions.choice("Latency, of the largest network's (60%) or in ms (12ms)", latency, LATENCY),
-        device=_device(questions.choice("Device that the model will run on", device, THIS)),
+        device=questions.device(device),
     )
     with Terminal().working("init") as progress:
         budget = write_first_recipe(recipe, wishes, progress)
@@ -149,6 +143,11 @@ class Questions:
             return given
         return type(default)(typer.prompt(question, default=default)) if self._terminal else default
 
+    def device(self, given: str | None) -> str:
+        """The name of the device."""
+        name = self.choice("Device that the model will run on", given, THIS)
+        return "local" if name == THIS else name
+
     def check_answered(self) -> None:
         """Raises UserError if options are missing and there is no terminal to ask on."""
         if self._missing:
@@ -173,7 +172,3 @@ def _pair(option: str, source: Path | None, target: Path | None) -> "ParallelTex
     if (source is None) != (target is None):
         raise UserError(f"{option}-source and {option}-target: give both, or neither")
     return None if source is None else ParallelText(source, target)
-
-
-def _device(name: str) -> str:
-    return "local" if name == THIS else name

@@ -7,45 +7,35 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from hat.cli.extra import training_extra
+from hat.cli.options import ModelFolder, examples, file_option
 from hat.errors import UserError, command, shown, visible
 
 if TYPE_CHECKING:
     from hat.interop import PublishedFile
 
 
-CHECKPOINT_EXAMPLES = """
-Examples:
-
-    hat import-checkpoint HAT_wmt14ende_sub.pt --dict dict.en.txt --bpe-codes code --out model
-
-    hat import-checkpoint HAT_iwslt14deen_super_space1.pt --arch best.yml --dict dict.de.txt
-    --dict dict.en.txt --bpe-codes code --out model
-"""
-CONFIG_EXAMPLES = """
-Examples:
-
-    hat import-config configs/wmt14.en-de/supertransformer/space0.yml --out space0.yaml
-
-    hat import-config HAT_wmt14ende_xeon@137.9ms_bleu@25.8.yml --out arch.yaml
-"""
+CHECKPOINT_EXAMPLES = examples(
+    "hat import-checkpoint HAT_wmt14ende_sub.pt --dict dict.en.txt --bpe-codes code --out model",
+    "hat import-checkpoint HAT_iwslt14deen_super_space1.pt --arch best.yml --dict dict.de.txt "
+    "--dict dict.en.txt --bpe-codes code --out model",
+)
+CONFIG_EXAMPLES = examples(
+    "hat import-config configs/wmt14.en-de/supertransformer/space0.yml --out space0.yaml",
+    "hat import-config HAT_wmt14ende_xeon@137.9ms_bleu@25.8.yml --out arch.yaml",
+)
 
 
 def import_checkpoint(
     file: Annotated[Path, typer.Argument(metavar="FILE.pt", help="A checkpoint of the published code.")],
-    out: Annotated[
-        Path, typer.Option(metavar="DIR", help="Folder to write; only an earlier model is replaced.")
-    ],
+    out: ModelFolder,
     dictionaries: Annotated[
-        list[Path] | None,
-        typer.Option("--dict", metavar="FILE", help="Dictionary of both sides; or twice: source, target."),
+        list[Path] | None, file_option("Dictionary of both sides; or twice: source, target.", "--dict")
     ] = None,
     codes: Annotated[
-        Path | None,
-        typer.Option("--bpe-codes", metavar="FILE", help="The merges that subword-nmt has learnt."),
+        Path | None, file_option("The merges that subword-nmt has learnt.", "--bpe-codes")
     ] = None,
     architecture: Annotated[
-        Path | None,
-        typer.Option("--arch", metavar="FILE", help="The SubTransformer, in the published YAML or in ours."),
+        Path | None, file_option("The SubTransformer, in the published YAML or in ours.", "--arch")
     ] = None,
     source_lang: Annotated[str | None, typer.Option(help="Source language, if the file lacks it.")] = None,
     target_lang: Annotated[str | None, typer.Option(help="Target language, if the file lacks it.")] = None,
@@ -78,7 +68,7 @@ def import_checkpoint(
 def import_config(
     file: Annotated[Path, typer.Argument(metavar="FILE.yml", help="A YAML file of the published code.")],
     out: Annotated[
-        Path | None, typer.Option(metavar="FILE.yaml", help="Where to write; by default it is printed.")
+        Path | None, file_option("Where to write; by default it is printed.", metavar="FILE.yaml")
     ] = None,
     gpus: Annotated[
         int | None,
@@ -110,9 +100,9 @@ def import_config(
     text = _header(file, published) + yaml.safe_dump(content, sort_keys=False, default_flow_style=None)
     if out is None:
         typer.echo(text, nl=False)
+    elif os.path.realpath(out) == os.path.realpath(file):
+        raise UserError(f"--out {out}: the file itself would be lost; choose another place")
     else:
-        if os.path.realpath(out) == os.path.realpath(file):
-            raise UserError(f"--out {out}: the file itself would be lost; choose another place")
         write_sealed_yaml(out, text)
 
 
@@ -122,13 +112,13 @@ def _header(file: Path, published: "PublishedFile") -> str:
         lines.append(
             "# predictor is no section of a recipe: it holds the settings that its weights were trained with"
         )
-    if published.absent:
-        lines.append("# Left out, though the original needs it:")
-    lines += [f"#   {key.replace('_', '-')}: {reason}" for key, reason in published.absent.items()]
-    if published.left:
-        lines.append("# Without an equivalent here:")
-    for key, value in published.left.items():
-        lines.append(visible(f"#   {key.replace('_', '-')}: {' '.join(str(value).split())}"))
+    for title, settings in (
+        ("Left out, though the original needs it", published.absent),
+        ("Without an equivalent here", published.left),
+    ):
+        lines += [f"# {title}:"] if settings else []
+        for key, value in settings.items():
+            lines.append(visible(f"#   {key.replace('_', '-')}: {' '.join(str(value).split())}"))
     return "\n".join(lines) + "\n"
 
 

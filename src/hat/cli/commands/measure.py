@@ -10,38 +10,22 @@ from hat.cli.choices import ENGINES, PRECISIONS, listed, runs
 from hat.cli.choices import devices as device_names
 from hat.cli.commands.runs import stoppable, work
 from hat.cli.extra import training_extra
-from hat.cli.options import AsJson, DevicesFile, Overrides, RunDir, Target, positive_number
+from hat.cli.options import AsJson, DevicesFile, Overrides, RunDir, Target, examples, positive_number
 from hat.cli.progress import Terminal
 from hat.errors import UserError, shown, visible_lines
 from hat.errors import command as command_line
 
-MEASURE_EXAMPLES = """
-Examples:
-
-    hat measure runs/demo
-
-    hat measure runs/demo --device pi --device nano --samples 60
-
-    hat measure runs/demo --lengths 10:12,30:30 --precision float32
-
-    hat measure runs/demo --import wmt14ende_cpu_raspberrypi_all.csv
-
-    hat measure runs/demo --export latencies.csv
-"""
-FIT_EXAMPLES = """
-Examples:
-
-    hat fit runs/demo
-
-    hat fit runs/demo --device pi --json
-"""
-PREDICT_EXAMPLES = """
-Examples:
-
-    hat predict arch.yaml
-
-    hat predict arch.yaml --device pi --run runs/demo --lengths 20:22 --json
-"""
+MEASURE_EXAMPLES = examples(
+    "hat measure runs/demo",
+    "hat measure runs/demo --device pi --device nano --samples 60",
+    "hat measure runs/demo --lengths 10:12,30:30 --precision float32",
+    "hat measure runs/demo --import wmt14ende_cpu_raspberrypi_all.csv",
+    "hat measure runs/demo --export latencies.csv",
+)
+FIT_EXAMPLES = examples("hat fit runs/demo", "hat fit runs/demo --device pi --json")
+PREDICT_EXAMPLES = examples(
+    "hat predict arch.yaml", "hat predict arch.yaml --device pi --run runs/demo --lengths 20:22 --json"
+)
 DeviceOption = Annotated[
     list[str] | None,
     typer.Option(

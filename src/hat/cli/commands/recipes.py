@@ -5,14 +5,9 @@ from typing import Annotated
 import typer
 
 from hat.cli.choices import recipes as recipe_choices
+from hat.cli.options import examples
 
-EXAMPLES = """
-Examples:
-
-    hat recipe multi30k > my.yaml
-
-    hat run my.yaml --set data.root=~/corpora/multi30k
-"""
+EXAMPLES = examples("hat recipe multi30k > my.yaml", "hat run my.yaml --set data.root=~/corpora/multi30k")
 
 
 def recipe(

@@ -14,7 +14,7 @@ import typer
 from hat.cli.choices import runs as run_folders
 from hat.cli.commands.recipes import list_recipes
 from hat.cli.extra import training_extra
-from hat.cli.options import TARGET, AsJson, Overrides, RunDir, Target
+from hat.cli.options import TARGET, AsJson, Overrides, RunDir, Target, examples
 from hat.cli.progress import Terminal
 from hat.errors import UserError
 from hat.errors import command as shell
@@ -33,15 +33,11 @@ OUTDATED = (
 # Stages whose commands have options of their own (see `hat.cli.measure`).
 WITH_OPTIONS = ("measure", "fit")
 
-RUN_EXAMPLES = """
-Examples:
-
-    hat run demo
-
-    hat run my.yaml --set 'search.constraints=[50%,30%]' --run-dir runs/fast
-
-    hat run runs/fast
-"""
+RUN_EXAMPLES = examples(
+    "hat run demo",
+    "hat run my.yaml --set 'search.constraints=[50%,30%]' --run-dir runs/fast",
+    "hat run runs/fast",
+)
 
 
 def add_to(app: typer.Typer) -> None:
@@ -50,7 +46,7 @@ def add_to(app: typer.Typer) -> None:
     for stage in STAGES.values():
         if stage.name not in WITH_OPTIONS:
             _add_stage(app, stage)
-    app.command("status", epilog=_examples("hat status runs/demo", "hat status runs/demo --json"))(status)
+    app.command("status", epilog=examples("hat status runs/demo", "hat status runs/demo --json"))(status)
 
 
 def run(
@@ -98,14 +94,10 @@ def _add_stage(app: typer.Typer, stage: "Stage") -> None:
                 typer.echo(line)
 
     command.__doc__ = f"{stage.about} Continues where it was stopped."
-    examples = [f"hat {stage.name} runs/demo"]
+    lines = [f"hat {stage.name} runs/demo"]
     if stage.name == "prepare":
-        examples.append("hat prepare my.yaml --run-dir runs/mine")
-    app.command(stage.name, epilog=_examples(*examples))(command)
-
-
-def _examples(*lines: str) -> str:
-    return "\n\n".join(("Examples:", *(f"    {line}" for line in lines)))
+        lines.append("hat prepare my.yaml --run-dir runs/mine")
+    app.command(stage.name, epilog=examples(*lines))(command)
 
 
 def work(

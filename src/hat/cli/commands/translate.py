@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Annotated, TypedDict
 
 import typer
 
-from hat.cli.choices import ENGINES, artefacts, instruction_sets, listed
-from hat.cli.options import Accelerator, ModelName
+from hat.cli.choices import ENGINES, artefacts, instruction_sets
+from hat.cli.options import Accelerator, Beam, ModelName, choice_option, examples
 from hat.cli.streams import input_lines, print_line, typed_lines
 
 if TYPE_CHECKING:
@@ -22,19 +22,13 @@ NOTES = SPLIT, CUT, COPIED, UNKNOWN = (
     "lines without anything known to the model, left unchanged",
 )
 
-EXAMPLES = """
-Examples:
-
-    hat translate runs/demo < in.txt > out.txt
-
-    hat translate runs/demo --interactive
-
-    hat translate runs/demo --model hat-60pct --nbest 3 --beam 8 < in.txt
-
-    hat translate model --engine native --threads 1 --long-input refuse < in.txt
-
-    hat translate model --no-split < one-unit-a-line.txt
-"""
+EXAMPLES = examples(
+    "hat translate runs/demo < in.txt > out.txt",
+    "hat translate runs/demo --interactive",
+    "hat translate runs/demo --model hat-60pct --nbest 3 --beam 8 < in.txt",
+    "hat translate model --engine native --threads 1 --long-input refuse < in.txt",
+    "hat translate model --no-split < one-unit-a-line.txt",
+)
 
 
 def translate(
@@ -46,7 +40,7 @@ def translate(
     interactive: Annotated[
         bool, typer.Option("--interactive", "-i", help="Translate each line as it is typed.")
     ] = False,
-    beam: Annotated[int | None, typer.Option(min=1, help="Beam width.")] = None,
+    beam: Beam = None,
     nbest: Annotated[
         int | None,
         typer.Option(min=1, help="Print this many translations of each line, as `line ||| text ||| score`."),
@@ -72,10 +66,7 @@ def translate(
     ] = "split",
     engine: Annotated[
         str,
-        typer.Option(
-            help=f"{', '.join(ENGINES)}; auto: the first that is installed.",
-            autocompletion=listed(ENGINES, "auto"),
-        ),
+        choice_option(f"{', '.join(ENGINES)}; auto: the first that is installed.", (*ENGINES, "auto")),
     ] = "auto",
     threads: Annotated[
         int | None, typer.Option(min=1, help="Processor threads; by default as many as this process may use.")

@@ -1,6 +1,5 @@
 """`hat zoo`: the published models, the baselines, and their results as published and as measured here."""
 
-import json
 from collections.abc import Iterable
 from dataclasses import asdict
 from pathlib import Path
@@ -10,7 +9,7 @@ import typer
 
 from hat.cli.choices import zoo_devices, zoo_models, zoo_tasks
 from hat.cli.groups import Group
-from hat.cli.options import AsJson
+from hat.cli.options import AsJson, examples, json_text
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -18,27 +17,14 @@ if TYPE_CHECKING:
     from hat.zoo.models import Figure, Result, ZooModel
 
 
-LIST_EXAMPLES = """
-Examples:
-
-    hat zoo list
-
-    hat zoo list --task wmt14.en-de --device raspberry-pi-4 --json
-"""
-SHOW_EXAMPLES = """
-Examples:
-
-    hat zoo show transformer-big
-
-    hat zoo show HAT_wmt14ende_raspberrypi@6.9s_bleu@28.4 --json
-"""
-EXPORT_EXAMPLES = """
-Examples:
-
-    hat zoo export HAT_wmt14ende_raspberrypi@6.9s_bleu@28.4 --out arch.yaml
-
-    hat cost arch.yaml --vocab 32768
-"""
+LIST_EXAMPLES = examples("hat zoo list", "hat zoo list --task wmt14.en-de --device raspberry-pi-4 --json")
+SHOW_EXAMPLES = examples(
+    "hat zoo show transformer-big", "hat zoo show HAT_wmt14ende_raspberrypi@6.9s_bleu@28.4 --json"
+)
+EXPORT_EXAMPLES = examples(
+    "hat zoo export HAT_wmt14ende_raspberrypi@6.9s_bleu@28.4 --out arch.yaml",
+    "hat cost arch.yaml --vocab 32768",
+)
 
 commands = typer.Typer(cls=Group, no_args_is_help=True, help="Known models: architectures, costs, results.")
 Name = Annotated[
@@ -57,12 +43,10 @@ UNITS = {
 @commands.command("list", epilog=LIST_EXAMPLES)
 def list_models(
     task: Annotated[
-        str | None,
-        typer.Option(help="Only this task, for example wmt14.en-de.", autocompletion=zoo_tasks),
+        str | None, typer.Option(help="Only this task, for example wmt14.en-de.", autocompletion=zoo_tasks)
     ] = None,
     device: Annotated[
-        str | None,
-        typer.Option(help="Only this device, for example titan-xp.", autocompletion=zoo_devices),
+        str | None, typer.Option(help="Only this device, for example titan-xp.", autocompletion=zoo_devices)
     ] = None,
     as_json: AsJson = False,
 ) -> None:
@@ -74,9 +58,9 @@ def list_models(
     console = Console()
     listed = models(task, device)
     if as_json:
-        typer.echo(json.dumps([_record(one) for one in listed], indent=1))
+        typer.echo(json_text([_record(model) for model in listed]))
         return
-    rows = [(one.name, result) for one in listed for result in one.results]
+    rows = [(model.name, result) for model in listed for result in model.results]
     Console(width=None if console.is_terminal else 200).print(_table(rows))
     typer.echo(_legend(figure for _, result in rows for figure in result.figures.values()))
 
@@ -91,12 +75,8 @@ def show(name: Name, as_json: AsJson = False) -> None:
     length = known.results[0].length
     counted = cost(known.architecture, length)
     if as_json:
-        record = {
-            **_record(known),
-            "cost": asdict(counted) | {"length": length},
-            "architecture": known.architecture.to_dict(),
-        }
-        typer.echo(json.dumps(record, indent=1))
+        record = _record(known) | {"cost": asdict(counted) | {"length": length}}
+        typer.echo(json_text(record | {"architecture": known.architecture.to_dict()}))
         return
     typer.echo(f"{known.name}: {known.about}")
     typer.echo(family_of(known.architecture).describe(known.architecture))
@@ -126,22 +106,20 @@ def export(
     write_sealed_yaml(out, f"# {known.name}, by `hat zoo export`\n{text}")
 
 
-def _record(one: "ZooModel") -> dict[str, Any]:
+def _record(model: "ZooModel") -> dict[str, Any]:
     from hat.zoo.models import SOURCES
 
     results = [
         {
-            "task": result.task,
-            "device": result.device,
-            "length": result.length,
+            **{"task": result.task, "device": result.device, "length": result.length},
             "figures": {
                 key: {"value": figure.value, "source": SOURCES[figure.source]}
                 for key, figure in result.figures.items()
             },
         }
-        for result in one.results
+        for result in model.results
     ]
-    return {"name": one.name, "kind": one.kind, "about": one.about, "results": results}
+    return {"name": model.name, "kind": model.kind, "about": model.about, "results": results}
 
 
 def _table(rows: "list[tuple[str, Result]]") -> "Table":
