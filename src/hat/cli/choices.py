@@ -26,12 +26,11 @@ INITIALIZATIONS = ("linear", "k-means++")
 Arguments = ParamSpec("Arguments")
 
 
-def listed(names: Iterable[str], *more: str) -> Callable[[str], list[str]]:
+def listed(names: Iterable[str]) -> Callable[[str], list[str]]:
     """Completion from a fixed list of choices."""
-    choices = (*names, *more)
 
     def complete(incomplete: str) -> list[str]:
-        return [name for name in choices if name.startswith(incomplete)]
+        return [name for name in names if name.startswith(incomplete)]
 
     return complete
 

@@ -8,7 +8,7 @@ from typing import Annotated, Any
 
 import typer
 
-from hat.cli.choices import ACCELERATORS, listed, models, targets
+from hat.cli.choices import ACCELERATORS, devices, listed, models, targets
 from hat.engine_specs import engines_on
 
 TARGET = typer.Argument(
@@ -61,6 +61,11 @@ Accelerator = Annotated[
         "--device",
     ),
 ]
+
+
+def device_option(help: str) -> Any:
+    """The option `--device`, whose value is the name of a known device."""
+    return typer.Option("--device", metavar="NAME", help=help, autocompletion=devices)
 
 
 def examples(*commands: str) -> str:

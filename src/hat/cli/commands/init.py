@@ -6,9 +6,8 @@ from typing import TYPE_CHECKING, Annotated, TypeVar
 
 import typer
 
-from hat.cli.choices import devices as device_names
 from hat.cli.extra import training_extra
-from hat.cli.options import examples, file_option
+from hat.cli.options import device_option, examples, file_option
 from hat.cli.progress import Terminal
 from hat.errors import UserError, visible
 from hat.errors import command as command_line
@@ -53,11 +52,7 @@ Latency = Annotated[
 ]
 DeviceName = Annotated[
     str | None,
-    typer.Option(
-        metavar="NAME",
-        help="Where the model will run, one of `hat device list`.  [default: this machine]",
-        autocompletion=device_names,
-    ),
+    device_option("Where the model will run, one of `hat device list`.  [default: this machine]"),
 ]
 
 

@@ -6,11 +6,23 @@ from typing import Annotated, Any
 
 import typer
 
-from hat.cli.choices import ENGINES, PRECISIONS, listed, runs
-from hat.cli.choices import devices as device_names
+from hat.cli.choices import ENGINES, PRECISIONS, runs
 from hat.cli.commands.runs import stoppable, work
 from hat.cli.extra import training_extra
-from hat.cli.options import AsJson, DevicesFile, Overrides, RunDir, Target, examples, positive_number
+from hat.cli.options import (
+    AsJson,
+    Beam,
+    DevicesFile,
+    Overrides,
+    RunDir,
+    Target,
+    choice_option,
+    device_option,
+    examples,
+    file_option,
+    json_text,
+    positive_number,
+)
 from hat.cli.progress import Terminal
 from hat.errors import UserError, shown, visible_lines
 from hat.errors import command as command_line
@@ -26,20 +38,12 @@ FIT_EXAMPLES = examples("hat fit runs/demo", "hat fit runs/demo --device pi --js
 PREDICT_EXAMPLES = examples(
     "hat predict arch.yaml", "hat predict arch.yaml --device pi --run runs/demo --lengths 20:22 --json"
 )
-DeviceOption = Annotated[
-    list[str] | None,
-    typer.Option(
-        "--device",
-        metavar="NAME",
-        help="One of `hat device list`; may be repeated.",
-        autocompletion=device_names,
-    ),
-]
+DeviceNames = Annotated[list[str] | None, device_option("One of `hat device list`; may be repeated.")]
 
 
 def measure(
     target: Target,
-    device: DeviceOption = None,
+    device: DeviceNames = None,
     devices: DevicesFile = None,
     samples: Annotated[
         str | None,
@@ -51,28 +55,21 @@ def measure(
         str | None,
         typer.Option(metavar="from-data|N|S:T,…", help="Source and target lengths that are decoded."),
     ] = None,
-    engine: Annotated[
-        str | None, typer.Option(help="Engine on the device.", autocompletion=listed(ENGINES, "auto"))
-    ] = None,
-    precision: Annotated[
-        str | None,
-        typer.Option(help="Precision of the weights there.", autocompletion=listed(PRECISIONS)),
-    ] = None,
+    engine: Annotated[str | None, choice_option("Engine on the device.", (*ENGINES, "auto"))] = None,
+    precision: Annotated[str | None, choice_option("Precision of the weights there.", PRECISIONS)] = None,
     threads: Annotated[int | None, typer.Option(min=1, help="Threads of one translation.")] = None,
-    beam: Annotated[int | None, typer.Option(min=1, help="Beam width.")] = None,
+    beam: Beam = None,
     batch: Annotated[int | None, typer.Option(min=1, help="Sentences decoded together.")] = None,
     import_file: Annotated[
         Path | None,
-        typer.Option(
-            "--import", metavar="FILE.csv", help="Published latencies instead of measuring, or an export."
+        file_option(
+            "Published latencies instead of measuring, or an export.", "--import", metavar="FILE.csv"
         ),
     ] = None,
     export_file: Annotated[
         Path | None,
-        typer.Option(
-            "--export",
-            metavar="FILE.csv",
-            help="Write the run's measurements; an earlier export is replaced.",
+        file_option(
+            "Write the run's measurements; an earlier export is replaced.", "--export", metavar="FILE.csv"
         ),
     ] = None,
     overrides: Overrides = None,
@@ -106,19 +103,19 @@ def measure(
         else:
             chosen += [f"device.name={_as_yaml(import_file.stem)}"]
             chosen += [f"device.latencies={_as_yaml(import_file.absolute())}"]
-            work("measure", target, run_dir=run_dir, overrides=chosen, stages=("measure",))
+            work("measure", target, run_dir=run_dir, overrides=chosen)
         return
     if device and len(device) > 1:
         _on_several("measure", target, run_dir=run_dir, overrides=chosen, names=device)
     else:
         chosen += [setting for name in device or () for setting in _device_settings(name, None)]
-        run = work("measure", target, run_dir=run_dir, overrides=chosen, stages=("measure",))
+        run = work("measure", target, run_dir=run_dir, overrides=chosen)
         typer.echo(visible_lines(run.measure_summary()))
 
 
 def fit(
     target: Target,
-    device: DeviceOption = None,
+    device: DeviceNames = None,
     devices: DevicesFile = None,
     as_json: AsJson = False,
     overrides: Overrides = None,
@@ -132,19 +129,14 @@ def fit(
         if len(names) > 1:
             _on_several("fit", target, run_dir=None, overrides=chosen, names=[name])
         else:
-            work("fit", target, run_dir=None, overrides=chosen, stages=("fit",))
+            work("fit", target, overrides=chosen)
         summary = Run(target, settings=chosen).fit_summary()
-        typer.echo(json.dumps(summary, indent=1) if as_json else visible_lines(_fit_text(summary)))
+        typer.echo(json_text(summary) if as_json else visible_lines(_fit_text(summary)))
 
 
 def predict(
     architecture: Annotated[Path, typer.Argument(metavar="ARCH.yaml", help="Architecture file.")],
-    device: Annotated[
-        str | None,
-        typer.Option(
-            metavar="NAME", help="The device; by default the device of the run.", autocompletion=device_names
-        ),
-    ] = None,
+    device: Annotated[str | None, device_option("The device; by default the device of the run.")] = None,
     run: Annotated[
         Path | None,
         typer.Option(
@@ -168,7 +160,7 @@ def predict(
         raise UserError("--lengths from-data: give numbers, or leave it out for the lengths measured")
     loaded = Architecture.load(architecture)
     prediction = predict_latency(find_fitted(run, device), loaded, pairs, coverage)
-    typer.echo(json.dumps(prediction, indent=1) if as_json else visible_lines(_prediction_text(prediction)))
+    typer.echo(json_text(prediction) if as_json else visible_lines(_prediction_text(prediction)))
 
 
 def _on_several(
@@ -222,20 +214,21 @@ def _lengths(text: str) -> str | list[tuple[int, int]]:
 def _fit_text(fitted: dict[str, Any]) -> str:
     floor = "unknown" if fitted["noise_floor"] is None else f"{fitted['noise_floor']:.2f} %"
     low, high = fitted["mape_low"], fitted["mape_high"]
-    lines = [
-        f"{fitted['samples']} architectures judged on {fitted['device']}, each predicted without itself",
-        f"held-out error    {fitted['mape']:.2f} % (95 %: {low:.2f}–{high:.2f})",
-        f"linear regression {fitted['linear_mape']:.2f} % (on the paper's ten features)",
-        f"noise floor       {floor} (of the measurements themselves)",
-        f"twice as many measurements would bring it to about {fitted['doubled_mape']:.2f} %: "
-        + ("worth it" if fitted["more_would_help"] else "not worth it"),
-        f"predicted against measured: {fitted['predictions']}",
-    ]
-    for name, report in fitted["other_costs"].items():
-        lines.append(
-            f"{name}: held-out error {report['mape']:.2f} %, linear regression {report['linear_mape']:.2f} %"
-        )
-    return "\n".join(lines)
+    return "\n".join(
+        [
+            f"{fitted['samples']} architectures judged on {fitted['device']}, each predicted without itself",
+            f"held-out error    {fitted['mape']:.2f} % (95 %: {low:.2f}–{high:.2f})",
+            f"linear regression {fitted['linear_mape']:.2f} % (on the paper's ten features)",
+            f"noise floor       {floor} (of the measurements themselves)",
+            f"twice as many measurements would bring it to about {fitted['doubled_mape']:.2f} %: "
+            + ("worth it" if fitted["more_would_help"] else "not worth it"),
+            f"predicted against measured: {fitted['predictions']}",
+            *(
+                f"{name}: held-out error {report['mape']:.2f} %, linear regression {report['linear_mape']:.2f} %"
+                for name, report in fitted["other_costs"].items()
+            ),
+        ]
+    )
 
 
 def _prediction_text(prediction: dict[str, Any]) -> str:

@@ -1,8 +1,7 @@
 """The commands over run folders: `hat run`, each stage alone, and `hat status`."""
 
-import json
 import signal
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
@@ -14,7 +13,7 @@ import typer
 from hat.cli.choices import runs as run_folders
 from hat.cli.commands.recipes import list_recipes
 from hat.cli.extra import training_extra
-from hat.cli.options import TARGET, AsJson, Overrides, RunDir, Target, examples
+from hat.cli.options import TARGET, AsJson, Overrides, RunDir, Target, examples, json_text
 from hat.cli.progress import Terminal
 from hat.errors import UserError
 from hat.errors import command as shell
@@ -61,7 +60,7 @@ def run(
     elif target is None:
         raise UserError("name a recipe; `hat run --list` shows the built-in ones")
     else:
-        work("run", target, run_dir=run_dir, overrides=overrides, stages=tuple(STAGES))
+        work("run", target, run_dir=run_dir, overrides=overrides)
 
 
 def status(
@@ -79,7 +78,7 @@ def status(
     if not now.current:
         Terminal().say(f"{run.folder}: {OUTDATED}")
     if as_json:
-        typer.echo(json.dumps({"run": str(run.folder), **asdict(now)}, indent=1))
+        typer.echo(json_text({"run": str(run.folder), **asdict(now)}))
     else:
         from hat.report import print_status
 
@@ -88,7 +87,7 @@ def status(
 
 def _add_stage(app: typer.Typer, stage: "Stage") -> None:
     def command(target: Target, overrides: Overrides = None, run_dir: RunDir = None) -> None:
-        run = work(stage.name, target, run_dir=run_dir, overrides=overrides, stages=(stage.name,))
+        run = work(stage.name, target, run_dir=run_dir, overrides=overrides)
         if stage.name == "search":
             for line in run.constraints():
                 typer.echo(line)
@@ -101,21 +100,17 @@ def _add_stage(app: typer.Typer, stage: "Stage") -> None:
 
 
 def work(
-    command: str,
-    target: str,
-    *,
-    run_dir: Path | None,
-    overrides: list[str] | None,
-    stages: tuple[str, ...],
+    command: str, target: str, *, run_dir: Path | None = None, overrides: Sequence[str] | None = None
 ) -> "Run":
-    """Run some stages of a run, with progress and messages on the terminal."""
+    """Run the stage `command`, or all for "run", with progress and messages on the terminal."""
+    stages = tuple(STAGES) if command == "run" else (command,)
     with training_extra(command):
         from hat import Run
         from hat.report import print_report
 
         run = Run(target, run_dir, settings=overrides or ())
         recipe = run.recipe
-    if stages == ("distill",) and recipe.distillation is None:
+    if command == "distill" and recipe.distillation is None:
         raise UserError(
             f"{target}: the recipe names no teacher; add one with --set distillation.teacher=NAME"
         )
@@ -125,7 +120,7 @@ def work(
     if "evaluate" in stages:
         print_report(run.folder)
     else:
-        terminal.say(f"{stages[-1]}: finished; `{shell('hat', 'status', run.folder)}` shows the next step")
+        terminal.say(f"{command}: finished; `{shell('hat', 'status', run.folder)}` shows the next step")
     return Run(run.folder)
 
 
