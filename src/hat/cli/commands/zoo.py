@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from hat.cli.choices import zoo_devices, zoo_models, zoo_tasks
+from hat.cli.choices import zoo_values
 from hat.cli.groups import Group
 from hat.cli.options import AsJson, examples, json_text
 
@@ -28,7 +28,7 @@ EXPORT_EXAMPLES = examples(
 
 commands = typer.Typer(cls=Group, no_args_is_help=True, help="Known models: architectures, costs, results.")
 Name = Annotated[
-    str, typer.Argument(metavar="NAME", help="One of `hat zoo list`.", autocompletion=zoo_models)
+    str, typer.Argument(metavar="NAME", help="One of `hat zoo list`.", autocompletion=zoo_values("name"))
 ]
 UNITS = {
     "parameters": ("parameters", lambda value: f"{value / 1e6:.2f}M"),
@@ -43,10 +43,12 @@ UNITS = {
 @commands.command("list", epilog=LIST_EXAMPLES)
 def list_models(
     task: Annotated[
-        str | None, typer.Option(help="Only this task, for example wmt14.en-de.", autocompletion=zoo_tasks)
+        str | None,
+        typer.Option(help="Only this task, for example wmt14.en-de.", autocompletion=zoo_values("task")),
     ] = None,
     device: Annotated[
-        str | None, typer.Option(help="Only this device, for example titan-xp.", autocompletion=zoo_devices)
+        str | None,
+        typer.Option(help="Only this device, for example titan-xp.", autocompletion=zoo_values("device")),
     ] = None,
     as_json: AsJson = False,
 ) -> None:
