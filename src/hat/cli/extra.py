@@ -1,18 +1,13 @@
 """The message of a command whose packages are not installed."""
 
 from collections.abc import Iterator
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import contextmanager
 
 from hat.errors import UserError
 
 
-def training_extra(command: str) -> AbstractContextManager[None]:
-    """A context for imports of rooms that need the [train] extra. Raises UserError if it is missing."""
-    return optional_extra(command, "train")
-
-
 @contextmanager
-def optional_extra(command: str, extra: str) -> Iterator[None]:
+def optional_packages(command: str, extra: str = "train") -> Iterator[None]:
     """A context for code that needs the packages of an extra. Raises UserError if one is missing."""
     try:
         yield

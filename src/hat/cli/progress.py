@@ -91,31 +91,23 @@ class _Lines:
             return
         self._printed = now
         began, first_done = self._first
-        eta = ""
+        share, eta = f"{done / total:4.0%}" if total else "", ""
         if done > first_done:
             eta = f"  ETA {duration((total - done) * (now - began) / (done - first_done))}"
-        share = f"{done / total:4.0%}" if total else ""
         self._terminal.say(f"{self._name}: {share}{eta}  {note}".rstrip())
 
 
 def _bars(console: "Console") -> "Bars":
-    from rich.progress import (
-        BarColumn,
-        TaskProgressColumn,
-        TextColumn,
-        TimeElapsedColumn,
-        TimeRemainingColumn,
-    )
-    from rich.progress import Progress as Bars
+    from rich import progress
 
-    return Bars(
-        TextColumn("{task.description}", markup=False),
-        BarColumn(bar_width=None),
-        TaskProgressColumn(),
-        TimeElapsedColumn(),
-        TextColumn("ETA"),
-        TimeRemainingColumn(),
-        TextColumn("{task.fields[note]}", markup=False),
+    return progress.Progress(
+        progress.TextColumn("{task.description}", markup=False),
+        progress.BarColumn(bar_width=None),
+        progress.TaskProgressColumn(),
+        progress.TimeElapsedColumn(),
+        progress.TextColumn("ETA"),
+        progress.TimeRemainingColumn(),
+        progress.TextColumn("{task.fields[note]}", markup=False),
         console=console,
         transient=True,
         refresh_per_second=4,

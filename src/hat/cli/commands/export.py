@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from hat.cli.choices import EMBEDDING_FORMS, FORMATS, INITIALIZATIONS, PRECISIONS, artefacts
-from hat.cli.extra import optional_extra, training_extra
+from hat.cli.extra import optional_packages
 from hat.cli.options import ModelFolder, ModelName, choice_option, examples
 from hat.cli.progress import Terminal
 from hat.errors import UserError, visible_lines
@@ -88,7 +88,7 @@ def export(
     artefact = artefact.at_precision(precision, unusual)
     if updates:
         artefact = _fine_tuned(source, artefact, updates)
-    with optional_extra("export --format onnx", "onnx"):
+    with optional_packages("export --format onnx", "onnx"):
         deployed = deploy(artefact, out, form)
     typer.echo(visible_lines(_summary(out, artefact.config.precision, deployed)))
 
@@ -108,7 +108,7 @@ def _check_kmeans(precision: str, books: "CodeBooks | None", updates: int, sourc
 
 
 def _fine_tuned(run: Path, artefact: "Artefact", updates: int) -> "Artefact":
-    with training_extra("export --fine-tune"):
+    with optional_packages("export --fine-tune"):
         from hat.pipeline import fine_tune
     with Terminal().working("fine-tune") as progress:
         return fine_tune(run, artefact, updates, progress)

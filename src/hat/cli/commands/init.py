@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, TypeVar
 
 import typer
 
-from hat.cli.extra import training_extra
+from hat.cli.extra import optional_packages
 from hat.cli.options import device_option, examples, file_option
 from hat.cli.progress import Terminal
 from hat.errors import UserError, visible
@@ -79,7 +79,7 @@ def init(
     """
     if recipe.exists() and not force:
         raise UserError(f"{recipe}: exists already; name another file, or --force")
-    with training_extra("init"):
+    with optional_packages("init"):
         from hat.recipe import Wishes, is_recipe, write_first_recipe
     check_new(recipe, is_recipe, "a recipe")
     questions = Questions()

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from hat.cli.extra import training_extra
+from hat.cli.extra import optional_packages
 from hat.cli.options import ModelFolder, examples, file_option
 from hat.errors import UserError, command, shown, visible
 
@@ -47,7 +47,7 @@ def import_checkpoint(
     from hat.pipeline import check_no_result
 
     check_no_result(out)
-    with training_extra("import-checkpoint"):
+    with optional_packages("import-checkpoint"):
         from hat.interop import import_checkpoint as convert
     artefact = convert(
         file,
@@ -89,7 +89,7 @@ def import_config(
 
     from hat.files import write_sealed_yaml
 
-    with training_extra("import-config"):
+    with optional_packages("import-config"):
         from hat.interop import read_published_yaml
     published = read_published_yaml(file, gpus, qkv_dim)
     _check_sections(file, published.sections)

@@ -8,7 +8,7 @@ import typer
 
 from hat.cli.choices import ENGINES, PRECISIONS, runs
 from hat.cli.commands.runs import stoppable, work
-from hat.cli.extra import training_extra
+from hat.cli.extra import optional_packages
 from hat.cli.options import (
     AsJson,
     Beam,
@@ -90,7 +90,7 @@ def measure(
         "measure.lengths": None if lengths is None else json.dumps(_lengths(lengths)),
     }
     chosen = [*(overrides or ()), *(f"{key}={value}" for key, value in settings.items() if value is not None)]
-    with training_extra("measure"):
+    with optional_packages("measure"):
         from hat.pipeline import export_measurements, import_measurements
     if export_file is not None:
         count = export_measurements(Path(target), export_file)
@@ -121,7 +121,7 @@ def fit(
     overrides: Overrides = None,
 ) -> None:
     """Fit the predictors of latency and other limited costs to the measurements, and show their errors."""
-    with training_extra("fit"):
+    with optional_packages("fit"):
         from hat import Run
     names = device or [""]
     for name in names:

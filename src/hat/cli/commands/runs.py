@@ -12,7 +12,7 @@ import typer
 
 from hat.cli.choices import runs as run_folders
 from hat.cli.commands.recipes import list_recipes
-from hat.cli.extra import training_extra
+from hat.cli.extra import optional_packages
 from hat.cli.options import TARGET, AsJson, Overrides, RunDir, Target, examples, json_text
 from hat.cli.progress import Terminal
 from hat.errors import UserError
@@ -70,7 +70,7 @@ def status(
     as_json: AsJson = False,
 ) -> None:
     """Show the finished steps with their cost, and the next step."""
-    with training_extra("status"):
+    with optional_packages("status"):
         from hat import Run
 
         run = Run(target, settings=overrides or ())
@@ -104,7 +104,7 @@ def work(
 ) -> "Run":
     """Run the stage `command`, or all for "run", with progress and messages on the terminal."""
     stages = tuple(STAGES) if command == "run" else (command,)
-    with training_extra(command):
+    with optional_packages(command):
         from hat import Run
         from hat.report import print_report
 

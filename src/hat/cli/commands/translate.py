@@ -1,7 +1,7 @@
 """`hat translate`: text in, translations out."""
 
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, TypedDict
 
@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from hat.runtime import Translation
 
 
+# Kinds of lines that needed more than plain translation; each is counted.
 NOTES = SPLIT, CUT, COPIED, UNKNOWN = (
     "lines translated sentence by sentence",
     "lines with a sentence that was cut, being longer than those of the training text",
@@ -30,6 +31,27 @@ EXAMPLES = examples(
     "hat translate model --no-split < one-unit-a-line.txt",
 )
 
+InstructionSet = Annotated[
+    str,
+    typer.Option(
+        help="Kernels of the native engine; auto: the best this processor has.",
+        autocompletion=instruction_sets,
+    ),
+]
+NBest = Annotated[
+    int | None,
+    typer.Option(min=1, help="Print this many translations of each line, as `line ||| text ||| score`."),
+]
+Split = Annotated[
+    bool,
+    typer.Option(
+        " /--no-split",
+        help="Translate each line as a whole. By default its sentences are translated, each alone or as "
+        "many together as the lines of the training text have.",
+        show_default=False,
+    ),
+]
+
 
 def translate(
     folder: Annotated[
@@ -41,10 +63,7 @@ def translate(
         bool, typer.Option("--interactive", "-i", help="Translate each line as it is typed.")
     ] = False,
     beam: Beam = None,
-    nbest: Annotated[
-        int | None,
-        typer.Option(min=1, help="Print this many translations of each line, as `line ||| text ||| score`."),
-    ] = None,
+    nbest: NBest = None,
     lenpen: Annotated[
         float | None, typer.Option(min=0, help="Scores are divided by length to this power.")
     ] = None,
@@ -52,15 +71,7 @@ def translate(
     max_length: Annotated[
         int | None, typer.Option(min=1, help="The most tokens of a translation, </s> included.")
     ] = None,
-    split: Annotated[
-        bool,
-        typer.Option(
-            " /--no-split",
-            help="Translate each line as a whole. By default its sentences are translated, each alone or as "
-            "many together as the lines of the training text have.",
-            show_default=False,
-        ),
-    ] = True,
+    split: Split = True,
     long_input: Annotated[
         str, typer.Option(help="Lines longer than those of the training text: split them, or refuse.")
     ] = "split",
@@ -72,13 +83,7 @@ def translate(
         int | None, typer.Option(min=1, help="Processor threads; by default as many as this process may use.")
     ] = None,
     accelerator: Accelerator = "cpu",
-    instruction_set: Annotated[
-        str,
-        typer.Option(
-            help="Kernels of the native engine; auto: the best this processor has.",
-            autocompletion=instruction_sets,
-        ),
-    ] = "auto",
+    instruction_set: InstructionSet = "auto",
 ) -> None:
     """Translate standard input, line by line, to standard output.
 
@@ -102,9 +107,13 @@ def translate(
             translations = (translator.translate([line], **options)[0] for line in typed_lines())
         else:
             translations = translator.translate_stream(input_lines(), batch=batch, **options)
-        notes = Notes()
-        _print(notes.on(translations), nbest)
-        if notes.counts:
+        counts: Counter[str] = Counter()
+        for number, translation in enumerate(translations):
+            counts.update(_notes(translation))
+            for line in _rendered(number, translation, nbest):
+                print_line(line)
+        if counts:
+            notes = "; ".join(f"{note}: {counts[note]}" for note in NOTES if counts[note])
             typer.echo(f"hat: {notes}", err=True)
 
 
@@ -118,35 +127,14 @@ class Options(TypedDict):
     split: bool
 
 
-class Notes:
-    """Counts of the lines that needed more than plain translation, by kind."""
-
-    def __init__(self) -> None:
-        self.counts: Counter[str] = Counter()
-
-    def on(self, translations: "Iterable[Translation]") -> "Iterator[Translation]":
-        """The same translations; each is counted as it passes."""
-        for translation in translations:
-            self.counts.update(_kinds(translation))
-            yield translation
-
-    def __str__(self) -> str:
-        return "; ".join(f"{kind}: {self.counts[kind]}" for kind in NOTES if self.counts[kind])
-
-
-def _kinds(translation: "Translation") -> Iterator[str]:
+def _notes(translation: "Translation") -> Iterator[str]:
+    """The NOTES that are true of a translation's line."""
     if translation.cut:
         yield CUT
     elif translation.parts > 1:
         yield SPLIT
     if translation.copied:
         yield COPIED if translation.parts else UNKNOWN
-
-
-def _print(translations: "Iterable[Translation]", nbest: int | None) -> None:
-    for number, translation in enumerate(translations):
-        for line in _rendered(number, translation, nbest):
-            print_line(line)
 
 
 def _rendered(number: int, translation: "Translation", nbest: int | None) -> list[str]:
