@@ -124,12 +124,11 @@ def _header(file: Path, published: "PublishedFile") -> str:
 
 def _check_sections(file: Path, sections: dict[str, Any]) -> None:
     """Raises UserError where a recipe could not hold these sections."""
-    from pydantic import BaseModel, ValidationError
+    from pydantic import TypeAdapter, ValidationError
 
     from hat.interop.published_yaml import line_of_field
-    from hat.recipe import Evaluate, Measure, Search
+    from hat.recipe import Recipe
     from hat.space import DesignSpace
-    from hat.training import TrainingSettings
 
     if "space" in sections:
         try:
@@ -137,16 +136,9 @@ def _check_sections(file: Path, sections: dict[str, Any]) -> None:
         except UserError as error:
             key = str(error).partition(":")[0].removeprefix("space.")
             raise UserError(f"{file}:{line_of_field(file, 'space', key)}: {error}") from error
-    kinds: dict[str, type[BaseModel]] = {
-        "super_training": TrainingSettings,
-        "sub_training": TrainingSettings,
-        "measure": Measure,
-        "search": Search,
-        "evaluate": Evaluate,
-    }
-    for name in kinds.keys() & sections.keys():
+    for name in sections.keys() & {"super_training", "sub_training", "measure", "search", "evaluate"}:
         try:
-            kinds[name].model_validate(sections[name])
+            TypeAdapter(Recipe.__annotations__[name]).validate_python(sections[name])
         except ValidationError as error:
             mistake = error.errors()[0]
             line = line_of_field(file, name, str(next(iter(mistake["loc"]), "")))

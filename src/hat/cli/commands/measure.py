@@ -224,8 +224,8 @@ def _fit_text(fitted: dict[str, Any]) -> str:
             + ("worth it" if fitted["more_would_help"] else "not worth it"),
             f"predicted against measured: {fitted['predictions']}",
             *(
-                f"{name}: held-out error {report['mape']:.2f} %, linear regression {report['linear_mape']:.2f} %"
-                for name, report in fitted["other_costs"].items()
+                f"{name}: held-out error {cost['mape']:.2f} %, linear regression {cost['linear_mape']:.2f} %"
+                for name, cost in fitted["other_costs"].items()
             ),
         ]
     )

@@ -3,6 +3,7 @@
 import os
 import platform
 import re
+import resource
 import shutil
 import subprocess
 from importlib.metadata import PackageNotFoundError, version
@@ -62,11 +63,7 @@ def state() -> dict[str, float | None]:
 
 
 def preemptions() -> int:
-    """The number of times that the system took a core away from this process's threads; 0 if unknown."""
-    try:
-        import resource  # noqa: PLC0415  (absent on Windows)
-    except ModuleNotFoundError:
-        return 0
+    """The number of times that the system took a core away from this process's threads."""
     return resource.getrusage(resource.RUSAGE_SELF).ru_nivcsw
 
 
@@ -83,8 +80,6 @@ def peak_resident_bytes() -> int:
     """
     if peak := _status_bytes("VmHWM"):
         return peak
-    import resource  # noqa: PLC0415  (absent on Windows, wrong on Linux: the last resort)
-
     used = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return used if platform.system() == "Darwin" else used * 1024
 

@@ -1,19 +1,13 @@
 """A bench: a device that is ready to time models, wherever it is."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any, Protocol
 
 from hat.architecture import AnyArchitecture, ModelConfig
 from hat.hardware.agent.environment import environment
-from hat.hardware.device.answers import (
-    Timing,
-    read_environment,
-    read_peak_memory,
-    read_slot,
-    read_timing,
-)
+from hat.hardware.device.answers import Timing, read_environment, read_peak_memory, read_slot, read_timing
 from hat.hardware.device.device import Device
 from hat.hardware.device.limits import START_SECONDS, TimeLimits, artefact_work, call_work
 from hat.hardware.device.link import Link
@@ -23,6 +17,8 @@ from hat.runtime import ArtefactConfig
 
 # An invented latency: milliseconds for an architecture to decode a batch of (source, target) lengths.
 Timer = Callable[[AnyArchitecture, tuple[int, int]], float]
+# The slot of a loaded model, and the bytes of memory that it took, None if unknown.
+Loaded = tuple[int, int | None]
 
 
 class Bench(Protocol):
@@ -31,8 +27,8 @@ class Bench(Protocol):
     def environment(self) -> dict[str, Any]:
         """The machine, its state and the versions in use (`hat.hardware.environment`)."""
 
-    def load(self, model: ModelConfig, protocol: MeasureProtocol) -> tuple[int, int | None]:
-        """Load a model with random weights and warm it up: its slot, and the bytes of memory it took."""
+    def load(self, model: ModelConfig, protocol: MeasureProtocol) -> Loaded:
+        """Load a model with random weights, and warm it up."""
 
     def time(self, slot: int, *, first: bool = False) -> Timing:
         """Decode a batch of each pair of lengths; `first`: only the encoder and the first step."""
@@ -63,13 +59,11 @@ class AgentBench:
     def environment(self) -> dict[str, Any]:
         return self._environment
 
-    def load(self, model: ModelConfig, protocol: MeasureProtocol) -> tuple[int, int | None]:
+    def load(self, model: ModelConfig, protocol: MeasureProtocol) -> Loaded:
         config = ArtefactConfig(model, precision=protocol.precision).to_dict()
         return self._load({"model": config}, call_work(model, protocol), protocol)
 
-    def _load(
-        self, model: Mapping[str, Any], work: float, protocol: MeasureProtocol
-    ) -> tuple[int, int | None]:
+    def _load(self, model: Mapping[str, Any], work: float, protocol: MeasureProtocol) -> Loaded:
         request = {"op": "load", **model, "protocol": protocol.to_dict()}
         slot, memory = read_slot(self._link.ask(request, self._limits.for_loading(work)), self._loaded)
         self._loaded[slot] = work, len(protocol.pairs)
@@ -106,12 +100,9 @@ def open_bench(device: Device, note: Note = lambda line: None) -> Iterator[Agent
     `note` shows the user a line about trouble that may pass, such as a lost connection. Raises UserError or
     HatError, in one line, where the device cannot be reached.
     """
-    link = open_link(device, note)
-    try:
+    with closing(open_link(device, note)) as link:
         gpu = device.gpu if device.accelerator == "cuda" else None
         yield AgentBench(link, device.cores[: device.threads], gpu=gpu)
-    finally:
-        link.close()
 
 
 class InventedBench:
@@ -126,7 +117,7 @@ class InventedBench:
     def environment(self) -> dict[str, Any]:
         return environment() if self._machine is None else dict(self._machine)
 
-    def load(self, model: ModelConfig, protocol: MeasureProtocol) -> tuple[int, int | None]:
+    def load(self, model: ModelConfig, protocol: MeasureProtocol) -> Loaded:
         self._loaded += 1
         self._slots[self._loaded] = model.architecture, protocol
         return self._loaded, None

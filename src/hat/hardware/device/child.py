@@ -90,10 +90,7 @@ class Child:
         self.ended = True
         with suppress(OSError):
             if self.process.poll() is None:
-                if hasattr(os, "killpg"):
-                    os.killpg(self.process.pid, signal.SIGKILL)
-                else:
-                    self.process.kill()
+                os.killpg(self.process.pid, signal.SIGKILL)
         code = self._exit_code()
         for reader in self._readers:
             reader.join(END_SECONDS)

@@ -6,7 +6,7 @@ devices:
 
 import os
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import fields
 from pathlib import Path
 from typing import Any
@@ -78,11 +78,11 @@ def _declared_device(name: object, value: object, file: Path) -> Device:
         usable, remedy = transport.keys, f"is not used by {transport.form}"
     if unusable := [key for key in REMOTE_KEYS if key in keys and key not in usable]:
         raise UserError(f"{where}: {', '.join(unusable)} {remedy}")
-    for key, kind, read in CONVERSIONS:
+    for key in (*REMOTE_KEYS, "cores"):
         if keys.get(key) is None:
             keys.pop(key, None)
         else:
-            keys[key] = _converted(keys[key], kind, read, f"{where}: {key}", file)
+            keys[key] = _converted(keys[key], key, f"{where}: {key}", file)
     if keys.get("accelerator") == "cuda":
         keys.setdefault("engine", engines_on("cuda")[0])
         keys.setdefault("precision", "float32")
@@ -92,24 +92,15 @@ def _declared_device(name: object, value: object, file: Path) -> Device:
         raise UserError(f"{where}: {error}") from error
 
 
-def _path(value: Any, file: Path) -> Path:
-    return file.absolute().parent / Path(value).expanduser()
-
-
-# Key, the type of its value in YAML, and the conversion to the type that `Device` has for it.
-CONVERSIONS: tuple[tuple[str, type, Callable[[Any, Path], Any]], ...] = (
-    *((key, str, _path) for key in PATHS),
-    ("python", str, lambda value, _: value),
-    ("cores", list, lambda value, _: tuple(value)),
-)
-
-
-def _converted(value: Any, kind: type, read: Callable[[Any, Path], Any], where: str, file: Path) -> Any:
+def _converted(value: Any, key: str, where: str, file: Path) -> Any:
+    """The value of a key in the type that `Device` has for it; paths are relative to the file's folder."""
+    kind, expected = (list, "a list of core numbers") if key == "cores" else (str, "a text")
     if not isinstance(value, kind) or value == "" or not str(value).isprintable():
-        expected = "a list of core numbers" if kind is list else "a text"
         raise UserError(f"{where}: {shown(value)} is not {expected}")
+    if key not in PATHS:
+        return tuple(value) if kind is list else value
     try:
-        return read(value, file)
+        return file.absolute().parent / Path(str(value)).expanduser()
     except RuntimeError as error:  # the home of a user whom this machine does not know
         raise UserError(f"{where}: {shown(value)}: {error}") from error
 

@@ -58,6 +58,11 @@ class Device:
         if self.cores and len(self.cores) < self.threads:
             raise UserError(f"cores: {len(self.cores)} for {self.threads} threads")
 
+    @property
+    def label(self) -> str:
+        """The device in messages."""
+        return f"device {self.name}"
+
     def to_dict(self) -> dict[str, Any]:
         """JSON data."""
         values = asdict(self) | {"cores": list(self.cores)}

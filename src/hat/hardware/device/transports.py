@@ -87,7 +87,7 @@ def install(device: Device, note: Note) -> bool | None:
 
 def _imported(device: Device, part: str) -> Any:
     """The `link` or `install` of a device's transport. Raises UserError where a library is not installed."""
-    transport, _ = transport_of(device.address, f"device {device.name}")
+    transport, _ = transport_of(device.address, device.label)
     try:
         return resolve_name(getattr(transport, part))
     except ModuleNotFoundError as error:

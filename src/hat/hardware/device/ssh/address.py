@@ -24,11 +24,10 @@ class SshAddress:
             raise ValueError("a space or control character in an address")
         parts = urlsplit(text)
         port = parts.port  # raises ValueError where it is no number
-        if not parts.hostname or parts.path not in ("", "/") or port == 0:
-            raise ValueError("more or less than a host")
         if parts.password is not None:
             raise UserError("passwords are not used; give a key, or none for the ssh-agent's")
-        if parts.query or parts.fragment or parts.username == "":
+        more = parts.path.removesuffix("/") or parts.query or parts.fragment
+        if more or not parts.hostname or parts.username == "" or port == 0:
             raise ValueError("more or less than a host")
         return cls(parts.hostname, port or DEFAULT_PORT, parts.username)
 

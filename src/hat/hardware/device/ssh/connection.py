@@ -110,26 +110,25 @@ class Program:
 
         Raises HatError for endless output.
         """
+        out = ""
         try:
-            return await self._collected(text)
+            with suppress(
+                BrokenPipeError, ConnectionResetError
+            ):  # the program has ended; its output tells why
+                self._process.stdin.write(text)
+                self._process.stdin.write_eof()
+            while more := await self._process.stdout.read(CHUNK):
+                out += more
+                if len(out) > LONGEST_LINE:
+                    raise BadAnswer(f"{self._where} printed more than {LONGEST_LINE:,} characters")
+            await self.ending()
+            if self._process.exit_status is None:
+                raise asyncssh.ConnectionLost("no exit status")
         except BaseException:
             with suppress(OSError):
                 self._process.terminate()
                 self._process.close()
             raise
-
-    async def _collected(self, text: str) -> Finished:
-        with suppress(BrokenPipeError, ConnectionResetError):  # the program has ended; its output tells why
-            self._process.stdin.write(text)
-            self._process.stdin.write_eof()
-        out = ""
-        while more := await self._process.stdout.read(CHUNK):
-            out += more
-            if len(out) > LONGEST_LINE:
-                raise BadAnswer(f"{self._where} printed more than {LONGEST_LINE:,} characters")
-        await self.ending()
-        if self._process.exit_status is None:
-            raise asyncssh.ConnectionLost("no exit status")
         return Finished(self._process.exit_status, out, self.errors)
 
 
@@ -173,7 +172,7 @@ class Connection(AbstractContextManager["Connection"]):
         except TimeoutError:
             if future.done():  # the coroutine's own error
                 raise
-        where = f"device {self.device.name}: {self.device.address}"
+        where = f"{self.device.label}: {self.device.address}"
         raise NoAnswer(f"{where} does not answer within {seconds:.0f} s")
 
     def run(self, script: str, seconds: float | None = None) -> Finished:
@@ -195,7 +194,7 @@ class Connection(AbstractContextManager["Connection"]):
 
     async def _program(self, command: str) -> Program:
         process = await self._ssh.create_process(command, **PLAIN)
-        return Program(process, f"device {self.device.name}")
+        return Program(process, self.device.label)
 
     def put(self, source: Path, target: str) -> None:
         """Copy a file or folder. Raises HatError where the device cannot hold it."""
@@ -212,7 +211,7 @@ class Connection(AbstractContextManager["Connection"]):
             if isinstance(error.__cause__, asyncssh.SFTPError):
                 raise self._copy_failed(source, target, error.__cause__) from error
             if isinstance(error.__cause__, asyncssh.ChannelOpenError):
-                raise HatError(f"device {self.device.name}: its SSH server offers no SFTP") from error
+                raise HatError(f"{self.device.label}: its SSH server offers no SFTP") from error
             raise
 
     def _copy_failed(self, source: Path, target: str, error: asyncssh.SFTPError) -> HatError:
@@ -220,16 +219,14 @@ class Connection(AbstractContextManager["Connection"]):
         is removed, and the free space compared with what the copy needs."""
         folder = shlex.quote(str(Path(target).parent))
         done = self.run(f"rm -rf {shlex.quote(target)}; df -Pk {folder} | tail -n 1")
-        fields = done.out.split()
-        known = len(fields) > 5 and re.fullmatch("[0-9]{1,15}", fields[3])
-        needed, free = folder_bytes(source), int(fields[3]) * 1024 if known else None
-        where = f"device {self.device.name}"
-        if free is not None and free < needed:
+        blocks = re.match(r"\s*(?:\S+\s+){3}([0-9]{1,15})\s+\S+\s+\S", done.out)
+        needed = folder_bytes(source)
+        if blocks and (free := 1024 * int(blocks[1])) < needed:
             return HatError(
-                f"{where}: the disk is full there: {source.name} needs {needed:,} bytes and "
+                f"{self.device.label}: the disk is full there: {source.name} needs {needed:,} bytes and "
                 f"{Path(target).parent} has {free:,} free"
             )
-        return HatError(f"{where}: {source} cannot be copied to {target} there: {error.reason}")
+        return HatError(f"{self.device.label}: {source} cannot be copied to {target} there: {error.reason}")
 
     @property
     def lost(self) -> bool:
@@ -309,7 +306,7 @@ async def _connect(device: Device) -> asyncssh.SSHClientConnection:
         )
     except asyncssh.HostKeyNotVerifiable as error:
         # Without a refusal of ours: a revoked key, or a certificate that is not valid.
-        raise client.refusal or HostKeyRefused(f"device {device.name}: {error.reason}") from error
+        raise client.refusal or HostKeyRefused(f"{device.label}: {error.reason}") from error
 
 
 def _known_hosts(device: Device) -> asyncssh.SSHKnownHosts:
@@ -319,4 +316,4 @@ def _known_hosts(device: Device) -> asyncssh.SSHKnownHosts:
         return asyncssh.read_known_hosts(str(file)) if file.exists() else asyncssh.import_known_hosts("")
     except (ValueError, OSError) as error:
         reason = getattr(error, "strerror", None) or error
-        raise UserError(f"device {device.name}: {file}: {reason}") from error
+        raise UserError(f"{device.label}: {file}: {reason}") from error

@@ -46,12 +46,12 @@ def naming_device(device: Device) -> Iterator[None]:
     try:
         yield
     except (asyncssh.Error, *KEY_FILE_ERRORS, OSError) as error:
-        raise explained(error, device) from error
+        raise _explained(error, device) from error
 
 
-def explained(error: Exception, device: Device) -> HatError:
+def _explained(error: Exception, device: Device) -> HatError:
     """The error with its meaning for the user."""
-    where = f"device {device.name}"
+    where = device.label
     if isinstance(error, (asyncssh.PermissionDenied, *KEY_FILE_ERRORS)):
         return _key_error(error, device)
     if isinstance(error, asyncssh.KeyExchangeFailed):
@@ -64,7 +64,7 @@ def explained(error: Exception, device: Device) -> HatError:
 
 
 def _key_error(error: Exception, device: Device) -> UserError:
-    where = f"device {device.name}"
+    where = device.label
     if "assphrase" in str(error):
         return UserError(f"{where}: {device.key} has a passphrase: ssh-add it and leave `key:` out")
     if isinstance(error, asyncssh.KeyImportError):
@@ -72,12 +72,12 @@ def _key_error(error: Exception, device: Device) -> UserError:
     refused = f"the key {device.key} is not" if device.key else "none of the ssh-agent's and ~/.ssh's keys is"
     return KeyRefused(
         f"{where}: {refused} accepted at {device.address}; give the right `key:`, or bring the public key "
-        f"there: ssh-copy-id {' '.join(ssh_arguments(device, copy_key=True))}"
+        f"there: ssh-copy-id {' '.join(_ssh_arguments(device, copy_key=True))}"
     )
 
 
 def _system_error(error: Exception, device: Device) -> HatError:
-    where, address = f"device {device.name}", device.address
+    where, address = device.label, device.address
     if isinstance(error, socket.gaierror):
         return Unreachable(f"{where}: no host is called {address_of(device).host} ({error.strerror})")
     if isinstance(error, TimeoutError):
@@ -91,10 +91,11 @@ def _system_error(error: Exception, device: Device) -> HatError:
 
 def unknown_host_key(device: Device, key: asyncssh.SSHKey) -> HostKeyRefused:
     """The error for a host of which no key is known: the way to compare and accept its key."""
+    kind = key.get_algorithm().removeprefix("ssh-").partition("-")[0]
     return HostKeyRefused(
-        f"device {device.name}: the host key of {device.address} is not in {known_hosts_file(device)}. It is "
-        f"{fingerprint(key)}: compare that with `ssh-keygen -lf {public_key_file(key)}` run on the device, "
-        f"then accept it with `ssh {' '.join(ssh_arguments(device))} true`"
+        f"{device.label}: the host key of {device.address} is not in {known_hosts_file(device)}. It is "
+        f"{_fingerprint(key)}: compare that with `ssh-keygen -lf /etc/ssh/ssh_host_{kind}_key.pub` run on "
+        f"the device, then accept it with `ssh {' '.join(_ssh_arguments(device))} true`"
     )
 
 
@@ -103,24 +104,18 @@ def changed_host_key(device: Device, key: asyncssh.SSHKey) -> HostKeyRefused:
     file, address = known_hosts_file(device), address_of(device)
     host = address.host if address.port == DEFAULT_PORT else f"[{address.host}]:{address.port}"
     return HostKeyRefused(
-        f"device {device.name}: the host key of {address} is NOT the one in {file}: it is {fingerprint(key)} "
+        f"{device.label}: the host key of {address} is NOT the one in {file}: it is {_fingerprint(key)} "
         "now. Somebody may have put another machine in its place; if it was installed anew, forget the old "
         f"key: ssh-keygen -f {shlex.quote(str(file))} -R {shlex.quote(host)}"
     )
 
 
-def fingerprint(key: asyncssh.SSHKey) -> str:
+def _fingerprint(key: asyncssh.SSHKey) -> str:
     """A key's fingerprint and kind, as ssh-keygen shows them."""
     return f"{key.get_fingerprint()} ({key.get_algorithm()})"
 
 
-def public_key_file(key: asyncssh.SSHKey) -> str:
-    """The file in which OpenSSH keeps a host key of this kind."""
-    kind = key.get_algorithm().removeprefix("ssh-").partition("-")[0]
-    return f"/etc/ssh/ssh_host_{kind}_key.pub"
-
-
-def ssh_arguments(device: Device, copy_key: bool = False) -> list[str]:
+def _ssh_arguments(device: Device, copy_key: bool = False) -> list[str]:
     """The arguments with which `ssh` (or `ssh-copy-id`) reaches the device."""
     address = address_of(device)
     port = ["-p", str(address.port)] if address.port != DEFAULT_PORT else []

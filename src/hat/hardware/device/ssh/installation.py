@@ -5,6 +5,7 @@ import secrets
 import shlex
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 
 from hat.errors import HatError, UserError, named
 from hat.files import file_digest
@@ -96,17 +97,17 @@ def check_installed(connection: Connection) -> None:
     probed = _probe(connection, interpreter(device))
     if device.wheel and (probed is None or probed.hat is None):
         raise UserError(
-            f"device {device.name}: HAT is not installed there; `hat device check {device.name}` does it"
+            f"{device.label}: HAT is not installed there; `hat device check {device.name}` does it"
         )
     python = _checked(probed, device)
     if python.hat is None:
         raise UserError(
-            f"device {device.name}: {device.python} there has no HAT; install {__version__} for it, or give "
+            f"{device.label}: {device.python} there has no HAT; install {__version__} for it, or give "
             "`wheel:` a file for `hat device check` to install"
         )
     if python.hat != __version__:
         raise UserError(
-            f"device {device.name}: HAT {named(python.hat)} there, {__version__} here; they have to be equal"
+            f"{device.label}: HAT {named(python.hat)} there, {__version__} here; they have to be equal"
         )
 
 
@@ -123,19 +124,19 @@ def install(connection: Connection) -> bool:
     False where this very wheel is there already: nothing is done then. Raises UserError where the wheel
     cannot run there, HatError where installing fails; a partial installation is removed.
     """
-    device = connection.device
-    if device.wheel is None:
+    device, wheel = connection.device, connection.device.wheel
+    if wheel is None:
         return False
-    _check_wheel(device)
-    stamp = _digest(device)
+    tags, stamp = _wheel_tags(wheel, device), _digest(wheel, device)
     if connection.run(f"cat {ENVIRONMENT}/{STAMP}").out.strip() == stamp:
         return False
     base = _checked(_probe(connection, _quoted(device.python)), device)
-    _check_tags(device, base)
-    folder = _make_folder(connection)
+    if not _fits(tags, base):  # pip checks better, but later
+        raise failure(Finished(1, "", "not a supported wheel on this platform"), device, base)
+    copied = f"{_make_folder(connection)}/{wheel.name}"
     try:
-        connection.put(device.wheel, f"{folder}/{device.wheel.name}")
-        done = connection.run(_script(device, f"{folder}/{device.wheel.name}", stamp), INSTALL_SECONDS)
+        connection.put(wheel, copied)
+        done = connection.run(_script(device, copied, stamp), INSTALL_SECONDS)
     finally:
         if not connection.lost:
             connection.run(STOP)
@@ -167,7 +168,7 @@ def _script(device: Device, wheel: str, stamp: str) -> str:
 def _make_folder(connection: Connection) -> str:
     done = connection.run(f"{STOP}\numask 077; mkdir -p {INCOMING} && cd {INCOMING} && pwd")
     if done.status:
-        raise HatError(f"device {connection.device.name}: no folder for the wheel: {done.last_words()}")
+        raise HatError(f"{connection.device.label}: no folder for the wheel: {done.last_words()}")
     return done.out.strip()
 
 
@@ -178,7 +179,7 @@ def _probe(connection: Connection, python: str) -> Interpreter | None:
     done = connection.run(IN_EMPTY_FOLDER.format(token=token, no_folder=NO_FOLDER, command=command))
     if done.status in (126, 127):  # not executable, not found
         return None
-    where = f"device {connection.device.name}"
+    where = connection.device.label
     if done.status == NO_FOLDER:
         raise HatError(f"{where}: no temporary folder there: {done.last_words()}")
     if done.status:
@@ -207,47 +208,40 @@ def _checked(probed: Interpreter | None, device: Device) -> Interpreter:
     oldest = ".".join(map(str, OLDEST_PYTHON))
     if probed is None:
         raise UserError(
-            f"device {device.name}: there is no {device.python} there; install Python {oldest} or newer, or "
+            f"{device.label}: there is no {device.python} there; install Python {oldest} or newer, or "
             "give its path as `python:`"
         )
     if probed.python < OLDEST_PYTHON:
         version = ".".join(map(str, probed.python))
         raise UserError(
-            f"device {device.name}: {device.python} there is Python {version}; HAT needs {oldest} or newer"
+            f"{device.label}: {device.python} there is Python {version}; HAT needs {oldest} or newer"
         )
     return probed
 
 
-def _check_wheel(device: Device) -> None:
-    """Raises UserError where the wheel's name is not that of this version of HAT."""
-    assert device.wheel is not None
-    parts = WHEEL_NAME.fullmatch(device.wheel.name)
+def _wheel_tags(wheel: Path, device: Device) -> str:
+    """The tags in a wheel's name. Raises UserError where the name is not that of this version of HAT."""
+    parts = WHEEL_NAME.fullmatch(wheel.name)
     if not parts or parts["name"] != "hardware_aware_transformers":
-        raise UserError(f"device {device.name}: {device.wheel} is not named like a wheel of HAT")
+        raise UserError(f"{device.label}: {wheel} is not named like a wheel of HAT")
     if parts["version"] != __version__:
-        raise UserError(
-            f"device {device.name}: {device.wheel} is of version {parts['version']}, this is {__version__}"
-        )
+        raise UserError(f"{device.label}: {wheel} is of version {parts['version']}, this is {__version__}")
+    return parts["tags"]
 
 
-def _check_tags(device: Device, base: Interpreter) -> None:
-    """Raises UserError where the wheel's name excludes the device. pip checks better, but later."""
-    assert device.wheel is not None
-    parts = WHEEL_NAME.fullmatch(device.wheel.name)
-    assert parts
-    python, abi, platforms = (part.split(".") for part in parts["tags"].split("-"))
-    same_python = "py3" in python or "abi3" in abi or f"cp{base.python[0]}{base.python[1]}" in python
-    same_machine = any(one == "any" or one.endswith((base.machine, "universal2")) for one in platforms)
-    if not (same_python and same_machine):
-        raise failure(Finished(1, "", "not a supported wheel on this platform"), device, base)
+def _fits(tags: str, base: Interpreter) -> bool:
+    """False where a wheel's tags exclude the device."""
+    python, abi, platforms = (part.split(".") for part in tags.split("-"))
+    if not ("py3" in python or "abi3" in abi or f"cp{base.python[0]}{base.python[1]}" in python):
+        return False
+    return any(tag == "any" or tag.endswith((base.machine, "universal2")) for tag in platforms)
 
 
-def _digest(device: Device) -> str:
-    assert device.wheel is not None
+def _digest(wheel: Path, device: Device) -> str:
     try:
-        return file_digest(device.wheel)
+        return file_digest(wheel)
     except OSError as error:
-        raise UserError(f"device {device.name}: {device.wheel}: {error.strerror}") from error
+        raise UserError(f"{device.label}: {wheel}: {error.strerror}") from error
 
 
 def failure(done: Finished, device: Device, base: Interpreter) -> HatError:
@@ -264,7 +258,7 @@ def failure(done: Finished, device: Device, base: Interpreter) -> HatError:
     matching = (text for pattern, text in MEANINGS if re.search(pattern, done.err, re.IGNORECASE))
     text = next(matching, "{last}")
     kind = UserError if "{tags}" in text else HatError
-    return kind(f"device {device.name}: HAT cannot be installed there: {text.format(**facts)}")
+    return kind(f"{device.label}: HAT cannot be installed there: {text.format(**facts)}")
 
 
 def _quoted(path: str) -> str:

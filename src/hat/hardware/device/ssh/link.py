@@ -72,7 +72,7 @@ class SshLink(AbstractContextManager["SshLink"]):
 
     def ask(self, request: Mapping[str, Any], seconds: float = ANSWER_SECONDS) -> dict[str, Any]:
         """As Link.ask. Interrupting it loses the link, since its answer may still come."""
-        where = f"device {self.device.name}"
+        where = self.device.label
         if self._process is None or self._connection is None:
             raise LinkLost(f"{where}: there is no connection")
         process, self._process = self._process, None
@@ -93,7 +93,7 @@ class SshLink(AbstractContextManager["SshLink"]):
         Raises HatError where the device has no room for it.
         """
         if self._connection is None or self._session is None:
-            raise LinkLost(f"device {self.device.name}: there is no connection")
+            raise LinkLost(f"{self.device.label}: there is no connection")
         self._copied += 1
         target = f"{self._session[2]}/{self._copied}"
         self._connection.put(source, target)
@@ -136,7 +136,7 @@ class SshLink(AbstractContextManager["SshLink"]):
         process = self._connection.start(script)
         started = self._connection.wait(_started(process, token))
         if started is None:
-            raise HatError(f"device {self.device.name}: {self._last_words(process)}")
+            raise HatError(f"{self.device.label}: {self._last_words(process)}")
         self._session, self._process = (token, *started), process
 
     def _try_to_clean(self) -> None:
