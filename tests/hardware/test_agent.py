@@ -12,10 +12,11 @@ import pytest
 
 from hat.architecture import Architecture, Decoder, DecoderLayer, Encoder, EncoderLayer, ModelConfig
 from hat.errors import UserError
-from hat.hardware import LocalLink, MeasureProtocol
+from hat.hardware import MeasureProtocol
 from hat.hardware.agent.requests import Agent
 from hat.hardware.device.bench import AgentBench
 from hat.hardware.device.link import LinkLost
+from hat.hardware.device.process import LocalLink
 from hat.runtime import Artefact, ArtefactConfig, installed_engine
 
 CORES = ", ".join(map(str, sorted(os.sched_getaffinity(0))))

@@ -14,12 +14,12 @@ import pytest
 
 from hat.architecture import Architecture, Decoder, DecoderLayer, Encoder, EncoderLayer, ModelConfig
 from hat.errors import HatError, UserError
-from hat.hardware import LocalLink, MeasurementStore, MeasureProtocol, Series, measure
+from hat.hardware import MeasurementStore, MeasureProtocol, Series, measure
 from hat.hardware.device import child, link
 from hat.hardware.device.bench import AgentBench
 from hat.hardware.device.limits import ANSWER_SECONDS, LOAD_SECONDS, START_SECONDS, TimeLimits, call_work
 from hat.hardware.device.link import BadAnswer, LinkLost, NoAnswer
-from hat.hardware.device.process import ProcessLink
+from hat.hardware.device.process import LocalLink, ProcessLink
 from hat.runtime import installed_engine
 from tests.hardware.rig import eventually
 

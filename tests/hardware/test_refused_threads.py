@@ -8,8 +8,9 @@ from threading import Thread
 import pytest
 
 from hat.errors import HatError
-from hat.hardware import Device, LocalLink
+from hat.hardware import Device
 from hat.hardware.device import child as child_module
+from hat.hardware.device.process import LocalLink
 from hat.hardware.device.ssh.connection import Connection
 
 TOLD = "the system lets this process start no more threads; allow it more memory or processes"

@@ -29,7 +29,10 @@ def open_streams() -> None:
     Raises UserError where standard output is closed: every command prints something.
     """
     for descriptor in (INPUT, OUTPUT, ERROR):
-        _open_if_closed(descriptor)
+        try:
+            os.fstat(descriptor)
+        except OSError:  # closed: a file opened later would get its number, the lowest free one
+            os.set_inheritable(os.open(os.devnull, os.O_RDWR), True)
     # Streams that other code has replaced, such as a test, stay as they are.
     if sys.stderr is sys.__stderr__:
         sys.stderr = _text_stream(_Messages(ERROR, "wb", closefd=False))
@@ -87,14 +90,6 @@ def typed_lines() -> Iterator[str]:
 def print_line(text: str) -> None:
     """Print `text` as one line, at once; on a terminal, control characters are escaped."""
     print(visible(text) if sys.stdout.isatty() else as_line(text), flush=True)
-
-
-def _open_if_closed(descriptor: int) -> None:
-    """Open /dev/null in place of a closed standard stream; else a file opened later would get its number."""
-    try:
-        os.fstat(descriptor)
-    except OSError:
-        os.set_inheritable(os.open(os.devnull, os.O_RDWR), True)  # takes the lowest free number
 
 
 def _text_stream(raw: io.FileIO) -> io.TextIOWrapper:

@@ -1,12 +1,10 @@
 """Latency on a device: the agent, devices, the protocol, measuring and the store. No torch."""
 
 from hat.hardware.agent.environment import environment, installed_version
-from hat.hardware.device.answers import Timing
-from hat.hardware.device.bench import AgentBench, Bench, InventedBench, Timer, open_bench
+from hat.hardware.device.bench import Bench, InventedBench, Timer, open_bench
 from hat.hardware.device.declared import LOCAL, declared_devices, default_file, device_named, known_devices
 from hat.hardware.device.device import Device
-from hat.hardware.device.link import LinkLost, NoAnswer
-from hat.hardware.device.process import LocalLink
+from hat.hardware.device.link import LinkLost
 from hat.hardware.device.transports import install, transport_of
 from hat.hardware.measuring.calibration import Calibration, calibrate, calibration_protocol
 from hat.hardware.measuring.measure import Series, measure
@@ -19,7 +17,6 @@ from hat.hardware.protocol import MeasureProtocol
 
 __all__ = [
     "LOCAL",
-    "AgentBench",
     "Bench",
     "Calibration",
     "Decoding",
@@ -28,15 +25,12 @@ __all__ = [
     "Figure",
     "InventedBench",
     "LinkLost",
-    "LocalLink",
     "MeasureProtocol",
     "Measurement",
     "MeasurementStore",
-    "NoAnswer",
     "Sampled",
     "Series",
     "Timer",
-    "Timing",
     "Verdict",
     "calibrate",
     "calibration_protocol",

@@ -105,19 +105,19 @@ def _model(source: Path, precision: str | None, vocab: int) -> "Artefact":
 
 
 def _table(times: "list[EngineTime]") -> "Table":
-    from rich.table import Table
+    from rich.table import Column, Table
 
     first = times[0]
+    figures = ("threads", "median ms", "p10", "p90", "tokens/s")
     table = Table(
+        "engine",
+        *(Column(name, justify="right") for name in figures),
         title=f"{first.precision} on {first.device}, source {first.source_length}, {first.steps} steps, "
-        f"beam {first.beam}, batch {first.batch}, {first.runs} runs"
+        f"beam {first.beam}, batch {first.batch}, {first.runs} runs",
     )
-    table.add_column("engine")
-    for name in ("threads", "median ms", "p10", "p90", "tokens/s"):
-        table.add_column(name, justify="right")
     for row in times:
-        figures = (f"{value:.1f}" for value in (row.median_ms, row.p10_ms, row.p90_ms))
-        table.add_row(row.engine, str(row.threads), *figures, f"{row.tokens_per_second:,.0f}")
+        times_ms = (f"{value:.1f}" for value in (row.median_ms, row.p10_ms, row.p90_ms))
+        table.add_row(row.engine, str(row.threads), *times_ms, f"{row.tokens_per_second:,.0f}")
     return table
 
 

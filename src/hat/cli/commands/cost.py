@@ -49,7 +49,7 @@ def _figures(
 
     config = ModelConfig(architecture, vocab or 1, vocab or 1, embeddings="shared" if tied else "separate")
     counted = architecture_cost(architecture, length)
-    without, whole = artefact_bytes(config, precision)
+    without_embeddings, with_embeddings = artefact_bytes(config, precision)
     return {
         "parameters": counted.parameters,
         "flops": counted.flops,
@@ -58,8 +58,8 @@ def _figures(
         "embeddings": config.embeddings,
         "vocab": vocab,
         "parameters_with_embeddings": sum(map(prod, weight_shapes(config).values())) if vocab else None,
-        "bytes_without_embeddings": without,
-        "bytes_with_embeddings": whole if vocab else None,
+        "bytes_without_embeddings": without_embeddings,
+        "bytes_with_embeddings": with_embeddings if vocab else None,
     }
 
 

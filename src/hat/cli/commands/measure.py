@@ -40,38 +40,39 @@ PREDICT_EXAMPLES = examples(
 )
 DeviceNames = Annotated[list[str] | None, device_option("One of `hat device list`; may be repeated.")]
 
+Samples = Annotated[
+    str | None,
+    typer.Option(
+        metavar="auto|N", help="Number of SubTransformers; auto: until the predictor is good enough."
+    ),
+]
+ImportFile = Annotated[
+    Path | None,
+    file_option("Published latencies instead of measuring, or an export.", "--import", metavar="FILE.csv"),
+]
+ExportFile = Annotated[
+    Path | None,
+    file_option(
+        "Write the run's measurements; an earlier export is replaced.", "--export", metavar="FILE.csv"
+    ),
+]
+
 
 def measure(
     target: Target,
     device: DeviceNames = None,
     devices: DevicesFile = None,
-    samples: Annotated[
-        str | None,
-        typer.Option(
-            metavar="auto|N", help="Number of SubTransformers; auto: until the predictor is good enough."
-        ),
-    ] = None,
+    samples: Samples = None,
     lengths: Annotated[
-        str | None,
-        typer.Option(metavar="from-data|N|S:T,…", help="Source and target lengths that are decoded."),
+        str | None, typer.Option(metavar="from-data|N|S:T,…", help="Source and target lengths to decode.")
     ] = None,
     engine: Annotated[str | None, choice_option("Engine on the device.", (*ENGINES, "auto"))] = None,
     precision: Annotated[str | None, choice_option("Precision of the weights there.", PRECISIONS)] = None,
     threads: Annotated[int | None, typer.Option(min=1, help="Threads of one translation.")] = None,
     beam: Beam = None,
     batch: Annotated[int | None, typer.Option(min=1, help="Sentences decoded together.")] = None,
-    import_file: Annotated[
-        Path | None,
-        file_option(
-            "Published latencies instead of measuring, or an export.", "--import", metavar="FILE.csv"
-        ),
-    ] = None,
-    export_file: Annotated[
-        Path | None,
-        file_option(
-            "Write the run's measurements; an earlier export is replaced.", "--export", metavar="FILE.csv"
-        ),
-    ] = None,
+    import_file: ImportFile = None,
+    export_file: ExportFile = None,
     overrides: Overrides = None,
     run_dir: RunDir = None,
 ) -> None:
@@ -90,27 +91,30 @@ def measure(
         "measure.lengths": None if lengths is None else json.dumps(_lengths(lengths)),
     }
     chosen = [*(overrides or ()), *(f"{key}={value}" for key, value in settings.items() if value is not None)]
-    with optional_packages("measure"):
-        from hat.pipeline import export_measurements, import_measurements
     if export_file is not None:
+        with optional_packages("measure"):
+            from hat.pipeline import export_measurements
         count = export_measurements(Path(target), export_file)
         Terminal().say(f"{count} measurements written to {export_file}")
-        return
-    if import_file is not None:
-        imported = import_measurements(Path(target), import_file)
-        if imported:
-            Terminal().say(f"{import_file}: {imported}")
-        else:
-            chosen += [f"device.name={_as_yaml(import_file.stem)}"]
-            chosen += [f"device.latencies={_as_yaml(import_file.absolute())}"]
-            work("measure", target, run_dir=run_dir, overrides=chosen)
-        return
-    if device and len(device) > 1:
+    elif import_file is not None:
+        _import(import_file, target, run_dir=run_dir, overrides=chosen)
+    elif device and len(device) > 1:
         _on_several("measure", target, run_dir=run_dir, overrides=chosen, names=device)
     else:
         chosen += [setting for name in device or () for setting in _device_settings(name, None)]
         run = work("measure", target, run_dir=run_dir, overrides=chosen)
         typer.echo(visible_lines(run.measure_summary()))
+
+
+def _import(file: Path, target: str, *, run_dir: Path | None, overrides: list[str]) -> None:
+    """Add an export's measurements to a run, or measure with published latencies."""
+    with optional_packages("measure"):
+        from hat.pipeline import import_measurements
+    if imported := import_measurements(Path(target), file):
+        Terminal().say(f"{file}: {imported}")
+        return
+    names = [f"device.name={_as_yaml(file.stem)}", f"device.latencies={_as_yaml(file.absolute())}"]
+    work("measure", target, run_dir=run_dir, overrides=[*overrides, *names])
 
 
 def fit(
@@ -166,8 +170,9 @@ def predict(
 def _on_several(
     command: str, target: str, *, run_dir: Path | None, overrides: list[str], names: list[str]
 ) -> None:
-    from hat import Run
-    from hat.pipeline import run_on_devices
+    with optional_packages(command):
+        from hat import Run
+        from hat.pipeline import run_on_devices
 
     runs = {
         name: Run(target, run_dir, settings=[*overrides, *_device_settings(name, None)]) for name in names

@@ -39,7 +39,7 @@ def environment() -> dict[str, Any]:
         "cores": os.cpu_count(),
         "cores_allowed": available_threads(),
         "threads_per_core": _threads_per_core(),
-        "memory_bytes": _memory_bytes(),
+        "memory_bytes": os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"),
         "governor": _read(CPU / "cpu0/cpufreq/scaling_governor"),
         "turbo_off": _read(CPU / "intel_pstate/no_turbo"),
         **state(),
@@ -121,10 +121,6 @@ def nvidia_gpus(fields: str) -> list[str]:
 def _threads_per_core() -> int | None:
     siblings = _read(CPU / "cpu0/topology/thread_siblings_list")
     return None if siblings is None else len(re.findall(r"\d+", siblings))
-
-
-def _memory_bytes() -> int:
-    return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
 
 
 def installed_version(name: str) -> str | None:

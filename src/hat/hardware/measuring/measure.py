@@ -40,7 +40,7 @@ class Series:
         """Drop measurements that ended at a number of rounds at which series no longer end, since their
         intervals would not have the stated confidence; returns their number."""
         ends = looks(self.protocol.rounds)
-        old = [one for one in self.records().values() if len(one.pairs_ms) not in ends]
+        old = [record for record in self.records().values() if len(record.pairs_ms) not in ends]
         self.store.remove(old)
         return len(old)
 

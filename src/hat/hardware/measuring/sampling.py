@@ -1,9 +1,9 @@
-"""Which architectures to measure, and when enough of them are.
+"""The choice of the architectures to measure, and of their number.
 
-Not the paper's 2,000 random ones. Half of each block is designed: the ends of the space first, then
-always the one of which a linear predictor, given what was chosen before, is least sure (the D-optimal
-sequence: extremes and main effects come by themselves). The other half is random, as the search will
-ask; only these judge the predictor.
+The paper measures 2,000 random architectures. Here half of each block is designed: first the ends of the
+space, then always the architecture whose prediction by a linear predictor is least certain after those chosen
+before (the D-optimal sequence: extremes and main effects come by themselves). The other half is random, like
+the candidates of a search; only these judge the predictor.
 """
 
 import random
@@ -51,11 +51,10 @@ def measure_until_predictable(
     seed: int,
     progress: Progress = silent,
 ) -> list[Sampled]:
-    """Measure block after block until the held-out error of a predictor fitted to them is at most
-    `target_mape` % or what their noise explains (None: whatever it is), or `most` architectures are
-    measured."""
+    """Measure block after block until `most` architectures are measured, or the held-out error of a predictor
+    fitted to them is at most `target_mape` % or what their noise explains (None: whatever it is)."""
 
-    def whole(done: float, _: float, note: str) -> None:
+    def report(done: float, _: float, note: str) -> None:
         progress(done, most, note)
 
     sequence = design(space, seed)
@@ -64,11 +63,9 @@ def measure_until_predictable(
         block = list(islice(sequence, min(BLOCK, most - len(chosen))))
         chosen += block
         models = [model(architecture) for architecture, _ in chosen]
+        measurements = measure(models, series, bench, seed=seed, progress=report)
         sampled = [
-            Sampled(one, judged)
-            for one, (_, judged) in zip(
-                measure(models, series, bench, seed=seed, progress=whole), chosen, strict=True
-            )
+            Sampled(*pair) for pair in zip(measurements, (judged for _, judged in chosen), strict=True)
         ]
         enough = target_mape is not None and _good_enough(sampled, target_mape, seed)
         if enough or len(block) < BLOCK or len(sampled) >= most:
@@ -86,9 +83,9 @@ def _good_enough(sampled: list[Sampled], target_mape: float, seed: int) -> bool:
 def fit(sampled: Sequence[Sampled], seed: int) -> CostPredictor:
     """The predictor of sampled architectures at each pair of lengths, judged by the random ones."""
     rows = [
-        (one.measurement.architecture, pair, ms, one.judged)
-        for one in sampled
-        for pair, ms in zip(one.measurement.pairs, one.measurement.pairs_ms, strict=True)
+        (sample.measurement.architecture, pair, ms, sample.judged)
+        for sample in sampled
+        for pair, ms in zip(sample.measurement.pairs, sample.measurement.pairs_ms, strict=True)
     ]
     architectures, pairs, latencies, judged = zip(*rows, strict=True)
     return CostPredictor.fit(architectures, latencies, seed=seed, pairs=pairs, judged=judged)
@@ -96,15 +93,13 @@ def fit(sampled: Sequence[Sampled], seed: int) -> CostPredictor:
 
 def noise_floor(sampled: list[Sampled]) -> float:
     """Error in % that a perfect predictor would have, since the measurements themselves are unsure."""
-    measurements = [one.measurement for one in sampled]
-    errors = [
-        standard_error((one.high_ms - one.low_ms) / 2, one.runs) / one.latency_ms for one in measurements
-    ]
+    measurements = [sample.measurement for sample in sampled]
+    errors = [standard_error((m.high_ms - m.low_ms) / 2, m.runs) / m.latency_ms for m in measurements]
     return 100 * MEAN_ERROR * float(np.mean(errors))
 
 
 def design(space: DesignSpace, seed: int) -> Iterator[tuple[Architecture, bool]]:
-    """Distinct architectures in the order to measure them, and whether each was drawn at random.
+    """Distinct architectures in the order to measure them, each with True if it was drawn at random.
 
     Ends where the space has no others, or next to none.
     """
@@ -114,11 +109,11 @@ def design(space: DesignSpace, seed: int) -> Iterator[tuple[Architecture, bool]]
     seen: set[Architecture] = set()
 
     def fresh(at_random: bool) -> Architecture | None:
-        left = [one for one in pool if one not in seen]
+        left = [architecture for architecture in pool if architecture not in seen]
         if left and not at_random:
             return left[int(np.argmax(linear.variances(features(left))))]
         drawn = (space.sample(rng) for _ in range(TRIES))
-        return next((one for one in drawn if one not in seen), None)
+        return next((architecture for architecture in drawn if architecture not in seen), None)
 
     for number, end in enumerate(chain((space.largest(), space.smallest()), repeat(None))):
         at_random = end is None and number % 2 == 1

@@ -80,6 +80,8 @@ class Record:
         return self.series, self.device, self.model, self.protocol, self.reference
 
 
+# The condition that a row has a `Record.key`.
+HAS_KEY = "series = ? AND device = ? AND model = ? AND protocol = ? AND reference = ?"
 COLUMNS = tuple(field.name for field in fields(Record))
 TIMES = ("pairs_ms", "first_ms", "reference_ms")
 DOCUMENTS = ("architecture", *TIMES)
@@ -222,18 +224,14 @@ class MeasurementStore:
 
     def _stored(self, connection: sqlite3.Connection, like: Record) -> Record:
         """The measurement that has the key of `like`."""
-        row = connection.execute(
-            "SELECT * FROM measurement WHERE series = ? AND device = ? AND model = ? AND protocol = ? "
-            "AND reference = ?",
-            like.key,
-        ).fetchone()
+        row = connection.execute(f"SELECT * FROM measurement WHERE {HAS_KEY}", like.key).fetchone()
         return self._record(row)
 
     def remove(self, records: Sequence[Record]) -> None:
         """Remove measurements, so that they are made again."""
-        where = "series = ? AND device = ? AND model = ? AND protocol = ? AND reference = ?"
+        keys = [record.key for record in records]
         with self._transaction() as connection:
-            connection.executemany(f"DELETE FROM measurement WHERE {where}", [one.key for one in records])
+            connection.executemany(f"DELETE FROM measurement WHERE {HAS_KEY}", keys)
 
     def series(self, series: str, device: str, protocol: str, reference: str) -> dict[str, Record]:
         """Model → its measurement. Raises UserError for a damaged row, which `discard_damaged` removes."""
@@ -342,18 +340,14 @@ class MeasurementStore:
             raise kind(f"{self._path}: {problem} ({error})") from error
 
 
-def check_times(rounds: object) -> None:
-    """Raises ValueError where these are not rounds of times."""
-    if not isinstance(rounds, list) or not all(
-        isinstance(one, list) and all(map(is_time, one)) for one in rounds
-    ):
-        raise ValueError("expected lists of positive numbers of milliseconds")
-
-
 def check_numbers(record: Record) -> None:
     """Raises ValueError for a number that cannot have been measured."""
     for name in TIMES:
-        check_times(getattr(record, name))
+        rounds = getattr(record, name)
+        if not isinstance(rounds, list) or not all(
+            isinstance(r, list) and all(map(is_time, r)) for r in rounds
+        ):
+            raise ValueError(f"{name}: expected lists of positive numbers of milliseconds")
     for name in ("memory_bytes", "energy_j", "disturbed"):
         value = getattr(record, name)
         kinds = (int, float) if name == "energy_j" else (int,)
@@ -365,12 +359,12 @@ def check_numbers(record: Record) -> None:
 def check_rounds(record: Record, pairs: int | None = None) -> None:
     """Raises ValueError if the rounds do not fit together, or do not have `pairs` pairs of lengths."""
     pairs = len(record.pairs_ms[0]) if pairs is None and record.pairs_ms else pairs
-    if not pairs or {len(one) for one in (*record.pairs_ms, *record.first_ms)} != {pairs}:
+    if not pairs or set(map(len, (*record.pairs_ms, *record.first_ms))) != {pairs}:
         raise ValueError("a round lacks a time for a pair of lengths, or has more")
     if not 1 <= len(record.first_ms) <= len(record.pairs_ms) == len(record.reference_ms):
         raise ValueError(
             f"{len(record.pairs_ms)} rounds, {len(record.first_ms)} of them of the first step, "
             f"and {len(record.reference_ms)} of the reference do not fit together"
         )
-    if not record.reference_ms[0] or len({len(one) for one in record.reference_ms}) > 1:
+    if not record.reference_ms[0] or len(set(map(len, record.reference_ms))) > 1:
         raise ValueError("the reference was not timed equally often in each round")
