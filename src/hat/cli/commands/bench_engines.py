@@ -26,6 +26,18 @@ EXAMPLES = examples(
     "hat bench-engines arch.yaml --engines native,torch --precision float32 --json",
 )
 
+Engines = Annotated[
+    str | None, choice_option(f"Any of {','.join(ENGINES)}; by default all that run here.", ENGINES)
+]
+Precision = Annotated[
+    str | None,
+    choice_option(
+        f"{', '.join(PRECISIONS)}; by default as the model is stored, {DEFAULT_PRECISION} for an "
+        "architecture. PyTorch expands the weights and computes in float32, on a GPU in 16 bits.",
+        PRECISIONS,
+    ),
+]
+
 
 def bench_engines(
     source: Annotated[
@@ -36,19 +48,9 @@ def bench_engines(
             autocompletion=artefacts,
         ),
     ],
-    engines: Annotated[
-        str | None,
-        choice_option(f"Any of {','.join(ENGINES)}; by default all that run here.", ENGINES),
-    ] = None,
+    engines: Engines = None,
     threads: Annotated[str, typer.Option(help="Numbers of threads, for example 1,2.")] = "1",
-    precision: Annotated[
-        str | None,
-        choice_option(
-            f"{', '.join(PRECISIONS)}; by default as the model is stored, {DEFAULT_PRECISION} for an "
-            "architecture. PyTorch expands the weights and computes in float32, on a GPU in 16 bits.",
-            PRECISIONS,
-        ),
-    ] = None,
+    precision: Precision = None,
     source_length: Annotated[int, typer.Option(min=1, help="Source tokens, </s> included.")] = 30,
     steps: Annotated[
         int, typer.Option(min=1, help="Target tokens; decoding takes exactly this many steps.")
@@ -122,12 +124,10 @@ def _table(times: "list[EngineTime]") -> "Table":
 
 
 def _thread_counts(text: str) -> list[int]:
-    counts = []
-    for part in dict.fromkeys(text.split(",")):
-        count = positive_number(part)
-        if count is None:
+    parts = dict.fromkeys(text.split(","))
+    for part in parts:
+        if positive_number(part) is None:
             raise UserError(
                 f"--threads {named(text)}: {shown(part)} is not a positive whole number; for example 1,2"
             )
-        counts.append(count)
-    return counts
+    return list(map(int, parts))

@@ -67,19 +67,9 @@ def export(
     Prints two sizes: that of the files, and the size as the paper counts it.
     """
     from hat.export.deploy import deploy
-    from hat.pipeline import check_no_result
-    from hat.runtime import MODEL, Artefact, CodeBooks, is_onnx_export, model_folder, usual_books
+    from hat.runtime import CodeBooks, usual_books
 
-    folder = model_folder(source, model, "trained")
-    if is_onnx_export(folder):
-        raise UserError(f"{folder}: an ONNX export; only an artefact or a run can be exported")
-    if os.path.realpath(out) in map(os.path.realpath, (folder, source)):
-        raise UserError(f"--out {out}: the model itself would be lost; choose another place")
-    check_no_result(out)
-    MODEL.check_replaceable(out)  # now, not after minutes of fine-tuning
-    # The decoding options of a deployed model may have been tuned after training.
-    decode = Artefact.load(model_folder(source, model)).config.decode
-    artefact = Artefact.load(folder).with_decode(decode)
+    artefact = _trained(source, model, out)
     precision = artefact.config.precision if precision is None else precision
     usual = usual_books(precision)
     books = CodeBooks(usual.rows if rows is None else rows, embeddings, initialization)
@@ -91,6 +81,24 @@ def export(
     with optional_packages("export --format onnx", "onnx"):
         deployed = deploy(artefact, out, form)
     typer.echo(visible_lines(_summary(out, artefact.config.precision, deployed)))
+
+
+def _trained(source: Path, model: str | None, out: Path) -> "Artefact":
+    """The model as it was trained. Raises UserError where it cannot be exported to `out`: now, not after
+    minutes of fine-tuning."""
+    from hat.pipeline import check_no_result
+    from hat.runtime import MODEL, Artefact, is_onnx_export, model_folder
+
+    folder = model_folder(source, model, "trained")
+    if is_onnx_export(folder):
+        raise UserError(f"{folder}: an ONNX export; only an artefact or a run can be exported")
+    if os.path.realpath(out) in map(os.path.realpath, (folder, source)):
+        raise UserError(f"--out {out}: the model itself would be lost; choose another place")
+    check_no_result(out)
+    MODEL.check_replaceable(out)
+    # The decoding options of a deployed model may have been tuned after training.
+    decode = Artefact.load(model_folder(source, model)).config.decode
+    return Artefact.load(folder).with_decode(decode)
 
 
 def _check_kmeans(precision: str, books: "CodeBooks | None", updates: int, source: Path) -> None:

@@ -31,6 +31,12 @@ EXAMPLES = examples(
     "hat translate model --no-split < one-unit-a-line.txt",
 )
 
+EngineName = Annotated[
+    str, choice_option(f"{', '.join(ENGINES)}; auto: the first that is installed.", (*ENGINES, "auto"))
+]
+Threads = Annotated[
+    int | None, typer.Option(min=1, help="Processor threads; by default as many as this process may use.")
+]
 InstructionSet = Annotated[
     str,
     typer.Option(
@@ -75,13 +81,8 @@ def translate(
     long_input: Annotated[
         str, typer.Option(help="Lines longer than those of the training text: split them, or refuse.")
     ] = "split",
-    engine: Annotated[
-        str,
-        choice_option(f"{', '.join(ENGINES)}; auto: the first that is installed.", (*ENGINES, "auto")),
-    ] = "auto",
-    threads: Annotated[
-        int | None, typer.Option(min=1, help="Processor threads; by default as many as this process may use.")
-    ] = None,
+    engine: EngineName = "auto",
+    threads: Threads = None,
     accelerator: Accelerator = "cpu",
     instruction_set: InstructionSet = "auto",
 ) -> None:

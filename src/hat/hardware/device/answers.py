@@ -62,7 +62,7 @@ def read_timing(answer: Mapping[str, Any], pairs: int) -> Timing:
         raise _unexpected("time", "energy_j", "a number of joules", joules)
     if not _is_count(preempted):
         raise _unexpected("time", "preempted", "a whole number", preempted)
-    return Timing([float(one) for one in times], None if joules is None else float(joules), preempted)
+    return Timing(list(map(float, times)), None if joules is None else float(joules), preempted)
 
 
 def read_peak_memory(answer: Mapping[str, Any]) -> int | None:
@@ -95,8 +95,8 @@ def _are_texts(value: object) -> bool:
 
 
 def _is_plain(value: object) -> bool:
-    inner = value if isinstance(value, list) else [value]
-    return len(inner) <= MOST_ENTRIES and all(isinstance(one, int | float) or _is_text(one) for one in inner)
+    items = value if isinstance(value, list) else [value]
+    return len(items) <= MOST_ENTRIES and all(isinstance(i, int | float) or _is_text(i) for i in items)
 
 
 Kind = tuple[str, Callable[[Any], bool]]

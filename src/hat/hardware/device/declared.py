@@ -27,6 +27,8 @@ TOPOLOGY = "/sys/devices/system/cpu/cpu{}/topology/thread_siblings_list"
 PATHS = ("key", "known_hosts", "wheel")
 # Keys for which a device needs an address, of a transport that uses them.
 REMOTE_KEYS = (*PATHS, "python")
+# The settings of a GPU that its declaration leaves out.
+GPU: dict[str, Any] = {"accelerator": "cuda", "engine": engines_on("cuda")[0], "precision": "float32"}
 KEYS = [field.name for field in fields(Device) if field.name not in ("name", "about")]
 
 
@@ -84,8 +86,7 @@ def _declared_device(name: object, value: object, file: Path) -> Device:
         else:
             keys[key] = _converted(keys[key], key, f"{where}: {key}", file)
     if keys.get("accelerator") == "cuda":
-        keys.setdefault("engine", engines_on("cuda")[0])
-        keys.setdefault("precision", "float32")
+        keys = {**GPU, **keys}
     try:
         return Device(name, **keys)
     except UserError as error:
@@ -131,14 +132,7 @@ def _gpus() -> list[Device]:
     """The GPUs that NVIDIA's driver lists. No torch: it is slow to load, or not installed."""
     indices_and_names = [line.partition(",")[::2] for line in nvidia_gpus("index,name")]
     return [
-        Device(
-            f"cuda:{int(index)}",
-            engine=engines_on("cuda")[0],
-            precision="float32",
-            accelerator="cuda",
-            gpu=int(index),
-            about=about.strip(),
-        )
+        Device(f"cuda:{int(index)}", gpu=int(index), about=about.strip(), **GPU)
         for index, about in indices_and_names
         if re.fullmatch(r"\s*[0-9]{1,4}\s*", index)
     ]

@@ -133,7 +133,6 @@ class _Block:
         self._series, self._bench, self._environment = series, bench, environment
         self._order = random.Random(f"{seed} {model_key(models[0])}")
         self._reference_ms: list[list[float]] = []
-        self._subjects: list[_Subject] = []
         self._reference = self._load(series.reference)
         self._subjects = [self._load(model) for model in models]
 
