@@ -1,4 +1,4 @@
-"""The measuring protocol, which a latency means nothing without: engine, lengths, threads, rounds."""
+"""The measuring protocol, without which a latency means nothing: engine, lengths, threads, rounds."""
 
 from collections.abc import Mapping
 from dataclasses import KW_ONLY, asdict, dataclass, fields
@@ -19,7 +19,7 @@ JSON_KEYS = {"accelerator": "device"}
 
 @dataclass(frozen=True)
 class MeasureProtocol:
-    """How latency is measured. One timed call decodes every pair of lengths once. Raises UserError.
+    """The rules of a measurement. One timed call decodes every pair of lengths once. Raises UserError.
 
     - `source_lengths`, `target_lengths`: pairs of numbers of tokens, </s> included. A source of S random
       tokens is decoded for exactly T steps, beam search and output projection included.

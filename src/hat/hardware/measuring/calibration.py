@@ -15,7 +15,7 @@ from hat.progress import Progress, silent
 
 ROUNDS = 20
 LENGTH = 20
-# Some milliseconds on a laptop, some tens on a Raspberry Pi: as short as what people search for.
+# It takes milliseconds on a laptop and tens of them on a Raspberry Pi, as a found model does.
 MODEL = ModelConfig(
     Architecture(
         256,

@@ -1,4 +1,4 @@
-"""Measurements as CSV, to look at, to keep, and to bring to another run: a row a model, lossless.
+"""Measurements as CSV, one row per model and without loss: to look at, to keep, to bring to another run.
 
 Lists and mappings are cells of JSON.
 """
@@ -80,9 +80,7 @@ def is_measurement_csv(path: Path) -> bool:
 
 
 def _read(row: Mapping[str, str], where: str) -> tuple[Record, MeasureProtocol, str, dict[str, Any]]:
-    values: dict[str, Any] = {}
-    for name, cell in row.items():
-        values[name] = _cell(name, cell, f"{where}: {name}")
+    values: dict[str, Any] = {name: _cell(name, cell, f"{where}: {name}") for name, cell in row.items()}
     protocol = MeasureProtocol.from_dict(values["protocol_content"], f"{where}: protocol_content")
     if protocol.digest() != values["protocol"]:
         raise UserError(

@@ -55,9 +55,9 @@ def measure(
 ) -> list[Measurement]:
     """Time models with random weights in the deployed engine; results in the order of `models`.
 
-    Each block of models is timed in rounds of random order, in which the series' reference (best the
-    largest model) comes twice. A model that has its confidence interval is on disk and out of the
-    block before the others go on, and models measured in the series before are not measured again.
+    Each block of models is timed in rounds of random order, in which the series' reference (preferably the
+    largest model) comes twice. A model that has its confidence interval is on disk and out of the block
+    before the others go on, and models measured in the series before are not measured again.
     Raises UserError where the device was another machine before, LinkLost where it is lost for good.
     """
     if not models:

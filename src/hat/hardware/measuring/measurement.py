@@ -11,7 +11,8 @@ from hat.hardware.protocol import MeasureProtocol
 from hat.intervals import Array, relative_times, series_interval
 
 NOISY = 0.10  # of a calibration's calls
-# Of one model's latency: half its interval, and the share of rounds that other work disturbed.
+# A latency is not trusted beyond these: half its interval, as a share of it, and the share of rounds that
+# other work disturbed.
 UNSURE, DISTURBED = 0.05, 0.5
 
 

@@ -59,8 +59,8 @@ def time_engines(
 ) -> tuple[list[EngineTime], dict[str, str]]:
     """Time every engine with every number of threads on one pair of lengths, `protocol.rounds` times.
 
-    `protocol` gives all the rest; its engine, threads and precision do not count. Returns the
-    times and, for engines that cannot run here, why. Raises UserError where none can.
+    All other settings are those of `protocol`; its engine, threads and precision are not used. Returns the
+    times, and the reason for each engine that cannot run here. Raises UserError where none can.
     """
     loaded: dict[tuple[str, int], Engine] = {}
     absent: dict[str, str] = {}

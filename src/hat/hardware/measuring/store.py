@@ -1,4 +1,4 @@
-"""Raw timings on disk: one SQLite file, one row a model, written when the model is done.
+"""Raw timings on disk: one SQLite file, one row per model, written when the model is done.
 
 Rows hold raw readings of the clock. Correction for drift happens on reading, since it looks at a whole
 series. Nothing in a row depends on when or how often measuring was interrupted; times of day, load and
@@ -192,12 +192,10 @@ class MeasurementStore:
         """A stored machine; numbers that are not finite become None. Raises UserError."""
         try:
             environment = json.loads(content, parse_constant=lambda name: None)
+            if not isinstance(environment, dict):
+                raise ValueError(f"{shown(environment)} is not a mapping")
         except (ValueError, TypeError, RecursionError) as error:
             raise UserError(f"{self._path}: an environment is damaged ({error})") from error
-        if not isinstance(environment, dict):
-            raise UserError(
-                f"{self._path}: an environment is damaged ({shown(environment)} is not a mapping)"
-            )
         return environment
 
     def append(self, record: Record, environment: int) -> None:
@@ -217,15 +215,12 @@ class MeasurementStore:
         with self._transaction() as connection:
             for record, protocol, taken_at, environment in rows:
                 place = self._begin(connection, record.device, environment, protocol, taken_at)
-                new = _insert(connection, record, place)
-                added += new
-                differ += not new and self._stored(connection, record) != record
+                if _insert(connection, record, place):
+                    added += 1
+                else:
+                    stored = connection.execute(f"SELECT * FROM measurement WHERE {HAS_KEY}", record.key)
+                    differ += self._record(stored.fetchone()) != record
         return added, len(rows) - added, differ
-
-    def _stored(self, connection: sqlite3.Connection, like: Record) -> Record:
-        """The measurement that has the key of `like`."""
-        row = connection.execute(f"SELECT * FROM measurement WHERE {HAS_KEY}", like.key).fetchone()
-        return self._record(row)
 
     def remove(self, records: Sequence[Record]) -> None:
         """Remove measurements, so that they are made again."""
@@ -235,12 +230,8 @@ class MeasurementStore:
 
     def series(self, series: str, device: str, protocol: str, reference: str) -> dict[str, Record]:
         """Model → its measurement. Raises UserError for a damaged row, which `discard_damaged` removes."""
-        with self._errors_explained(HatError, "cannot be read"):
-            rows = self._connection.execute(
-                "SELECT * FROM measurement "
-                "WHERE series = ? AND device = ? AND protocol = ? AND reference = ?",
-                (series, device, protocol, reference),
-            ).fetchall()
+        query = "SELECT * FROM measurement WHERE series = ? AND device = ? AND protocol = ? AND reference = ?"
+        rows = self._select(query, series, device, protocol, reference)
         return {row[2]: self._record(row) for row in rows}
 
     def discard_damaged(self, series: str | None = None) -> None:
@@ -266,26 +257,24 @@ class MeasurementStore:
 
     def environment(self, series: str, device: str) -> dict[str, Any]:
         """The environment of a series' last measurement. Raises KeyError where there is none."""
-        with self._errors_explained(HatError, "cannot be read"):
-            row = self._connection.execute(
-                "SELECT content FROM environment WHERE id = (SELECT max(environment) FROM measurement "
-                "WHERE series = ? AND device = ?)",
-                (series, device),
-            ).fetchone()
-        if row is None:
+        rows = self._select(
+            "SELECT content FROM environment WHERE id = (SELECT max(environment) FROM measurement "
+            "WHERE series = ? AND device = ?)",
+            series,
+            device,
+        )
+        if not rows:
             raise KeyError(series)
-        return self._environment(row[0])
+        return self._environment(rows[0][0])
 
     def rows(self) -> Iterator[dict[str, Any]]:
-        """All measurements with protocol and environment, as `measurement_csv` writes them; damaged ones are
-        left out, with a warning."""
-        with self._errors_explained(HatError, "cannot be read"):
-            rows = self._connection.execute(
-                "SELECT m.*, p.content, e.taken_at, e.content FROM measurement m "
-                "JOIN protocol p ON p.digest = m.protocol JOIN environment e ON e.id = m.environment "
-                "ORDER BY m.rowid"
-            ).fetchall()
-        for row in rows:
+        """All measurements with protocol and environment, as `export_csv` writes them; damaged ones are left
+        out, with a warning."""
+        for row in self._select(
+            "SELECT m.*, p.content, e.taken_at, e.content FROM measurement m "
+            "JOIN protocol p ON p.digest = m.protocol JOIN environment e ON e.id = m.environment "
+            "ORDER BY m.rowid"
+        ):
             *_, protocol, taken_at, content = row
             try:
                 values = {
@@ -298,6 +287,10 @@ class MeasurementStore:
                 log.warning("%s: it is left out", error)
                 continue
             yield values
+
+    def _select(self, query: str, *values: str) -> list[Any]:
+        with self._errors_explained(HatError, "cannot be read"):
+            return self._connection.execute(query, values).fetchall()
 
     def _record(self, row: Sequence[Any]) -> Record:
         """The record of a row. Raises UserError for a damaged row."""
