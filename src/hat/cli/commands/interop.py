@@ -72,12 +72,13 @@ def import_config(
     ] = None,
     gpus: Annotated[
         int | None,
-        typer.Option(min=1, help="GPUs its training is meant for; else as in the file, or published."),
+        typer.Option(min=1, help="GPUs of its training; by default as in the file, or else as published."),
     ] = None,
     qkv_dim: Annotated[
         int | None,
         typer.Option(
-            min=1, help="Width of queries, keys and values if not in the file, else the embeddings' or 512."
+            min=1,
+            help="Width of queries, keys, values if the file has none; by default the embeddings' or 512.",
         ),
     ] = None,
 ) -> None:

@@ -72,7 +72,7 @@ def resident_bytes() -> int:
     return _status_bytes("VmRSS") or 0
 
 
-def peak_resident_bytes() -> int:
+def peak_bytes() -> int:
     """The peak of this process's resident memory, in bytes.
 
     Linux lets the figure of `getrusage` survive exec, so that a small child of a large process would report

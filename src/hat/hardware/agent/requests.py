@@ -30,13 +30,7 @@ from hat.errors import HatError, UserError, shown
 from hat.files import check_keys
 from hat.hardware.agent.decoding import Decoding
 from hat.hardware.agent.energy import EnergyMeter
-from hat.hardware.agent.environment import (
-    environment,
-    peak_resident_bytes,
-    preemptions,
-    resident_bytes,
-    state,
-)
+from hat.hardware.agent.environment import environment, peak_bytes, preemptions, resident_bytes, state
 from hat.hardware.protocol import MOST_WARMUP, MeasureProtocol
 from hat.runtime import Artefact, ArtefactConfig
 
@@ -102,7 +96,7 @@ class Agent:
         return {}
 
     def _state(self, keys: Mapping[str, Any]) -> dict[str, Any]:
-        return {"peak_memory_bytes": peak_resident_bytes(), **state()}
+        return {"peak_memory_bytes": peak_bytes(), **state()}
 
     def _slot(self, keys: Mapping[str, Any]) -> Decoding:
         slot = keys.get("slot")

@@ -19,15 +19,8 @@ from hat.hardware.device.child import CHUNK, LONGEST_LINE, TAIL, last_line
 from hat.hardware.device.device import Device
 from hat.hardware.device.limits import START_SECONDS, copy_seconds, folder_bytes
 from hat.hardware.device.link import BadAnswer, NoAnswer
+from hat.hardware.device.ssh import errors
 from hat.hardware.device.ssh.address import DEFAULT_PORT
-from hat.hardware.device.ssh.errors import (
-    HostKeyRefused,
-    address_of,
-    changed_host_key,
-    known_hosts_file,
-    naming_device,
-    unknown_host_key,
-)
 from hat.threads import start
 
 CONNECT_SECONDS = 15.0
@@ -161,7 +154,7 @@ class Connection(AbstractContextManager["Connection"]):
         """
         future = asyncio.run_coroutine_threadsafe(task, self._loop)
         try:
-            with naming_device(self.device):
+            with errors.naming_device(self.device):
                 return self._result(future, seconds)
         finally:
             future.cancel()
@@ -281,12 +274,12 @@ class _Client(asyncssh.SSHClient):
     def validate_host_public_key(self, host: str, addr: str, port: int, key: asyncssh.SSHKey) -> bool:
         """Called by asyncssh for a host key that is not a known one: refuse it, and remember why."""
         known = any(self.known_keys(host, addr, port)[:2])
-        self.refusal = (changed_host_key if known else unknown_host_key)(self._device, key)
+        self.refusal = (errors.changed_host_key if known else errors.unknown_host_key)(self._device, key)
         return False
 
 
 async def _connect(device: Device) -> asyncssh.SSHClientConnection:
-    address = address_of(device)
+    address = errors.address_of(device)
     client = _Client(device)
     try:
         return await asyncssh.connect(
@@ -306,12 +299,12 @@ async def _connect(device: Device) -> asyncssh.SSHClientConnection:
         )
     except asyncssh.HostKeyNotVerifiable as error:
         # Without a refusal of ours: a revoked key, or a certificate that is not valid.
-        raise client.refusal or HostKeyRefused(f"{device.label}: {error.reason}") from error
+        raise client.refusal or errors.HostKeyRefused(f"{device.label}: {error.reason}") from error
 
 
 def _known_hosts(device: Device) -> asyncssh.SSHKnownHosts:
     """The known host keys; none where there is no file yet. Raises UserError if it cannot be read."""
-    file = known_hosts_file(device)
+    file = errors.known_hosts_file(device)
     try:
         return asyncssh.read_known_hosts(str(file)) if file.exists() else asyncssh.import_known_hosts("")
     except (ValueError, OSError) as error:
