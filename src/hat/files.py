@@ -5,15 +5,19 @@ import json
 import os
 from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from hat.disk import Room, make_folder, remove, replace_file, replace_folder, restore_folder, unfinished
 from hat.errors import HatError, UserError, named
 from hat.strict_json import parse_json
 from hat.strict_yaml import key_lines, line_of, parse_yaml
 
+if TYPE_CHECKING:
+    from _typeshed import DataclassInstance
+
+Record = TypeVar("Record", bound="DataclassInstance")
 # The most bytes read of a file, by kind: YAML is written by hand, and slow to read.
 MOST_TEXT_BYTES, MOST_JSON_BYTES, MOST_YAML_BYTES = 2**28, 2**26, 2**18
 
@@ -142,29 +146,15 @@ def write_json(path: Path, value: object) -> None:
 
 
 def read_text(path: Path) -> str:
-    """Read a UTF-8 text file of at most MOST_TEXT_BYTES unchanged, with its line ends, but without a byte
-    order mark.
+    """The text of a UTF-8 file of at most MOST_TEXT_BYTES, with its line ends, without a byte order mark.
 
-    Raises UserError naming the path and the reason.
+    Raises UserError naming the path, the line and the reason.
     """
-    content = _content(path, MOST_TEXT_BYTES)
-    try:
-        return content.decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        place = f"byte {error.start}, line {_line_of(error)}"
-        raise UserError(f"{path}: not UTF-8 text ({place})") from error
+    return read_document(path, MOST_TEXT_BYTES)
 
 
 def read_document(path: Path, most: int = MOST_YAML_BYTES) -> str:
-    """The text of a YAML or JSON file, read as by `read_text`. Raises UserError naming path and line."""
-    content = _content(path, most)
-    try:
-        return content.decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        raise UserError(f"{path}:{_line_of(error)}: not UTF-8 text (byte {error.start})") from error
-
-
-def _content(path: Path, most: int) -> bytes:
+    """The text of a YAML or JSON file, read as by `read_text`, of at most `most` bytes."""
     try:
         with path.open("rb") as stream:
             content = stream.read(most + 1)
@@ -172,11 +162,11 @@ def _content(path: Path, most: int) -> bytes:
         raise UserError(f"{path}: {error.strerror}") from error
     if len(content) > most:
         raise UserError(f"{path}: larger than {most:,} bytes, the most that is read of such a file")
-    return content
-
-
-def _line_of(error: UnicodeDecodeError) -> int:
-    return error.object.count(b"\n", 0, error.start) + 1
+    try:
+        return content.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        line = error.object.count(b"\n", 0, error.start) + 1
+        raise UserError(f"{path}:{line}: not UTF-8 text (byte {error.start})") from error
 
 
 def read_json(path: Path) -> Any:
@@ -220,6 +210,20 @@ def check_keys(
     if missing:
         raise UserError(f"{where}: missing key {', '.join(missing)}")
     return value
+
+
+def record_from(
+    kind: type[Record], value: object, where: str, known: Collection[str] | None = None
+) -> Record:
+    """The dataclass `kind` from a mapping of exactly its fields, or of those that are `known`.
+
+    Raises UserError that names `where` and the key.
+    """
+    keys = check_keys(value, known or [field.name for field in fields(kind)], where)
+    try:
+        return kind(**keys)
+    except UserError as error:
+        raise UserError(f"{where}.{error}") from error
 
 
 def file_digest(path: Path) -> str:

@@ -55,7 +55,7 @@ def with_cell(name: str, cell: str) -> str:
         (TEXT + ROW + ",1", "set.csv:5: 15 cells under 14 columns"),
         (TEXT + "\n" + ROW, "set.csv:5: 0 cells under 14 columns"),
         (TEXT + '"640', "set.csv:5: unexpected end of data"),
-        (TEXT.encode() + b"\xff", "set.csv: not UTF-8 text"),
+        (TEXT.encode() + b"\xff", "set.csv:5: not UTF-8 text"),
         *(
             (with_cell("decoder_layer_num", cell), f"set.csv:5: decoder_layer_num: {told}")
             for cell, told in {

@@ -10,6 +10,7 @@ import pytest
 
 from hat.data.builtin import generate
 from hat.errors import UserError
+from hat.files import record_from
 from hat.runtime import Artefact, Hypothesis, Tokenizer, TokenizerConfig, TrainingLines, Translator
 from hat.runtime.translator import long_input as long
 from tests.runtime.echo import Echo
@@ -190,7 +191,7 @@ def test_an_artefact_says_what_it_was_trained_on(artefact: Artefact, tmp_path: P
 )
 def test_a_damaged_statement_of_what_it_was_trained_on(value: object, message: str) -> None:
     with pytest.raises(UserError, match=message):
-        TrainingLines.from_dict(value, "training_lines")
+        record_from(TrainingLines, value, "training_lines")
 
 
 def test_batches_of_long_lines_hold_fewer(

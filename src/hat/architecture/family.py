@@ -108,7 +108,7 @@ class Family:
     multiply-accumulates of one teacher-forced pass, given the sentences' length, by the rules of
     `hat.architecture.cost`. `decoder_states`: one for each decoder layer. `network`: the
     `hat.model.TranslationModel`. `static_decoder`: runs its steps over preallocated buffers, which a GPU can
-    replay. `exporters`: format → module; for "onnx" with the functions `encoder_model` and `decoder_model` of
+    replay. `exporters`: format → module; for "onnx" with the classes `EncoderGraph` and `DecoderGraph` of
     an artefact. `norms`: the values of `ModelConfig.norm` that it can have. `describe`: the text of
     `hat zoo show`.
     """

@@ -1,5 +1,6 @@
 """Training one network of a run: the SuperTransformer, a final model, or the start of either."""
 
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -8,7 +9,7 @@ import torch
 from hat.architecture import Architecture, family_of
 from hat.export import export
 from hat.file_names import TOKENIZER, WEIGHTS
-from hat.files import read_json
+from hat.files import read_json, record_from
 from hat.model import Dropout, SuperTransformer, TranslationModel, build
 from hat.pipeline.context import Context
 from hat.pipeline.models import FinalModel
@@ -72,7 +73,7 @@ def train_step(context: Context, model: FinalModel) -> Step:
         "architecture": model.architecture.to_dict(),
         "data": recipe.data.model_dump(mode="json", include={"source_language", "target_language"}),
         "evaluate": recipe.evaluate.model_dump(mode="json", include={"beam", "length_penalty"}),
-        "training_lines": _training_lines(prepared).to_dict(),
+        "training_lines": asdict(_training_lines(prepared)),
         "results": {"prepared text": prepared.digest_of(*STORES, TOKENIZER)},
     }
     if recipe.norm in family_of(model.architecture).norms:
@@ -137,7 +138,7 @@ def _train_and_export(context: Context, model: FinalModel, folder: Path, progres
 
 def _training_lines(prepared: Outcome) -> TrainingLines:
     path = prepared.folder / PREPARE_REPORT
-    return TrainingLines.from_dict(read_json(path)["training_lines"], f"{path}: training_lines")
+    return record_from(TrainingLines, read_json(path)["training_lines"], f"{path}: training_lines")
 
 
 def _train(

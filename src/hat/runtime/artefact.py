@@ -7,7 +7,7 @@ made only for timing).
 
 import shutil
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +19,7 @@ from hat.arguments import check_count
 from hat.disk import restore_folder
 from hat.errors import UserError, shown
 from hat.file_names import CONFIG, TOKENIZER, WEIGHTS
-from hat.files import FolderKind, atomic_folder, check_keys, read_json, write_json
+from hat.files import FolderKind, atomic_folder, check_keys, read_json, record_from, write_json
 from hat.runtime.decoding import DecodeOptions
 from hat.runtime.tokenizer.config import KINDS, TokenizerConfig
 from hat.runtime.training_lines import TrainingLines
@@ -39,24 +39,11 @@ from hat.runtime.weights.tensor_file import TensorFile, write_tensors
 FORMAT = 1
 # The limits of the engines. Other widths need no bound of their own: the file holds weights of that shape.
 LARGEST_DIM, LARGEST_VOCAB = 1 << 20, 1 << 26
-MODEL_KEYS = (
-    "source_vocab",
-    "target_vocab",
-    "embeddings",
-    "encoder_super_dim",
-    "decoder_super_dim",
-)
+MODEL_KEYS = ("source_vocab", "target_vocab", "embeddings", "encoder_super_dim", "decoder_super_dim")
 DECODE_KEYS = ("beam", "length_penalty", "max_length_factor", "max_length_offset")
 CONFIG_KEYS = (
-    "format",
-    "architecture",
-    "source_language",
-    "target_language",
-    *MODEL_KEYS,
-    "precision",
-    "decode",
-    "tokenizer",
-    "provenance",
+    *("format", "architecture", "source_language", "target_language", *MODEL_KEYS),
+    *("precision", "decode", "tokenizer", "provenance"),
 )
 # Keys of config.json that it has only at a k-means precision, for layers that do not normalise as published,
 # and if the length of the training text's lines is known.
@@ -86,7 +73,7 @@ class ArtefactConfig:
 
     @classmethod
     def from_dict(cls, value: object, where: str) -> "ArtefactConfig":
-        """Read strictly. Raises UserError naming `where` and the key."""
+        """The configuration from JSON data, read strictly. Raises UserError naming `where` and the key."""
         kmeans = isinstance(value, Mapping) and is_kmeans(value.get("precision"))
         required = (*CONFIG_KEYS, CODE_BOOKS) if kmeans else CONFIG_KEYS
         keys = check_keys(value, (*required, *OPTIONAL), where, optional=OPTIONAL)
@@ -100,18 +87,17 @@ class ArtefactConfig:
         check_precision(keys["precision"], f"{where}: precision")
         if not isinstance(keys["provenance"], dict):
             raise UserError(f"{where}: provenance: expected a mapping")
-        tokenizer, lines = keys["tokenizer"], keys.get(TRAINING_LINES)
-        if tokenizer is not None:
+        if (tokenizer := keys["tokenizer"]) is not None:
             tokenizer = TokenizerConfig.from_dict(tokenizer, f"{where}: tokenizer")
-        if lines is not None:
-            lines = TrainingLines.from_dict(lines, f"{where}: {TRAINING_LINES}")
-        books = CodeBooks.from_dict(keys[CODE_BOOKS], f"{where}: {CODE_BOOKS}") if kmeans else ONE_A_MATRIX
+        if (lines := keys.get(TRAINING_LINES)) is not None:
+            lines = record_from(TrainingLines, lines, f"{where}: {TRAINING_LINES}")
+        books = record_from(CodeBooks, keys[CODE_BOOKS], f"{where}: {CODE_BOOKS}") if kmeans else ONE_A_MATRIX
         return cls(
             _model_config(keys, where),
             source_language=keys["source_language"],
             target_language=keys["target_language"],
             precision=keys["precision"],
-            decode=_decode_options(keys["decode"], where),
+            decode=record_from(DecodeOptions, keys["decode"], f"{where}: decode", DECODE_KEYS),
             tokenizer=tokenizer,
             provenance=keys["provenance"],
             code_books=books,
@@ -120,8 +106,6 @@ class ArtefactConfig:
 
     def to_dict(self) -> dict[str, Any]:
         """The content of config.json."""
-        tokenizer = self.tokenizer
-        kmeans = is_kmeans(self.precision)
         return {
             "format": FORMAT,
             "architecture": self.model.architecture.to_dict(),
@@ -130,11 +114,11 @@ class ArtefactConfig:
             **{name: getattr(self.model, name) for name in MODEL_KEYS},
             **({} if self.model.norm == "post" else {NORM: self.model.norm}),
             "precision": self.precision,
-            **({CODE_BOOKS: self.code_books.to_dict()} if kmeans else {}),
+            **({CODE_BOOKS: asdict(self.code_books)} if is_kmeans(self.precision) else {}),
             "decode": {name: getattr(self.decode, name) for name in DECODE_KEYS},
-            "tokenizer": tokenizer and tokenizer.to_dict(),
+            "tokenizer": self.tokenizer and self.tokenizer.to_dict(),
             "provenance": dict(self.provenance),
-            **({TRAINING_LINES: self.training_lines.to_dict()} if self.training_lines else {}),
+            **({TRAINING_LINES: asdict(self.training_lines)} if self.training_lines else {}),
         }
 
     def stored_tensors(self) -> Stored:
@@ -266,9 +250,7 @@ TOKENIZER_FILES = frozenset(
 )
 # The mark is a number: artefacts of all versions have it, ONNX exports do not.
 ARTEFACT = FolderKind(
-    "an artefact",
-    lambda folder: isinstance(marked_format(folder), int),
-    TOKENIZER_FILES | {CONFIG, WEIGHTS},
+    "an artefact", lambda folder: isinstance(marked_format(folder), int), TOKENIZER_FILES | {CONFIG, WEIGHTS}
 )
 
 
@@ -284,14 +266,6 @@ def _model_config(keys: Mapping[str, Any], where: str) -> ModelConfig:
         )
     except UserError as error:
         raise UserError(f"{where}: {error}") from error
-
-
-def _decode_options(value: object, where: str) -> DecodeOptions:
-    keys = check_keys(value, DECODE_KEYS, f"{where}: decode")
-    try:
-        return DecodeOptions(**keys)
-    except UserError as error:
-        raise UserError(f"{where}: decode.{error}") from error
 
 
 def _random_weight(name: str, shape: tuple[int, ...], rng: np.random.Generator) -> NDArray[np.float32]:

@@ -10,9 +10,7 @@ from hat.runtime.artefact import ARTEFACT, TOKENIZER_FILES, is_artefact, marked_
 from hat.runtime.onnx import ONNX_FORMAT
 
 ONNX_EXPORT = FolderKind(
-    "an ONNX export",
-    lambda folder: marked_format(folder) == ONNX_FORMAT,
-    TOKENIZER_FILES | {CONFIG, *ONNX_FILES},
+    "an ONNX export", lambda path: marked_format(path) == ONNX_FORMAT, TOKENIZER_FILES | {CONFIG, *ONNX_FILES}
 )
 MODEL = FolderKind(
     "a model",

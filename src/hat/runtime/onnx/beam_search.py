@@ -14,17 +14,16 @@ from hat.tokens import EOS, PAD
 Floats = NDArray[np.float32]
 Integers = NDArray[np.int64]
 Array = NDArray[Any]
+# Log-probabilities and ids (R, C) of the best words of R rows, and log-probabilities (R) of wanted words.
+Scored = tuple[Floats, Integers, Floats]
 
 
 class DecoderSteps(Protocol):
     """The decoder's steps over a batch of sentences. It has R rows: one for each sentence at first, then one
     for each of its K hypotheses."""
 
-    def step(
-        self, tokens: Integers, parents: Integers, wanted: Integers, candidates: int
-    ) -> tuple[Floats, Integers, Floats]:
-        """Decode one more position: log-probabilities and ids (R, C) of the best words of each row, and the
-        log-probabilities (R) of the words `wanted` (R). Row r continues row `parents[r]` of the last step."""
+    def step(self, tokens: Integers, parents: Integers, wanted: Integers, candidates: int) -> Scored:
+        """Decode one more position; C is `candidates`. Row r continues row `parents[r]` of the last step."""
 
     def select(self, rows: Integers) -> None:
         """Continue with these sentences only."""
@@ -92,7 +91,7 @@ def beam_search(
         length += 1
         scored = decoder.step(last, parents, np.full(len(last), EOS), candidates)
         at_limit = [row for row, sentence in enumerate(beams.sentences) if length >= limits[sentence]]
-        ranked = _rank(beams, beam, *scored, at_limit, length < options.min_length)
+        ranked = _rank(beams, beam, scored, at_limit, length < options.min_length)
         _finish(beams, finished, length, options, ranked)
         running = [
             row
@@ -108,19 +107,10 @@ def beam_search(
     return [hypotheses[: options.nbest] for hypotheses in finished]
 
 
-def _rank(
-    beams: _Beams,
-    beam: int,
-    log_probs: Floats,
-    words: Integers,
-    ends: Floats,
-    at_limit: list[int],
-    too_short: bool,
-) -> _Ranked:
-    """The 2K best continuations from the best words (R, C) of each hypothesis.
-
-    `ends` (R): the score of </s>, which is the one continuation of sentences `at_limit`.
-    """
+def _rank(beams: _Beams, beam: int, scored: Scored, at_limit: list[int], too_short: bool) -> _Ranked:
+    """The 2K best continuations from the best words `scored`, with the score of </s> as the wanted one, which
+    is the one continuation of sentences `at_limit`."""
+    log_probs, words, ends = scored
     count, width = beams.scores.shape
     # Few numbers, but each operation counts: the network has just pushed Python out of the processor's
     # caches, and this function takes as long as a layer.
@@ -141,15 +131,9 @@ def _rank(
         places += totals.shape[1] * np.arange(count)[:, None]
     best = words.ravel()[places]
     ended = best == EOS
-    return _Ranked(
-        places=places,
-        words=best,
-        totals=totals.ravel()[places],
-        word_scores=log_probs.ravel(),
-        candidates=totals.size // beams.scores.size,
-        ended=ended,
-        any_ended=bool(ended.any()),
-    )
+    candidates = totals.size // beams.scores.size
+    best_totals, any_ended = totals.ravel()[places], bool(ended.any())
+    return _Ranked(places, best, best_totals, log_probs.ravel(), candidates, ended, any_ended)
 
 
 def _finish(
@@ -176,11 +160,10 @@ def _advance(beams: _Beams, beam: int, ranked: _Ranked, running: list[int]) -> N
     if ranked.any_ended:
         keep = ranked.ended.argsort(axis=1, kind="stable")[running, :beam]
         kept = np.array(running, np.int64)[:, None], keep
-        totals = np.where(
-            ranked.ended, np.float32(-np.inf), totals
-        )  # an </s> that fills up a row never continues
+        # An </s> that fills up a row never continues.
+        totals = np.where(ranked.ended, np.float32(-np.inf), totals)
     places = ranked.places[kept].ravel()
-    step = _Step(places // ranked.candidates, ranked.words[kept].ravel(), ranked.word_scores[places])
-    beams.steps.append(step)
+    words, scores = ranked.words[kept].ravel(), ranked.word_scores[places]
+    beams.steps.append(_Step(places // ranked.candidates, words, scores))
     beams.scores = totals[kept]
     beams.sentences = [beams.sentences[row] for row in running]

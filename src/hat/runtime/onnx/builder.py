@@ -86,30 +86,23 @@ class GraphBuilder:
         _check_width(weight, matrix.shape[1])
         if inner:
             self.watch(x)
-        return self.op(
-            "DynamicQuantizeMatMul",
-            x,
-            self.constant(weight, matrix.T),
-            self.constant(weight + SCALE, self._stored(weight + SCALE).ravel() * by),
-            "",
-            bias_name,
-            domain=CONTRIB,
-        )
+        values = self.constant(weight, matrix.T)
+        scales = self.constant(weight + SCALE, self._stored(weight + SCALE).ravel() * by)
+        return self.op("DynamicQuantizeMatMul", x, values, scales, "", bias_name, domain=CONTRIB)
 
     def layer_norm(self, x: str, name: str) -> str:
         """Layer normalization over the last axis."""
-        parts = [
-            self.constant(f"{name}.{part}", self._stored(f"{name}.{part}")) for part in ("weight", "bias")
-        ]
-        return self.op("LayerNormalization", x, *parts, epsilon=1e-5)
+        parts = (f"{name}.weight", f"{name}.bias")
+        constants = [self.constant(part, self._stored(part)) for part in parts]
+        return self.op("LayerNormalization", x, *constants, epsilon=1e-5)
 
     def lookup(self, tokens: str, matrix: str, dim: int) -> str:
         """The first `dim` columns of the rows `tokens` (N) of an embedding, times √dim: (N, dim)."""
         root = np.float32(dim**0.5)
+        rows = self.op("Gather", self._table(matrix, dim), tokens)
         if not self.int8:
-            rows = self.op("Gather", self._table(matrix, dim), tokens)
             return self.op("Mul", rows, self.constant("root_dim", root))
-        rows = self.op("Cast", self.op("Gather", self._table(matrix, dim), tokens), to=TensorProto.FLOAT)
+        rows = self.op("Cast", rows, to=TensorProto.FLOAT)
         scales = self.constant(f"{matrix}.row_scale", self._stored(matrix + SCALE)[:, None] * root)
         return self.op("Mul", rows, self.op("Gather", scales, tokens))
 
@@ -143,9 +136,8 @@ class GraphBuilder:
     def model(self, name: str, ports: Ports) -> ModelProto:
         """The finished model."""
         inputs, outputs = ([_value_info(port) for port in side] for side in ports)
-        graph: GraphProto = helper.make_graph(
-            self._nodes, name, inputs, outputs, list(self._constants.values())
-        )
+        constants = list(self._constants.values())
+        graph: GraphProto = helper.make_graph(self._nodes, name, inputs, outputs, constants)
         opsets = {"": OPSET} | ({CONTRIB: 1} if self.int8 else {})
         config = self.artefact.config
         model: ModelProto = helper.make_model(

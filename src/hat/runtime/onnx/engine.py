@@ -20,7 +20,7 @@ from hat.runtime.artefact import FORMAT, Artefact, ArtefactConfig
 from hat.runtime.decoding import DecodeOptions, Hypothesis
 from hat.runtime.engines import EngineSettings, Origin
 from hat.runtime.engines.huge_pages import huge_pages
-from hat.runtime.onnx.beam_search import Array, Floats, Integers, beam_search
+from hat.runtime.onnx.beam_search import Array, Integers, Scored, beam_search
 from hat.runtime.onnx.file import check_onnx_file
 from hat.runtime.onnx.interface import ONNX_FORMAT, Ports, caches, decoder_ports, encoder_ports
 from hat.threads import check_can_start
@@ -33,8 +33,7 @@ WAITING = {"session.intra_op.spin_duration_us": "20"}
 
 
 class OnnxEngine:
-    """Translates with onnxruntime on the CPU. bfloat16 artefacts run in float32, k-means artefacts in
-    int8."""
+    """Translates on the CPU. bfloat16 artefacts run in float32, k-means artefacts in int8."""
 
     name = "onnxruntime"
 
@@ -44,11 +43,8 @@ class OnnxEngine:
         from hat.runtime.onnx.graph import decoder_model, encoder_model  # noqa: PLC0415 (exports run without)
 
         settings.engines([self.name])
-        self._start(
-            artefact.config.model,
-            _session(encoder_model(artefact).SerializeToString(), settings),
-            _session(decoder_model(artefact).SerializeToString(), settings),
-        )
+        models = (build(artefact).SerializeToString() for build in (encoder_model, decoder_model))
+        self._start(artefact.config.model, *(_session(model, settings) for model in models))
 
     def _start(self, config: ModelConfig, encoder: InferenceSession, decoder: InferenceSession) -> None:
         self._config, self._encoder, self._decoder = config, encoder, decoder
@@ -72,15 +68,13 @@ class OnnxEngine:
         """The log-probability of every target token (ids end in </s> on both sides), pair by pair. Raises
         UserError in a process forked after loading."""
         self._origin.check()
-        sources, targets = ([list(one) for one in side] for side in (sources, targets))
+        sources, targets = ([list(tokens) for tokens in side] for side in (sources, targets))
         if not sources:
             return []
-        rows, wanted = np.arange(len(sources)), _padded(targets)
-        last = np.full(len(sources), EOS)
-        columns = []
+        rows, last, columns = np.arange(len(sources)), np.full(len(sources), EOS), []
         with self._lock:
             decoder = _SessionSteps(self, sources)
-            for column in np.ascontiguousarray(wanted.T):
+            for column in np.ascontiguousarray(_padded(targets).T):
                 columns.append(decoder.step(last, rows, column, 1)[2])
                 last = column
         scores = np.stack(columns, axis=1)
@@ -103,12 +97,9 @@ def load_folder(folder: Path, settings: EngineSettings) -> tuple[ArtefactConfig,
         raise UserError(f"{path}: not the configuration of an ONNX export of format {ONNX_FORMAT!r}")
     config = ArtefactConfig.from_dict(value | {"format": FORMAT}, str(path))
     ports = (encoder_ports(config.model), decoder_ports(config.model))
-    sessions = [
-        _load_session(folder / name, expected, settings)
-        for name, expected in zip(ONNX_FILES, ports, strict=True)
-    ]
+    files = zip(ONNX_FILES, ports, strict=True)
     engine = OnnxEngine.__new__(OnnxEngine)
-    engine._start(config.model, *sessions)
+    engine._start(config.model, *(_load_session(folder / name, port, settings) for name, port in files))
     return config, engine
 
 
@@ -128,15 +119,13 @@ class _SessionSteps:
         sizes = {"P": len(sources), "T": 0}
         self._caches = [port.name for port in caches(config)]
         for port in caches(config):
-            shape = [sizes.get(size, size) for size in port.shape]  # type: ignore[arg-type]
+            shape = [sizes[size] if isinstance(size, str) else size for size in port.shape]
             self._feeds[port.name] = np.zeros(shape, np.float32)
 
-    def step(
-        self, tokens: Integers, parents: Integers, wanted: Integers, candidates: int
-    ) -> tuple[Floats, Integers, Floats]:
+    def step(self, tokens: Integers, parents: Integers, wanted: Integers, candidates: int) -> Scored:
         feeds = self._feeds
-        feeds |= {"tokens": tokens, "parents": parents, "wanted": wanted[:, None]}
-        feeds["candidates"] = np.array([candidates])
+        feeds |= {"tokens": tokens, "parents": parents}
+        feeds |= {"wanted": wanted[:, None], "candidates": np.array([candidates])}
         log_probs, words, wanted_log_probs, *kept = self._run(self._outputs, feeds)
         feeds |= zip(self._caches, kept, strict=True)
         return log_probs, words, wanted_log_probs[:, 0]

@@ -5,21 +5,10 @@ from onnx import ModelProto, TensorProto
 
 from hat.architecture import EvolvedArchitecture
 from hat.architecture.evolved import LONG, MERGE, NEAR, SHORT
-from hat.runtime.artefact import Artefact
 from hat.runtime.onnx.interface import decoder_ports, encoder_ports, present
 from hat.runtime.onnx.sides import DecoderSide, EncoderSide, Side
 
 TO_THE_END = np.iinfo(np.int64).max
-
-
-def encoder_model(artefact: Artefact) -> ModelProto:
-    """The encoder, with the keys and values of every attention to it."""
-    return _Encoder(artefact).build()
-
-
-def decoder_model(artefact: Artefact) -> ModelProto:
-    """One step of the decoder, for all hypotheses of all sentences."""
-    return _Decoder(artefact).build()
 
 
 class _Evolved(Side):
@@ -45,7 +34,9 @@ class _Evolved(Side):
         return self.op("Pad", x, self.integers(0, 0, 0, missing))
 
 
-class _Encoder(_Evolved, EncoderSide):
+class EncoderGraph(_Evolved, EncoderSide):
+    """The encoder, with the keys and values of every attention to it."""
+
     def build(self) -> ModelProto:
         architecture = self.architecture
         x = self.embedded()
@@ -81,10 +72,8 @@ class _Encoder(_Evolved, EncoderSide):
         near = self.op("Relu", self.linear(around, f"{name}.near"))
         n = self.add_to_first(wide, near, 4 * d - d // 2)
         n = self.op("Mul", self.layer_norm(n, f"{name}.merge_norm"), real)
-        merged = self.linear(
-            self._depthwise(n, f"{name}.merge", 4 * d), f"{name}.merge.pointwise", inner=True
-        )
-        return self.widened(merged, d - d // 2)
+        n = self._depthwise(n, f"{name}.merge", 4 * d)
+        return self.widened(self.linear(n, f"{name}.merge.pointwise", inner=True), d - d // 2)
 
     def _shifted(self, x: str, dim: int, positions: int) -> list[str]:
         """x (N, dim) at each of `positions` around every position, zeros beyond: (B, S, dim) each."""
@@ -108,7 +97,9 @@ class _Encoder(_Evolved, EncoderSide):
         return self.op("Reshape", total, self.integers(-1, dim))
 
 
-class _Decoder(_Evolved, DecoderSide):
+class DecoderGraph(_Evolved, DecoderSide):
+    """One step of the decoder, for all hypotheses of all sentences."""
+
     def build(self) -> ModelProto:
         x = self.embedded()
         for index in range(self.architecture.decoder_cells):
@@ -157,8 +148,7 @@ class _Decoder(_Evolved, DecoderSide):
 
     def _separable(self, seen: str, name: str) -> str:
         """A separable convolution of (R, positions, C) at its last position: (R, O)."""
-        taps = self.constant(
-            f"{name}.depthwise", np.ascontiguousarray(self.floats(f"{name}.depthwise.weight").T)
-        )
+        weights = self.floats(f"{name}.depthwise.weight")
+        taps = self.constant(f"{name}.depthwise", np.ascontiguousarray(weights.T))
         y = self.op("ReduceSum", self.op("Mul", seen, taps), self.integers(1), keepdims=0)
         return self.linear(y, f"{name}.pointwise", inner=True)

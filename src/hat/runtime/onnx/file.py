@@ -18,10 +18,7 @@ OPERATORS = {
     *("Transpose", "Unsqueeze", "DynamicQuantizeMatMul"),
 }
 # Field numbers: those of a model, of its graph, of a node and of a tensor.
-GRAPH, FUNCTIONS = 7, 25
-NODE, TENSOR = 1, 5
-OPERATOR = 4
-EXTERNAL = 13
+GRAPH, FUNCTIONS, NODE, TENSOR, OPERATOR, EXTERNAL = 7, 25, 1, 5, 4, 13
 
 
 def check_onnx_file(path: Path) -> None:

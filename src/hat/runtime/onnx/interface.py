@@ -64,14 +64,11 @@ def decoder_ports(config: ModelConfig) -> Ports:
     inputs = [Port(name, "int64", ("R",)) for name in ("tokens", "parents")]
     inputs += [Port("wanted", "int64", ("R", "W")), Port("candidates", "int64", (1,))]
     inputs += [*_memories(config), *caches(config)]
-    outputs = [
-        Port("log_probs", "float", ("R", "C")),
-        Port("words", "int64", ("R", "C")),
-        Port("wanted_log_probs", "float", ("R", "W")),
-    ]
+    outputs = [Port("log_probs", "float", ("R", "C")), Port("words", "int64", ("R", "C"))]
+    outputs.append(Port("wanted_log_probs", "float", ("R", "W")))
     for port in caches(config):
-        named = {"P": "R", "T": "T+1"}
-        shape = tuple(named.get(size, size) if isinstance(size, str) else size for size in port.shape)
+        renamed: dict[str | int, str | int] = {"P": "R", "T": "T+1"}
+        shape = tuple(renamed.get(size, size) for size in port.shape)
         outputs.append(Port(present(port.name), port.type, shape))
     return inputs, outputs
 

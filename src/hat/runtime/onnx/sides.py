@@ -48,9 +48,8 @@ class Side(GraphBuilder):
         """Rows (…, dim) of the position table for numbers (…, 1) or (1); computed in float64 like the other
         engines' table, but without a last row."""
         frequencies, phases = _sinusoids(dim, super_dim)
-        angles = self.op(
-            "Mul", self.op("Cast", numbers, to=TensorProto.DOUBLE), self.constant("freq", frequencies)
-        )
+        numbers = self.op("Cast", numbers, to=TensorProto.DOUBLE)
+        angles = self.op("Mul", numbers, self.constant("freq", frequencies))
         waves = self.op("Sin", self.op("Add", angles, self.constant("phase", phases)))
         return self.op("Cast", waves, to=TensorProto.FLOAT)
 
@@ -82,9 +81,8 @@ class EncoderSide(Side):
         """Real tokens count from PAD + 1, whichever side the padding is on."""
         counts = self.op("CumSum", real, self.constant("axis", np.int64(1)))
         numbers = self.op("Add", self.op("Mul", counts, real), self.integers(PAD))
-        return self.positions(
-            self.op("Reshape", numbers, self.integers(-1, 1)), dim, self.config.encoder_super_dim
-        )
+        column = self.op("Reshape", numbers, self.integers(-1, 1))
+        return self.positions(column, dim, self.config.encoder_super_dim)
 
     def shape(self, *last: int) -> str:
         """The shape (B, S, *last)."""

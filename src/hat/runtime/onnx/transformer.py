@@ -6,22 +6,13 @@ from functools import partial
 from onnx import ModelProto
 
 from hat.architecture import DecoderLayer
-from hat.runtime.artefact import Artefact
 from hat.runtime.onnx.interface import decoder_ports, encoder_ports
 from hat.runtime.onnx.sides import DecoderSide, EncoderSide, Side
 
 
-def encoder_model(artefact: Artefact) -> ModelProto:
+class EncoderGraph(EncoderSide):
     """The encoder, with the keys and values of every cross-attention."""
-    return _Encoder(artefact).build()
 
-
-def decoder_model(artefact: Artefact) -> ModelProto:
-    """One step of the decoder, for all hypotheses of all sentences."""
-    return _Decoder(artefact).build()
-
-
-class _Encoder(EncoderSide):
     def build(self) -> ModelProto:
         architecture = self.config.transformer
         x = self.embedded()
@@ -51,27 +42,30 @@ class _Encoder(EncoderSide):
         self.memory(encoded, f"decoder.{index}.cross_attention", layer.cross_heads, outputs)
 
 
-class _Decoder(DecoderSide):
+class DecoderGraph(DecoderSide):
+    """One step of the decoder, for all hypotheses of all sentences."""
+
     def build(self) -> ModelProto:
         x = self.embedded()
         for index, layer in enumerate(self.config.transformer.decoder.layers):
-            name = f"decoder.{index}"
-            caches = f"self_keys.{index}", f"self_values.{index}"
-            attend = partial(
-                self.self_attention, name=f"{name}.self_attention", heads=layer.self_heads, caches=caches
-            )
-            x = _add(self, x, f"{name}.self_attention_norm", attend)
-            attend = partial(
-                self.cross_attention,
-                name=f"{name}.cross_attention",
-                heads=layer.cross_heads,
-                memory=(f"cross_keys.{index}", f"cross_values.{index}"),
-                attended=layer.encoder_layers_attended,
-            )
-            x = _add(self, x, f"{name}.cross_attention_norm", attend)
-            x = _feed_forward(self, x, name)
+            x = self._layer(x, index, layer)
         self.best(self.layer_norm(x, "decoder_norm") if self.config.norm == "pre" else x)
         return self.model("decoder", decoder_ports(self.config))
+
+    def _layer(self, x: str, index: int, layer: DecoderLayer) -> str:
+        name, attended = f"decoder.{index}", layer.encoder_layers_attended
+        caches = f"self_keys.{index}", f"self_values.{index}"
+        memory = f"cross_keys.{index}", f"cross_values.{index}"
+
+        def attend_self(z: str) -> str:
+            return self.self_attention(z, f"{name}.self_attention", layer.self_heads, caches)
+
+        def attend_cross(z: str) -> str:
+            return self.cross_attention(z, f"{name}.cross_attention", layer.cross_heads, memory, attended)
+
+        x = _add(self, x, f"{name}.self_attention_norm", attend_self)
+        x = _add(self, x, f"{name}.cross_attention_norm", attend_cross)
+        return _feed_forward(self, x, name)
 
 
 def _feed_forward(side: Side, x: str, name: str) -> str:

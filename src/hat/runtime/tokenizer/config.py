@@ -6,7 +6,7 @@ from typing import Any
 
 from hat.arguments import check_choice
 from hat.errors import UserError, shown
-from hat.files import check_keys
+from hat.files import check_keys, record_from
 
 MOSES_DASH = "@-@"  # Moses' token between the parts of a compound
 SPACE = "▁"  # SentencePiece's mark of a word's beginning
@@ -29,15 +29,12 @@ class MosesOptions:
     dash: str = MOSES_DASH
     lowercase: bool = False
 
-    @classmethod
-    def from_dict(cls, value: object, where: str) -> "MosesOptions":
-        """Read strictly. Raises UserError."""
-        keys = check_keys(value, [field.name for field in fields(cls)], where)
-        for field in fields(cls):
-            value = keys[field.name]
+    def __post_init__(self) -> None:
+        """Raises UserError naming the field."""
+        for field in fields(self):
+            value = getattr(self, field.name)
             if type(value) is not type(field.default):
-                raise UserError(f"{where}.{field.name}: {shown(value)} is not like {field.default!r}")
-        return cls(**keys)
+                raise UserError(f"{field.name}: {shown(value)} is not like {field.default!r}")
 
 
 @dataclass(frozen=True)
@@ -51,14 +48,14 @@ class TokenizerConfig:
 
     @classmethod
     def from_dict(cls, value: object, where: str) -> "TokenizerConfig":
-        """Read strictly. Raises UserError."""
+        """The configuration from JSON data, read strictly. Raises UserError naming `where` and the key."""
         keys = check_keys(value, ("kind", "joint", "moses"), where, optional=("moses",))
         check_choice(f"{where}.kind", keys["kind"], KINDS)
         if not isinstance(keys["joint"], bool):
             raise UserError(f"{where}.joint: {shown(keys['joint'])} is not true or false")
         if ("moses" in keys) != (keys["kind"] == MOSES_BPE):
             raise UserError(f"{where}.moses: belongs to the kind {MOSES_BPE}, and to no other")
-        moses = MosesOptions.from_dict(keys["moses"], f"{where}.moses") if "moses" in keys else None
+        moses = record_from(MosesOptions, keys["moses"], f"{where}.moses") if "moses" in keys else None
         return cls(keys["kind"], keys["joint"], moses)
 
     def to_dict(self) -> Mapping[str, Any]:

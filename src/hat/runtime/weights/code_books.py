@@ -5,7 +5,7 @@ lowest bits of the first byte; the last byte of a row is filled with zeros. All 
 or each group of `CodeBooks.rows` rows has one.
 """
 
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from math import prod
 from typing import Any
 
@@ -14,7 +14,6 @@ from numpy.typing import NDArray
 
 from hat.arguments import check_choice, check_count, plain_numbers
 from hat.errors import UserError
-from hat.files import check_keys
 from hat.runtime.weights.kmeans import INITIALIZATIONS, code_books, nearest
 
 BOOK = ".codebook"
@@ -51,19 +50,6 @@ class CodeBooks:
             raise UserError(f"rows: {self.rows} is not a multiple of {ROW_STEP}")
         check_choice("embeddings", self.embeddings, EMBEDDING_FORMS)
         check_choice("initialization", self.initialization, INITIALIZATIONS)
-
-    @classmethod
-    def from_dict(cls, value: object, where: str) -> "CodeBooks":
-        """Read strictly. Raises UserError naming `where` and the key."""
-        keys = check_keys(value, tuple(cls.__dataclass_fields__), where)
-        try:
-            return cls(**keys)
-        except UserError as error:
-            raise UserError(f"{where}.{error}") from error
-
-    def to_dict(self) -> dict[str, Any]:
-        """JSON data for `from_dict`."""
-        return asdict(self)
 
     def count(self, rows: int) -> int:
         """The number of code books of a matrix of `rows` rows, without listing the `sizes`: a damaged file
