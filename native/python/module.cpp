@@ -32,7 +32,7 @@ T get(nb::handle values, const char* name) {
   return nb::cast<T>(values[name]);
 }
 
-// From the dict that hat.runtime.native makes of a hat.architecture.ModelConfig.
+// From the dict that hat.runtime.engines.native makes of a hat.architecture.ModelConfig.
 ModelConfig config_of(const nb::dict& d) {
   ModelConfig config{
       precision_of(get<std::string>(d, "precision")), precision_of(get<std::string>(d, "embedding_precision")),
@@ -92,9 +92,10 @@ class PythonEngine {
     if (process_ != getpid()) static_cast<void>(engine_.release());
   }
 
-  nb::list translate(const std::vector<Sentence>& sources, int beam, double length_penalty, int nbest, int min_length,
-                     double max_length_factor, int max_length_offset) {
-    const DecodeOptions options{beam, nbest, min_length, max_length_offset, length_penalty, max_length_factor};
+  // `options`: the fields of hat.runtime.DecodeOptions.
+  nb::list translate(const std::vector<Sentence>& sources, const nb::dict& o) {
+    const DecodeOptions options{get(o, "beam"), get(o, "nbest"), get(o, "min_length"), get(o, "max_length_offset"),
+                                get<double>(o, "length_penalty"), get<double>(o, "max_length_factor")};
     std::vector<std::vector<Hypothesis>> translations;
     {
       const nb::gil_scoped_release release;
@@ -155,8 +156,7 @@ NB_MODULE(_native, m) {
   nb::class_<PythonEngine>(m, "Engine")
       .def(nb::init<const nb::dict&, const nb::object&, int, int, const std::string&>(), nb::arg("config"),
            nb::arg("weights"), nb::arg("threads"), nb::arg("processors"), nb::arg("instruction_set"))
-      .def("translate", &PythonEngine::translate, nb::arg("sources"), nb::arg("beam"), nb::arg("length_penalty"),
-           nb::arg("nbest"), nb::arg("min_length"), nb::arg("max_length_factor"), nb::arg("max_length_offset"))
+      .def("translate", &PythonEngine::translate, nb::arg("sources"), nb::arg("options"))
       .def("score", &PythonEngine::score, nb::arg("sources"), nb::arg("targets"))
       .def_prop_ro("instruction_set", &PythonEngine::instruction_set)
       .def_prop_ro("packed_bytes", &PythonEngine::packed_bytes)

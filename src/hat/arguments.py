@@ -44,6 +44,14 @@ def check_count(name: str, value: object, least: int = 1, most: int | None = Non
     raise UserError(f"{name}: {shown(value)} is not {expected}")
 
 
+def check_range(name: str, value: float, least: float, most: float) -> None:
+    """Raises UserError naming the argument if `value` is not from `least` to `most`."""
+    if value < least:
+        raise UserError(f"{name}: {shown(value)} is less than {least}")
+    if value > most:
+        raise UserError(f"{name}: {shown(value)} is more than {most}")
+
+
 def check_choice(name: str, value: object, choices: Collection[str]) -> None:
     """Raises UserError naming the argument and the choices if `value` is none of them."""
     if not isinstance(value, str) or value not in choices:
@@ -51,10 +59,7 @@ def check_choice(name: str, value: object, choices: Collection[str]) -> None:
 
 
 def plain_numbers(record: object) -> None:
-    """Turn NumPy's numbers in the fields of a frozen dataclass into Python's, for its `__post_init__`.
-
-    Everything else that may be wrong with a field is left to the checks of its class.
-    """
+    """Turn NumPy's numbers in the fields of a frozen dataclass into Python's, for its `__post_init__`."""
     for name, value in vars(record).items():
         if type(value) not in PLAIN and isinstance(value, Real):
             object.__setattr__(record, name, int(value) if isinstance(value, Integral) else float(value))
@@ -69,8 +74,7 @@ def file_path(name: str, value: Any) -> Path:
 
 
 def check_lines(lines: object) -> None:
-    """Raises UserError for a single string, for objects that give no lines, and for collections without an
-    order."""
+    """Raises UserError for a single string, objects that give no lines, and collections without an order."""
     if isinstance(lines, NO_LIST):
         kind = type(lines).__name__ if isinstance(lines, UNORDERED) else "one string"
         raise UserError(f"expected a list of lines, not {kind}")
@@ -86,8 +90,7 @@ def _check_iterable(value: Any, items: str) -> None:
 
 
 def text_pairs(pairs: Iterable[object]) -> list[tuple[str, str]]:
-    """(source, target) pairs from any iterable. Raises UserError naming the first item that is no such
-    pair."""
+    """(source, target) pairs from any iterable. Raises UserError naming the first item that is none."""
     if isinstance(pairs, NO_LIST):
         raise UserError(f"expected a list of (source, target) pairs, not {shown(pairs)}")
     _check_iterable(pairs, "(source, target) pairs")

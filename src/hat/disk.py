@@ -121,10 +121,10 @@ def flush_tree(path: Path) -> None:
 
 def make_folder(folder: Path) -> None:
     """Make a folder and all missing ones above it, so that they outlive a power failure."""
-    missing = [one for one in (folder, *folder.parents) if not one.exists()]
+    missing = [path for path in (folder, *folder.parents) if not path.exists()]
     folder.mkdir(parents=True, exist_ok=True)
-    for one in missing:
-        flush_folder(one.parent)
+    for path in missing:
+        flush_folder(path.parent)
 
 
 def replace_file(new: Path, path: Path) -> None:
@@ -146,13 +146,11 @@ def replace_folder(new: Path, folder: Path) -> None:
     flush_folder(folder.parent)
 
 
-def exchange(one: Path, other: Path) -> bool:
+def exchange(first: Path, second: Path) -> bool:
     """Exchange two names in one step. False where the system or the file system cannot."""
     renameat2 = getattr(ctypes.CDLL(None), "renameat2", None)
-    if renameat2 is None:
-        return False
-    paths = os.fsencode(one), os.fsencode(other)
-    return bool(renameat2(AT_FDCWD, paths[0], AT_FDCWD, paths[1], RENAME_EXCHANGE) == 0)
+    names = AT_FDCWD, os.fsencode(first), AT_FDCWD, os.fsencode(second)
+    return renameat2 is not None and bool(renameat2(*names, RENAME_EXCHANGE) == 0)
 
 
 def _replace_in_two_steps(new: Path, folder: Path) -> None:

@@ -11,14 +11,7 @@ class Engine:
         instruction_set: str,
     ) -> None: ...
     def translate(
-        self,
-        sources: Sequence[Sequence[int]],
-        beam: int,
-        length_penalty: float,
-        nbest: int,
-        min_length: int,
-        max_length_factor: float,
-        max_length_offset: int,
+        self, sources: Sequence[Sequence[int]], options: dict[str, Any]
     ) -> list[list[tuple[tuple[int, ...], float, tuple[float, ...]]]]: ...
     def score(
         self, sources: Sequence[Sequence[int]], targets: Sequence[Sequence[int]]

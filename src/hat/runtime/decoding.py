@@ -2,8 +2,8 @@
 
 from dataclasses import dataclass, fields
 
-from hat.arguments import finite_number, whole_number
-from hat.errors import UserError, shown
+from hat.arguments import check_range, finite_number, whole_number
+from hat.errors import UserError
 
 # The least and the most of each option: beyond them, memory, time and powers have no bound.
 LIMITS = {
@@ -34,12 +34,9 @@ class DecodeOptions:
     def __post_init__(self) -> None:
         for field in fields(self):
             convert = whole_number if field.type is int else finite_number
-            object.__setattr__(self, field.name, convert(field.name, getattr(self, field.name)))
-        for name, (least, most) in LIMITS.items():
-            if getattr(self, name) < least:
-                raise UserError(f"{name}: {shown(getattr(self, name))} is less than {least}")
-            if getattr(self, name) > most:
-                raise UserError(f"{name}: {shown(getattr(self, name))} is more than {most}")
+            value = convert(field.name, getattr(self, field.name))
+            check_range(field.name, value, *LIMITS[field.name])
+            object.__setattr__(self, field.name, value)
         if self.nbest > self.beam:
             raise UserError(f"nbest: {self.nbest} is more than the beam of {self.beam}")
         if self.max_length(1) < self.min_length:

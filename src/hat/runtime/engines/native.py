@@ -60,15 +60,7 @@ class NativeEngine:
         for ids outside the vocabulary, and in a process forked after loading."""
         self._origin.check()
         try:
-            batch = self._engine.translate(
-                [list(source) for source in sources],
-                options.beam,
-                options.length_penalty,
-                options.nbest,
-                options.min_length,
-                options.max_length_factor,
-                options.max_length_offset,
-            )
+            batch = self._engine.translate([list(source) for source in sources], vars(options))
         except ValueError as error:
             raise UserError(str(error)) from error
         return [[Hypothesis(*hypothesis) for hypothesis in ranked] for ranked in batch]
@@ -79,7 +71,7 @@ class NativeEngine:
         """The log-probability of every target token, given its source. Raises UserError as `translate`."""
         self._origin.check()
         try:
-            batch = self._engine.score([list(source) for source in sources], [list(one) for one in targets])
+            batch = self._engine.score(*([list(tokens) for tokens in side] for side in (sources, targets)))
         except ValueError as error:
             raise UserError(str(error)) from error
         return [tuple(scores) for scores in batch]

@@ -8,7 +8,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-from hat.arguments import check_choice, check_lines, file_path, text_pairs, whole_number
+from hat.arguments import check_choice, check_lines, check_range, file_path, text_pairs, whole_number
 from hat.errors import UserError
 from hat.file_names import TOKENIZER
 from hat.runtime.artefact import Artefact, ArtefactConfig
@@ -38,11 +38,7 @@ class Translator:
     """
 
     def __init__(
-        self,
-        config: ArtefactConfig,
-        tokenizer_folder: Path | None,
-        engine: Engine,
-        long_input: str = "split",
+        self, config: ArtefactConfig, tokenizer_folder: Path | None, engine: Engine, long_input: str = "split"
     ) -> None:
         """A translator with an engine that is loaded already.
 
@@ -58,8 +54,7 @@ class Translator:
             has, needs = getattr(self._tokenizer, side), getattr(config.model, side)
             if has != needs:
                 raise UserError(f"{tokenizer_folder}: {has} pieces, but the model's {side} is {needs}")
-        self.config = config
-        self.engine = engine
+        self.config, self.engine = config, engine
         trained_on = config.training_lines or TrainingLines()
         self._reader = LineReader(self._tokenizer, config.source_language, trained_on, long_input)
         self._gate = Gate("the translator")
@@ -84,18 +79,10 @@ class Translator:
         """
         check_choice("long_input", long_input, long.CHOICES)
         path = file_path("path", path)
-        again = {
-            "path": path.absolute(),
-            "model": model,
-            "engine": engine,
-            "threads": threads,
-            "device": device,
-            "instruction_set": instruction_set,
-            "long_input": long_input,
-        }
-        settings = EngineSettings(
-            available_threads() if threads is None else threads, device, instruction_set
-        )
+        again = {"path": path.absolute(), "model": model, "engine": engine, "threads": threads}
+        again |= {"device": device, "instruction_set": instruction_set, "long_input": long_input}
+        count = available_threads() if threads is None else threads
+        settings = EngineSettings(count, device, instruction_set)
         folder = model_folder(path, model)
         tokenizer: Path | None = folder / TOKENIZER
         if is_onnx_export(folder):
@@ -132,10 +119,7 @@ class Translator:
         return self
 
     def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.close()
 
@@ -190,8 +174,8 @@ class Translator:
         """
         self._gate.check()
         batch, pairs = checked_size(batch), text_pairs(pairs)
-        sources = [self._encoded(s, "source", n) for n, (s, _) in enumerate(pairs, start=1)]
-        targets = [self._encoded(t, "target", n) for n, (_, t) in enumerate(pairs, start=1)]
+        sources = [self._encoded(source, "source", n) for n, (source, _) in enumerate(pairs, start=1)]
+        targets = [self._encoded(target, "target", n) for n, (_, target) in enumerate(pairs, start=1)]
         scores: dict[int, Score] = {}
         for chosen in batches_of(sources, batch):
             with self._gate.entered():
@@ -224,15 +208,13 @@ class Translator:
         return replace(self.config.decode, **given), batch
 
     def _max_length(self, value: object) -> int:
-        most, least = LIMITS["max_length_offset"][1], self.config.decode.min_length
-        length = whole_number("max_length", value)
+        length, least = whole_number("max_length", value), self.config.decode.min_length
         if length < least:
             raise UserError(
                 f"max_length: {length} leaves no room for a translation, which needs at least {least} tokens "
                 "including </s>"
             )
-        if length > most:
-            raise UserError(f"max_length: {length} is more than {most}")
+        check_range("max_length", length, least, LIMITS["max_length_offset"][1])
         return length
 
     def _stream(
