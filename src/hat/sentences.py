@@ -83,7 +83,7 @@ def _windows(text: str, code: str) -> Iterator[str]:
         window = text[start : start + WINDOW]
         segments = sentencex.segment(code, window)
         # Too long for any model: the window is cut at its last space, or at its end.
-        some = segments[:-1] or [window[: window.rfind(" ") + 1] or window]
-        yield from some
-        start += sum(map(len, some))
+        complete = segments[:-1] or [window[: window.rfind(" ") + 1] or window]
+        yield from complete
+        start += sum(map(len, complete))
     yield from sentencex.segment(code, text[start:])

@@ -73,23 +73,17 @@ def _problems(text: str) -> Iterator[tuple[int, str]]:
             keys.pop()
         elif word.startswith('"'):
             string = json.loads(word.removesuffix(token["key"] or ""))
-            if not string.isprintable() and any("\ud800" <= one <= "\udfff" for one in string):
+            if not string.isprintable() and any("\ud800" <= character <= "\udfff" for character in string):
                 yield start, f"{shown(string)} holds half a character"
             if token["key"]:
                 if string in keys[-1]:
                     yield start, f"the key {named(string)} twice"
                 keys[-1].add(string)
-        else:
-            yield from ((start, str(error)) for error in _wrong_number(word))
-
-
-def _wrong_number(word: str) -> list[_NotStrict]:
-    try:
-        if word not in ("true", "false", "null"):
-            (_integer if word.lstrip("-").isdecimal() else _number)(word)
-    except _NotStrict as error:
-        return [error]
-    return []
+        elif word not in ("true", "false", "null"):
+            try:
+                (_integer if word.lstrip("-").isdecimal() else _number)(word)
+            except _NotStrict as error:
+                yield start, str(error)
 
 
 def _without_a_key_twice(pairs: list[tuple[str, Any]]) -> dict[str, Any]:

@@ -26,6 +26,7 @@ SCALARS = {
     MERGE: "<<",
 }
 TAGS = {*SCALARS, f"{PREFIX}map", f"{PREFIX}seq"}
+UNWRITABLE = re.compile("[\0\ud800-\udfff]")  # NUL and halves of characters
 # Without the numbers to base 60 of YAML 1.1, which read the lengths 10:12 as 612.
 WHOLE = re.compile(r"^[-+]?(?:0b[01_]+|0[0-7_]+|0|[1-9][0-9_]*|0x[0-9a-fA-F_]+)$")
 # With the words of YAML 1.1, but without no, which is Norwegian; fields that want true or false know it.
@@ -143,7 +144,7 @@ class _Loader(yaml.SafeLoader):
 
     def _is_right(self, node: yaml.ScalarNode) -> bool:
         if node.tag in (MERGE, f"{PREFIX}str"):
-            return not any(one == "\0" or "\ud800" <= one <= "\udfff" for one in node.value)
+            return not UNWRITABLE.search(node.value)
         if node.tag == f"{PREFIX}int" and len(node.value) > MOST_DIGITS:
             return False
         try:

@@ -1,5 +1,4 @@
-"""Processor threads: the number that this process may use, and the time that OpenMP's threads spin in
-waiting."""
+"""Processor threads: the number that this process may use, and how long OpenMP's spin in waiting."""
 
 import os
 import re
@@ -53,8 +52,7 @@ def check_can_start(threads: int) -> None:
 
 
 def start(thread: Thread, how_many: str = "no more threads;") -> None:
-    """Start a thread. Raises HatError if the system refuses it; `how_many` says in its message how many
-    threads were allowed."""
+    """Start a thread. Raises HatError if the system refuses it. `how_many`: those it allows, in words."""
     try:
         thread.start()
     except (RuntimeError, MemoryError) as error:
@@ -80,12 +78,8 @@ def openmp_defaults(environment: Mapping[str, str], root: Path = Path("/")) -> d
 
     Waiting threads then sleep soon, and under a CPU quota there are no more threads than it allows.
     """
-    added = {
-        name: value
-        for name, value, excluding in WAITING
-        if not any(given in environment for given in (name, *excluding))
-    }
-    if not any(name in environment for name in COUNTS) and available_threads(root) < _cores():
+    added = {name: value for name, value, others in WAITING if environment.keys().isdisjoint((name, *others))}
+    if environment.keys().isdisjoint(COUNTS) and available_threads(root) < _cores():
         added[COUNTS[0]] = str(available_threads(root))
     return added
 
@@ -125,15 +119,14 @@ def _quotas(root: Path) -> Iterator[int]:
         inside = group.relative_to(within) if group.is_relative_to(within) else PurePosixPath()
         if ".." in inside.parts:  # a group outside of this process's namespace
             inside = PurePosixPath()
-        for one in (inside, *inside.parents):
-            limit, period = _quota(kind, root / mounted / one)
+        for folder in (inside, *inside.parents):
+            limit, period = _quota(kind, root / mounted / folder)
             if limit > 0 and period > 0:
                 yield limit // period
 
 
 def _groups(root: Path) -> dict[str, str]:
-    """Kind of control groups (cgroup2 or cgroup) → this process's group in the tree that limits
-    processors."""
+    """Kind of control groups (cgroup2 or cgroup) → this process's group in the tree that limits cores."""
     groups = {}
     for line in _lines(root / "proc/self/cgroup"):
         number, _, rest = line.partition(":")

@@ -38,14 +38,10 @@ class EngineSettings:
     def engines(self, candidates: Iterable[str]) -> tuple[str, ...]:
         """Those of `candidates`, names of engines, that can have these settings. Raises UserError naming the
         setting that leaves none."""
-        able = tuple(candidates)
-        for setting, owners in (
-            ("device", [name for name, spec in ENGINES.items() if self.device in spec.devices]),
-            (
-                "instruction_set",
-                [n for n, spec in ENGINES.items() if spec.instruction_sets or self.instruction_set == "auto"],
-            ),
-        ):
+        able, any_set = tuple(candidates), self.instruction_set == "auto"
+        on_device = [name for name, spec in ENGINES.items() if self.device in spec.devices]
+        with_set = [name for name, spec in ENGINES.items() if spec.instruction_sets or any_set]
+        for setting, owners in (("device", on_device), ("instruction_set", with_set)):
             fitting = tuple(name for name in able if name in owners)
             if not fitting:
                 raise UserError(

@@ -15,18 +15,14 @@ from pathlib import Path
 PAGE = 2 << 20  # bytes of a huge page, on x86 and on ARM with 4 KiB pages
 MAPS = Path("/proc/self/maps")
 ANONYMOUS = re.compile(r"^([0-9a-f]+)-([0-9a-f]+) rw-p 00000000 00:00 0 *(?:\[heap\])?$", re.MULTILINE)
-MADV_HUGEPAGE, MADV_COLLAPSE = (
-    14,
-    25,
-)  # the second since Linux 6.1; before, huge pages come later
+MADV_HUGEPAGE, MADV_COLLAPSE = 14, 25  # the second since Linux 6.1; before, huge pages come later
 
 Range = tuple[int, int]
 
 
 @contextmanager
 def huge_pages() -> Iterator[None]:
-    """Context that asks for huge pages for memory allocated in it. Without effect on systems that have
-    none."""
+    """Context that asks for huge pages for memory allocated in it; without effect on systems without them."""
     before = _anonymous()
     yield
     for start, end in _new(_anonymous(), before):

@@ -65,9 +65,8 @@ def load_onnx_export(name: str, folder: Path, settings: EngineSettings) -> tuple
         raise UserError(f"{folder}: an ONNX export; it runs with engine {ONNX}, not {name}")
     settings.engines([ONNX])
     try:
-        loaded: tuple[ArtefactConfig, Engine] = import_module(ENGINES[ONNX].module).load_folder(
-            folder, settings
-        )
+        module = import_module(ENGINES[ONNX].module)
+        loaded: tuple[ArtefactConfig, Engine] = module.load_folder(folder, settings)
     except ImportError as error:
         raise UserError(f"{folder}: {_absence(ONNX, error)}") from error
     return loaded
@@ -85,8 +84,7 @@ def reason_of(error: Exception) -> str:
 
 
 def _candidates(name: str, architecture: AnyArchitecture | None) -> tuple[str, ...]:
-    """The engines that `name` may stand for, if they run `architecture`. Raises UserError if there are
-    none."""
+    """The engines that `name` may stand for, if they run `architecture`. Raises UserError without any."""
     check_engine(name)
     able = tuple(engine for engine in ENGINES if architecture is None or runs(engine, architecture))
     if name == "auto":

@@ -32,7 +32,9 @@ class NativeEngine:
         """Raises UserError for a device or an instruction set that this machine lacks, and for weights that
         are not finite; HatError if the system refuses so many threads."""
         settings.engines([self.name])
-        kernels = _instruction_set(settings)
+        kernels = settings.instruction_set
+        if kernels == "auto":
+            kernels = os.environ.get(VARIABLE) or "auto"
         try:
             precisions, weights = _as_multiplied(artefact, kernels)
             config = _native_config(artefact.config.model) | precisions
@@ -56,8 +58,8 @@ class NativeEngine:
         return self._engine.packed_bytes, self._engine.workspace_bytes
 
     def translate(self, sources: Sequence[Sequence[int]], options: DecodeOptions) -> list[list[Hypothesis]]:
-        """The best hypotheses of each source (token ids that end in </s>), best first. Raises UserError
-        for ids outside the vocabulary, and in a process forked after loading."""
+        """As `Engine.translate`. Raises UserError for ids outside the vocabulary, and in a process forked
+        after loading."""
         self._origin.check()
         try:
             batch = self._engine.translate([list(source) for source in sources], vars(options))
@@ -68,7 +70,7 @@ class NativeEngine:
     def score(
         self, sources: Sequence[Sequence[int]], targets: Sequence[Sequence[int]]
     ) -> list[tuple[float, ...]]:
-        """The log-probability of every target token, given its source. Raises UserError as `translate`."""
+        """As `Engine.score`. Raises UserError as `translate`."""
         self._origin.check()
         try:
             batch = self._engine.score(*([list(tokens) for tokens in side] for side in (sources, targets)))
@@ -79,12 +81,6 @@ class NativeEngine:
     def close(self) -> None:
         """Release weights and threads; without effect in a process forked after loading."""
         del self._engine, self._origin
-
-
-def _instruction_set(settings: EngineSettings) -> str:
-    if settings.instruction_set != "auto":
-        return settings.instruction_set
-    return os.environ.get(VARIABLE) or "auto"
 
 
 def _as_multiplied(artefact: Artefact, instruction_set: str) -> tuple[dict[str, str], Weights]:
@@ -104,16 +100,8 @@ def _as_multiplied(artefact: Artefact, instruction_set: str) -> tuple[dict[str, 
 
 def _native_config(model: ModelConfig) -> dict[str, Any]:
     architecture = model.transformer.to_dict()
-    return {
-        "qkv_dim": architecture["qkv_dim"],
-        "encoder_dim": architecture["encoder"]["embed_dim"],
-        "decoder_dim": architecture["decoder"]["embed_dim"],
-        "encoder_super_dim": model.encoder_super_dim,
-        "decoder_super_dim": model.decoder_super_dim,
-        "source_vocab": model.source_vocab,
-        "target_vocab": model.target_vocab,
-        "shared_embeddings": model.embeddings == "shared",
-        "pre_norm": model.norm == "pre",
-        "encoder": architecture["encoder"]["layers"],
-        "decoder": architecture["decoder"]["layers"],
-    }
+    config = {name: getattr(model.transformer, name) for name in ("qkv_dim", "encoder_dim", "decoder_dim")}
+    for side, tokens in (("encoder", "source"), ("decoder", "target")):
+        config |= {name: getattr(model, name) for name in (f"{side}_super_dim", f"{tokens}_vocab")}
+        config[side] = architecture[side]["layers"]
+    return config | {"shared_embeddings": model.embeddings == "shared", "pre_norm": model.norm == "pre"}

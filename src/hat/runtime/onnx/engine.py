@@ -52,8 +52,7 @@ class OnnxEngine:
         self._lock = Lock()  # two calls at once would use twice as many threads as the settings allow
 
     def translate(self, sources: Sequence[Sequence[int]], options: DecodeOptions) -> list[list[Hypothesis]]:
-        """The best hypotheses of each source (token ids that end in </s>), best first. Raises UserError
-        in a process forked after loading."""
+        """As `Engine.translate`. Raises UserError in a process forked after loading."""
         self._origin.check()
         sources = [list(source) for source in sources]
         if not sources:
@@ -65,8 +64,7 @@ class OnnxEngine:
     def score(
         self, sources: Sequence[Sequence[int]], targets: Sequence[Sequence[int]]
     ) -> list[tuple[float, ...]]:
-        """The log-probability of every target token (ids end in </s> on both sides), pair by pair. Raises
-        UserError in a process forked after loading."""
+        """As `Engine.score`. Raises UserError in a process forked after loading."""
         self._origin.check()
         sources, targets = ([list(tokens) for tokens in side] for side in (sources, targets))
         if not sources:

@@ -30,10 +30,8 @@ def load_moses_bpe(
     *dictionaries, codes = (folder / name for name in config.file_names())
     codec = load_codes(codes)
     pieces = [read_dictionary(path) for path in dictionaries]
-    return (
-        MosesBpe(Moses(options.source_language, options), codec, pieces[0]),
-        MosesBpe(Moses(options.target_language, options), codec, pieces[-1]),
-    )
+    source, target = (Moses(code, options) for code in (options.source_language, options.target_language))
+    return MosesBpe(source, codec, pieces[0]), MosesBpe(target, codec, pieces[-1])
 
 
 def read_dictionary(path: Path) -> list[str]:
@@ -41,17 +39,15 @@ def read_dictionary(path: Path) -> list[str]:
 
     Raises UserError naming the line that is not like that, or repeats a piece.
     """
-    pieces = [*SPECIAL_PIECES]
-    seen = set(pieces)
+    pieces = dict.fromkeys(SPECIAL_PIECES)
     for number, line in enumerate(_filled_lines(path), 1):
         piece, _, count = line.rpartition(" ")
         if not piece or not count.isdecimal():
             raise UserError(f"{path}:{number}: {shown(line)} is not a piece, a space and its count")
-        if piece in seen:
+        if piece in pieces:
             raise UserError(f"{path}:{number}: {shown(piece)} is there twice")
-        seen.add(piece)
-        pieces.append(piece)
-    return pieces
+        pieces[piece] = None
+    return list(pieces)
 
 
 def load_codes(path: Path) -> "BPE":
@@ -85,17 +81,13 @@ class Moses:
     def __init__(self, language: str, options: MosesOptions) -> None:
         """Raises UserError without sacremoses, which treats languages that it does not know as English."""
         try:
-            from sacremoses import (  # noqa: PLC0415 (an optional package)
-                MosesDetokenizer,
-                MosesPunctNormalizer,
-                MosesTokenizer,
-            )
+            import sacremoses  # noqa: PLC0415 (an optional package)
         except ModuleNotFoundError as error:
             raise missing_package(error) from error
         self._options = options
-        self._normaliser = MosesPunctNormalizer(lang=language, post_remove_control_chars=True)
-        self._tokenizer = MosesTokenizer(lang=language)
-        self._detokenizer = MosesDetokenizer(lang=language)
+        self._normaliser = sacremoses.MosesPunctNormalizer(lang=language, post_remove_control_chars=True)
+        self._tokenizer = sacremoses.MosesTokenizer(lang=language)
+        self._detokenizer = sacremoses.MosesDetokenizer(lang=language)
 
     def words(self, text: str) -> list[str]:
         """The words of one sentence, as in the training text."""

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import islice
+from itertools import chain, islice
 
 from hat.arguments import check_choice
 from hat.runtime.decoding import Hypothesis
@@ -51,19 +51,14 @@ class Line:
         return [source for part in self.parts for source in part.sources]
 
     def joined(self, decoded: Sequence[Decoded], tokenizer: Tokenizer) -> Translation:
-        """The line's translations, from those of `sources`; the r-th best is joined from all r-th best
-        ones."""
+        """The line's translations, from those of `sources`: the r-th best joins the r-th best of each."""
         if not decoded:
             text = "".join(part.text for part in self.parts)
             return Translation(text, 0.0, tokens=(), parts=0, copied=(text,) if text.strip() else ())
         ranks = list(zip(*(part.hypotheses for part in decoded), strict=False))
         # Pieces without </s>; the tokenizer turns those of each part into text separately.
-        best = [
-            pair
-            for one in ranks[0]
-            for pair in zip(one.tokens, one.token_scores, strict=True)
-            if pair[0] != EOS
-        ]
+        pairs = chain.from_iterable(zip(part.tokens, part.token_scores, strict=True) for part in ranks[0])
+        best = [(token, score) for token, score in pairs if token != EOS]
         return Translation(
             self._text(ranks[0], tokenizer),
             _score(ranks[0]),
@@ -78,10 +73,8 @@ class Line:
 
     def _text(self, hypotheses: Sequence[Hypothesis], tokenizer: Tokenizer) -> str:
         left = iter(hypotheses)
-        text = ""
-        for part in self.parts:
-            text += part.written(list(islice(left, len(part.sources))), tokenizer)
-        return text.strip()
+        texts = (part.written(list(islice(left, len(part.sources))), tokenizer) for part in self.parts)
+        return "".join(texts).strip()
 
 
 class LineReader:

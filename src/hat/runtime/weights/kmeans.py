@@ -40,11 +40,11 @@ class _Histogram:
         for index, group in enumerate(groups):
             flat = group.ravel()
             for start in range(0, flat.size, WEIGHTS_AT_ONCE):
-                some = flat[start : start + WEIGHTS_AT_ONCE].astype(np.float64)
-                places = ((some - self.low[index]) / self.width[index]).astype(np.int64)
+                weights = flat[start : start + WEIGHTS_AT_ONCE].astype(np.float64)
+                places = ((weights - self.low[index]) / self.width[index]).astype(np.int64)
                 np.minimum(places, bins - 1, out=places)
                 self.counts[index] += np.bincount(places, minlength=bins)
-                self.sums[index] += np.bincount(places, some, minlength=bins)
+                self.sums[index] += np.bincount(places, weights, minlength=bins)
 
 
 def _linear(histogram: _Histogram, count: int) -> Floats:
@@ -58,11 +58,9 @@ def _plus_plus(histogram: _Histogram, count: int) -> Floats:
     those drawn before (Arthur and Vassilvitskii 2007). Each group uses the same random numbers, so that its
     result does not depend on the other groups."""
     rng, groups, bins = np.random.default_rng(SEED), len(histogram.counts), BINS_PER_SEED * count
-    counts, sums = (
-        values.reshape(groups, bins, -1).sum(axis=-1) for values in (histogram.counts, histogram.sums)
-    )
-    means = sums / np.maximum(counts, 1)
-    chances = counts
+    both = (histogram.counts, histogram.sums)
+    counts, sums = (values.reshape(groups, bins, -1).sum(axis=-1) for values in both)
+    means, chances = sums / np.maximum(counts, 1), counts
     distances = np.full((groups, bins), np.inf)
     centroids = np.empty((groups, count))
     for index in range(count):
@@ -75,10 +73,7 @@ def _plus_plus(histogram: _Histogram, count: int) -> Floats:
     return np.sort(centroids, axis=1)
 
 
-INITIALIZATIONS: dict[str, Callable[[_Histogram, int], Floats]] = {
-    "linear": _linear,
-    "k-means++": _plus_plus,
-}
+INITIALIZATIONS: dict[str, Callable[[_Histogram, int], Floats]] = {"linear": _linear, "k-means++": _plus_plus}
 
 
 def code_books(groups: Sequence[Array], bits: int, initialization: str) -> NDArray[np.float32]:
@@ -87,14 +82,13 @@ def code_books(groups: Sequence[Array], bits: int, initialization: str) -> NDArr
     A centroid that is not the nearest one of any weight stays in place. The result depends on the arguments
     alone.
     """
-    count = 1 << bits
-    bins = BINS_PER_CENTROID * count
+    count, bins = 1 << bits, BINS_PER_CENTROID << bits
     at_once = max(1, BINS_AT_ONCE // bins)
-    found = []
+    centroids = []
     for start in range(0, len(groups), at_once):
         histogram = _Histogram(groups[start : start + at_once], bins)
-        found.append(_lloyd(histogram, INITIALIZATIONS[initialization](histogram, count)))
-    return np.concatenate(found).astype(np.float32)
+        centroids.append(_lloyd(histogram, INITIALIZATIONS[initialization](histogram, count)))
+    return np.concatenate(centroids).astype(np.float32)
 
 
 def _lloyd(histogram: _Histogram, centroids: Floats) -> Floats:
