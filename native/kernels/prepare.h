@@ -27,9 +27,7 @@ static inline int32_t round_to_int8(const float* x, int inputs, float factor, in
   Ints total = broadcast_ints(0);
   for (int i = 0; i < whole; i += kWidth) {
     const Floats shifted = load(x + i) * factor + kRounder;
-    Ints bits;
-    std::memcpy(&bits, &shifted, sizeof bits);
-    const Bytes rounded = __builtin_convertvector(bits - kRounderBits, Bytes);
+    const Bytes rounded = __builtin_convertvector((Ints)shifted - kRounderBits, Bytes);
     total += __builtin_convertvector(rounded, Ints);
     *reinterpret_cast<BytesAt*>(out + i) = rounded;
   }

@@ -59,9 +59,8 @@ static void multiply_bfloat16(const Matrix& weights, const uint16_t* data, const
 #else
     Floats even[kVectors], odd[kVectors];
     for (int v = 0; v < kVectors; ++v) {
-      const Ints high = w[v] & static_cast<int32_t>(0xffff0000u), low = w[v] << 16;
-      std::memcpy(&even[v], &low, sizeof low);
-      std::memcpy(&odd[v], &high, sizeof high);
+      even[v] = (Floats)(w[v] << 16);
+      odd[v] = (Floats)(w[v] & static_cast<int32_t>(0xffff0000u));
     }
     for (int r = 0; r < R; ++r) {
       const float* x = reinterpret_cast<const float*>(rows + r * operand.stride) + 2 * k;
@@ -93,10 +92,10 @@ static inline void finish_int8(const Ints (&totals)[R][kVectors], const Matrix& 
       // (kMaxInt8Inputs).
       const Words signed_total = HAT_UNSIGNED ? (Words)totals[r][v] - static_cast<uint32_t>(operand.sums[row + r])
                                               : (Words)totals[r][v];
-      const Ints exact = (Ints)signed_total;
+      const Floats exact = __builtin_convertvector((Ints)signed_total, Floats);
       // One expression, so that it is fused for every R: the result of a row must not depend on how many others
       // are multiplied with it.
-      store_output(to_floats(exact) * (scale * operand.scales[row + r]) + bias, relu, y + r * stride + v * kWidth);
+      store_output(exact * (scale * operand.scales[row + r]) + bias, relu, y + r * stride + v * kWidth);
     }
   }
 }

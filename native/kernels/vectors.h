@@ -21,7 +21,6 @@ static inline void store(float* p, Floats x) { *reinterpret_cast<FloatsAt*>(p) =
 static inline Ints load_ints(const void* p) { return *reinterpret_cast<const IntsAt*>(p); }
 static inline Floats broadcast(float x) { return Floats{} + x; }
 static inline Ints broadcast_ints(int32_t x) { return Ints{} + x; }
-static inline Floats to_floats(Ints x) { return __builtin_convertvector(x, Floats); }
 static inline int smaller(int a, int b) { return a < b ? a : b; }
 
 // Returns b where a or b is NaN. larger(value, maximum) therefore skips a NaN, and larger(limit, value) keeps it. A
@@ -68,9 +67,7 @@ constexpr float kLowestExponent = -87.0f;  // e^x is a normal float from here on
 static inline Floats exponential(Floats x) {
   x = larger(broadcast(kLowestExponent), x);
   const Floats shifted = x * 1.44269504f + kRounder;
-  Ints bits;
-  std::memcpy(&bits, &shifted, sizeof bits);
-  const Ints exponent = (bits << 23) + 0x3f800000;
+  const Ints exponent = ((Ints)shifted << 23) + 0x3f800000;
   const Floats n = shifted - kRounder;
   const Floats r = (x - n * 0.693359375f) - n * -2.12194440e-4f;
   Floats y = broadcast(1.9875691500e-4f);
@@ -80,9 +77,7 @@ static inline Floats exponential(Floats x) {
   y = y * r + 1.6666665459e-1f;
   y = y * r + 5.0000001201e-1f;
   y = y * r * r + r + 1.0f;
-  Floats scale;
-  std::memcpy(&scale, &exponent, sizeof scale);
-  return y * scale;
+  return y * (Floats)exponent;
 }
 
 // scores[i] = e^(scores[i] − highest); returns their sum.

@@ -15,6 +15,8 @@ using namespace hat;
 
 namespace {
 
+constexpr Precision kPrecisions[] = {Precision::float32, Precision::bfloat16, Precision::int8, Precision::table};
+
 // Those with separate embeddings are pre-norm.
 ModelConfig config_of(Precision precision, bool shared) {
   return {precision, precision, 24, 21, 18, 24, 18, shared ? 300 : 40, 300, shared, !shared, {{37, 2}, {16, 3}, {5, 1}},
@@ -79,8 +81,7 @@ void check_translations(Engine& engine, const DecodeOptions& options) {
 void for_each_model(const std::function<void(const ModelConfig&, const Kernels&)>& check) {
   for (const InstructionSet& set : instruction_sets()) {
     if (!set.usable()) continue;
-    for (const Precision precision :
-         {Precision::float32, Precision::bfloat16, Precision::int8, Precision::table})
+    for (const Precision precision : kPrecisions)
       for (const bool shared : {false, true}) {
         if (precision == Precision::table && !set.kernels->has_tables) continue;
         context = std::string(set.name) + ", precision " + std::to_string(int(precision)) + (shared ? ", shared" : "");
@@ -96,10 +97,7 @@ TEST(scoring_repeats_the_scores_of_the_search) {
     const auto model = model_of(config, kernels);
     for (const int threads : {1, 3}) {
       Engine engine(model, threads);
-      for (const int beam : {1, 2, 5, 9}) {
-        const DecodeOptions options{beam, std::min(beam, 3), 3, 6, 0.7, 1.5};
-        check_translations(engine, options);
-      }
+      for (const int beam : {1, 2, 5, 9}) check_translations(engine, {beam, std::min(beam, 3), 3, 6, 0.7, 1.5});
     }
   });
 }
@@ -115,11 +113,11 @@ TEST(translations_do_not_depend_on_the_number_of_threads) {
     for (const int threads : {2, 3, 5}) {
       Engine engine(model, threads);
       for (int turn = 0; turn < 20; ++turn) {
-        const auto found = engine.translate(kSources, options);
+        const auto translations = engine.translate(kSources, options);
         for (size_t i = 0; i < expected.size(); ++i)
           for (size_t rank = 0; rank < expected[i].size(); ++rank) {
-            CHECK(found[i][rank].tokens == expected[i][rank].tokens);
-            CHECK(found[i][rank].token_scores == expected[i][rank].token_scores);
+            CHECK(translations[i][rank].tokens == expected[i][rank].tokens);
+            CHECK(translations[i][rank].token_scores == expected[i][rank].token_scores);
           }
       }
     }
@@ -131,12 +129,12 @@ TEST(instruction_sets_agree) {
   for_each_model([&first](const ModelConfig& config, const Kernels& kernels) {
     Engine engine(model_of(config, kernels), 2);
     const std::vector<Sentence> targets = {{5, 6, 2}, {200, 299, 4, 5, 6, 7, 2}, {2}, {9, 2}};
-    const auto found = engine.score(kSources, targets);
-    const auto& expected = first.emplace(context.substr(context.find(',')), found).first->second;
+    const auto scores = engine.score(kSources, targets);
+    const auto& expected = first.emplace(context.substr(context.find(',')), scores).first->second;
     // Activations are rounded to bfloat16 on some processors only.
     const double tolerance = config.precision == Precision::bfloat16 ? 0.05 : 1e-3;
-    for (size_t i = 0; i < found.size(); ++i)
-      for (size_t t = 0; t < found[i].size(); ++t) CHECK_NEAR(found[i][t], expected[i][t], tolerance);
+    for (size_t i = 0; i < scores.size(); ++i)
+      for (size_t t = 0; t < scores[i].size(); ++t) CHECK_NEAR(scores[i][t], expected[i][t], tolerance);
   });
 }
 
@@ -179,7 +177,7 @@ TEST(impossible_inputs_and_shapes_are_refused) {
 }
 
 TEST(widths_whose_int8_sums_overflow_are_refused_in_int8_only) {
-  for (const Precision precision : {Precision::float32, Precision::bfloat16, Precision::int8, Precision::table}) {
+  for (const Precision precision : kPrecisions) {
     const ModelConfig good = config_of(precision, true);
     const auto accepted = [&](const auto& widen) {
       ModelConfig config = good;

@@ -2,6 +2,7 @@
 // array is a heap block of exactly the size that kernels.h promises, so that AddressSanitizer sees a
 // read or a write beyond it.
 #include <algorithm>
+#include <bit>
 #include <cstring>
 #include <random>
 
@@ -24,10 +25,7 @@ std::vector<float> random_floats(size_t count) {
 int padded(int count, int step) { return (count + step - 1) / step * step; }
 
 float widened(uint16_t bits) {
-  const uint32_t wide = static_cast<uint32_t>(bits) << 16;
-  float value;
-  std::memcpy(&value, &wide, sizeof value);
-  return value;
+  return std::bit_cast<float>(static_cast<uint32_t>(bits) << 16);
 }
 
 // A packed matrix, and the weights it stands for in double precision.
@@ -55,14 +53,8 @@ struct Packed {
                                           : put(precision, group * lane + k % group, output, flip);
       }
     }
-    matrix = {precision,
-              outputs,
-              inputs,
-              groups,
-              data.data(),
-              scales.data(),
-              with_bias ? bias.data() : nullptr,
-              reinterpret_cast<const int8_t*>(tables.data())};
+    const auto* values = reinterpret_cast<const int8_t*>(tables.data());
+    matrix = {precision, outputs, inputs, groups, data.data(), scales.data(), with_bias ? bias.data() : nullptr, values};
   }
 
  private:
@@ -84,9 +76,7 @@ struct Packed {
       std::memcpy(data.data() + 4 * place, &value, 4);
       return double(value);
     }
-    uint32_t bits;
-    std::memcpy(&bits, &value, 4);
-    const uint16_t high = uint16_t(bits >> 16);
+    const uint16_t high = uint16_t(std::bit_cast<uint32_t>(value) >> 16);
     std::memcpy(data.data() + 2 * place, &high, 2);
     return double(widened(high));
   }
@@ -353,19 +343,19 @@ TEST(chunks_of_logits_give_the_candidates_and_the_sum) {
                         &values[row * capacity], &ids[row * capacity]});
       kernels.project(weights.matrix, prepared.operand, seen.data(), rows, 0, chunks, scratch.data());
       for (int row = 0; row < rows; ++row) {
-        const float* own = &logits[size_t(row) * padded(words, kBlock)];
+        const float* of_row = &logits[size_t(row) * padded(words, kBlock)];
         std::vector<int> order;
         for (int word = 0; word < words; ++word)
           if (word != 2) order.push_back(word);
-        std::sort(order.begin(), order.end(), [own](int a, int b) { return own[a] > own[b]; });
+        std::sort(order.begin(), order.end(), [of_row](int a, int b) { return of_row[a] > of_row[b]; });
         CHECK(seen[row].count == capacity);
         for (int i = 0; i < capacity; ++i) CHECK(ids[row * capacity + i] == order[i]);
-        CHECK(seen[row].wanted_logit == own[words - 1]);
-        double exact = 0, found = 0;
-        for (int word = 0; word < words; ++word) exact += std::exp(double(own[word]));
+        CHECK(seen[row].wanted_logit == of_row[words - 1]);
+        double exact = 0, merged = 0;
+        for (int word = 0; word < words; ++word) exact += std::exp(double(of_row[word]));
         for (int chunk = 0; chunk < chunks; ++chunk)
-          found += double(chunk_sum[row * chunks + chunk]) * std::exp(double(chunk_max[row * chunks + chunk]));
-        CHECK_NEAR(std::log(found), std::log(exact), 1e-4);
+          merged += double(chunk_sum[row * chunks + chunk]) * std::exp(double(chunk_max[row * chunks + chunk]));
+        CHECK_NEAR(std::log(merged), std::log(exact), 1e-4);
       }
     }
   });
