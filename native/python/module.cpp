@@ -48,13 +48,10 @@ ModelConfig config_of(const nb::dict& d) {
 }
 
 bool holds(const Array& array, Precision elements) {
-  switch (elements) {
-    case Precision::float32: return array.dtype() == nb::dtype<float>();
-    case Precision::bfloat16: return array.dtype() == nb::dtype<uint16_t>();
-    case Precision::int8: return array.dtype() == nb::dtype<int8_t>();
-    case Precision::table: return array.dtype() == nb::dtype<uint8_t>();
-  }
-  return false;
+  // In the order of Precision.
+  const nb::dlpack::dtype types[] = {nb::dtype<float>(), nb::dtype<uint16_t>(), nb::dtype<int8_t>(),
+                                     nb::dtype<uint8_t>()};
+  return array.dtype() == types[static_cast<int>(elements)];
 }
 
 // A number that is not finite would make every translation nonsense, and some of them unboundedly slow.

@@ -73,8 +73,6 @@ def lock(descriptor: int, path: Path, *, wait: bool) -> None:
     """
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX if wait else fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        raise
     except OSError as error:
         if error.errno in NO_LOCKS:
             raise no_locks(path, error) from error
@@ -165,9 +163,10 @@ def _replace_in_two_steps(new: Path, folder: Path) -> None:
 
 def restore_folder(folder: Path) -> None:
     """Put the earlier folder back to `folder` if its replacement was interrupted half-way."""
-    if not folder.exists() and _former(folder.absolute()).is_dir():
-        _former(folder.absolute()).rename(folder)
-        flush_folder(folder.absolute().parent)
+    former = _former(folder.absolute())
+    if not folder.exists() and former.is_dir():
+        former.rename(folder)
+        flush_folder(former.parent)
 
 
 def _former(folder: Path) -> Path:
@@ -175,8 +174,8 @@ def _former(folder: Path) -> Path:
 
 
 def unfinished(path: Path) -> Path:
-    """The path at which a file or folder is written before it gets its name. It is always the same and used
-    for nothing else, so that a killed process leaves at most one stray, which the next one removes."""
+    """The path at which a file or folder is written before it gets its name: always the same one, so that a
+    killed process leaves at most one stray, which the next one removes."""
     return path.with_name(f".{path.name}.hat-unfinished")
 
 

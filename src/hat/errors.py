@@ -59,8 +59,7 @@ def shown(value: object) -> str:
 
 
 def named(text: object) -> str:
-    """A name that was read from somewhere, for a message: as it is, or its repr where that is not
-    printable; cut where it is long."""
+    """A name that was read from somewhere, for a message: as it is, or its repr if not printable; cut."""
     plain = str(text)
     return _cut(plain if plain.isprintable() else repr(plain), 200)
 

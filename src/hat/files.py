@@ -52,14 +52,12 @@ class FolderKind:
     files: frozenset[str]
 
     def check_replaceable(self, folder: Path) -> None:
-        """Raises UserError if replacing `folder` by another of this kind would lose a file that HAT did not
-        write."""
+        """Raises UserError if replacing `folder` by another of this kind would lose a file not of HAT's."""
         if folder.is_symlink() or (folder.exists() and not folder.is_dir()):
             raise UserError(f"{folder}: exists and is not {self.name}; choose another place")
         if not folder.exists():
             return
-        # The system refuses to replace a mount point; replacing the current folder takes it away from its
-        # shell.
+        # No system replaces a mount point; a shell loses its current folder if that is replaced.
         if (mounted := os.path.ismount(folder)) or folder.samefile("."):
             kind = "a mount point" if mounted else "the current folder"
             raise UserError(f"{folder}: is {kind}, which cannot be replaced; name a folder in it")

@@ -77,8 +77,7 @@ def as_line(text: str) -> str:
 
 @contextmanager
 def line_writer(path: Path) -> Iterator[Callable[[str], object]]:
-    """Yield a function that writes its argument as one line (`as_line`); the file appears at the end,
-    whole."""
+    """Yield a function that writes its argument as one line (`as_line`); the file appears at the end."""
     with atomic_path(path) as temporary, temporary.open("w", encoding="utf-8", newline="\n") as stream:
         yield lambda line: stream.write(f"{as_line(line)}\n")
 

@@ -1,7 +1,7 @@
 """The part of HAT that runs on the device: artefacts, engines, the Translator. It never imports PyTorch."""
 
-from hat.engine_specs import DEVICES, ENGINES, EngineSpec
-from hat.runtime.artefact import ARTEFACT, Artefact, ArtefactConfig, is_artefact
+from hat.engine_specs import ENGINES
+from hat.runtime.artefact import Artefact, ArtefactConfig, is_artefact
 from hat.runtime.decoding import DecodeOptions, Hypothesis
 from hat.runtime.engines import (
     Engine,
@@ -22,8 +22,6 @@ from hat.runtime.weights.precision import PRECISIONS, check_precision, usual_boo
 from hat.threads import available_threads
 
 __all__ = [
-    "ARTEFACT",
-    "DEVICES",
     "ENGINES",
     "MODEL",
     "ONNX_EXPORT",
@@ -34,7 +32,6 @@ __all__ = [
     "DecodeOptions",
     "Engine",
     "EngineSettings",
-    "EngineSpec",
     "Hypothesis",
     "MosesOptions",
     "Score",

@@ -216,8 +216,7 @@ class Artefact:
         write_json(folder / CONFIG, self.config.to_dict())
 
     def write_tokenizer(self, folder: Path) -> None:
-        """Copy the tokenizer's files, if the model has one, to `folder`/tokenizer. Raises UserError if the
-        configuration names one that is not there."""
+        """Copy the model's tokenizer, if any, to `folder`/tokenizer. Raises UserError if it is not there."""
         if self.config.tokenizer is None:
             return
         if self.tokenizer_folder is None:

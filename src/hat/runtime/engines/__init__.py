@@ -9,12 +9,11 @@ from hat.runtime.engines.loading import (
     reason_of,
     runs,
 )
-from hat.runtime.engines.origin import ForkedError, Origin, forked_after_torch
+from hat.runtime.engines.origin import Origin, forked_after_torch
 
 __all__ = [
     "Engine",
     "EngineSettings",
-    "ForkedError",
     "Origin",
     "check_engine",
     "forked_after_torch",

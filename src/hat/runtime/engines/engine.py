@@ -4,7 +4,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
-from hat.arguments import check_choice, whole_number
+from hat.arguments import check_choice, check_range, whole_number
 from hat.engine_specs import DEVICES, ENGINES
 from hat.errors import UserError, shown
 from hat.runtime.decoding import DecodeOptions, Hypothesis
@@ -24,20 +24,18 @@ class EngineSettings:
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "threads", whole_number("threads", self.threads))
-        if self.threads < 1:
-            raise UserError(f"threads: {self.threads} is less than 1")
         if self.threads > MOST_THREADS:
             raise UserError(
                 f"threads: {self.threads} is more than {MOST_THREADS}; this process may use "
                 f"{available_threads()} processors"
             )
+        check_range("threads", self.threads, 1, MOST_THREADS)
         check_choice("device", self.device, DEVICES)
         if not isinstance(self.instruction_set, str):
             raise UserError(f"instruction_set: {shown(self.instruction_set)} is not a name")
 
     def engines(self, candidates: Iterable[str]) -> tuple[str, ...]:
-        """Those of `candidates`, names of engines, that can have these settings. Raises UserError naming the
-        setting that leaves none."""
+        """The `candidates` that can have these settings. Raises UserError naming one that leaves none."""
         able, any_set = tuple(candidates), self.instruction_set == "auto"
         on_device = [name for name, spec in ENGINES.items() if self.device in spec.devices]
         with_set = [name for name, spec in ENGINES.items() if spec.instruction_sets or any_set]
@@ -63,8 +61,7 @@ class Engine(Protocol):
     def score(
         self, sources: Sequence[Sequence[int]], targets: Sequence[Sequence[int]]
     ) -> list[tuple[float, ...]]:
-        """For each pair (ids including the final </s> on both sides) the log-probability of every
-        target token, </s> included."""
+        """For each pair the log-probability of every target token; both sides include the final </s>."""
 
     def close(self) -> None:
         """Release the engine's memory and threads; it is not used afterwards."""

@@ -58,8 +58,7 @@ class NativeEngine:
         return self._engine.packed_bytes, self._engine.workspace_bytes
 
     def translate(self, sources: Sequence[Sequence[int]], options: DecodeOptions) -> list[list[Hypothesis]]:
-        """As `Engine.translate`. Raises UserError for ids outside the vocabulary, and in a process forked
-        after loading."""
+        """As `Engine.translate`. Raises UserError for ids beyond the vocabulary, and in a forked process."""
         self._origin.check()
         try:
             batch = self._engine.translate([list(source) for source in sources], vars(options))

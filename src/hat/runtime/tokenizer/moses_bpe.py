@@ -25,8 +25,7 @@ MOST_REMEMBERED = 1 << 19
 def load_moses_bpe(
     folder: Path, config: TokenizerConfig, options: MosesOptions
 ) -> tuple["MosesBpe", "MosesBpe"]:
-    """The tokenizers of source and target language. Raises UserError for a missing or damaged file or missing
-    packages."""
+    """The tokenizers of source and target language. Raises UserError for missing packages and bad files."""
     *dictionaries, codes = (folder / name for name in config.file_names())
     codec = load_codes(codes)
     pieces = [read_dictionary(path) for path in dictionaries]

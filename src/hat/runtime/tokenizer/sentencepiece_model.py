@@ -44,9 +44,7 @@ class SentencePieceModel:
         try:
             return str(self._model.decode(tokens))
         except UnicodeDecodeError as error:  # from its text for <unk> or its denormalizing rules
-            raise UserError(
-                "the tokenizer is damaged: it decodes to something that is not UTF-8 text"
-            ) from error
+            raise UserError("the tokenizer is damaged: what it decodes to is not UTF-8 text") from error
 
 
 def _load(path: Path) -> sentencepiece.SentencePieceProcessor:
@@ -73,8 +71,7 @@ def _load(path: Path) -> sentencepiece.SentencePieceProcessor:
 
 
 def _check_sizes(piece: int, replacement: int, path: Path) -> None:
-    """Raises UserError if one id or character becomes so much text that a line of it would not fit into
-    memory."""
+    """Raises UserError if a line may become more text than fits into memory."""
     if piece > LONGEST_PIECE or replacement > LONGEST_REPLACEMENT:
         raise UserError(
             f"{path}: a damaged SentencePiece model: it has a piece of {piece} characters, or makes "
@@ -83,8 +80,7 @@ def _check_sizes(piece: int, replacement: int, path: Path) -> None:
 
 
 def longest_replacement(model: bytes) -> int:
-    """Length in bytes of the longest text that the serialized `model` makes of one character or of an unknown
-    id.
+    """Length in bytes of the longest text that the serialized `model` makes of one character or unknown id.
 
     Raises ValueError if the bytes are no model.
     """
@@ -100,8 +96,7 @@ def longest_replacement(model: bytes) -> int:
 
 
 def _longest_text(rules: bytes) -> int:
-    """The longest text in a normaliser's rules: the size of a trie, the trie, and texts that each end in a
-    zero."""
+    """The longest text in a normaliser's rules: the size of a trie, the trie, and zero-terminated texts."""
     if len(rules) < 4:
         return 0
     (size,) = struct.unpack_from("<I", rules)

@@ -83,8 +83,7 @@ class LineReader:
     def __init__(
         self, tokenizer: Tokenizer, language: str, trained_on: TrainingLines, long_input: str
     ) -> None:
-        """`language`: the code of the source language. Raises UserError if `long_input` is not in
-        long_input.CHOICES."""
+        """`language`: code of the source language. Raises UserError if `long_input` is not in its CHOICES."""
         check_choice("long_input", long_input, long.CHOICES)
         self._tokenizer, self._language = tokenizer, language
         self._trained_on, self._refusing = trained_on, long_input == "refuse"

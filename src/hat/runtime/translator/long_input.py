@@ -26,8 +26,7 @@ def check_length(tokens: Sequence[int], most: int, where: str) -> None:
 
 
 def grouped(line: str, language: str, tokenizer: Tokenizer, lines: TrainingLines) -> list[str]:
-    """`line` in parts with as many sentences as one training line may have; joined, the parts are `line`
-    again."""
+    """`line` in parts with as many sentences as a training line may have; joined, they are `line` again."""
     parts: list[str] = []
     count = length = 0
     for sentence in split_sentences(line, language):

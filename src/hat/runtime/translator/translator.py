@@ -46,7 +46,6 @@ class Translator:
         in parts (`long_input` "split") or are an error ("refuse"). Raises UserError if there is no
         tokenizer, or one that does not fit the model.
         """
-        check_choice("long_input", long_input, long.CHOICES)
         if config.tokenizer is None or tokenizer_folder is None:
             raise UserError("the model has no tokenizer: it was made for timing, not translating")
         self._tokenizer = Tokenizer(tokenizer_folder, config.tokenizer)
@@ -100,8 +99,7 @@ class Translator:
         return loaded
 
     def __reduce__(self) -> tuple[Any, ...]:
-        """The arguments to load it again, for pickle and copy. Raises UserError if it was not loaded from a
-        folder."""
+        """The arguments to load it again, for pickle and copy. Raises UserError if no folder was loaded."""
         self._gate.check()
         if self._loaded_with is None:
             raise UserError(

@@ -43,8 +43,7 @@ class Unit:
 
 @dataclass(frozen=True)
 class Rest:
-    """The text of a sentence that a model is to translate, of `words` words, and the units taken out of
-    it."""
+    """The text of a sentence that a model is to translate, of `words` words, and the units taken out."""
 
     text: str
     words: int

@@ -1,7 +1,7 @@
 """Weights at rest: precisions, code books, and the file that holds them."""
 
 from hat.runtime.weights.code_books import BOOK, TABLE_BITS, book_of_rows, on_steps, unpack_codes
-from hat.runtime.weights.precision import KMEANS_BITS, Array, is_kmeans, pack, usual_books
+from hat.runtime.weights.precision import KMEANS_BITS, Array, is_kmeans, pack
 
 __all__ = [
     "BOOK",
@@ -13,5 +13,4 @@ __all__ = [
     "on_steps",
     "pack",
     "unpack_codes",
-    "usual_books",
 ]

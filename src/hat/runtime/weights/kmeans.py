@@ -48,8 +48,7 @@ class _Histogram:
 
 
 def _linear(histogram: _Histogram, count: int) -> Floats:
-    """Centroids spaced evenly from the least weight to the largest, as published: outliers get centroids near
-    them."""
+    """Centroids at even distances from the least weight to the largest: outliers get some. As published."""
     return histogram.low + (histogram.high - histogram.low) * np.linspace(0, 1, count)
 
 
