@@ -8,8 +8,7 @@ namespace {
 
 // Source tokens that are encoded together: enough rows for the products, few enough to stay in the processor's cache.
 constexpr int kGroupTokens = 512;
-// Read in less time than it takes to wake another thread (about 0.3 µs): bytes of weights in a product, floats of rows
-// that are read a few times.
+// Read in less time than waking another thread takes (0.3 µs): bytes of weights in a product, floats of reread rows.
 constexpr size_t kGrainBytes = 8192;
 constexpr int kGrainFloats = 1024;
 

@@ -47,8 +47,7 @@ class Team {
  private:
   using Call = void (*)(const void* work, int member, int begin, int end);
 
-  // The rest of the range that a member started with. Only a member that has taken a piece of it may read `call` and
-  // `work`.
+  // The rest of a member's first range. Only a member that has taken a piece of it may read `call` and `work`.
   struct alignas(64) Queue {
     std::atomic<uint64_t> range{0};  // begin in the upper half of the bits, end in the lower
     Call call = nullptr;

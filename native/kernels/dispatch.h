@@ -18,8 +18,7 @@ struct InstructionSet {
 // All instruction sets of the processor's architecture, best first.
 std::vector<InstructionSet> instruction_sets();
 
-// The kernels of the instruction set `name`; for "auto" the best that can run here. Throws std::invalid_argument,
-// which lists the choices.
+// The kernels of the instruction set `name`, for "auto" the best here. Throws std::invalid_argument with the choices.
 const Kernels& choose_kernels(const std::string& name);
 
 }  // namespace hat

@@ -20,8 +20,7 @@ constexpr bool multiplies_in_int8(Precision precision) {
 // The most inputs of an int8 product: a sum of this many terms of 127 · 127 still fits into 32 bits.
 constexpr int kMaxInt8Inputs = 0x7fffffff / (127 * 127);
 
-// A packed matrix consists of blocks of kBlock outputs, and a block of groups of inputs. A group is 4 bytes of one
-// output's weights, at every precision.
+// A packed matrix has blocks of kBlock outputs, and a block has groups of inputs: 4 bytes of one output's weights.
 constexpr int kBlock = 32;
 constexpr size_t kGroupBytes = 4;
 constexpr int inputs_per_group(Precision precision) {
@@ -111,8 +110,7 @@ struct Kernels {
   void (*attend)(const float* query, const float* const* rows, int keys, int heads, int head_dim, float* scratch,
                  float* out);
 
-  // Looks through the logits (weights · operand row) of `count` rows in the chunks [chunk0, chunk1). `scratch` takes
-  // kLogitScratch floats.
+  // Looks through the logits of `count` rows in the chunks [chunk0, chunk1). `scratch` takes kLogitScratch floats.
   void (*project)(const Matrix& weights, const Operand& operand, LogitRow* rows, int count, int chunk0, int chunk1,
                   float* scratch);
 };

@@ -66,8 +66,7 @@ void check_finite(const std::string& name, const void* data, Precision elements,
 
 class PythonEngine {
  public:
-  // `weights`: a mapping from names to arrays, read one at a time. `processors`: the number of processors that
-  // this process may use.
+  // `weights`: a mapping from names to arrays, read one at a time. `processors`: how many this process may use.
   PythonEngine(const nb::dict& config, const nb::object& weights, int threads, int processors,
                const std::string& instruction_set)
       : kernels_(choose_kernels(instruction_set)) {

@@ -184,10 +184,10 @@ TEST(widths_whose_int8_sums_overflow_are_refused_in_int8_only) {
       widen(config);
       try {
         config.check();
+        return true;
       } catch (const std::invalid_argument&) {
         return false;
       }
-      return true;
     };
     for (const int width : {kMaxInt8Inputs, kMaxInt8Inputs + 1}) {
       const bool fits = !multiplies_in_int8(precision) || width <= kMaxInt8Inputs;

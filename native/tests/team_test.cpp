@@ -1,5 +1,4 @@
-// Threads that share work: every item is done once, no member waits for an absent one, and a thread that
-// cannot be started is an error.
+// Threads share work: each item is done once, no member waits for an absent one, a failed start is an error.
 #include <dlfcn.h>
 #include <pthread.h>
 

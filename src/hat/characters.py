@@ -39,10 +39,8 @@ JOINER = regex.compile(rf"{_JOINER}|\p{{Join_Control}}", regex.V1)
 
 
 def cleaned(text: str, joiners: str = JOINERS) -> str:
-    """`text` without the characters that carry no meaning; tabs and ends of lines become spaces.
-
-    JOINERS are kept if they are in `joiners` and change the look of their neighbours.
-    """
+    """`text` without the characters that carry no meaning; tabs and ends of lines become spaces. JOINERS are
+    kept if they are in `joiners` and change the look of their neighbours."""
     if not SUSPECT.search(text):
         return text
     text = INVISIBLE.sub("", BLANK.sub(" ", text))

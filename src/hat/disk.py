@@ -48,9 +48,7 @@ def has_no_room(folder: Path) -> bool:
 
 class Room:
     """Context manager for writing to `path`: turns errors of a full disk into DiskFull, which names `path`.
-
-    Of nested ones the outer one names its path, which the user knows.
-    """
+    Of nested ones the outer one names its path, which the user knows."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
@@ -66,11 +64,8 @@ class Room:
 
 
 def lock(descriptor: int, path: Path, *, wait: bool) -> None:
-    """Hold the open file `path` for this process, until it is closed.
-
-    Raises BlockingIOError where another process holds it and `wait` is false, UserError where the file
-    system has no locks.
-    """
+    """Hold the open file `path` for this process, until it is closed. Raises BlockingIOError where another
+    process holds it and `wait` is false, UserError where the file system has no locks."""
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX if wait else fcntl.LOCK_EX | fcntl.LOCK_NB)
     except OSError as error:

@@ -131,11 +131,8 @@ def write_text(path: Path, text: str) -> None:
 
 
 def write_json(path: Path, value: object) -> None:
-    """Write `value` as indented JSON, whole or not at all.
-
-    Raises HatError if a number in it is not finite: JSON cannot express that, and `read_json` would refuse
-    the file.
-    """
+    """Write `value` as indented JSON, whole or not at all. Raises HatError if a number in it is not finite:
+    JSON cannot express that, and `read_json` would refuse the file."""
     try:
         text = json.dumps(value, indent=1, ensure_ascii=False, allow_nan=False)
     except ValueError as error:
@@ -145,9 +142,7 @@ def write_json(path: Path, value: object) -> None:
 
 def read_text(path: Path) -> str:
     """The text of a UTF-8 file of at most MOST_TEXT_BYTES, with its line ends, without a byte order mark.
-
-    Raises UserError naming the path, the line and the reason.
-    """
+    Raises UserError naming the path, the line and the reason."""
     return read_document(path, MOST_TEXT_BYTES)
 
 
@@ -195,9 +190,7 @@ def check_keys(
     value: object, known: Collection[str], where: str, optional: Collection[str] = ()
 ) -> Mapping[str, Any]:
     """Return `value` if it is a mapping with exactly the `known` keys (those in `optional` may be absent).
-
-    Raises UserError that names `where`, the offending keys and the known ones.
-    """
+    Raises UserError that names `where`, the offending keys and the known ones."""
     if not isinstance(value, Mapping):
         raise UserError(f"{where}: expected a mapping with the keys {', '.join(known)}")
     unknown = [str(key) for key in value if key not in known]
@@ -213,10 +206,8 @@ def check_keys(
 def record_from(
     kind: type[Record], value: object, where: str, known: Collection[str] | None = None
 ) -> Record:
-    """The dataclass `kind` from a mapping of exactly its fields, or of those that are `known`.
-
-    Raises UserError that names `where` and the key.
-    """
+    """The dataclass `kind` from a mapping of exactly its fields, or of those that are `known`. Raises
+    UserError that names `where` and the key."""
     keys = check_keys(value, known or [field.name for field in fields(kind)], where)
     try:
         return kind(**keys)

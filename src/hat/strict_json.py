@@ -4,7 +4,7 @@ import json
 import re
 from collections.abc import Iterator
 from math import isfinite
-from typing import Any, NoReturn
+from typing import Any
 
 from hat.errors import UserError, named, shown
 
@@ -109,10 +109,6 @@ def _number(text: str) -> float:
     raise _NotStrict(f"{named(text)} is not a finite number")
 
 
-def _refuse(text: str) -> NoReturn:
-    raise _NotStrict(f"{text} is not a finite number")
-
-
 _DECODER = json.JSONDecoder(
-    object_pairs_hook=_without_a_key_twice, parse_int=_integer, parse_float=_number, parse_constant=_refuse
+    object_pairs_hook=_without_a_key_twice, parse_int=_integer, parse_float=_number, parse_constant=_number
 )

@@ -47,10 +47,8 @@ def parse_yaml(text: str, where: str, *, lines: bool = True) -> Any:
 
 
 def key_lines(text: str, where: str) -> dict[tuple[str, ...], int]:
-    """Path of each key and list item of a YAML document → its line, from 1.
-
-    Raises UserError as `parse_yaml` does.
-    """
+    """Path of each key and list item of a YAML document → its line, from 1. Raises UserError as `parse_yaml`
+    does."""
     return dict(_lines(_read(text, where, lines=True)[1], ()))
 
 

@@ -35,10 +35,8 @@ def own_threads() -> int | None:
 
 
 def check_can_start(threads: int) -> None:
-    """Raises HatError if the system does not let this process run so many threads at once.
-
-    For libraries that end the process when they cannot start a thread.
-    """
+    """Raises HatError if the system does not let this process run so many threads at once. For libraries that
+    end the process when they cannot start a thread."""
     finish, started = Event(), list[Thread]()
     try:
         for number in range(1, threads):
@@ -75,9 +73,7 @@ def processor() -> str:
 
 def openmp_defaults(environment: Mapping[str, str], root: Path = Path("/")) -> dict[str, str]:
     """Variables to add to `environment` before an OpenMP library is loaded; those already set are left alone.
-
-    Waiting threads then sleep soon, and under a CPU quota there are no more threads than it allows.
-    """
+    Waiting threads then sleep soon, and under a CPU quota there are no more threads than it allows."""
     added = {name: value for name, value, others in WAITING if environment.keys().isdisjoint((name, *others))}
     if environment.keys().isdisjoint(COUNTS) and available_threads(root) < _cores():
         added[COUNTS[0]] = str(available_threads(root))

@@ -1,5 +1,5 @@
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, Final
 
 class Engine:
     def __init__(
@@ -16,12 +16,9 @@ class Engine:
     def score(
         self, sources: Sequence[Sequence[int]], targets: Sequence[Sequence[int]]
     ) -> list[list[float]]: ...
-    @property
-    def instruction_set(self) -> str: ...
-    @property
-    def packed_bytes(self) -> int: ...
-    @property
-    def workspace_bytes(self) -> int: ...
+    instruction_set: Final[str]
+    packed_bytes: Final[int]
+    workspace_bytes: Final[int]
 
 def instruction_sets() -> list[dict[str, Any]]: ...
 def choose(name: str) -> str: ...

@@ -137,10 +137,8 @@ class Artefact:
 
     @classmethod
     def load(cls, folder: str | Path) -> "Artefact":
-        """Check an artefact folder; its weights stay in the file until they are used.
-
-        Raises UserError naming the file, the tensor and its expected form.
-        """
+        """Check an artefact folder; its weights stay in the file until they are used. Raises UserError naming
+        the file, the tensor and its expected form."""
         folder = Path(folder)
         restore_folder(folder)
         if not is_artefact(folder):
@@ -156,10 +154,8 @@ class Artefact:
 
     @classmethod
     def random(cls, model: ModelConfig, seed: int, precision: str = "float32") -> "Artefact":
-        """A model with random weights and no tokenizer, which costs as much to run as a trained one.
-
-        Raises UserError for an unknown precision.
-        """
+        """A model with random weights and no tokenizer, which costs as much to run as a trained one. Raises
+        UserError for an unknown precision."""
         check_precision(precision, "precision")
         rng, books = np.random.default_rng(seed), usual_books(precision)
         weights: dict[str, NDArray[Any]] = {}

@@ -5,9 +5,7 @@ from collections.abc import Iterator
 
 def fields_of(message: memoryview) -> Iterator[tuple[int, memoryview]]:
     """Field number and content of each field of a message that has a length: texts, bytes and messages.
-
-    Raises ValueError if the bytes are no message.
-    """
+    Raises ValueError if the bytes are no message."""
     at = 0
     try:
         while at < len(message):

@@ -21,10 +21,8 @@ VARIABLE = "HAT_NATIVE_ISA"
 
 
 class NativeEngine:
-    """Translates on the CPU at the artefact's precision. Calls from several threads take turns.
-
-    Only packed weights stay in memory: each tensor of the artefact is read, packed and released.
-    """
+    """Translates on the CPU at the artefact's precision. Calls from several threads take turns. Only packed
+    weights stay in memory: each tensor of the artefact is read, packed and released."""
 
     name = "native"
 

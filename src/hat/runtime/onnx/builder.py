@@ -12,12 +12,12 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from onnx import GraphProto, ModelProto, NodeProto, TensorProto, ValueInfoProto, helper, numpy_helper
+from onnx import GraphProto, ModelProto, NodeProto, TensorProto, helper, numpy_helper
 
 from hat.architecture import weight_shapes
 from hat.errors import UserError
 from hat.runtime.artefact import Artefact
-from hat.runtime.onnx.interface import Port, Ports, onnx_precision
+from hat.runtime.onnx.interface import Ports, onnx_precision
 from hat.runtime.weights.int8_view import Int8View
 from hat.runtime.weights.precision import SCALE, Array, Weights, is_kmeans, unpack
 from hat.version import __version__
@@ -31,10 +31,8 @@ TYPES = {"float": TensorProto.FLOAT, "int64": TensorProto.INT64}
 
 
 class GraphBuilder:
-    """Collects the nodes and constants of one graph over an artefact's weights.
-
-    Values are strings, their names in the graph: a method that computes a value returns its name.
-    """
+    """Collects the nodes and constants of one graph over an artefact's weights. Values are strings, their
+    names in the graph: a method that computes a value returns its name."""
 
     def __init__(self, artefact: Artefact) -> None:
         self.artefact = artefact
@@ -135,7 +133,10 @@ class GraphBuilder:
 
     def model(self, name: str, ports: Ports) -> ModelProto:
         """The finished model."""
-        inputs, outputs = ([_value_info(port) for port in side] for side in ports)
+        inputs, outputs = (
+            [helper.make_tensor_value_info(port.name, TYPES[port.type], port.shape) for port in side]
+            for side in ports
+        )
         constants = list(self._constants.values())
         graph: GraphProto = helper.make_graph(self._nodes, name, inputs, outputs, constants)
         opsets = {"": OPSET} | ({CONTRIB: 1} if self.int8 else {})
@@ -173,8 +174,3 @@ def _check_width(weight: str, inputs: int) -> None:
             f"{weight}: {inputs} inputs are more than {MOST_INT8_INPUTS}, the most without overflow in "
             "onnxruntime's int8 products; use float32 or bfloat16"
         )
-
-
-def _value_info(port: Port) -> ValueInfoProto:
-    info: ValueInfoProto = helper.make_tensor_value_info(port.name, TYPES[port.type], port.shape)
-    return info

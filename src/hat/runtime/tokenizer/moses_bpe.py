@@ -34,10 +34,8 @@ def load_moses_bpe(
 
 
 def read_dictionary(path: Path) -> list[str]:
-    """The pieces by id: four special ones, then one per line of "piece count".
-
-    Raises UserError naming the line that is not like that, or repeats a piece.
-    """
+    """The pieces by id: four special ones, then one per line of "piece count". Raises UserError naming the
+    line that is not like that, or repeats a piece."""
     pieces = dict.fromkeys(SPECIAL_PIECES)
     for number, line in enumerate(_filled_lines(path), 1):
         piece, _, count = line.rpartition(" ")

@@ -81,9 +81,7 @@ def _check_sizes(piece: int, replacement: int, path: Path) -> None:
 
 def longest_replacement(model: bytes) -> int:
     """Length in bytes of the longest text that the serialized `model` makes of one character or unknown id.
-
-    Raises ValueError if the bytes are no model.
-    """
+    Raises ValueError if the bytes are no model."""
     longest = 0
     for number, message in fields_of(memoryview(model)):
         if number in (UNKNOWN[0], *(normaliser[0] for normaliser in NORMALISERS)):

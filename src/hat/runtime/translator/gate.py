@@ -14,8 +14,7 @@ class Gate:
     def __init__(self, name: str) -> None:
         """`name`: that of the guarded object in messages, for example "the translator"."""
         self._name, self._origin = name, Origin(name)
-        self._inside = 0
-        self._closed = False
+        self._inside, self._closed = 0, False
         self._changed = Condition()
 
     def check(self) -> None:

@@ -89,11 +89,8 @@ class LineReader:
         self._trained_on, self._refusing = trained_on, long_input == "refuse"
 
     def read(self, line: str, where: str, split: bool) -> Line:
-        """`line`, without its line end, in parts; in one part unless `split`.
-
-        Raises UserError naming `where` for anything but text, and for a line that is too long and must not be
-        split.
-        """
+        """`line`, without its line end, in parts; in one part unless `split`. Raises UserError naming `where`
+        for anything but text, and for a line that is too long and must not be split."""
         tokens = self._tokenizer.encode(line, where)
         if line.endswith("\n"):  # lines from iterating over a file have it
             line = line[:-1].removesuffix("\r")

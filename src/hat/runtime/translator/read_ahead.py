@@ -20,10 +20,9 @@ class ReadAhead:
     """
 
     def __init__(self, lines: Iterable[str], limit: int) -> None:
-        self._limit = limit
+        self._limit, self._held = limit, 0
         self._origin = Origin("the stream of translations")
         self._lines: list[str] = []
-        self._held = 0
         self._ended = self._stopped = False
         self._error: BaseException | None = None
         self._changed = Condition()
@@ -31,11 +30,8 @@ class ReadAhead:
         start(Thread(target=self._read, args=(lines,), name="hat-read-ahead", daemon=True))
 
     def take(self) -> list[str]:
-        """The lines that have been read, at least one; none at the end.
-
-        Raises an error of the iterable once the lines before it are taken; UserError in a forked process,
-        which lacks the thread.
-        """
+        """The lines that have been read, at least one; none at the end. Raises an error of the iterable once
+        the lines before it are taken; UserError in a forked process, which lacks the thread."""
         self._origin.check()
         with self._changed:
             self._changed.wait_for(lambda: self._lines or self._ended)
@@ -65,7 +61,9 @@ class ReadAhead:
         try:
             stream = iter(lines)
             while self._reserve() and (line := next(stream, _END)) is not _END:
-                self._put(line)  # type: ignore[arg-type]
+                with self._changed:
+                    self._lines.append(line)  # type: ignore[arg-type]
+                    self._changed.notify_all()
         except BaseException as raised:  # raised again in the thread that takes the lines
             error = raised
         with self._changed:
@@ -78,8 +76,3 @@ class ReadAhead:
             self._changed.wait_for(lambda: self._held < self._limit or self._stopped)
             self._held += 1
             return not self._stopped
-
-    def _put(self, line: str) -> None:
-        with self._changed:
-            self._lines.append(line)
-            self._changed.notify_all()

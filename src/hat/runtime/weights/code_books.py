@@ -77,10 +77,8 @@ def books_shape(shape: tuple[int, ...], bits: int, books: CodeBooks) -> tuple[in
 
 
 def quantize(weight: Floats, bits: int, books: CodeBooks) -> tuple[Codes, Floats]:
-    """Packed codes and code books (G, 2^bits) of a matrix [..., O, I] of finite weights.
-
-    Code books of up to four bits are `on_steps`.
-    """
+    """Packed codes and code books (G, 2^bits) of a matrix [..., O, I] of finite weights. Code books of up to
+    four bits are `on_steps`."""
     rows = weight.reshape(-1, weight.shape[-1])
     groups = np.split(rows, np.cumsum(books.sizes(len(rows)))[:-1])
     centroids = code_books(groups, bits, books.initialization)

@@ -40,7 +40,10 @@ class Int8View(Mapping[str, Array]):
         weight = name.removesuffix(SCALE)
         shape = self._shapes[weight]
         if self._is_table(weight):
-            return self._scales(weight) if name != weight else self._values(weight)
+            tables, steps = self.tables(weight)
+            if name == weight:
+                return look_up(self.codes(weight), tables, self._books)
+            return steps[self.books_of_rows(weight)].reshape(shape[:-1])
         if self.stored_as(weight) != "int8" and is_matrix(weight, shape):
             values, scales = quantize_rows(unpack(weight, shape, self._weights, self._books))
             return scales if name != weight else values
@@ -76,13 +79,6 @@ class Int8View(Mapping[str, Array]):
         """The code book of each of a matrix's rows."""
         return book_of_rows(prod(self._shapes[name][:-1]), self._books)
 
-    def _values(self, name: str) -> Array:
-        return look_up(self.codes(name), self.tables(name)[0], self._books)
-
-    def _scales(self, name: str) -> Array:
-        scales = self.tables(name)[1][self.books_of_rows(name)]
-        return scales.reshape(self._shapes[name][:-1])
-
 
 class TableView(Int8View):
     """The operands of the native engine's products that look weights up: codes of up to four bits, a byte
@@ -91,13 +87,10 @@ class TableView(Int8View):
     def __getitem__(self, name: str) -> Array:
         weight = name.removesuffix(TABLE)
         if name != weight:
-            return self._table(weight)
+            values = self.tables(weight)[0]
+            tables = np.zeros((len(values), 1 << TABLE_BITS), np.int8)
+            tables[:, : values.shape[1]] = values
+            return tables[self.books_of_rows(weight)[::ROW_STEP]]
         if name in self._shapes and self._is_table(name):
             return self.codes(name)
         return super().__getitem__(name)
-
-    def _table(self, name: str) -> NDArray[np.int8]:
-        values = self.tables(name)[0]
-        padded = np.zeros((len(values), 1 << TABLE_BITS), np.int8)
-        padded[:, : values.shape[1]] = values
-        return padded[self.books_of_rows(name)[::ROW_STEP]]

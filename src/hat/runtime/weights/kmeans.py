@@ -26,10 +26,8 @@ Floats = NDArray[np.float64]
 
 
 class _Histogram:
-    """The weights of some groups in bins of equal width, from each group's least to its largest.
-
-    `low`, `width` (G, 1); `counts`, `sums` (G, B): number and sum of the weights in each bin.
-    """
+    """The weights of some groups in bins of equal width, from each group's least to its largest. `low`,
+    `width` (G, 1); `counts`, `sums` (G, B): number and sum of the weights in each bin."""
 
     def __init__(self, groups: Sequence[Array], bins: int) -> None:
         ends = np.array([(group.min(), group.max()) for group in groups], np.float64)
@@ -76,11 +74,8 @@ INITIALIZATIONS: dict[str, Callable[[_Histogram, int], Floats]] = {"linear": _li
 
 
 def code_books(groups: Sequence[Array], bits: int, initialization: str) -> NDArray[np.float32]:
-    """The centroids (G, 2^bits) of each group of finite weights, ascending.
-
-    A centroid that is not the nearest one of any weight stays in place. The result depends on the arguments
-    alone.
-    """
+    """The centroids (G, 2^bits) of each group of finite weights, ascending. A centroid that is not the
+    nearest one of any weight stays in place. The result depends on the arguments alone."""
     count, bins = 1 << bits, BINS_PER_CENTROID << bits
     at_once = max(1, BINS_AT_ONCE // bins)
     centroids = []

@@ -131,10 +131,8 @@ def unpack(
 
 
 def quantize_rows(weight: NDArray[np.float32]) -> tuple[NDArray[np.int8], NDArray[np.float32]]:
-    """Symmetric int8: weight [..., O, I] ≈ values [..., O, I] (-127 to 127) × scales [..., O].
-
-    A row of zeros (or so small that its scale would be zero) gets the scale 1.
-    """
+    """Symmetric int8: weight [..., O, I] ≈ values [..., O, I] (-127 to 127) × scales [..., O]. A row of zeros
+    (or so small that its scale would be zero) gets the scale 1."""
     scales = np.maximum(weight.max(-1), -weight.min(-1)) / np.float32(127)
     scales[scales == 0] = 1
     np.minimum(scales, LARGEST_SCALE, out=scales)
@@ -168,8 +166,7 @@ def check_values(name: str, array: Array, where: str) -> None:
     """Raises UserError for impossible weights: values that are not finite, -128, and scales that are not
     positive or make weights that are not finite."""
     if array.dtype == DTYPES["BF16"]:
-        finite = bool((array & 0x7FFF).max() < 0x7F80)
-        least = 1
+        finite, least = bool((array & 0x7FFF).max() < 0x7F80), 1
     else:
         # The extremes are NaN or infinite if any value is, and their search needs no second array.
         least = array.min()

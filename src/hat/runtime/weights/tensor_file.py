@@ -31,10 +31,8 @@ class TensorFile(Mapping[str, Array]):
     """The tensors of a file, each read into a new array and checked at every access."""
 
     def __init__(self, path: Path, expected: Stored) -> None:
-        """Check the header alone, so that a false one costs no memory.
-
-        Raises UserError for a damaged file, and if names, shapes or types are not those `expected`.
-        """
+        """Check the header alone, so that a false one costs no memory. Raises UserError for a damaged file,
+        and if names, shapes or types are not those `expected`."""
         self.path = path
         self._slots, self._stamp = _read_header(path)
         _check_names(self._slots, expected, str(path))
@@ -63,10 +61,8 @@ class TensorFile(Mapping[str, Array]):
 
 
 def write_tensors(path: Path, tensors: Weights, expected: Stored) -> None:
-    """Write `tensors` one after the other, in the same bytes as safetensors.
-
-    Raises UserError if they are not those `expected`, or hold values that no weight may have.
-    """
+    """Write `tensors` one after the other, in the same bytes as safetensors. Raises UserError if they are not
+    those `expected`, or hold values that no weight may have."""
     _check_names(tensors, expected, "weights")
     type_names = {dtype: type_name for type_name, dtype in DTYPES.items()}
     ordered = _in_order(expected)
