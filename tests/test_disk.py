@@ -17,7 +17,7 @@ from hat.errors import DiskFull, HatError, UserError
 from hat.export.deploy import FORMATS, deploy
 from hat.files import atomic_folder, atomic_path, read_json, write_json, write_text
 from hat.hardware import MeasurementStore
-from hat.pipeline.folder import locked
+from hat.pipeline.steps.folder import locked
 from hat.runtime import MODEL, Artefact, model_folder
 
 ARCHITECTURE = Architecture(64, Encoder(64, (EncoderLayer(64, 2),)), Decoder(64, (DecoderLayer(64, 2, 2),)))

@@ -10,20 +10,20 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from hat.lines import read_lines
-from hat.pipeline.costs import StepCost, read_cost
-from hat.pipeline.folder import is_run, open_folder
 from hat.pipeline.last_status import RunStatus, saved_status
 from hat.pipeline.prediction import find_fitted
-from hat.pipeline.results import ARTEFACT, PREPARE, TEST, TRANSLATIONS
 from hat.pipeline.stages import STAGES
+from hat.pipeline.steps.costs import StepCost, read_cost
+from hat.pipeline.steps.folder import is_run, open_folder
+from hat.pipeline.steps.results import ARTEFACT, PREPARE, TEST, TRANSLATIONS
 from hat.predictor import CostPredictor
 from hat.runtime import Translator
 
 if TYPE_CHECKING:  # the [train] extra, which a finished run does without
     from hat.architecture import AnyArchitecture, ModelConfig
     from hat.hardware import Measurement, MeasureProtocol, Timer
-    from hat.pipeline.context import Context
     from hat.pipeline.reporter import Reporter
+    from hat.pipeline.steps.context import Context
     from hat.recipe import Recipe
     from hat.space import DesignSpace
 
@@ -146,7 +146,7 @@ class Run:
 
     def constraints(self) -> list[str]:
         """One line for each constraint that has been searched under: the verdict on its model."""
-        from hat.pipeline.constraints import constraint_lines
+        from hat.pipeline.outcome.judging import constraint_lines
 
         return constraint_lines(self._context())
 
@@ -156,9 +156,9 @@ class Run:
         for name, model in hat.Run("runs/demo").models().items():
             print(name, model.scores["bleu"])
         """
-        from hat.pipeline.comparison import deployed_artefact, read_scores
-        from hat.pipeline.context import NotFinished
-        from hat.pipeline.models import final_models
+        from hat.pipeline.models.final import final_models
+        from hat.pipeline.outcome.comparison import deployed_artefact, read_scores
+        from hat.pipeline.steps.context import NotFinished
 
         context, models = self._context(), {}
         with suppress(NotFinished):  # of models that searches will find
@@ -191,27 +191,27 @@ class Run:
     def protocol(self, rounds: int, interval: float, engine: str | None = None) -> "MeasureProtocol":
         """The protocol of this run's measurements, with another number of rounds, another interval and
         perhaps another engine. Raises UserError until the text is prepared."""
-        from hat.pipeline.measuring import make_protocol
+        from hat.pipeline.measuring.series import make_protocol
 
         return make_protocol(self._context(), rounds, interval, engine)
 
     def measurements(self) -> "list[Measurement]":
         """The latencies measured for the predictor, the largest SubTransformer's first. Raises UserError
         until they are measured."""
-        from hat.pipeline.measuring import read_latencies
+        from hat.pipeline.measuring.series import read_latencies
 
         return [one.measurement for one in read_latencies(self._context())]
 
     def measure_summary(self) -> str | None:
         """The certainty of the measured latencies, in a line or two; None where they were published. Raises
         UserError until they are measured."""
-        from hat.pipeline.latency import measure_summary
+        from hat.pipeline.outcome.latency import measure_summary
 
         return measure_summary(self._context())
 
     def fit_summary(self) -> dict[str, Any]:
         """The quality of the predictor, as JSON data. Raises UserError until it is fitted."""
-        from hat.pipeline.latency import fit_summary
+        from hat.pipeline.outcome.latency import fit_summary
 
         return fit_summary(self._context())
 

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from hat.pipeline.scoring import LENGTH_PENALTIES, best_length_penalty, translate_all
+from hat.pipeline.models.scoring import LENGTH_PENALTIES, best_length_penalty, translate_all
 from hat.progress import silent
 
 REFERENCES = ["the dog runs over the green meadow", "two children play in the warm sand", "a man"]

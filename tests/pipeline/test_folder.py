@@ -9,12 +9,12 @@ from pathlib import Path
 import pytest
 
 from hat.errors import UserError
-from hat.pipeline.folder import check_usable, create_folder, locked, open_folder
+from hat.pipeline.steps.folder import check_usable, create_folder, locked, open_folder
 
 HOLD = """
 import sys
 from pathlib import Path
-from hat.pipeline.folder import locked
+from hat.pipeline.steps.folder import locked
 with locked(Path(sys.argv[1])):
     print("held", flush=True)
     sys.stdin.read()

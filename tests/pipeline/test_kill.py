@@ -16,7 +16,7 @@ import pytest
 import yaml
 
 from hat.pipeline.stages import STAGES
-from hat.pipeline.steps import MANIFEST, Outcome
+from hat.pipeline.steps.step import MANIFEST, Outcome
 from hat.runtime import Artefact
 from hat.training.checkpoint import load_tensors
 from tests.pipeline.kill_driver import Ending, Trial

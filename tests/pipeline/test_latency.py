@@ -15,7 +15,7 @@ from hat.architecture import Architecture
 from hat.errors import HatError, UserError
 from hat.pipeline import Quiet, load_recipe, open_run, run
 from hat.pipeline.current_status import finished
-from hat.pipeline.latency import fit_summary
+from hat.pipeline.outcome.latency import fit_summary
 from hat.pipeline.prediction import find_fitted, predict_latency
 from hat.predictor.features import paper_features
 from hat.predictor.published_sets import COLUMNS

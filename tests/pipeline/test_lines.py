@@ -9,8 +9,8 @@ import yaml
 
 from hat.errors import UserError
 from hat.pipeline import load_recipe, run
-from hat.pipeline.results import TEST, VALIDATION
-from hat.pipeline.scoring import read_pair
+from hat.pipeline.models.scoring import read_pair
+from hat.pipeline.steps.results import TEST, VALIDATION
 from hat.zoo import recipe_names
 
 # One wherever somebody else would end a line, on another line of each side.

@@ -2,7 +2,7 @@
 
 import pytest
 
-from hat.pipeline.suggestion import suggest
+from hat.pipeline.outcome.suggestion import suggest
 
 
 @pytest.mark.parametrize(

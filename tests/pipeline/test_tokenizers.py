@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from hat import data
-from hat.pipeline.tokenizers import learner, tokenizer_config
+from hat.pipeline.text.tokenizers import learner, tokenizer_config
 from hat.recipe.data import Data
 from hat.runtime import Tokenizer
 from tests.pipeline.tasks import WORDS

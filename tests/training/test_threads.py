@@ -11,7 +11,7 @@ import torch
 from pydantic import ValidationError
 
 from hat.errors import HatError, UserError
-from hat.pipeline.training import training_inputs
+from hat.pipeline.models.training import training_inputs
 from hat.training import Trainee, train
 from hat.training import threads as module
 from hat.training.threads import RARELY, RECORD, TrainingThreads, chosen, measure, start_threads, use_threads

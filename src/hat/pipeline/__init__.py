@@ -9,13 +9,13 @@ from hat.lazy_names import importer
 
 if TYPE_CHECKING:
     from hat.pipeline.fine_tuning import fine_tune
-    from hat.pipeline.folder import check_no_result, is_run
     from hat.pipeline.last_status import RunStatus, StepStatus
-    from hat.pipeline.latency import export_measurements, import_measurements
+    from hat.pipeline.outcome.latency import export_measurements, import_measurements
     from hat.pipeline.prediction import find_fitted, predict_latency
     from hat.pipeline.reporter import Quiet, Reporter
     from hat.pipeline.runner import open_run, run, run_on_devices, status
     from hat.pipeline.stages import STAGES
+    from hat.pipeline.steps.folder import check_no_result, is_run
     from hat.recipe import Recipe, load_recipe, recipe_as_written
 
 __all__ = [
@@ -42,9 +42,9 @@ __all__ = [
 
 _HOMES = {
     "fine_tuning": ("fine_tune",),
-    "folder": ("check_no_result", "is_run"),
+    "steps.folder": ("check_no_result", "is_run"),
     "last_status": ("RunStatus", "StepStatus"),
-    "latency": ("export_measurements", "import_measurements"),
+    "outcome.latency": ("export_measurements", "import_measurements"),
     "prediction": ("find_fitted", "predict_latency"),
     "reporter": ("Quiet", "Reporter"),
     "runner": ("open_run", "run", "run_on_devices", "status"),

@@ -14,11 +14,11 @@ from pydantic import ValidationError
 
 from hat.disk import is_full
 from hat.errors import UserError
-from hat.pipeline.context import Context
-from hat.pipeline.corpus import text_files
-from hat.pipeline.folder import RECIPE_FILE
+from hat.pipeline.models.teaching import teacher_files
 from hat.pipeline.stages import STAGES
-from hat.pipeline.teaching import teacher_files
+from hat.pipeline.steps.context import Context
+from hat.pipeline.steps.folder import RECIPE_FILE
+from hat.pipeline.text.corpus import text_files
 from hat.predictor.published_sets import read_latency_csv
 from hat.recipe.file import check_savable, load_recipe, save_recipe
 from hat.recipe.recipe import Recipe

@@ -3,12 +3,12 @@
 from collections.abc import Collection, Iterable
 from pathlib import Path
 
-from hat.pipeline.context import Context, NotFinished
-from hat.pipeline.costs import read_cost
 from hat.pipeline.last_status import StepStatus
 from hat.pipeline.stages import STAGES, Stage
-from hat.pipeline.steps import OLDER, changes, find, finished_steps, started
-from hat.pipeline.versions import version_of
+from hat.pipeline.steps.context import Context, NotFinished
+from hat.pipeline.steps.costs import read_cost
+from hat.pipeline.steps.step import OLDER, changes, find, finished_steps, started
+from hat.pipeline.steps.versions import version_of
 from hat.recipe.recipe import Recipe
 
 # The state of results that depend on unfinished ones.

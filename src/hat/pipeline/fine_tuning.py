@@ -6,9 +6,9 @@ from pathlib import Path
 from hat.compression.fine_tuning import CodeBookTrainee
 from hat.disk import Room
 from hat.pipeline.current_status import finished
-from hat.pipeline.results import PREPARE
+from hat.pipeline.models.training import dropout, seed_and_threads
 from hat.pipeline.runner import open_run
-from hat.pipeline.training import dropout, seed_and_threads
+from hat.pipeline.steps.results import PREPARE
 from hat.progress import Progress, silent
 from hat.runtime import Artefact
 from hat.training import TrainingSettings, train

@@ -13,9 +13,9 @@ from typing import Any
 
 from hat.errors import UserError
 from hat.files import check_keys, digest, file_digest, read_json, write_json
-from hat.pipeline.costs import StepCost, read_cost
-from hat.pipeline.folder import RECIPE_FILE, TEXT_DIGESTS
-from hat.pipeline.steps import MANIFEST, read_outcome
+from hat.pipeline.steps.costs import StepCost, read_cost
+from hat.pipeline.steps.folder import RECIPE_FILE, TEXT_DIGESTS
+from hat.pipeline.steps.step import MANIFEST, read_outcome
 
 STATUS = "status.json"
 KEYS = ("device", "steps", "constraints", "decided_by")

@@ -10,11 +10,11 @@ import numpy as np
 from hat.architecture import Architecture
 from hat.errors import UserError, command
 from hat.files import read_json
-from hat.pipeline.costs import read_cost
-from hat.pipeline.folder import STEPS, is_run, open_folder
 from hat.pipeline.last_status import saved_status
-from hat.pipeline.results import FIT, MEASURE, MEASURED, PREDICTOR
-from hat.pipeline.steps import MANIFEST, read_outcome
+from hat.pipeline.steps.costs import read_cost
+from hat.pipeline.steps.folder import STEPS, is_run, open_folder
+from hat.pipeline.steps.results import FIT, MEASURE, MEASURED, PREDICTOR
+from hat.pipeline.steps.step import MANIFEST, read_outcome
 from hat.predictor.predictor import CostPredictor
 
 

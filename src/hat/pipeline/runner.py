@@ -9,15 +9,15 @@ from threading import Event
 from hat.errors import UserError
 from hat.hardware import Timer
 from hat.pipeline.acceptance import check_settings, trying
-from hat.pipeline.constraints import constraint_lines
-from hat.pipeline.context import Context
 from hat.pipeline.current_status import finished, run_status, stage_status
-from hat.pipeline.folder import RECIPE_FILE, check_usable, create_folder, is_run, locked, open_folder
 from hat.pipeline.last_status import StepStatus, forget_status, save_status
-from hat.pipeline.publish import publish
+from hat.pipeline.outcome.judging import constraint_lines
+from hat.pipeline.outcome.publish import publish
 from hat.pipeline.reporter import DeviceReporter, Quiet, Reporter
 from hat.pipeline.stages import STAGES, Stage
-from hat.pipeline.steps import changes, execute, find
+from hat.pipeline.steps.context import Context
+from hat.pipeline.steps.folder import RECIPE_FILE, check_usable, create_folder, is_run, locked, open_folder
+from hat.pipeline.steps.step import changes, execute, find
 from hat.recipe.file import load_recipe
 from hat.recipe.recipe import Recipe
 from hat.threads import check_can_start

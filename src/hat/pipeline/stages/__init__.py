@@ -6,8 +6,8 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from hat.pipeline.context import Context
-    from hat.pipeline.steps import Step
+    from hat.pipeline.steps.context import Context
+    from hat.pipeline.steps.step import Step
 
 
 @dataclass(frozen=True)

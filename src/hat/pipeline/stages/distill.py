@@ -8,12 +8,12 @@ from typing import Any
 from hat.data import TokenStore
 from hat.file_names import TOKENIZER
 from hat.model.engine import TorchEngine
-from hat.pipeline.context import Context
-from hat.pipeline.models import teacher_model
-from hat.pipeline.results import LABELS, PREPARE, SEQUENCES, STORES, TOKENS
-from hat.pipeline.steps import Step
-from hat.pipeline.teaching import Teacher, lesson_texts, teacher_of
-from hat.pipeline.training import THREADS, seed_and_threads, train_step
+from hat.pipeline.models.final import teacher_model
+from hat.pipeline.models.teaching import Teacher, lesson_texts, teacher_of
+from hat.pipeline.models.training import THREADS, seed_and_threads, train_step
+from hat.pipeline.steps.context import Context
+from hat.pipeline.steps.results import LABELS, PREPARE, SEQUENCES, STORES, TOKENS
+from hat.pipeline.steps.step import Step
 from hat.progress import Progress
 from hat.recipe.distillation import Distillation
 from hat.runtime import EngineSettings, load_engine

@@ -4,16 +4,16 @@ from collections.abc import Iterator
 from functools import partial
 from typing import Any
 
-from hat.pipeline.comparison import measure_models
-from hat.pipeline.context import Context
-from hat.pipeline.measuring import (
+from hat.pipeline.measuring.series import (
     VERIFYING,
     device_inputs,
 )
-from hat.pipeline.models import FinalModel, final_models
-from hat.pipeline.results import FINAL_LATENCIES, LATENCY_STEP
-from hat.pipeline.scoring import score_step
-from hat.pipeline.steps import Step
+from hat.pipeline.models.final import FinalModel, final_models
+from hat.pipeline.models.scoring import score_step
+from hat.pipeline.outcome.comparison import measure_models
+from hat.pipeline.steps.context import Context
+from hat.pipeline.steps.results import FINAL_LATENCIES, LATENCY_STEP
+from hat.pipeline.steps.step import Step
 
 
 def steps(context: Context) -> Iterator[Step]:

@@ -10,11 +10,11 @@ import numpy as np
 
 from hat.files import write_json
 from hat.hardware.measuring import sampling
-from hat.pipeline.context import Context, fit_step
-from hat.pipeline.measuring import measured_digest, read_latencies
-from hat.pipeline.measuring_apart import measured_objectives, read_figures
-from hat.pipeline.results import FIGURES, FIT, MEASURE, PREDICTIONS, PREDICTOR, PUBLISHED
-from hat.pipeline.steps import Step
+from hat.pipeline.measuring.apart import measured_objectives, read_figures
+from hat.pipeline.measuring.series import measured_digest, read_latencies
+from hat.pipeline.steps.context import Context, fit_step
+from hat.pipeline.steps.results import FIGURES, FIT, MEASURE, PREDICTIONS, PREDICTOR, PUBLISHED
+from hat.pipeline.steps.step import Step
 from hat.predictor import CostPredictor
 from hat.predictor.cross_validation import group_rows
 from hat.predictor.csv_rows import write_rows

@@ -8,8 +8,8 @@ from typing import Any
 from hat.errors import UserError
 from hat.files import read_text, write_json, write_text
 from hat.hardware.measuring.sampling import measure_until_predictable, noise_floor
-from hat.pipeline.context import Context
-from hat.pipeline.measuring import (
+from hat.pipeline.measuring.apart import measure_samples, measured_objectives
+from hat.pipeline.measuring.series import (
     VERIFYING,
     VERIFYING_ONLY,
     device_inputs,
@@ -18,9 +18,9 @@ from hat.pipeline.measuring import (
     measurement_record,
     open_series,
 )
-from hat.pipeline.measuring_apart import measure_samples, measured_objectives
-from hat.pipeline.results import FIGURES, MEASURE, MEASURED, PUBLISHED
-from hat.pipeline.steps import Step
+from hat.pipeline.steps.context import Context
+from hat.pipeline.steps.results import FIGURES, MEASURE, MEASURED, PUBLISHED
+from hat.pipeline.steps.step import Step
 from hat.predictor import CostPredictor, read_latency_csv
 from hat.progress import Progress
 

@@ -5,12 +5,12 @@ from pathlib import Path
 
 from hat import data
 from hat.file_names import TOKENIZER
-from hat.pipeline.acquisition import acquire_step
-from hat.pipeline.context import Context
-from hat.pipeline.corpus import corpora, data_inputs
-from hat.pipeline.results import LENGTHS, PREPARE, PREPARE_REPORT, STORES, TEST, VALIDATION
-from hat.pipeline.steps import Step
-from hat.pipeline.tokenizers import learner
+from hat.pipeline.steps.context import Context
+from hat.pipeline.steps.results import LENGTHS, PREPARE, PREPARE_REPORT, STORES, TEST, VALIDATION
+from hat.pipeline.steps.step import Step
+from hat.pipeline.text.acquisition import acquire_step
+from hat.pipeline.text.corpus import corpora, data_inputs
+from hat.pipeline.text.tokenizers import learner
 from hat.progress import Progress
 
 OUTPUTS = (TOKENIZER, *STORES, "test", *VALIDATION, *TEST, LENGTHS, PREPARE_REPORT)

@@ -6,15 +6,15 @@ from pathlib import Path
 
 from hat.architecture import Architecture
 from hat.files import write_json
-from hat.pipeline.candidates import inherited_loss, loss_inputs
-from hat.pipeline.context import Context, fit_step
-from hat.pipeline.limits import cost_limits, try_on_device
-from hat.pipeline.measuring import VERIFYING, device_inputs, measured_digest
-from hat.pipeline.results import FIGURES, FOUND, MEASURE, PREDICTOR
-from hat.pipeline.search_record import choice_record
-from hat.pipeline.steps import Step, versioned_key
-from hat.pipeline.training import seed_and_threads
-from hat.pipeline.versions import version_of
+from hat.pipeline.measuring.limits import cost_limits, try_on_device
+from hat.pipeline.measuring.search_record import choice_record
+from hat.pipeline.measuring.series import VERIFYING, device_inputs, measured_digest
+from hat.pipeline.models.candidates import inherited_loss, loss_inputs
+from hat.pipeline.models.training import seed_and_threads
+from hat.pipeline.steps.context import Context, fit_step
+from hat.pipeline.steps.results import FIGURES, FOUND, MEASURE, PREDICTOR
+from hat.pipeline.steps.step import Step, versioned_key
+from hat.pipeline.steps.versions import version_of
 from hat.progress import Progress, between
 from hat.recipe.constraint import Constraint
 from hat.search import LATENCY, SearchProblem, Trial, random_search, search_verified

@@ -2,10 +2,10 @@
 
 from collections.abc import Iterator
 
-from hat.pipeline.context import Context
-from hat.pipeline.models import final_models, teacher_model
-from hat.pipeline.steps import Step
-from hat.pipeline.training import train_step
+from hat.pipeline.models.final import final_models, teacher_model
+from hat.pipeline.models.training import train_step
+from hat.pipeline.steps.context import Context
+from hat.pipeline.steps.step import Step
 
 
 def steps(context: Context) -> Iterator[Step]:

@@ -4,10 +4,10 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from hat.file_names import WEIGHTS
-from hat.pipeline.context import Context
-from hat.pipeline.results import PREPARE, STORES, TRAIN_SUPER, TRAINING
-from hat.pipeline.steps import Step
-from hat.pipeline.training import new_super, seed_and_threads, training_inputs
+from hat.pipeline.models.training import new_super, seed_and_threads, training_inputs
+from hat.pipeline.steps.context import Context
+from hat.pipeline.steps.results import PREPARE, STORES, TRAIN_SUPER, TRAINING
+from hat.pipeline.steps.step import Step
 from hat.progress import Progress
 from hat.training import SuperTrainee, UniformSampling, train
 

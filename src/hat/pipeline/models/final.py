@@ -5,9 +5,9 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from hat.architecture import AnyArchitecture, Architecture
-from hat.pipeline.context import Context
-from hat.pipeline.results import FOUND
-from hat.pipeline.search_record import read_search
+from hat.pipeline.measuring.search_record import read_search
+from hat.pipeline.steps.context import Context
+from hat.pipeline.steps.results import FOUND
 from hat.recipe.names import LARGEST, SMALLEST
 from hat.training import TrainingSettings
 

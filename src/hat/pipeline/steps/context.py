@@ -12,9 +12,9 @@ from hat.data import TokenStore
 from hat.errors import UserError, command
 from hat.files import file_digest, read_json, write_json
 from hat.hardware import Bench, Device, InventedBench, Timer, device_named, open_bench
-from hat.pipeline.folder import TEXT_DIGESTS
-from hat.pipeline.results import FIT, PREDICTOR, PREPARE, PREPARE_REPORT, STORES
-from hat.pipeline.steps import Outcome
+from hat.pipeline.steps.folder import TEXT_DIGESTS
+from hat.pipeline.steps.results import FIT, PREDICTOR, PREPARE, PREPARE_REPORT, STORES
+from hat.pipeline.steps.step import Outcome
 from hat.predictor import CostPredictor
 from hat.recipe.file import design_space
 from hat.recipe.recipe import Recipe

@@ -12,15 +12,15 @@ from hat.file_names import MODELS, REPORT
 from hat.files import read_json, write_json, write_text
 from hat.hardware.measuring.verdict import Verdict
 from hat.lines import read_lines
-from hat.pipeline.comparison import deployed_artefact, read_conditions, read_measurements, read_scores
-from hat.pipeline.context import Context
-from hat.pipeline.costs import StepCost, read_cost
-from hat.pipeline.judging import judgements
-from hat.pipeline.measuring_apart import measured_objectives
-from hat.pipeline.models import FinalModel, final_models
-from hat.pipeline.results import ARTEFACT, PREPARE, TEST, TRAINING, TRANSLATIONS
-from hat.pipeline.scoring import read_pair
-from hat.pipeline.suggestion import suggested_constraint
+from hat.pipeline.measuring.apart import measured_objectives
+from hat.pipeline.models.final import FinalModel, final_models
+from hat.pipeline.models.scoring import read_pair
+from hat.pipeline.outcome.comparison import deployed_artefact, read_conditions, read_measurements, read_scores
+from hat.pipeline.outcome.judging import judgements
+from hat.pipeline.outcome.suggestion import suggested_constraint
+from hat.pipeline.steps.context import Context
+from hat.pipeline.steps.costs import StepCost, read_cost
+from hat.pipeline.steps.results import ARTEFACT, PREPARE, TEST, TRAINING, TRANSLATIONS
 from hat.recipe.constraint import Constraint
 from hat.recipe.names import LARGEST, SMALLEST
 from hat.report import to_markdown

@@ -11,11 +11,11 @@ from hat.files import check_new, read_json
 from hat.hardware import MeasurementStore
 from hat.hardware.measuring.csv import Imported, export_csv, import_csv, is_measurement_csv
 from hat.hardware.measuring.measurement import DISTURBED
-from hat.pipeline.context import Context
-from hat.pipeline.folder import MEASUREMENTS, locked, open_folder
-from hat.pipeline.measuring import read_latencies
-from hat.pipeline.measuring_apart import measured_objectives
-from hat.pipeline.results import FIT, MEASURE, MEASURED, PREDICTIONS
+from hat.pipeline.measuring.apart import measured_objectives
+from hat.pipeline.measuring.series import read_latencies
+from hat.pipeline.steps.context import Context
+from hat.pipeline.steps.folder import MEASUREMENTS, locked, open_folder
+from hat.pipeline.steps.results import FIT, MEASURE, MEASURED, PREDICTIONS
 
 # A device is too noisy where more than this share of its models is.
 TOO_MANY = 0.1

@@ -9,11 +9,11 @@ from typing import Any
 from hat.evaluation import score, tokenised_bleu
 from hat.files import write_json
 from hat.lines import read_lines, write_lines
-from hat.pipeline.context import Context
-from hat.pipeline.models import FinalModel
-from hat.pipeline.results import ARTEFACT, DEPLOYED, PREPARE, SCORES, TEST, TRANSLATIONS, VALIDATION
-from hat.pipeline.steps import Step
-from hat.pipeline.training import THREADS
+from hat.pipeline.models.final import FinalModel
+from hat.pipeline.models.training import THREADS
+from hat.pipeline.steps.context import Context
+from hat.pipeline.steps.results import ARTEFACT, DEPLOYED, PREPARE, SCORES, TEST, TRANSLATIONS, VALIDATION
+from hat.pipeline.steps.step import Step
 from hat.progress import Progress, between
 from hat.runtime import Artefact, Translator
 

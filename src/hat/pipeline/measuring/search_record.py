@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from hat.files import read_json
-from hat.pipeline.measuring import measurement_record
+from hat.pipeline.measuring.series import measurement_record
 from hat.search import LATENCY, Choice, Trial
 
 

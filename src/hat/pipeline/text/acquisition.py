@@ -10,9 +10,9 @@ from hat.data.acquire import Places, RemoteFile, fetch, mirrors_of_environment
 from hat.data.archive import extract, is_archive
 from hat.data.raw_text import SETS, RawText, set_files, write_sets
 from hat.files import write_json
-from hat.pipeline.context import Context
-from hat.pipeline.results import ACQUIRE
-from hat.pipeline.steps import Outcome, Step
+from hat.pipeline.steps.context import Context
+from hat.pipeline.steps.results import ACQUIRE
+from hat.pipeline.steps.step import Outcome, Step
 from hat.progress import Progress, between
 from hat.recipe.data import Acquire, Extract
 

@@ -11,12 +11,12 @@ from hat.export import export
 from hat.file_names import TOKENIZER, WEIGHTS
 from hat.files import read_json, record_from
 from hat.model import Dropout, SuperTransformer, TranslationModel, build
-from hat.pipeline.context import Context
-from hat.pipeline.models import FinalModel
-from hat.pipeline.results import ARTEFACT, PREPARE, PREPARE_REPORT, STORES, TRAIN_SUPER, TRAINING
-from hat.pipeline.steps import Outcome, Step
-from hat.pipeline.teaching import lesson_inputs, lesson_texts, soft_labels
-from hat.pipeline.tokenizers import tokenizer_config
+from hat.pipeline.models.final import FinalModel
+from hat.pipeline.models.teaching import lesson_inputs, lesson_texts, soft_labels
+from hat.pipeline.steps.context import Context
+from hat.pipeline.steps.results import ARTEFACT, PREPARE, PREPARE_REPORT, STORES, TRAIN_SUPER, TRAINING
+from hat.pipeline.steps.step import Outcome, Step
+from hat.pipeline.text.tokenizers import tokenizer_config
 from hat.progress import Progress
 from hat.runtime import DecodeOptions, TrainingLines, is_artefact
 from hat.training import SubTrainee, TrainingResult, TrainingSettings, train

@@ -14,9 +14,9 @@ from typing import Any
 from hat.disk import Room, flush_folder, flush_tree, make_folder
 from hat.errors import HatError, UserError
 from hat.files import check_keys, digest, file_digest, read_json, write_json
-from hat.pipeline.costs import CostMeter, read_cost
-from hat.pipeline.folder import STEPS
-from hat.pipeline.versions import FIRST, version_of
+from hat.pipeline.steps.costs import CostMeter, read_cost
+from hat.pipeline.steps.folder import STEPS
+from hat.pipeline.steps.versions import FIRST, version_of
 from hat.progress import Progress
 
 MANIFEST = "manifest.json"

@@ -10,9 +10,9 @@ from hat.architecture import AnyArchitecture, Architecture
 from hat.files import check_keys, read_json
 from hat.hardware import Bench, Measurement, MeasurementStore, MeasureProtocol, Series, measure
 from hat.hardware.measuring.sampling import Sampled
-from hat.pipeline.context import Context
-from hat.pipeline.folder import MEASUREMENTS
-from hat.pipeline.results import LENGTHS, MEASURE, MEASURED, PREPARE, PUBLISHED
+from hat.pipeline.steps.context import Context
+from hat.pipeline.steps.folder import MEASUREMENTS
+from hat.pipeline.steps.results import LENGTHS, MEASURE, MEASURED, PREPARE, PUBLISHED
 from hat.progress import Progress
 
 # The fields of the measure section that only measurements of few models depend on, and all that these depend

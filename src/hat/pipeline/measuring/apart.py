@@ -8,9 +8,9 @@ from hat.disk import make_folder
 from hat.errors import UserError
 from hat.files import check_keys, read_json, write_json
 from hat.hardware.measuring.store import model_key
-from hat.pipeline.context import Context
-from hat.pipeline.measuring import read_latencies, verifying_protocol
-from hat.pipeline.results import FIGURES, MEASURE, PARTIAL
+from hat.pipeline.measuring.series import read_latencies, verifying_protocol
+from hat.pipeline.steps.context import Context
+from hat.pipeline.steps.results import FIGURES, MEASURE, PARTIAL
 from hat.progress import Progress
 from hat.search import OBJECTIVES, Objective
 

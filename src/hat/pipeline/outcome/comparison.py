@@ -7,11 +7,11 @@ from typing import Any
 
 from hat.files import read_json, write_json
 from hat.hardware import MeasurementStore
-from hat.pipeline.context import Context
-from hat.pipeline.folder import MEASUREMENTS
-from hat.pipeline.measuring import measure_on_device, measurement_record, verifying_protocol
-from hat.pipeline.models import FinalModel
-from hat.pipeline.results import DEPLOYED, FINAL_LATENCIES, LATENCY_STEP, SCORES
+from hat.pipeline.measuring.series import measure_on_device, measurement_record, verifying_protocol
+from hat.pipeline.models.final import FinalModel
+from hat.pipeline.steps.context import Context
+from hat.pipeline.steps.folder import MEASUREMENTS
+from hat.pipeline.steps.results import DEPLOYED, FINAL_LATENCIES, LATENCY_STEP, SCORES
 from hat.progress import Progress
 
 

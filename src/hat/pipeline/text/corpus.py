@@ -5,9 +5,9 @@ from typing import Any
 
 from hat import data
 from hat.data.builtin import write_builtin
-from hat.pipeline.acquisition import TEXT_FILES, acquired_corpora
-from hat.pipeline.context import Context
-from hat.pipeline.results import ACQUIRE
+from hat.pipeline.steps.context import Context
+from hat.pipeline.steps.results import ACQUIRE
+from hat.pipeline.text.acquisition import TEXT_FILES, acquired_corpora
 from hat.progress import Progress
 from hat.recipe.data import CorpusFiles
 

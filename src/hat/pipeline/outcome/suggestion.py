@@ -3,8 +3,8 @@
 from collections.abc import Collection
 from math import ceil
 
-from hat.pipeline.context import Context
-from hat.pipeline.measuring import largest_latency
+from hat.pipeline.measuring.series import largest_latency
+from hat.pipeline.steps.context import Context
 
 # Predicted and measured latencies differ by some per cent, and near the fastest there is little to choose
 # from.

@@ -7,9 +7,9 @@ from typing import Any
 from hat.architecture import Architecture
 from hat.data import TokenStore, collate, sequential_batches
 from hat.file_names import WEIGHTS
-from hat.pipeline.context import Context
-from hat.pipeline.results import PREPARE, TRAIN_SUPER
-from hat.pipeline.training import load_super
+from hat.pipeline.models.training import load_super
+from hat.pipeline.steps.context import Context
+from hat.pipeline.steps.results import PREPARE, TRAIN_SUPER
 from hat.search import candidate_loss
 from hat.training import UniformSampling, use_threads
 

@@ -5,14 +5,47 @@ from collections.abc import Mapping
 from dataclasses import asdict
 from typing import Any
 
-from hat.architecture import AnyArchitecture
+from hat.architecture import AnyArchitecture, Architecture
 from hat.hardware.measuring.verdict import Figure
-from hat.pipeline.context import Context
-from hat.pipeline.limits import exact_figure, latency_figure
+from hat.pipeline.measuring.limits import exact_figure, latency_figure
+from hat.pipeline.measuring.search_record import read_search
+from hat.pipeline.models.final import final_models
+from hat.pipeline.outcome.comparison import read_measurements
+from hat.pipeline.steps.context import Context
+from hat.pipeline.steps.results import FOUND, LATENCY_STEP
 from hat.recipe.constraint import Constraint, Limit
+from hat.report import judgement_sentences
 from hat.search.objectives import LATENCY
 
 SEARCH, ROUNDS, EXACT = "the search's verification", "the rounds of all final models", "its weights' shapes"
+
+
+def constraint_lines(context: Context) -> list[str]:
+    """One line for each constraint that has been searched under: its verdicts. The timing of all final models
+    decides on the latency if that was done, the search's verification before."""
+    return [
+        f"{constraint.name}: {_verdicts(context, constraint)}"
+        for constraint in context.recipe.search.parsed_constraints
+        if f"search/{constraint.name}" in context.outcomes
+    ]
+
+
+def _verdicts(context: Context, constraint: Constraint) -> str:
+    path = context.outcome(f"search/{constraint.name}").folder / FOUND
+    result, latency = read_search(path), None
+    if LATENCY_STEP in context.outcomes:
+        (model,) = (one for one in final_models(context) if one.name == constraint.name)
+        latency = read_measurements(context)[model.files]
+    architecture = Architecture.from_dict(result["architecture"], str(path))
+    decided = judgements(
+        context,
+        constraint,
+        architecture=architecture,
+        verification=result["verification"],
+        latency=latency,
+    )
+    sentences = zip(judgement_sentences(decided), decided, strict=True)
+    return "; ".join(f"{sentence}, by {one['by']}" for sentence, one in sentences)
 
 
 def judgements(

@@ -9,10 +9,10 @@ from hat.data import SoftLabels, TokenStore
 from hat.errors import UserError
 from hat.file_names import CONFIG, TOKENIZER, WEIGHTS
 from hat.files import digest
-from hat.pipeline.context import Context
-from hat.pipeline.models import teacher_model
-from hat.pipeline.results import ARTEFACT, LABELS, PREPARE, SEQUENCES, STORES, TOKENS
-from hat.pipeline.tokenizers import tokenizer_config
+from hat.pipeline.models.final import teacher_model
+from hat.pipeline.steps.context import Context
+from hat.pipeline.steps.results import ARTEFACT, LABELS, PREPARE, SEQUENCES, STORES, TOKENS
+from hat.pipeline.text.tokenizers import tokenizer_config
 from hat.runtime import Artefact
 from hat.training import Lesson, Lessons
 

@@ -1,0 +1,1 @@
+"""Costs on the run's device, measured, and the limits on them."""

@@ -1,0 +1,1 @@
+"""The networks of a run: trained, taught and scored."""

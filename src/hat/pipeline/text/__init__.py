@@ -1,0 +1,1 @@
+"""A run's text and its tokenizers."""
