@@ -4,14 +4,10 @@ from hat.architecture import Architecture, Decoder, DecoderLayer, Encoder, Encod
 
 HEADS = 8
 VANILLA = Architecture(
-    512,
-    Encoder(512, (EncoderLayer(2048, HEADS),) * 6),
-    Decoder(512, (DecoderLayer(2048, HEADS, HEADS),) * 6),
+    512, Encoder(512, (EncoderLayer(2048, HEADS),) * 6), Decoder(512, (DecoderLayer(2048, HEADS, HEADS),) * 6)
 )
 HAT = Architecture(
-    512,
-    Encoder(512, (EncoderLayer(2048, HEADS),) * 6),
-    Decoder(512, (DecoderLayer(3072, HEADS, HEADS),)),
+    512, Encoder(512, (EncoderLayer(2048, HEADS),) * 6), Decoder(512, (DecoderLayer(3072, HEADS, HEADS),))
 )
 HETEROGENEOUS = Architecture(
     512,

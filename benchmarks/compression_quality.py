@@ -94,8 +94,7 @@ def main() -> None:
     default = Path(__file__).parent / "results" / f"compression-quality-{run}-{date.today()}.json"
     record = {"date": str(date.today()), "run": run, "fine_tuning_updates": options.updates, "rows": table}
     write_json(
-        options.output or default,
-        record | {"environment": environment(), "load_average": os.getloadavg()[0]},
+        options.output or default, record | {"environment": environment(), "load_average": os.getloadavg()[0]}
     )
 
 

@@ -213,8 +213,7 @@ def nearest_neighbour_scores(corpus: BuiltinCorpus) -> dict[str, float]:
 def word_by_word_scores(corpus: BuiltinCorpus) -> dict[str, float]:
     """BLEU of replacing each word by its likeliest translation, by how that is learnt."""
     table = WordTable(
-        [tokens(english) for english, _ in corpus.train],
-        [tokens(german) for _, german in corpus.train],
+        [tokens(english) for english, _ in corpus.train], [tokens(german) for _, german in corpus.train]
     )
     capitals = usual_capitals([german for _, german in corpus.train])
     ibm1, dice = table.ibm1(), table.dice()

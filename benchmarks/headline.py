@@ -283,10 +283,7 @@ class Task:
         }
         reference = self.run.model_config(self.run.space.largest())
         series = Series(store, f"{self.root.name}/{column}", device.name, protocol, reference)
-        with (
-            open_bench(device) as bench,
-            self.terminal.working(f"{self.root.name}: {column}") as progress,
-        ):
+        with open_bench(device) as bench, self.terminal.working(f"{self.root.name}: {column}") as progress:
             times = measure([*runnable.values()], series, bench, seed=1, progress=progress)
         return dict(zip(runnable, times, strict=True))
 
@@ -304,12 +301,7 @@ class Task:
                 scores.append(bleu(artefact, "native", text, Path(scratch) / "model"))
             sizes = sizes_of(Path(scratch) / "model", self.configs()[name], FOUR_BITS)
         float32, small = scores
-        return {
-            "bleu": small,
-            "float32_bleu": float32,
-            "bytes": sizes.total,
-            "published": sizes.published,
-        }
+        return {"bleu": small, "float32_bleu": float32, "bytes": sizes.total, "published": sizes.published}
 
     def search_cost(self) -> dict[str, float]:
         """Device hours of finding: SuperTransformer, measuring, fitting, all searches."""

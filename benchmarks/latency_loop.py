@@ -91,14 +91,7 @@ def first(loop: Loop, progress: Progress) -> dict[str, Any]:
     start = time.time()
     series = loop.series("first")
     found = measure_until_predictable(
-        SPACE,
-        config,
-        series,
-        loop.bench,
-        most=MOST,
-        target_mape=TARGET,
-        seed=SEED,
-        progress=progress,
+        SPACE, config, series, loop.bench, most=MOST, target_mape=TARGET, seed=SEED, progress=progress
     )
     seconds = time.time() - start
     predictor = fit(found, SEED)

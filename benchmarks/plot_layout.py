@@ -126,12 +126,7 @@ def run_points(report: Mapping[str, Any]) -> list[Point]:
     """A run's models."""
     return [
         Point(
-            _short(row),
-            KINDS[row["kind"]],
-            row["latency_ms"],
-            row["bleu"],
-            ms_range(row),
-            _bleu_range(row),
+            _short(row), KINDS[row["kind"]], row["latency_ms"], row["bleu"], ms_range(row), _bleu_range(row)
         )
         for row in report["models"]
     ]

@@ -72,12 +72,7 @@ def prepare_here(folder: Path) -> None:
         stages[name] = [stages.get(name, [now])[0], now]
 
     report = prepare(
-        folder / "data",
-        corpora,
-        vocabulary=VOCABULARY,
-        cleaning=Cleaning(),
-        seed=1,
-        progress=progress,
+        folder / "data", corpora, vocabulary=VOCABULARY, cleaning=Cleaning(), seed=1, progress=progress
     )
     seconds = time.perf_counter() - begin
     result = {

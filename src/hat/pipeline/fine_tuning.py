@@ -31,14 +31,7 @@ def fine_tune(run: Path, artefact: Artefact, updates: int, progress: Progress = 
     seed_and_threads(recipe.seed)
     trainee = CodeBookTrainee(artefact, dropout(settings))
     with tempfile.TemporaryDirectory() as folder, Room(Path(folder)):
-        train(
-            trainee,
-            texts,
-            settings=settings,
-            folder=Path(folder),
-            seed=recipe.seed,
-            progress=progress,
-        )
+        train(trainee, texts, settings=settings, folder=Path(folder), seed=recipe.seed, progress=progress)
     return trainee.quantized({"fine_tuned_updates": updates})
 
 

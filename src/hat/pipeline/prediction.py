@@ -49,10 +49,7 @@ def find_fitted(run: Path | None, device: str | None) -> Fitted:
 
 
 def predict_latency(
-    fitted: Fitted,
-    architecture: Architecture,
-    pairs: Sequence[tuple[int, int]] | None,
-    coverage: float,
+    fitted: Fitted, architecture: Architecture, pairs: Sequence[tuple[int, int]] | None, coverage: float
 ) -> dict[str, Any]:
     """Predicted milliseconds per sentence with their interval, as JSON data."""
     predictor = fitted.load()

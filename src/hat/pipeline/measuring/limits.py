@@ -11,10 +11,7 @@ import numpy as np
 from hat.architecture import AnyArchitecture, Architecture
 from hat.hardware.measuring.verdict import REPEATS, Figure
 from hat.pipeline.measuring.apart import measure_apart, read_figures
-from hat.pipeline.measuring.series import (
-    largest_latency,
-    measure_on_device,
-)
+from hat.pipeline.measuring.series import largest_latency, measure_on_device
 from hat.pipeline.steps.context import Context
 from hat.progress import Progress
 from hat.recipe.constraint import Constraint, Limit

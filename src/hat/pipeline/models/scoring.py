@@ -107,11 +107,7 @@ def _score(context: Context, model: FinalModel, folder: Path, progress: Progress
             tuned = best_length_penalty(translator, valid, batch=settings.batch, progress=tuning)
             decode = replace(decode, length_penalty=tuned)
         translated = translate_all(
-            translator,
-            sources,
-            batch=settings.batch,
-            progress=progress,
-            length_penalty=decode.length_penalty,
+            translator, sources, batch=settings.batch, progress=progress, length_penalty=decode.length_penalty
         )
     if decode != deployed.config.decode:
         deployed.with_decode(decode).save(folder / DEPLOYED)

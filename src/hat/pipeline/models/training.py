@@ -107,12 +107,7 @@ def _train_and_export(context: Context, model: FinalModel, folder: Path, progres
     provenance: dict[str, Any] = {"hat": __version__, "run": recipe.name, "model": model.name}
     if model.training:
         result = _train(
-            context,
-            model,
-            network=network,
-            settings=model.training,
-            folder=folder,
-            progress=progress,
+            context, model, network=network, settings=model.training, folder=folder, progress=progress
         )
         provenance |= {"validation_loss": result.loss, "updates": result.updates}
         if model.taught and recipe.distillation:

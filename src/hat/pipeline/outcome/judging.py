@@ -38,11 +38,7 @@ def _verdicts(context: Context, constraint: Constraint) -> str:
         latency = read_measurements(context)[model.files]
     architecture = Architecture.from_dict(result["architecture"], str(path))
     decided = judgements(
-        context,
-        constraint,
-        architecture=architecture,
-        verification=result["verification"],
-        latency=latency,
+        context, constraint, architecture=architecture, verification=result["verification"], latency=latency
     )
     sentences = zip(judgement_sentences(decided), decided, strict=True)
     return "; ".join(f"{sentence}, by {one['by']}" for sentence, one in sentences)

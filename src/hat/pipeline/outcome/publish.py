@@ -161,11 +161,7 @@ def _samples(context: Context, model: FinalModel) -> list[dict[str, str]]:
     text = context.outcome(PREPARE).folder
     scored = context.outcome(model.score_step).folder
     source, reference = read_pair(text, TEST)
-    columns = {
-        "source": source,
-        "reference": reference,
-        "translation": read_lines(scored / TRANSLATIONS),
-    }
+    columns = {"source": source, "reference": reference, "translation": read_lines(scored / TRANSLATIONS)}
     chosen = range(0, len(source), max(1, len(source) // SAMPLES))[:SAMPLES]
     return [{name: lines[index] for name, lines in columns.items()} for index in chosen]
 

@@ -4,10 +4,7 @@ from collections.abc import Iterator
 from functools import partial
 from typing import Any
 
-from hat.pipeline.measuring.series import (
-    VERIFYING,
-    device_inputs,
-)
+from hat.pipeline.measuring.series import VERIFYING, device_inputs
 from hat.pipeline.models.final import FinalModel, final_models
 from hat.pipeline.models.scoring import score_step
 from hat.pipeline.outcome.comparison import measure_models

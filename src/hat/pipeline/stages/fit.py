@@ -25,10 +25,7 @@ from hat.search import Objective
 
 def steps(context: Context) -> Iterator[Step]:
     """A step for each measured cost, of a second or so."""
-    inputs = {
-        "seed": context.recipe.seed,
-        "results": {"measured latencies": measured_digest(context)},
-    }
+    inputs = {"seed": context.recipe.seed, "results": {"measured latencies": measured_digest(context)}}
     yield Step(FIT, inputs, (PREDICTOR, PREDICTIONS), partial(_fit_latencies, context))
     for objective in measured_objectives(context):
         digest = context.outcome(f"{MEASURE}/{objective.name}").digest_of(FIGURES)
