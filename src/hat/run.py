@@ -168,7 +168,7 @@ class Run:
                     scored = context.outcome(model.score_step).folder
                     models[model.name] = FinishedModel(
                         model.name,
-                        context.model_config(model.architecture, elastic=model.elastic),
+                        model.config(context),
                         trained=trained / ARTEFACT,
                         deployed=deployed_artefact(context, model),
                         scores=read_scores(context, model),
@@ -179,9 +179,9 @@ class Run:
 
     def test_text(self) -> tuple[list[str], list[str]]:
         """Source and target lines of the test text. Raises UserError until it is prepared."""
-        folder = self._context().outcome(PREPARE).folder
-        source, target = (read_lines(folder / name) for name in TEST)
-        return source, target
+        from hat.pipeline.models.scoring import read_pair
+
+        return read_pair(self._context().outcome(PREPARE).folder, TEST)
 
     def model_config(self, architecture: "AnyArchitecture", *, elastic: bool = True) -> "ModelConfig":
         """An architecture with this run's vocabularies. `elastic`: it belongs to the design space. Raises

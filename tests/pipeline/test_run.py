@@ -16,8 +16,8 @@ from hat.cli.commands.export import export
 from hat.errors import UserError
 from hat.pipeline import load_recipe, open_run, run, status
 from hat.pipeline.current_status import DEPENDS
+from hat.pipeline.steps.results import VERSIONS, version_of
 from hat.pipeline.steps.step import OLDER
-from hat.pipeline.steps.versions import VERSIONS, version_of
 from hat.recipe.file import design_space
 from hat.runtime import Artefact, DecodeOptions, TrainingLines, Translator
 from hat.search import verified

@@ -11,8 +11,8 @@ from safetensors import SafetensorError
 from hat.errors import HatError, UserError
 from hat.files import digest, write_text
 from hat.pipeline.steps.costs import read_cost
+from hat.pipeline.steps.results import VERSIONS
 from hat.pipeline.steps.step import MANIFEST, Step, changes, execute, find, finished_steps, started
-from hat.pipeline.steps.versions import VERSIONS
 from hat.progress import Progress, silent
 
 

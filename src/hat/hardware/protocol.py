@@ -41,7 +41,7 @@ class MeasureProtocol:
     beam: int = 5
     batch: int = 1
     accelerator: str = "cpu"
-    warmup: int = 2
+    warmup: int = 1
     rounds: int = 60
     interval: float = 0.02
 

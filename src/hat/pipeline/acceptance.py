@@ -78,7 +78,8 @@ def trying(
             accepted = accepted if _is_consistent(accepted) else before
             save_recipe(path, accepted)
             kept.unlink()
-            say(f"the run keeps the settings it had: {'; '.join(_differences(recipe, accepted))}")
+            changes = _changes(recipe.model_dump(mode="json"), accepted.model_dump(mode="json"))
+            say(f"the run keeps the settings it had: {'; '.join(changes)}")
         raise
 
 
@@ -99,12 +100,8 @@ def _is_consistent(recipe: Recipe) -> bool:
     return True
 
 
-def _differences(tried: Recipe, kept: Recipe) -> Iterator[str]:
-    one, other = (recipe.model_dump(mode="json") for recipe in (tried, kept))
-    yield from _changes(one, other, "")
-
-
-def _changes(tried: Any, kept: Any, name: str) -> Iterator[str]:
+def _changes(tried: Any, kept: Any, name: str = "") -> Iterator[str]:
+    """The values of the recipe `tried` that differ from `kept`, as text."""
     if isinstance(tried, dict) and isinstance(kept, dict):
         for key in dict.fromkeys((*tried, *kept)):
             yield from _changes(tried.get(key), kept.get(key), f"{name}.{key}" if name else key)

@@ -7,8 +7,8 @@ from hat.pipeline.last_status import StepStatus
 from hat.pipeline.stages import STAGES, Stage
 from hat.pipeline.steps.context import Context, NotFinished
 from hat.pipeline.steps.costs import read_cost
+from hat.pipeline.steps.results import version_of
 from hat.pipeline.steps.step import OLDER, changes, find, finished_steps, started
-from hat.pipeline.steps.versions import version_of
 from hat.recipe.recipe import Recipe
 
 # The state of results that depend on unfinished ones.

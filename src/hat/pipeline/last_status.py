@@ -6,7 +6,7 @@ itself is valid as long as everything that decides it is unchanged: the recipe, 
 HAT itself. `RunStatus.current` says so.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -59,19 +59,13 @@ class RunStatus:
 
 
 def save_status(
-    root: Path,
-    steps: Iterable[StepStatus],
-    *,
-    constraints: Sequence[str],
-    device: str,
-    device_file: str | None,
+    root: Path, steps: Iterable[StepStatus], *, constraints: list[str], device: str, device_file: str | None
 ) -> None:
     """Save the status of the run. `device_file`: the recipe's file that declares devices."""
-    files = [Path(device_file)] if device_file else DEVICE_FILES
     rows = [{key: value for key, value in asdict(one).items() if key in STEP_KEYS} for one in steps]
-    there = {str(path): _stamp(path) for path in _absolute(files) if path.exists()}
-    known = {"device": device, "steps": rows, "constraints": list(constraints)}
-    write_json(root / STATUS, {**known, "decided_by": _decided_by(root, there)})
+    devices = _existing([Path(device_file)] if device_file else DEVICE_FILES)
+    known = {"device": device, "steps": rows, "constraints": constraints}
+    write_json(root / STATUS, {**known, "decided_by": _decided_by(root, devices)})
 
 
 def forget_status(root: Path) -> None:
@@ -97,7 +91,8 @@ def saved_status(root: Path, *, verify: bool = False) -> RunStatus | None:
         (row["state"] == "done") == (one.state == "done") for row, one in zip(rows, steps, strict=True)
     )
     before = record["decided_by"]
-    current = same and before == _decided_by(root, _devices_now(before.get("devices", {})))
+    devices = _stamps(before.get("devices", {})) or _existing(DEVICE_FILES)
+    current = same and before == _decided_by(root, devices)
     return RunStatus(record["device"], steps, tuple(record["constraints"]), current)
 
 
@@ -116,34 +111,25 @@ def _present_status(root: Path, row: Mapping[str, Any], verify: bool) -> StepSta
 def _decided_by(root: Path, devices: Mapping[str, Any]) -> dict[str, Any]:
     package = Path(__file__).resolve().parents[1]
     code = sorted(path for pattern in CODE for path in package.glob(pattern))
+    path = root / TEXT_DIGESTS
+    texts = read_json(path) if path.exists() else {}
     return {
         "recipe": file_digest(root / RECIPE_FILE),
         "hat": digest({path.relative_to(package).as_posix(): file_digest(path) for path in code}),
-        "texts": _texts(root),
+        "texts": _stamps({name: [entry["bytes"], entry["changed"]] for name, entry in texts.items()}),
         "devices": dict(devices),
     }
 
 
-def _texts(root: Path) -> dict[str, Any]:
-    """Stamps of the user's text files; one that is missing counts as unchanged, as it does for steps."""
-    path = root / TEXT_DIGESTS
-    known = read_json(path) if path.exists() else {}
-    return {
-        name: _stamp(Path(name)) if Path(name).exists() else [entry["bytes"], entry["changed"]]
-        for name, entry in known.items()
-    }
+def _stamps(known: Mapping[str, list[int]]) -> dict[str, list[int]]:
+    """The present stamps of files; one that is missing counts as unchanged, as it does for steps."""
+    return {name: _stamp(Path(name)) if Path(name).exists() else stamp for name, stamp in known.items()}
 
 
-def _devices_now(before: Mapping[str, Any]) -> dict[str, Any]:
-    """Stamps of the files that declare devices; one that is missing counts as unchanged."""
-    stamps = {name: _stamp(Path(name)) if Path(name).exists() else stamp for name, stamp in before.items()}
-    if not before:
-        stamps = {str(path): _stamp(path) for path in _absolute(DEVICE_FILES) if path.exists()}
-    return stamps
-
-
-def _absolute(files: Sequence[Path]) -> list[Path]:
-    return [path.expanduser().absolute() for path in files]
+def _existing(files: Iterable[Path]) -> dict[str, list[int]]:
+    """The stamps of those of the files that exist."""
+    absolute = (path.expanduser().absolute() for path in files)
+    return {str(path): _stamp(path) for path in absolute if path.exists()}
 
 
 def _stamp(path: Path) -> list[int]:

@@ -72,9 +72,9 @@ def _fitted(root: Path, device: str | None) -> Fitted | None:
         current = status.folder_of(FIT)
         return None if current is None else Fitted(root, root / current, status.device)
     newest = sorted(_finished(root, FIT), key=lambda folder: read_cost(folder).finished, reverse=True)
-    measured = {_measured_digest(folder): _device(folder) for folder in _finished(root, MEASURE)}
+    devices = dict(_measured(root))
     for folder in newest:
-        on = measured.get(read_json(folder / MANIFEST)["inputs"]["results"]["measured latencies"])
+        on = devices.get(_inputs(folder)["results"]["measured latencies"])
         if on is not None and device in (None, on):
             return Fitted(root, folder, on)
     return None
@@ -84,13 +84,14 @@ def _finished(root: Path, step: str) -> Iterator[Path]:
     return (path.parent for path in (root / STEPS / step).glob(f"*/{MANIFEST}"))
 
 
-def _measured_digest(folder: Path) -> str | None:
-    """The digest by which a fitted predictor names these measurements; None for published ones, which do not
-    name their device."""
-    outcome = read_outcome(folder)
-    return outcome.digest_of(MEASURED) if MEASURED in outcome.files else None
+def _measured(root: Path) -> Iterator[tuple[str, str]]:
+    """The digests by which fitted predictors name measurements, and the devices of these. Published latencies
+    do not name their device."""
+    for folder in _finished(root, MEASURE):
+        outcome = read_outcome(folder)
+        if MEASURED in outcome.files:
+            yield outcome.digest_of(MEASURED), str(_inputs(folder)["device"]["name"])
 
 
-def _device(folder: Path) -> str | None:
-    inputs = read_json(folder / MANIFEST)["inputs"]
-    return str(inputs["device"]["name"]) if "device" in inputs else None
+def _inputs(folder: Path) -> dict[str, Any]:
+    return dict(read_json(folder / MANIFEST)["inputs"])

@@ -12,10 +12,13 @@ from hat.recipe.paths import RecipePath
 from hat.sections import Section
 
 
-def check_columns(value: tuple[int, int]) -> None:
-    """Raises ValueError unless the columns are two different ones, counted from 1."""
-    if min(value) < 1 or value[0] == value[1]:
-        raise ValueError(f"columns: {list(value)} are not two different ones, counted from 1")
+def check_files(files: "CorpusFiles | Extract") -> None:
+    """Raises ValueError unless these are two files, or a TSV with two different columns."""
+    pair = files.source is not None and files.target is not None
+    if pair == (files.tsv is not None) or (files.source is None) != (files.target is None):
+        raise ValueError("give either source and target, or tsv")
+    if files.columns and (min(files.columns) < 1 or files.columns[0] == files.columns[1]):
+        raise ValueError(f"columns: {list(files.columns)} are not two different ones, counted from 1")
 
 
 class CorpusFiles(Section):
@@ -32,13 +35,9 @@ class CorpusFiles(Section):
 
     @model_validator(mode="after")
     def _check_choice(self) -> "CorpusFiles":
-        pair = self.source is not None and self.target is not None
-        if pair == (self.tsv is not None) or (self.source is None) != (self.target is None):
-            raise ValueError("give either source and target, or tsv")
-        if self.columns is not None:
-            if self.tsv is None:
-                raise ValueError("columns: only a tsv has them")
-            check_columns(self.columns)
+        check_files(self)
+        if self.columns and self.tsv is None:
+            raise ValueError("columns: only a tsv has them")
         return self
 
     def names(self) -> dict[str, str]:
@@ -91,10 +90,7 @@ class Extract(Section):
 
     @model_validator(mode="after")
     def _check_choice(self) -> "Extract":
-        pair = self.source is not None and self.target is not None
-        if pair == (self.tsv is not None) or (self.source is None) != (self.target is None):
-            raise ValueError("give either source and target, or tsv")
-        check_columns(self.columns)
+        check_files(self)
         return self
 
     def members(self) -> list[str]:
@@ -103,7 +99,7 @@ class Extract(Section):
 
 
 class Acquire(Section):
-    """A published corpus: which files it lies in, and what in them is for training and tests."""
+    """A published corpus: the files that hold it, and their parts for training, validation and test."""
 
     archives: list[Archive] = Field(min_length=1)
     """The files to get."""
@@ -114,7 +110,7 @@ class Acquire(Section):
     test: list[Extract] = Field(min_length=1)
     """Test text."""
     valid_every: int | None = Field(default=None, gt=1)
-    """Every so many pairs of the training text, one goes to the validation text instead."""
+    """Every k-th pair of the training text goes to the validation text instead; this is k."""
 
     @model_validator(mode="after")
     def _check_archives(self) -> "Acquire":
@@ -165,7 +161,7 @@ class Data(Section):
     vocabulary: Vocabulary = Vocabulary()
     """How text becomes tokens."""
     cleaning: Cleaning = Cleaning()
-    """Which training pairs are left out."""
+    """The training pairs that are left out."""
 
     @model_validator(mode="after")
     def _check_parts(self) -> "Data":

@@ -69,7 +69,7 @@ def write_first_recipe(path: Path, wishes: Wishes, progress: Progress) -> Budget
     Raises UserError, before anything is written, for unusable text and for wishes that cannot be met.
     """
     wishes.check()
-    folder = _text_folder(path)
+    folder = path.with_name(f"{path.stem}-text")
     for file in wishes.files():
         if file.absolute() == path.absolute() or file.absolute().parent == folder.absolute():
             raise UserError(f"{file}: `hat init {path}` would write over it; call the recipe something else")
@@ -77,15 +77,16 @@ def write_first_recipe(path: Path, wishes: Wishes, progress: Progress) -> Budget
         if part is not None:
             _check(part)
     text = survey(wishes.train, progress)
-    missing = [name for name, part in (("valid", wishes.valid), ("test", wishes.test)) if part is None]
     budget = plan(text, wishes.minutes, measured_speed())
-    parts = {"train": wishes.train, "valid": wishes.valid, "test": wishes.test}
-    if missing:
-        names = _written_names(path, wishes, [*missing, "train"])
+    wanted = {"train": wishes.train, "valid": wishes.valid, "test": wishes.test}
+    parts = {name: part for name, part in wanted.items() if part is not None}
+    if missing := [name for name in wanted if name not in parts]:
+        names = _written_names(folder, wishes, [*missing, "train"])
         hold_out(wishes.train, missing, text.pairs, names)
         parts |= {name: ParallelText(*files) for name, files in names.items()}
-    complete = {name: part for name, part in parts.items() if part is not None}
-    write_text(path, _recipe(path.parent, wishes, parts=complete, missing=missing, text=text, budget=budget))
+    head = _head(wishes, missing, text, budget)
+    sections = (head, _data(path.parent, wishes, parts, text, budget), _training(budget), _device(wishes))
+    write_text(path, "\n\n".join(sections) + "\n")
     load_recipe(str(path))
     return budget
 
@@ -105,34 +106,11 @@ def _check(part: ParallelText) -> None:
         pass
 
 
-def _text_folder(path: Path) -> Path:
-    return path.with_name(f"{path.stem}-text")
-
-
-def _written_names(path: Path, wishes: Wishes, sets: list[str]) -> dict[str, tuple[Path, Path]]:
-    folder = _text_folder(path)
+def _written_names(folder: Path, wishes: Wishes, sets: list[str]) -> dict[str, tuple[Path, Path]]:
     ends = wishes.source_language, wishes.target_language
     if ends[0] == ends[1]:
         ends = f"source.{ends[0]}", f"target.{ends[1]}"
     return {name: (folder / f"{name}.{ends[0]}", folder / f"{name}.{ends[1]}") for name in sets}
-
-
-def _recipe(
-    folder: Path,
-    wishes: Wishes,
-    *,
-    parts: dict[str, ParallelText],
-    missing: list[str],
-    text: Survey,
-    budget: Budget,
-) -> str:
-    sections = [
-        _head(wishes, missing, text, budget),
-        _data(folder, wishes, parts, text, budget),
-        _training(wishes, budget),
-        _device(wishes, budget),
-    ]
-    return "\n\n".join(sections) + "\n"
 
 
 def _head(wishes: Wishes, missing: list[str], text: Survey, budget: Budget) -> str:
@@ -174,7 +152,7 @@ def _data(folder: Path, wishes: Wishes, parts: dict[str, ParallelText], text: Su
     return "\n".join(lines)
 
 
-def _training(wishes: Wishes, budget: Budget) -> str:
+def _training(budget: Budget) -> str:
     found_rate = budget.scale.learning_rate / 2
     return "\n".join(
         [
@@ -215,7 +193,7 @@ def _baselines(budget: Budget) -> str:
     )
 
 
-def _device(wishes: Wishes, budget: Budget) -> str:
+def _device(wishes: Wishes) -> str:
     return "\n".join(
         [
             f"device: {{name: {_scalar(wishes.device)}, beam: 4}}",

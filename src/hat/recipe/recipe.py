@@ -81,8 +81,8 @@ class Measure(Section):
     latency, which is checked after 8, 16, 32, … timings."""
     rounds: int = Field(default=MeasureProtocol.rounds, gt=0)
     """The most timings of each model, in interleaved rounds, at least 8; their median counts."""
-    warmup: int = Field(default=1, gt=0)
-    """Untimed decodes of each before its timings."""
+    warmup: int = Field(default=MeasureProtocol.warmup, gt=0)
+    """Untimed decodes of each model before its timings."""
     verify_interval: float = Field(default=0.01, ge=0, lt=1)
     """Like `interval`, for comparisons of few models: re-measuring, verification, the final table. A
     constraint is met if the whole interval is within it, so a narrow interval wastes less of it."""
@@ -115,7 +115,7 @@ class Search(EvolutionSettings):
         f"SubTransformer's cost. A limit without a name is one on the latency. The costs are {COSTS}.",
     )
     validation_sentences: int = Field(default=500, gt=0)
-    """Validation sentences (the first ones) a candidate's loss is computed on."""
+    """Validation sentences, the first ones, on which a candidate's loss is computed."""
     remeasure: int = Field(default=5, gt=0)
     """Best candidates that are measured on the device before one of them is chosen."""
 
@@ -241,10 +241,6 @@ class Recipe(Section):
                 f"baselines: {', '.join(one.name for one in others)}: published latencies say nothing about "
                 f"{FAMILIES[others[0].kind].title}; leave it out, or measure a device"
             )
-        return self
-
-    @model_validator(mode="after")
-    def _check_measurable(self) -> "Recipe":
         limits = [limit for constraint in self.search.parsed_constraints for limit in constraint.limits]
         measured = [limit.objective.name for limit in limits if limit.objective.measure]
         if measured and self.device.latencies:
@@ -256,11 +252,10 @@ class Recipe(Section):
 
     @model_validator(mode="after")
     def _check_teacher(self) -> "Recipe":
-        if self.distillation and not self.distillation.is_path:
-            names = [*(baseline.name for baseline in self.baselines), LARGEST]
-            if self.distillation.teacher not in names:
-                raise ValueError(
-                    f"distillation: teacher: no model is called {shown(self.distillation.teacher)}; the "
-                    f"choices are {', '.join(names)}, or a path with a / in it"
-                )
+        names, section = [*(baseline.name for baseline in self.baselines), LARGEST], self.distillation
+        if section and not section.is_path and section.teacher not in names:
+            raise ValueError(
+                f"distillation: teacher: no model is called {shown(section.teacher)}; the "
+                f"choices are {', '.join(names)}, or a path with a / in it"
+            )
         return self

@@ -80,7 +80,7 @@ def bench_engines(
     if precision is not None:
         check_choice("--precision", precision, PRECISIONS)
     artefact = _model(source, precision, vocab)
-    protocol = MeasureProtocol((source_length,), (steps,), beam=beam, batch=batch, rounds=runs)
+    protocol = MeasureProtocol((source_length,), (steps,), beam=beam, batch=batch, warmup=2, rounds=runs)
     terminal = Terminal()
     with terminal.working("bench-engines") as progress:
         times, absent = time_engines(artefact, protocol, names, counts, device=accelerator, progress=progress)

@@ -40,7 +40,8 @@ def try_on_device(
     for limit in constraint.limits:
         name = limit.objective.name
         if limit.objective is LATENCY:
-            measured = measure_on_device(context, architectures, folder=folder, progress=progress, seed=1)
+            models = [context.model_config(architecture) for architecture in architectures]
+            measured = measure_on_device(context, models, folder=folder, progress=progress, seed=1)
             figures = [latency_figure(limit, vars(one)) for one in measured]
             trials = [replace(trial, measurement=one) for trial, one in zip(trials, measured, strict=True)]
         elif limit.objective.measure:

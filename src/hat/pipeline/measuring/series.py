@@ -6,7 +6,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from hat.architecture import AnyArchitecture, Architecture
+from hat.architecture import Architecture, ModelConfig
 from hat.files import check_keys, read_json
 from hat.hardware import Bench, Measurement, MeasurementStore, MeasureProtocol, Series, measure
 from hat.hardware.measuring.sampling import Sampled
@@ -15,8 +15,7 @@ from hat.pipeline.steps.folder import MEASUREMENTS
 from hat.pipeline.steps.results import LENGTHS, MEASURE, MEASURED, PREPARE, PUBLISHED
 from hat.progress import Progress
 
-# The fields of the measure section that only measurements of few models depend on, and all that these depend
-# on.
+# The fields of the measure section that measurements of few models alone depend on, and all on which they do.
 VERIFYING_ONLY = {"verify_interval", "verify_rounds"}
 VERIFYING = {"lengths", "warmup", *VERIFYING_ONLY}
 
@@ -49,8 +48,7 @@ def largest_latency(context: Context) -> float:
 
 @contextmanager
 def open_series(context: Context, folder: Path, protocol: MeasureProtocol) -> Iterator[tuple[Series, Bench]]:
-    """The device, and a step's series in the run's store, the largest SubTransformer being its
-    reference."""
+    """A step's series in the run's store, its reference the largest SubTransformer, and the device."""
     name = folder.relative_to(context.root).as_posix()
     reference = context.model_config(context.space.largest())
     with closing(MeasurementStore(context.root / MEASUREMENTS)) as store, context.open_bench() as bench:
@@ -59,24 +57,15 @@ def open_series(context: Context, folder: Path, protocol: MeasureProtocol) -> It
 
 def measure_on_device(
     context: Context,
-    architectures: Sequence[AnyArchitecture],
+    models: Sequence[ModelConfig],
     *,
     folder: Path,
     progress: Progress,
-    elastic: bool | Sequence[bool] = True,
-    seed: int = 0,
+    seed: int,
     engine: str | None = None,
 ) -> list[Measurement]:
-    """Measure few models with the recipe's settings for that, in a series named after the folder.
-
-    `elastic`: True for models of the design space (one flag for all, or one each). `engine`: replaces the
-    device's engine.
-    """
-    flags = [elastic] * len(architectures) if isinstance(elastic, bool) else elastic
-    models = [
-        context.model_config(architecture, elastic=flag)
-        for architecture, flag in zip(architectures, flags, strict=True)
-    ]
+    """Measure few models with the recipe's settings for that, in a series named after the folder. `engine`:
+    replaces the device's engine."""
     with open_series(context, folder, verifying_protocol(context, engine)) as (series, bench):
         return measure(models, series, bench, seed=context.recipe.seed + seed, progress=progress)
 
@@ -94,9 +83,7 @@ def read_latencies(context: Context) -> list[Sampled]:
     """The results of the measure stage; the largest architecture comes first."""
     path = context.outcome(MEASURE).folder / MEASURED
     rows = check_keys(read_json(path), ("noise_floor", "measurements"), str(path))["measurements"]
-    return [
-        _from_dict(check_keys(row, (*_KEYS, "too_noisy", "judged"), str(path)), str(path)) for row in rows
-    ]
+    return [_read_sample(row, str(path)) for row in rows]
 
 
 def measurement_record(measurement: Measurement) -> dict[str, Any]:
@@ -105,15 +92,15 @@ def measurement_record(measurement: Measurement) -> dict[str, Any]:
     return {**asdict(measurement), "architecture": architecture, "too_noisy": measurement.too_noisy}
 
 
-def _from_dict(row: Any, where: str) -> Sampled:
-    values: dict[str, Any] = {key: row[key] for key in _KEYS}
-    values["architecture"] = Architecture.from_dict(row["architecture"], where)
-    values["pairs"] = tuple((source, target) for source, target in row["pairs"])
-    values["pairs_ms"] = tuple(row["pairs_ms"])
-    return Sampled(Measurement(**values), row["judged"])
-
-
-_KEYS = tuple(Measurement.__dataclass_fields__)
+def _read_sample(row: object, where: str) -> Sampled:
+    keys = tuple(Measurement.__dataclass_fields__)
+    values = dict(check_keys(row, (*keys, "too_noisy", "judged"), where))
+    judged = values.pop("judged")
+    del values["too_noisy"]  # derived from the other values
+    values["architecture"] = Architecture.from_dict(values["architecture"], where)
+    values["pairs"] = tuple((source, target) for source, target in values["pairs"])
+    values["pairs_ms"] = tuple(values["pairs_ms"])
+    return Sampled(Measurement(**values), judged)
 
 
 def verifying_protocol(context: Context, engine: str | None = None) -> MeasureProtocol:

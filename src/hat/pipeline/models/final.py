@@ -1,13 +1,14 @@
 """The final models of a run, which are trained, scored and timed together."""
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
-from hat.architecture import AnyArchitecture, Architecture
+from hat.architecture import AnyArchitecture, Architecture, ModelConfig
 from hat.pipeline.measuring.search_record import read_search
 from hat.pipeline.steps.context import Context
 from hat.pipeline.steps.results import FOUND
+from hat.recipe.constraint import Constraint
 from hat.recipe.names import LARGEST, SMALLEST
 from hat.training import TrainingSettings
 
@@ -36,6 +37,10 @@ class FinalModel:
         """The name of the model whose files it shares: its twin's, or its own."""
         return self.twin or self.name
 
+    def config(self, context: Context) -> ModelConfig:
+        """The model with the run's vocabularies."""
+        return context.model_config(self.architecture, elastic=self.elastic)
+
     @property
     def train_step(self) -> str:
         """The step that trains it."""
@@ -50,24 +55,27 @@ class FinalModel:
 def final_models(context: Context) -> Iterator[FinalModel]:
     """All models of the comparison: baselines (which can be trained before the search), the SubTransformers
     that searches found, references. Raises NotFinished where a search is not."""
-    recipe = context.recipe
     yield from _baselines(context)
-    first: dict[Architecture, str] = {}
-    for constraint in recipe.search.parsed_constraints:
-        path = context.outcome(f"search/{constraint.name}").folder / FOUND
-        search = read_search(path)
-        architecture = Architecture.from_dict(search["architecture"], str(path))
-        yield FinalModel(
-            constraint.name,
-            architecture,
-            training=recipe.sub_training,
-            inherits=recipe.train.mode == "fine-tune",
-            taught=True,
-            twin=first.get(architecture),
-            search=search,
-        )
-        first.setdefault(architecture, constraint.name)
+    first: dict[AnyArchitecture, str] = {}
+    for constraint in context.recipe.search.parsed_constraints:
+        model = found_model(context, constraint)
+        yield replace(model, twin=first.get(model.architecture))
+        first.setdefault(model.architecture, model.name)
     yield from _references(context)
+
+
+def found_model(context: Context, constraint: Constraint) -> FinalModel:
+    """The SubTransformer that the search under a constraint found. Raises NotFinished."""
+    path = context.outcome(f"search/{constraint.name}").folder / FOUND
+    search = read_search(path)
+    return FinalModel(
+        constraint.name,
+        Architecture.from_dict(search["architecture"], str(path)),
+        training=context.recipe.sub_training,
+        inherits=context.recipe.train.mode == "fine-tune",
+        taught=True,
+        search=search,
+    )
 
 
 def teacher_model(context: Context) -> FinalModel | None:

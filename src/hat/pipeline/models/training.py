@@ -19,7 +19,7 @@ from hat.pipeline.steps.step import Outcome, Step
 from hat.pipeline.text.tokenizers import tokenizer_config
 from hat.progress import Progress
 from hat.runtime import DecodeOptions, TrainingLines, is_artefact
-from hat.training import SubTrainee, TrainingResult, TrainingSettings, train
+from hat.training import SubTrainee, TrainingSettings, train
 from hat.training.checkpoint import load_tensors, load_weights
 from hat.training.threads import start_threads
 from hat.version import __version__
@@ -106,8 +106,15 @@ def _train_and_export(context: Context, model: FinalModel, folder: Path, progres
     network = _initial(context, model)
     provenance: dict[str, Any] = {"hat": __version__, "run": recipe.name, "model": model.name}
     if model.training:
-        result = _train(
-            context, model, network=network, settings=model.training, folder=folder, progress=progress
+        texts = lesson_texts(context) if model.taught else context.stores(PREPARE)
+        result = train(
+            SubTrainee(network),
+            texts,
+            settings=model.training,
+            folder=folder,
+            seed=recipe.seed,
+            progress=progress,
+            lessons=soft_labels(context, texts) if model.taught else None,
         )
         provenance |= {"validation_loss": result.loss, "updates": result.updates}
         if model.taught and recipe.distillation:
@@ -136,31 +143,9 @@ def _training_lines(prepared: Outcome) -> TrainingLines:
     return record_from(TrainingLines, read_json(path)["training_lines"], f"{path}: training_lines")
 
 
-def _train(
-    context: Context,
-    model: FinalModel,
-    *,
-    network: TranslationModel,
-    settings: TrainingSettings,
-    folder: Path,
-    progress: Progress,
-) -> TrainingResult:
-    """Train a model on the text or, if it is taught, on the teacher's lessons."""
-    texts = lesson_texts(context) if model.taught else context.stores(PREPARE)
-    return train(
-        SubTrainee(network),
-        texts,
-        settings=settings,
-        folder=folder,
-        seed=context.recipe.seed,
-        progress=progress,
-        lessons=soft_labels(context, texts) if model.taught else None,
-    )
-
-
 def _initial(context: Context, model: FinalModel) -> TranslationModel:
     settings = model.training or context.recipe.super_training
     if model.inherits:
         assert isinstance(model.architecture, Architecture)
         return load_super(context, settings).extract(model.architecture)
-    return build(context.model_config(model.architecture, elastic=model.elastic), dropout(settings))
+    return build(model.config(context), dropout(settings))

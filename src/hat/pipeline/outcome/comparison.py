@@ -40,34 +40,20 @@ def read_conditions(context: Context) -> dict[str, Any]:
 
 
 def measure_models(context: Context, models: Sequence[FinalModel], folder: Path, progress: Progress) -> None:
-    """Time models, each in the engine that runs it, and write the file of their measurements."""
+    """Time models, those of one engine in the same rounds, and write the file of their measurements."""
     rows: dict[str, Any] = {}
     for engine in dict.fromkeys(context.engine_for(model.architecture) for model in models):
         chosen = [model for model in models if context.engine_for(model.architecture) == engine]
-        rows |= _measure(context, chosen, engine=engine, folder=folder, progress=progress)
+        configs = [model.config(context) for model in chosen]
+        measurements = measure_on_device(
+            context, configs, folder=folder, progress=progress, seed=3, engine=engine
+        )
+        protocol = verifying_protocol(context, engine)
+        with context.open_bench() as bench:
+            for model, measurement in zip(chosen, measurements, strict=True):
+                rows[model.name] = {
+                    **measurement_record(measurement),
+                    "engine": engine,
+                    "peak_memory_bytes": bench.peak_memory(deployed_artefact(context, model), protocol),
+                }
     write_json(folder / FINAL_LATENCIES, {model.name: rows[model.name] for model in models})
-
-
-def _measure(
-    context: Context, models: Sequence[FinalModel], *, engine: str, folder: Path, progress: Progress
-) -> dict[str, Any]:
-    """Measurements of models in one engine, in the same rounds, under the models' names."""
-    measurements = measure_on_device(
-        context,
-        [model.architecture for model in models],
-        folder=folder,
-        progress=progress,
-        elastic=[model.elastic for model in models],
-        seed=3,
-        engine=engine,
-    )
-    protocol = verifying_protocol(context, engine)
-    with context.open_bench() as bench:
-        return {
-            model.name: {
-                **measurement_record(measurement),
-                "engine": engine,
-                "peak_memory_bytes": bench.peak_memory(deployed_artefact(context, model), protocol),
-            }
-            for model, measurement in zip(models, measurements, strict=True)
-        }

@@ -62,7 +62,7 @@ def publish(context: Context) -> None:
 
 
 def _costs(context: Context) -> dict[str, StepCost]:
-    """Stage → the cost of the steps behind the current results, for stages that have any."""
+    """Stage → the cost of the steps behind the current results."""
     costs: dict[str, StepCost] = {}
     for outcome in context.outcomes.values():
         stage = outcome.step.split("/", maxsplit=1)[0]
@@ -71,8 +71,7 @@ def _costs(context: Context) -> dict[str, StepCost]:
 
 
 def _row(context: Context, model: FinalModel, measurement: Mapping[str, Any]) -> dict[str, Any]:
-    config = context.model_config(model.architecture, elastic=model.elastic)
-    sizes = {name: prod(shape) for name, shape in weight_shapes(config).items()}
+    sizes = {name: prod(shape) for name, shape in weight_shapes(model.config(context)).items()}
     whole = sum(sizes.values())
     files = [path for path in deployed_artefact(context, model).rglob("*") if path.is_file()]
     return {
@@ -119,24 +118,12 @@ def _search(context: Context, model: FinalModel, measurement: Mapping[str, Any])
     constraint = Constraint.parse(model.search["constraint"]["text"])
     measured = [limit.objective.name for limit in constraint.limits if limit.objective.count is None]
     return {
-        "constraint": _judgements(context, constraint, model, measurement),
+        "constraint": judgements(context, constraint, model, measurement),
         "predicted_of_limit": {name: model.search["predicted"][name] / limits[name] for name in measured},
         "inherited_loss": model.search["loss"],
         "random_search_loss": rivals[0]["loss"] if rivals else None,
         "evaluations": model.search["evolution"]["evaluations"],
     }
-
-
-def _judgements(
-    context: Context, constraint: Constraint, model: FinalModel, measurement: Mapping[str, Any]
-) -> list[dict[str, Any]]:
-    return judgements(
-        context,
-        constraint,
-        architecture=model.architecture,
-        verification=model.search["verification"],
-        latency=measurement,
-    )
 
 
 def _default(
@@ -145,23 +132,19 @@ def _default(
     """The fastest searched model that meets the first constraint; if none does, the fastest searched one."""
     first = context.recipe.search.parsed_constraints[0]
 
-    def measurement(model: FinalModel) -> Mapping[str, Any]:
-        return measurements[model.files]
-
     def meets(model: FinalModel) -> bool:
-        verdicts = [one["verdict"] for one in _judgements(context, first, model, measurement(model))]
-        return verdicts == [Verdict.MET] * len(first.limits)
+        verdicts = judgements(context, first, model, measurements[model.files])
+        return [one["verdict"] for one in verdicts] == [Verdict.MET] * len(first.limits)
 
     good = [model for model in models if meets(model)]
-    return min(good or models, key=lambda model: float(measurement(model)["latency_ms"])).name
+    return min(good or models, key=lambda model: float(measurements[model.files]["latency_ms"])).name
 
 
 def _samples(context: Context, model: FinalModel) -> list[dict[str, str]]:
     """Test sentences at even distances, as the default model translates them."""
-    text = context.outcome(PREPARE).folder
-    scored = context.outcome(model.score_step).folder
-    source, reference = read_pair(text, TEST)
-    columns = {"source": source, "reference": reference, "translation": read_lines(scored / TRANSLATIONS)}
+    source, reference = read_pair(context.outcome(PREPARE).folder, TEST)
+    translation = read_lines(context.outcome(model.score_step).folder / TRANSLATIONS)
+    columns = {"source": source, "reference": reference, "translation": translation}
     chosen = range(0, len(source), max(1, len(source) // SAMPLES))[:SAMPLES]
     return [{name: lines[index] for name, lines in columns.items()} for index in chosen]
 

@@ -12,9 +12,8 @@ from hat.pipeline.measuring.series import VERIFYING, device_inputs, measured_dig
 from hat.pipeline.models.candidates import inherited_loss, loss_inputs
 from hat.pipeline.models.training import seed_and_threads
 from hat.pipeline.steps.context import Context, fit_step
-from hat.pipeline.steps.results import FIGURES, FOUND, MEASURE, PREDICTOR
+from hat.pipeline.steps.results import FIGURES, FOUND, MEASURE, PREDICTOR, version_of
 from hat.pipeline.steps.step import Step, versioned_key
-from hat.pipeline.steps.versions import version_of
 from hat.progress import Progress, between
 from hat.recipe.constraint import Constraint
 from hat.search import LATENCY, SearchProblem, Trial, random_search, search_verified

@@ -2,11 +2,11 @@
 
 import os
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from types import TracebackType
-from typing import Self
 
 from hat.files import check_keys, read_json, write_json
 from hat.progress import Progress
@@ -43,45 +43,31 @@ def read_cost(folder: Path) -> StepCost:
     return StepCost(**check_keys(read_json(path), tuple(StepCost.__dataclass_fields__), str(path)))
 
 
-class CostMeter:
-    """Context manager that adds the time spent inside it to the folder's `cost.json`.
+@contextmanager
+def metered(folder: Path, progress: Progress) -> Iterator[Progress]:
+    """Add the time spent inside to the folder's `cost.json`.
 
-    The record is also kept up to date while the work reports progress, so that a killed session
-    is charged for all but its last seconds.
+    Yields `progress`, which also saves the cost every few seconds, so that a killed session is charged for
+    all but its last ones.
     """
+    before, wall, device = read_cost(folder), time.perf_counter(), _device_seconds()
+    saved = wall
 
-    def __init__(self, folder: Path) -> None:
-        self._folder = folder
+    def save() -> None:
+        nonlocal saved
+        saved = time.perf_counter()
+        now = datetime.now(UTC).isoformat(timespec="milliseconds")
+        write_json(folder / COST, asdict(before + StepCost(saved - wall, _device_seconds() - device, now)))
 
-    def __enter__(self) -> Self:
-        self._before = read_cost(self._folder)
-        self._wall, self._device = time.perf_counter(), _device_seconds()
-        self._saved = self._wall
-        return self
+    def watched(done: float, total: float, note: str) -> None:
+        if time.perf_counter() - saved > SAVE_EVERY_SECONDS:
+            save()
+        progress(done, total, note)
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self._save()
-
-    def watch(self, progress: Progress) -> Progress:
-        """`progress`, which also saves the cost every few seconds."""
-
-        def watched(done: float, total: float, note: str) -> None:
-            if time.perf_counter() - self._saved > SAVE_EVERY_SECONDS:
-                self._save()
-            progress(done, total, note)
-
-        return watched
-
-    def _save(self) -> None:
-        self._saved = time.perf_counter()
-        session = StepCost(
-            self._saved - self._wall,
-            _device_seconds() - self._device,
-            datetime.now(UTC).isoformat(timespec="milliseconds"),
-        )
-        write_json(self._folder / COST, asdict(self._before + session))
+    try:
+        yield watched
+    finally:
+        save()
 
 
 def _device_seconds() -> float:

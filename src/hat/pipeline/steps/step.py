@@ -14,9 +14,9 @@ from typing import Any
 from hat.disk import Room, flush_folder, flush_tree, make_folder
 from hat.errors import HatError, UserError
 from hat.files import check_keys, digest, file_digest, read_json, write_json
-from hat.pipeline.steps.costs import CostMeter, read_cost
+from hat.pipeline.steps.costs import metered, read_cost
 from hat.pipeline.steps.folder import STEPS
-from hat.pipeline.steps.versions import FIRST, version_of
+from hat.pipeline.steps.results import FIRST, version_of
 from hat.progress import Progress
 
 MANIFEST = "manifest.json"
@@ -88,18 +88,14 @@ class Outcome:
         for name, entry in self.files.items():
             path = self.folder / name
             if not path.is_file():
-                raise UserError(f"{path}: missing; delete {self.folder} to make it again")
-            size = path.stat().st_size
-            if size != entry["bytes"]:
-                raise UserError(
-                    f"{path}: {size} bytes, but the manifest says {entry['bytes']}: damaged; "
-                    f"delete {self.folder} to make it again"
-                )
-            if content and file_digest(path) != entry["sha256"]:
-                raise UserError(
-                    f"{path}: not the content the manifest names: damaged; "
-                    f"delete {self.folder} to make it again"
-                )
+                problem = "missing"
+            elif (size := path.stat().st_size) != entry["bytes"]:
+                problem = f"{size} bytes, but the manifest says {entry['bytes']}: damaged"
+            elif content and file_digest(path) != entry["sha256"]:
+                problem = "not the content the manifest names: damaged"
+            else:
+                continue
+            raise UserError(f"{path}: {problem}; delete {self.folder} to make it again")
 
 
 def find(root: Path, step: Step) -> Outcome | None:
@@ -113,16 +109,14 @@ def find(root: Path, step: Step) -> Outcome | None:
 
 
 def execute(root: Path, step: Step, progress: Progress) -> Outcome:
-    """Run the step, or go on with it, and finish it with a manifest; a finished one only gives its
-    outcome."""
-    finished = find(root, step)
-    if finished:
+    """Run the step, or go on with it, and finish it with a manifest. A finished step is not run again."""
+    if finished := find(root, step):
         return finished
     folder = step.folder(root)
     with Room(folder):
         make_folder(folder)
-        with CostMeter(folder) as meter:
-            step.run(folder, meter.watch(progress))
+        with metered(folder, progress) as watched:
+            step.run(folder, watched)
         for output in filter(Path.exists, (folder / name for name in step.outputs)):
             flush_tree(output)
         flush_folder(folder)
@@ -154,11 +148,16 @@ def changes(root: Path, step: Step) -> list[str]:
     manifest = _manifest(latest)
     before = dict(_flatten(manifest["inputs"]))
     after = dict(_flatten(json.loads(json.dumps(step.inputs))))
-    return _other_version(manifest["version"], step.version) + [
-        _change(name, before.get(name), after.get(name))
-        for name in sorted(before | after)
-        if before.get(name) != after.get(name)
-    ]
+    older, newer = manifest["version"] < step.version, manifest["version"] > step.version
+    return (
+        [OLDER] * older
+        + [NEWER] * newer
+        + [
+            _change(name, before.get(name), after.get(name))
+            for name in sorted(before | after)
+            if before.get(name) != after.get(name)
+        ]
+    )
 
 
 def finished_steps(root: Path, stage: str) -> dict[str, int]:
@@ -166,23 +165,17 @@ def finished_steps(root: Path, stage: str) -> dict[str, int]:
     steps = root / STEPS
     homes = [steps / stage, *(path for path in (steps / stage).glob("*") if path.is_dir())]
     latest = {home.relative_to(steps).as_posix(): _latest(home) for home in homes}
-    # A step's outputs may hold a manifest.json too.
-    manifests = {name: _manifest(folder) for name, folder in latest.items() if folder and _is_step(folder)}
-    return {name: manifest["version"] for name, manifest in manifests.items()}
-
-
-def _is_step(folder: Path) -> bool:
-    return "step" in read_json(folder / MANIFEST)
+    return {
+        name: _manifest(folder)["version"]
+        for name, folder in latest.items()
+        if folder and "step" in read_json(folder / MANIFEST)  # a step's outputs may hold a manifest.json too
+    }
 
 
 def _latest(home: Path) -> Path | None:
     """The most recently finished folder of the step that works in `home`."""
     folders = [path.parent for path in home.glob(f"*/{MANIFEST}")]
     return max(folders, key=lambda folder: (read_cost(folder).finished, folder.name), default=None)
-
-
-def _other_version(before: int, now: int) -> list[str]:
-    return [] if before == now else [OLDER if before < now else NEWER]
 
 
 def _manifest(folder: Path) -> dict[str, Any]:
