@@ -1,4 +1,4 @@
-"""What k-means costs in quality, and what fine-tuning of the centroids gives back: the found models of a
+"""The quality that k-means costs and that fine-tuning of the centroids gives back: the found models of a
 finished run in the native engine.
 
     python benchmarks/compression_quality.py RUN_FOLDER [--updates 200] [--output FILE]
@@ -8,7 +8,6 @@ up and down by some tenths with any change of weights, this does not. Sizes in b
 as the paper counts.
 """
 
-import argparse
 import os
 import tempfile
 from collections.abc import Iterator
@@ -20,10 +19,10 @@ from typing import Any
 from deployed_quality import bleu
 from hat import Run
 from hat.compression import sizes_of
-from hat.files import read_json, write_json
-from hat.hardware import environment
+from hat.files import read_json
 from hat.pipeline import fine_tune
 from hat.runtime import Artefact, CodeBooks, Translator, available_threads, usual_books
+from reports import RESULTS, parser, save_record
 
 ONE, USUAL = CodeBooks(), usual_books("kmeans4")
 # Label → precision, code books, whether the centroids are fine-tuned too.
@@ -70,18 +69,16 @@ def loss(folder: Path, text: tuple[list[str], list[str]]) -> float:
     """Minus the log-probability of the references of the test text, in nats a token."""
     pairs = zip(*text, strict=True)
     with Translator.load(folder, engine="native", threads=available_threads()) as translator:
-        scores = [one for found in translator.score([*pairs]) for one in found.token_scores]
+        scores = [score for scored in translator.score([*pairs]) for score in scored.token_scores]
     return -sum(scores) / len(scores)
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("run", type=Path)
-    parser.add_argument("--updates", type=int, default=200, help="of fine-tuning; 0: none")
-    parser.add_argument("--output", type=Path)
-    options = parser.parse_args()
+    line = parser(__doc__)
+    line.add_argument("run", type=Path)
+    line.add_argument("--updates", type=int, default=200, help="of fine-tuning; 0: none")
+    line.add_argument("--output", type=Path)
+    options = line.parse_args()
     report = read_json(options.run / "report.json")
     found = [model["name"] for model in report["models"] if model["kind"] == "found"]
     folders = read_json(options.run / "models.json")["trained"]
@@ -90,11 +87,12 @@ def main() -> None:
         for row in rows(options.run, name, Artefact.load(options.run / folders[name]), options.updates):
             print(*row.values(), sep="  ", flush=True)
             table.append(row)
-    run = report["run"]
-    default = Path(__file__).parent / "results" / f"compression-quality-{run}-{date.today()}.json"
-    record = {"date": str(date.today()), "run": run, "fine_tuning_updates": options.updates, "rows": table}
-    write_json(
-        options.output or default, record | {"environment": environment(), "load_average": os.getloadavg()[0]}
+    save_record(
+        options.output or RESULTS / f"compression-quality-{report['run']}-{date.today()}.json",
+        run=report["run"],
+        fine_tuning_updates=options.updates,
+        rows=table,
+        load_average=os.getloadavg()[0],
     )
 
 

@@ -6,22 +6,19 @@ Each round has a new source, the same for both; the ratio is the median over rou
 int8 time, with its 95% interval, so that other work on the machine affects both.
 """
 
-import argparse
 import os
 from contextlib import ExitStack
-from datetime import date
 from math import isfinite
-from pathlib import Path
 from typing import Any, Protocol, cast
 
 import numpy as np
 
 from architectures import HAT, VANILLA
 from hat.architecture import Architecture, Decoder, DecoderLayer, Encoder, EncoderLayer, ModelConfig
-from hat.files import write_json
-from hat.hardware import MeasureProtocol, environment, forced, time_in_turn
+from hat.hardware import MeasureProtocol, forced, time_in_turn
 from hat.intervals import median_interval
 from hat.runtime import Artefact, Engine, EngineSettings, load_engine
+from reports import parser, save_record
 
 LENGTH = 30
 PRECISIONS = ("int8", "kmeans4")
@@ -37,7 +34,7 @@ CASES = (
 
 
 class Packed(Engine, Protocol):
-    """The native engine, which tells the size of its packed weights."""
+    """The native engine, which reports the size of its packed weights."""
 
     instruction_set: str
     memory_bytes: tuple[int, int]
@@ -74,19 +71,15 @@ def measure(model: str, beam: int, instruction_set: str, rounds: int) -> dict[st
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("--rounds", type=int, default=25)
-    default = Path(__file__).parent / "results" / f"compression-speed-{date.today()}.json"
-    parser.add_argument("--output", type=Path, default=default)
-    options = parser.parse_args()
+    line = parser(__doc__, "compression-speed", ".json")
+    line.add_argument("--rounds", type=int, default=25)
+    options = line.parse_args()
     table = []
     for model, beam, instruction_set in CASES:
         table.append(measure(model, beam, instruction_set, options.rounds))
         print(*table[-1].values(), sep="  ", flush=True)
-    record = {"date": str(date.today()), "threads": 1, "rounds": options.rounds, "rows": table}
-    write_json(options.output, record | {"environment": environment(), "load_average": os.getloadavg()[0]})
+    load = os.getloadavg()[0]
+    save_record(options.output, threads=1, rounds=options.rounds, rows=table, load_average=load)
 
 
 if __name__ == "__main__":

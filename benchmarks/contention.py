@@ -7,7 +7,6 @@ benchmarks/results/contention-DATE/{report.md,report.json}. Nothing else should 
     python benchmarks/contention.py [--rounds 9] [--seconds 1.2] [--output FOLDER]
 """
 
-import argparse
 import json
 import os
 import statistics
@@ -18,15 +17,14 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from datetime import date
-from math import isfinite
 from pathlib import Path
 from typing import Any
 
-from engine_report import paired_ratio
+from engine_report import json_bounds, paired_ratio
 from hat.cli import Terminal
-from hat.files import write_json, write_text
 from hat.hardware import environment, verdict
 from hat.threads import COUNTS, available_threads
+from reports import parser, save_report, table
 
 WORKER = Path(__file__).with_name("contention_worker.py")
 STATES = ("idle", "busy")
@@ -81,10 +79,8 @@ def contenders(most: int) -> list[Contender]:
 def targets(most: int) -> list[Target]:
     """The ratios that are demanded."""
     kept = [
-        "training",
-        "training, begun idle",
-        "evaluation",
-        *(f"{engine} ×{most}" for engine in ("native", "onnxruntime")),
+        *("training", "training, begun idle", "evaluation"),
+        *(f"{engine} ×{most}" for engine in ENGINES),
     ]
     return [
         *(Target(f"{name}: busy, of idle", (name, "busy"), (name, "idle"), SHARE) for name in kept),
@@ -112,10 +108,8 @@ def judge(target: Target, rates: Mapping[str, Mapping[str, Sequence[float]]]) ->
     whole interval meets it."""
     (ours, ours_state), (theirs, theirs_state) = target.ours, target.theirs
     ratio, low, high = paired_ratio(rates[ours][ours_state], rates[theirs][theirs_state])
-    # JSON has no infinity, the bound of an interval of too few rounds.
-    bounds = {name: end if isfinite(end) else None for name, end in (("low", low), ("high", high))}
-    found = {"name": target.name, "least": target.least, "ratio": ratio, **bounds}
-    return found | {"verdict": verdict(-ratio, -low, -target.least)}
+    judged = {"name": target.name, "least": target.least, "ratio": ratio, **json_bounds(low, high)}
+    return judged | {"verdict": verdict(-ratio, -low, -target.least)}
 
 
 def markdown(report: Mapping[str, Any]) -> str:
@@ -133,29 +127,23 @@ def markdown(report: Mapping[str, Any]) -> str:
         "begins, idle or busy; one begun idle keeps those threads until its next checkpoint. "
         "Translation: 6 + 1 layers of width 512, int8, batch 1, beam 5, 30 tokens.",
         "",
-        "| target | at least | ratio | 95% | is |",
-        "| --- | --- | --- | --- | --- |",
-    ]
-    for found in report["targets"]:
-        known = found["low"] is not None
-        interval = f"{found['low']:.2f}–{found['high']:.2f}" if known else "unknown"
-        lines.append(
-            f"| {found['name']} | {found['least']:.2f} | {found['ratio']:.2f} | {interval} | "
-            f"{found['verdict']} |"
-        )
-    lines += [
+        table(["target", "at least", "ratio", "95%", "is"], map(_target_row, report["targets"]), "---"),
         "",
-        "| target tokens/s | threads idle | threads busy | idle | busy | busy of idle |",
-        "| --- | --- | --- | --- | --- | --- |",
     ]
+    rows = []
     for name, by_state in rates.items():
-        idle, busy = (statistics.median(by_state[state]) for state in STATES)
-        threads = report["threads"][name]
-        lines.append(
-            f"| {name} | {threads['idle']} | {threads['busy']} | {idle:,.0f} | {busy:,.0f} | "
-            f"{paired_ratio(by_state['busy'], by_state['idle'])[0]:.2f} |"
-        )
-    return "\n".join(lines) + "\n"
+        speeds = (f"{statistics.median(by_state[state]):,.0f}" for state in STATES)
+        threads = (str(report["threads"][name][state]) for state in STATES)
+        ratio = paired_ratio(by_state["busy"], by_state["idle"])[0]
+        rows.append([name, *threads, *speeds, f"{ratio:.2f}"])
+    head = ["target tokens/s", "threads idle", "threads busy", "idle", "busy", "busy of idle"]
+    return "\n".join([*lines, table(head, rows, "---")]) + "\n"
+
+
+def _target_row(judged: Mapping[str, Any]) -> list[str]:
+    known = judged["low"] is not None
+    interval = f"{judged['low']:.2f}–{judged['high']:.2f}" if known else "unknown"
+    return [judged["name"], f"{judged['least']:.2f}", f"{judged['ratio']:.2f}", interval, judged["verdict"]]
 
 
 class Worker:
@@ -218,22 +206,18 @@ def measure(
                 for state in STATES:
                     with spinning(busy_processes if state == "busy" else 0):
                         time.sleep(SETTLE_SECONDS)
-                        found = worker.work(state, seconds if turn else 0.1)
-                    threads[name][state] = found["threads"]
+                        answer = worker.work(state, seconds if turn else 0.1)
+                    threads[name][state] = answer["threads"]
                     if turn:
-                        rates[name][state].append(found["tokens"] / found["seconds"])
+                        rates[name][state].append(answer["tokens"] / answer["seconds"])
     return rates, threads
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("--rounds", type=int, default=9)
-    parser.add_argument("--seconds", type=float, default=1.2, help="seconds of work in each round and state")
-    default = Path(__file__).parent / "results" / f"contention-{date.today()}"
-    parser.add_argument("--output", type=Path, default=default)
-    options = parser.parse_args()
+    line = parser(__doc__, "contention")
+    line.add_argument("--rounds", type=int, default=9)
+    line.add_argument("--seconds", type=float, default=1.2, help="seconds of work in each round and state")
+    options = line.parse_args()
     most = available_threads()
     busy_processes = max(1, most // 2)
     machine = environment()
@@ -248,9 +232,7 @@ def main() -> None:
         "tokens_per_second": rates,
         "targets": [judge(target, rates) for target in targets(most)],
     }
-    write_json(options.output / "report.json", report)
-    write_text(options.output / "report.md", markdown(report))
-    print(markdown(report))
+    save_report(options.output, report, markdown(report))
 
 
 if __name__ == "__main__":

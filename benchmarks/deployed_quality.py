@@ -1,18 +1,16 @@
-"""What a precision costs in BLEU: the trained models of a finished run, by engine and precision.
+"""The cost of a precision in BLEU: the trained models of a finished run, by engine and precision.
 
 python benchmarks/deployed_quality.py RUN_FOLDER [--output FILE]
 """
 
-import argparse
 import tempfile
 from datetime import date
 from pathlib import Path
 
 from hat import Run
 from hat.evaluation import score
-from hat.files import write_json
-from hat.hardware import environment
 from hat.runtime import Artefact, Translator, available_threads, runs
+from reports import RESULTS, parser, save_record
 
 VARIANTS = (
     ("torch", "float32"),
@@ -34,12 +32,10 @@ def bleu(artefact: Artefact, engine: str, text: tuple[list[str], list[str]], scr
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("run", type=Path)
-    parser.add_argument("--output", type=Path)
-    options = parser.parse_args()
+    line = parser(__doc__)
+    line.add_argument("run", type=Path)
+    line.add_argument("--output", type=Path)
+    options = line.parse_args()
     run, rows = Run(options.run), []
     text = run.test_text()
     with tempfile.TemporaryDirectory() as scratch:
@@ -52,13 +48,11 @@ def main() -> None:
                 for engine, precision in VARIANTS
                 if runs(engine, trained.config.model.architecture)
             }
-            print(
-                name, *(f"{variant} {value:.2f}" for variant, value in scores.items()), sep="  ", flush=True
-            )
+            cells = (f"{variant} {value:.2f}" for variant, value in scores.items())
+            print(name, *cells, sep="  ", flush=True)
             rows.append({"model": name, **scores})
-    default = Path(__file__).parent / "results" / f"deployed-quality-{run.recipe.name}-{date.today()}.json"
-    record = {"date": str(date.today()), "run": run.recipe.name, "bleu": rows, "environment": environment()}
-    write_json(options.output or default, record)
+    default = RESULTS / f"deployed-quality-{run.recipe.name}-{date.today()}.json"
+    save_record(options.output or default, run=run.recipe.name, bleu=rows)
 
 
 if __name__ == "__main__":

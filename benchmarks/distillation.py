@@ -1,4 +1,4 @@
-"""What a teacher is worth: the found models of a run trained alone and taught, with equally many updates.
+"""The gain by a teacher: the found models of a run trained alone and taught, with equally many updates.
 
 The paper's figure: a student of 25.8 BLEU reaches 26.1 with a teacher of 28.5. Works on a finished run
 and leaves its recipe as it was.
@@ -8,16 +8,14 @@ and leaves its recipe as it was.
 TEACHER: as `distillation.teacher` in a recipe.
 """
 
-import argparse
 from collections.abc import Sequence
-from datetime import date
 from pathlib import Path
 from typing import Any
 
 from hat import Run
-from hat.files import read_json, write_json
-from hat.hardware import environment
+from hat.files import read_json
 from hat.runtime import Artefact
+from reports import parser, save_record
 
 STAGES = ("distill", "train", "evaluate")
 KINDS = ("tokens", "sequences", "both")
@@ -29,25 +27,24 @@ def rows(folder: Path, distillation: dict[str, Any] | None) -> list[dict[str, An
     run.work(STAGES)
     steps = [one for one in run.status().steps if one.step.startswith("distill/")]
     taught = distillation or {"kind": "none"}
-    own = {key: taught.get(key) for key in ("kind", "weight", "references")}
-    own["teacher_seconds"] = round(sum(one.cost.wall_seconds for one in steps), 1)
+    teaching = {key: taught.get(key) for key in ("kind", "weight", "references")}
+    teaching["teacher_seconds"] = round(sum(one.cost.wall_seconds for one in steps), 1)
     keys = ("name", "parameters", "updates", "validation_loss", "bleu", "chrf")
     models = [model for model in read_json(folder / "report.json")["models"] if model["kind"] == "found"]
-    return [{**own, **{key: model[key] for key in keys}} for model in models]
+    return [{**teaching, **{key: model[key] for key in keys}} for model in models]
 
 
 def settings(teacher: str, weights: Sequence[float]) -> list[dict[str, Any] | None]:
     """No teacher, then each kind at each weight that matters to it, last translations beside references."""
     chosen: list[dict[str, Any] | None] = [None]
     for kind in KINDS:
-        for weight in weights if kind != "sequences" else (None,):
-            own = {} if weight is None else {"weight": weight}
-            chosen.append({"teacher": teacher, "kind": kind, **own})
+        for share in [{"weight": weight} for weight in weights] if kind != "sequences" else [{}]:
+            chosen.append({"teacher": teacher, "kind": kind, **share})
     return [*chosen, {"teacher": teacher, "kind": "sequences", "references": True}]
 
 
 def described(teacher: str) -> str:
-    """A teacher by what it is, not where it lies."""
+    """A teacher by its name and run, instead of its path."""
     if "/" not in teacher:
         return teacher
     provenance = Artefact.load(Path(teacher)).config.provenance
@@ -55,15 +52,11 @@ def described(teacher: str) -> str:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("run", type=Path)
-    parser.add_argument("teacher")
-    parser.add_argument("--weights", type=float, nargs="+", default=[0.9, 0.5])
-    default = Path(__file__).parent / "results" / f"distillation-{date.today()}.json"
-    parser.add_argument("--output", type=Path, default=default)
-    options = parser.parse_args()
+    line = parser(__doc__, "distillation", ".json")
+    line.add_argument("run", type=Path)
+    line.add_argument("teacher")
+    line.add_argument("--weights", type=float, nargs="+", default=[0.9, 0.5])
+    options = line.parse_args()
     recipe = Run(options.run).recipe  # as it is, to come back to
     recorded = []
     for distillation in settings(options.teacher, options.weights):
@@ -71,13 +64,7 @@ def main() -> None:
             recorded.append(row)
             print(*(f"{key} {value}" for key, value in row.items()), sep="  ", flush=True)
     Run(recipe, options.run).work(STAGES)
-    record = {
-        "date": str(date.today()),
-        "run": recipe.name,
-        "teacher": described(options.teacher),
-        "rows": recorded,
-    }
-    write_json(options.output, {**record, "environment": environment()})
+    save_record(options.output, run=recipe.name, teacher=described(options.teacher), rows=recorded)
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""The comparison of what `engines.py` measured with what is demanded of the engines: figures and Markdown.
+"""The times that `engines.py` measured, compared with the requirements: figures and Markdown.
 
 python benchmarks/engine_report.py FOLDER     # judges the times in FOLDER/report.json again
 """
@@ -16,8 +16,9 @@ import numpy as np
 from hat.files import read_json, write_json, write_text
 from hat.hardware import Verdict, verdict
 from hat.intervals import median_interval
+from reports import table
 
-NEAR = 1.1  # what still counts as the floor
+NEAR = 1.1  # times the floor still count as the floor
 PEER = ("ctranslate2 int8 ×1", "ctranslate2 int8 ×2")
 FLOAT_PEER = ("ctranslate2 float32 ×1",)
 
@@ -50,32 +51,18 @@ REQUIREMENTS = (
         "vanilla", "vanilla float32, 1 thread", "native float32 ×1", FLOAT_PEER, 0.55, floor="float32"
     ),
     Requirement("hat", "hat float32, 1 thread", "native float32 ×1", FLOAT_PEER, 0.40, floor="float32"),
-    Requirement(
-        "batch-beam1",
-        "hat int8, batch 64, beam 1, tokens per second",
-        "native int8 ×2",
-        ("ctranslate2 int8 2 × 1",),
-        0.9,
-        1.3,
-        speed=True,
+    *(
+        Requirement(
+            f"batch-beam{beam}",
+            f"hat int8, batch 64, beam {beam}, tokens per second",
+            "native int8 ×2",
+            ("ctranslate2 int8 2 × 1",),
+            *bounds,
+            speed=True,
+        )
+        for beam, bounds in ((1, (0.9, 1.3)), (5, (1.3, 2.0)))
     ),
-    Requirement(
-        "batch-beam5",
-        "hat int8, batch 64, beam 5, tokens per second",
-        "native int8 ×2",
-        ("ctranslate2 int8 2 × 1",),
-        1.3,
-        2.0,
-        speed=True,
-    ),
-    Requirement(
-        "heterogeneous",
-        "heterogeneous int8, 1 thread",
-        "native int8 ×1",
-        ("ctranslate2 int8 ×1",),
-        0.55,
-        0.40,
-    ),
+    Requirement("heterogeneous", "heterogeneous int8, 1 thread", "native int8 ×1", PEER[:1], 0.55, 0.40),
     Requirement("hat", "hat int8 in onnxruntime, 1 thread", "onnxruntime int8 ×1", PEER, 0.65),
 )
 
@@ -109,9 +96,12 @@ def judge(requirement: Requirement, sections: Mapping[str, Any]) -> dict[str, An
         key: "–" if bound is None else _verdict((ratio, low, high), bound, requirement.speed)
         for key, bound in (("verdict", requirement.must), ("aim_verdict", aim))
     }
-    # JSON has no infinity, the bound of an interval of too few runs.
-    bounds = {name: end if isfinite(end) else None for name, end in (("low", low), ("high", high))}
-    return found | {"aim": aim, "against": peer, "ratio": ratio, **bounds, **verdicts}
+    return found | {"aim": aim, "against": peer, "ratio": ratio, **json_bounds(low, high), **verdicts}
+
+
+def json_bounds(low: float, high: float) -> dict[str, float | None]:
+    """An interval for JSON, which has no infinity, the bound of an interval of too few runs."""
+    return {name: end if isfinite(end) else None for name, end in (("low", low), ("high", high))}
 
 
 def _verdict(ratio: tuple[float, float, float], bound: float, speed: bool) -> Verdict:
@@ -136,33 +126,33 @@ def markdown(report: Mapping[str, Any]) -> str:
         f"the faster of CTranslate2's settings. The aim in float32 is {NEAR} times what it takes to read "
         "the weights.",
         "",
-        "| | must | aim | ratio | 95% | must is | aim is |",
-        "| --- | --- | --- | --- | --- | --- | --- |",
-        *(_requirement_row(requirement, report["sections"]) for requirement in REQUIREMENTS),
+        table(
+            ["", "must", "aim", "ratio", "95%", "must is", "aim is"],
+            [_requirement_row(requirement, report["sections"]) for requirement in REQUIREMENTS],
+            "---",
+        ),
     ]
     for name, section in report["sections"].items():
         lines += _section(name, section)
     return "\n".join(lines) + "\n"
 
 
-def _requirement_row(requirement: Requirement, sections: Mapping[str, Any]) -> str:
+def _requirement_row(requirement: Requirement, sections: Mapping[str, Any]) -> list[str]:
     found = judge(requirement, sections)
     sign = "≥" if requirement.speed else "≤"
     aim = "" if found["aim"] is None else f"{sign} {found['aim']:.2f}"
     measured = ("", "")
     if "ratio" in found:
         known = found["low"] is not None
-        measured = (
-            f"{found['ratio']:.2f}",
-            f"{found['low']:.2f}–{found['high']:.2f}" if known else "unknown",
-        )
-    cells = (requirement.name, f"{sign} {found['must']:.2f}", aim, *measured)
-    return f"| {' | '.join((*cells, found['verdict'], found['aim_verdict']))} |"
+        interval = f"{found['low']:.2f}–{found['high']:.2f}" if known else "unknown"
+        measured = (f"{found['ratio']:.2f}", interval)
+    must = f"{sign} {found['must']:.2f}"
+    return [requirement.name, must, aim, *measured, found["verdict"], found["aim_verdict"]]
 
 
 def _section(name: str, section: Mapping[str, Any]) -> list[str]:
     times, protocol = section["times_ms"], section["protocol"]
-    peer = fastest([own for own in times if own.startswith("ctranslate2 int8")], times)
+    peer = fastest([name for name in times if name.startswith("ctranslate2 int8")], times)
     tokens = protocol["batch"] * protocol["target_lengths"][0]
     lines = [
         "",
@@ -171,19 +161,19 @@ def _section(name: str, section: Mapping[str, Any]) -> list[str]:
         f"{section['model']}. Source {protocol['source_lengths'][0]}, {protocol['target_lengths'][0]} steps, "
         f"beam {protocol['beam']}, {protocol['batch']} sentences, {protocol['rounds']} runs.",
         "",
-        f"| contender | median ms | p10 | p90 | tokens/s | share of {peer} |",
-        "| --- | --- | --- | --- | --- | --- |",
     ]
-    for contender, own in times.items():
-        p10, median, p90 = np.percentile(own, [10, 50, 90])
-        share = "" if peer is None else f"{paired_ratio(own, times[peer])[0]:.2f}"
-        figures = f"{median:.1f} | {p10:.1f} | {p90:.1f} | {1000 * tokens / median:,.0f}"
-        lines.append(f"| {contender} | {figures} | {share} |")
+    rows = []
+    for contender, taken in times.items():
+        p10, median, p90 = np.percentile(taken, [10, 50, 90])
+        share = "" if peer is None else f"{paired_ratio(taken, times[peer])[0]:.2f}"
+        speed = f"{1000 * tokens / median:,.0f}"
+        rows.append([contender, f"{median:.1f}", f"{p10:.1f}", f"{p90:.1f}", speed, share])
+    lines.append(table(["contender", "median ms", "p10", "p90", "tokens/s", f"share of {peer}"], rows, "---"))
     if protocol["batch"] == 1:  # a batch is not bound by reading weights
         floors = (f"{floor:.1f} ms in {precision}" for precision, floor in section["floor_ms"].items())
         lines += ["", f"Reading the weights of every step takes one thread {', '.join(floors)}."]
     for reason in dict.fromkeys(section["absent"].values()):
-        names = [name for name, own in section["absent"].items() if own == reason]
+        names = [name for name, other in section["absent"].items() if other == reason]
         lines += ["", f"Not measured: {', '.join(names)} ({reason})."]
     return lines
 

@@ -1,14 +1,13 @@
-"""Our engines against CTranslate2 (and PyTorch): latency and throughput on models of random weights.
+"""HAT's engines against CTranslate2 (and PyTorch): latency and throughput on models of random weights.
 
-Every section's contenders run in turn in this one process, each round on a new random source. What
-is measured is saved section by section in benchmarks/results/engines-DATE/{report.md,report.json};
-sections that are there already stay unless they are measured again.
+Every section's contenders run in turn in this one process, each round on a new random source. Sections are
+saved one by one in benchmarks/results/engines-DATE/{report.md,report.json}; earlier ones there stay unless
+they are measured again.
 
     python benchmarks/engines.py [--only vanilla hat batch-beam1 batch-beam5 heterogeneous]
                                  [--runs 15] [--output FOLDER]
 """
 
-import argparse
 import gc
 import os
 import sys
@@ -36,6 +35,7 @@ from hat.files import read_json
 from hat.hardware import Decoding, MeasureProtocol, environment, forced, time_in_turn
 from hat.model import StaticDecoder, TorchEngine, Workspace
 from hat.runtime import Artefact, Engine, EngineSettings, load_engine
+from reports import parser
 
 VOCABULARY, LENGTH, BEAM = 32768, 30, 5
 BATCH = 64
@@ -44,7 +44,7 @@ READ_BYTES = 256 * 2**20
 
 @dataclass(frozen=True)
 class Contender:
-    """Who is timed. `workers`: CTranslate2's inter_threads, 0 where one batch is decoded at a time."""
+    """An engine that is timed. `workers`: CTranslate2's inter_threads; 0 decodes one batch at a time."""
 
     engine: str
     precision: str
@@ -58,7 +58,7 @@ class Contender:
 
 @dataclass(frozen=True)
 class Section:
-    """One model under one protocol, and who is timed on it."""
+    """One model under one protocol, and the engines that are timed on it."""
 
     model: str
     architecture: Architecture
@@ -72,9 +72,7 @@ ALONE = (
     Contender("onnxruntime", "int8", 1),
     Contender("torch", "float32", 1),
     Contender("torch.compile", "float32", 1),
-    Contender("ctranslate2", "int8", 1),
-    Contender("ctranslate2", "int8", 2),
-    Contender("ctranslate2", "float32", 1),
+    *(Contender("ctranslate2", *variant) for variant in (("int8", 1), ("int8", 2), ("float32", 1))),
 )
 # Two batches, so that both of CTranslate2's workers have one.
 TOGETHER = (Contender("native", "int8", 2), Contender("ctranslate2", "int8", 1, workers=2))
@@ -208,7 +206,7 @@ def _weights_read(model: ModelConfig, steps: int) -> int:
 
 
 def _read_gb_per_s() -> float:
-    """How fast one thread reads memory: the best of ten sums over more than the caches hold."""
+    """One thread's speed of reading memory: the best of ten sums over more than the caches hold."""
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     values = torch.ones(READ_BYTES // 4)
@@ -222,14 +220,10 @@ def _read_gb_per_s() -> float:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("--only", nargs="+", choices=SECTIONS, default=list(SECTIONS))
-    parser.add_argument("--runs", type=int, default=15)
-    default = Path(__file__).parent / "results" / f"engines-{date.today()}"
-    parser.add_argument("--output", type=Path, default=default)
-    options = parser.parse_args()
+    line = parser(__doc__, "engines")
+    line.add_argument("--only", nargs="+", choices=SECTIONS, default=list(SECTIONS))
+    line.add_argument("--runs", type=int, default=15)
+    options = line.parse_args()
     report: dict[str, Any] = {"sections": {}, "instruction_set": "absent"}
     if (options.output / "report.json").is_file():
         report = read_json(options.output / "report.json")

@@ -12,10 +12,8 @@ and computed from left to right, followed by a format of Python's; or it is the 
 figures.yaml with that content. A path with spaces is quoted. Items of lists are chosen by number (from 0) or
 by the name of their model; * is the sum over all entries. A whole table stands between `<!-- table: NAME -->`
 and `<!-- /table -->` (page_tables.py makes it). Links to dated results are changed to the newest results.
-
 """
 
-import argparse
 import difflib
 import re
 import shlex
@@ -27,8 +25,8 @@ from pathlib import Path
 from typing import Any
 
 from hat.files import read_json, read_yaml
-from newest import all_of, newest
 from page_tables import TABLES
+from reports import all_of, newest, parser
 
 ROOT = Path(__file__).resolve().parents[1]
 LOG = ROOT / "docs" / "log.md"  # keeps the figures and the results of its dates
@@ -162,11 +160,9 @@ def write() -> None:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("--check", action="store_true")
-    if not parser.parse_args().check:
+    line = parser(__doc__)
+    line.add_argument("--check", action="store_true")
+    if not line.parse_args().check:
         write()
     elif lines := differences():
         print("\n".join([*lines, "", f"python {Path(__file__).relative_to(ROOT)} writes them"]))

@@ -1,4 +1,4 @@
-"""What inherited weights are worth: fine-tuning against training from scratch with more updates.
+"""The gain by inherited weights: fine-tuning against training from scratch with more updates.
 
 The paper's figure: 10k updates from inherited weights equal 40k from scratch. Works on a finished run
 and leaves its recipe as it was.
@@ -6,13 +6,11 @@ and leaves its recipe as it was.
     python benchmarks/fine_tuning.py RUN_FOLDER [--factors 1 2 4] [--output FILE]
 """
 
-import argparse
-from datetime import date
 from pathlib import Path
 
 from hat import Run
-from hat.files import read_json, write_json
-from hat.hardware import environment
+from hat.files import read_json
+from reports import parser, save_record
 
 
 def rows(folder: Path, mode: str, updates: int) -> list[dict[str, object]]:
@@ -24,22 +22,17 @@ def rows(folder: Path, mode: str, updates: int) -> list[dict[str, object]]:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("run", type=Path)
-    parser.add_argument("--factors", type=int, nargs="+", default=[1, 2, 4])
-    default = Path(__file__).parent / "results" / f"fine-tuning-{date.today()}.json"
-    parser.add_argument("--output", type=Path, default=default)
-    options = parser.parse_args()
+    line = parser(__doc__, "fine-tuning", ".json")
+    line.add_argument("run", type=Path)
+    line.add_argument("--factors", type=int, nargs="+", default=[1, 2, 4])
+    options = line.parse_args()
     recipe = Run(options.run).recipe
     updates = recipe.sub_training.updates
     recorded = [row for factor in options.factors for row in rows(options.run, "scratch", factor * updates)]
     recorded = rows(options.run, recipe.train.mode, updates) + recorded
     for row in recorded:
         print(*(f"{key} {value}" for key, value in row.items()), sep="  ")
-    record = {"date": str(date.today()), "run": recipe.name, "rows": recorded}
-    write_json(options.output, {**record, "environment": environment()})
+    save_record(options.output, run=recipe.name, rows=recorded)
 
 
 if __name__ == "__main__":

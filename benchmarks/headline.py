@@ -2,9 +2,9 @@
 Transformer, in BLEU, latency, size and the cost of search.
 
 For each task (Multi30k English–German and English–French) the run `WORK/TASK` trains the SuperTransformer,
-searches under several constraints, trains what is found, then baseline after baseline, and last the model
+searches under several constraints, trains the found models, then baseline after baseline, and last the model
 found under the first constraint again, taught by the best baseline; each is finished before the next is
-begun, so the tables can be written whenever there is no more time. What is done is not done again.
+begun, so the tables can be written whenever there is no more time. Finished work is not repeated.
 
     python benchmarks/headline.py --data FOLDER [--tasks en-de en-fr] [--setting full|smallest]
                                   [--baselines NAME ...] [--minutes N] [--work runs/headline]
@@ -36,7 +36,7 @@ from hat.architecture import ModelConfig, cost, weight_shapes
 from hat.cli import Terminal
 from hat.compression import sizes_of
 from hat.evaluation import paired_bootstrap
-from hat.files import read_json, write_json, write_text
+from hat.files import read_json, write_json
 from hat.hardware import (
     Device,
     Measurement,
@@ -53,6 +53,7 @@ from hat.runtime import Artefact, runs, usual_books
 from hat.training import Stopped
 from headline_report import best_baseline
 from pictures import headline_picture
+from reports import parser, save_report
 
 CONSTRAINTS = ["60%", "40%", "80%"]
 
@@ -245,7 +246,8 @@ class Task:
         best = best_baseline(rows.values())
         for name, entry in self.entries.items():
             row = rows[name]
-            row["float32_bytes"] = _folder_bytes(entry.model.trained)
+            files = (path for path in entry.model.trained.rglob("*") if path.is_file())
+            row["float32_bytes"] = sum(path.stat().st_size for path in files)
             row["training_device_seconds"] = entry.model.cost.device_seconds
             if best:
                 row["against_best"] = asdict(self.compare(name, best["name"]))
@@ -332,10 +334,6 @@ def entries(run: Run, report: Mapping[str, Any]) -> Iterator[tuple[str, Entry]]:
             yield name, Entry(rows[name], model)
 
 
-def _folder_bytes(folder: Path) -> int:
-    return sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
-
-
 class TimeIsUp(KeyboardInterrupt):
     """The minutes are over. A class of its own: where a KeyboardInterrupt itself leaves an `exec`, as in the
     import of a dataclass, Python ends by SIGINT, though it was caught."""
@@ -361,25 +359,19 @@ def at_most(minutes: float | None, terminal: Terminal) -> Iterator[None]:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("--data", type=Path)
-    parser.add_argument("--tasks", nargs="+", default=["en-de", "en-fr"], choices=["en-de", "en-fr"])
-    parser.add_argument("--setting", default="full", choices=["full", "smallest"])
-    parser.add_argument("--baselines", nargs="+", metavar="NAME", help="train these only")
-    parser.add_argument("--minutes", type=float, help="stop training after so long, and write the tables")
-    parser.add_argument("--work", type=Path, default=Path("runs/headline"))
-    default = Path(__file__).parent / "results" / f"headline-{date.today()}"
-    parser.add_argument("--output", type=Path, default=default)
-    options = parser.parse_args()
+    line = parser(__doc__, "headline")
+    line.add_argument("--data", type=Path)
+    line.add_argument("--tasks", nargs="+", default=["en-de", "en-fr"], choices=["en-de", "en-fr"])
+    line.add_argument("--setting", default="full", choices=["full", "smallest"])
+    line.add_argument("--baselines", nargs="+", metavar="NAME", help="train these only")
+    line.add_argument("--minutes", type=float, help="stop training after so long, and write the tables")
+    line.add_argument("--work", type=Path, default=Path("runs/headline"))
+    options = line.parse_args()
     if options.setting == "full" and options.data is None:
-        parser.error("--data FOLDER: where is Multi30k? Or try --setting smallest")
+        line.error("--data FOLDER: where is Multi30k? Or try --setting smallest")
     names = [one["name"] for one in baselines_of(options.setting)]
     if unknown := set(options.baselines or names) - set(names):
-        parser.error(
-            f"no baseline is called {', '.join(sorted(unknown))}; the choices are {', '.join(names)}"
-        )
+        line.error(f"no baseline is called {', '.join(sorted(unknown))}; the choices are {', '.join(names)}")
     terminal = Terminal()
     with at_most(options.minutes, terminal):
         for task in options.tasks:
@@ -407,11 +399,9 @@ def main() -> None:
         },
         "tasks": tasks,
     }
-    write_json(options.output / "report.json", report)
+    save_report(options.output, report, headline_report.markdown(report))
     for name in tasks:
         headline_picture(report, name, options.output / f"{name}.svg")
-    write_text(options.output / "report.md", headline_report.markdown(report))
-    print(headline_report.markdown(report))
 
 
 if __name__ == "__main__":

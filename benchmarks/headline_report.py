@@ -1,7 +1,9 @@
-"""The tables of `headline.py`: what was aimed at, what came out, and which cells fall short."""
+"""The tables of `headline.py`: aims and results, with the cells that fall short."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
+
+from reports import table
 
 Row = Mapping[str, Any]
 
@@ -66,7 +68,7 @@ def _models(rows: Sequence[Row]) -> str:
     columns = list(dict.fromkeys(name for row in rows for name in row["latencies_ms"]))
     head = ["model", "", "BLEU", "− best baseline (95 %)", *columns]
     head += ["parameters", "without emb.", "GFLOPs", "MB float32", "MB deployed", "MB 4 bits", "BLEU 4 bits"]
-    return _table(head, [_model(row, columns) for row in rows])
+    return table(head, [_model(row, columns) for row in rows])
 
 
 def _model(row: Row, columns: Sequence[str]) -> list[str]:
@@ -88,18 +90,18 @@ def _model(row: Row, columns: Sequence[str]) -> list[str]:
 
 
 def _claims(task: Mapping[str, Any]) -> str:
-    """What the found models claim, against each rival."""
+    """The claims of the found models against each rival."""
     found = [row for row in task["models"] if row["kind"] == "found"]
     best = best_baseline(task["models"])
     if not found or best is None:
         return "No baseline is trained yet: nothing to compare with."
-    told = [_claims_of(ours, best, task["models"]) for ours in found]
-    rows = [[*claims[0][:2], *(here for _, _, here in claims)] for claims in zip(*told, strict=True)]
-    return _table(["claim", "aim", *(ours["name"] for ours in found)], rows)
+    columns = [_claims_of(ours, best, task["models"]) for ours in found]
+    rows = [[*claims[0][:2], *(here for _, _, here in claims)] for claims in zip(*columns, strict=True)]
+    return table(["claim", "aim", *(ours["name"] for ours in found)], rows)
 
 
 def _claims_of(ours: Row, best: Row, models: Sequence[Row]) -> list[tuple[str, str, str]]:
-    """Claim, aim and what came out for one found model."""
+    """Claim, aim and result for one found model."""
     rivals = [row for row in models if row["kind"] in ("baseline", "untrained")]
     transformers = [row for row in rivals if "native int8" in row["latencies_ms"]]
     evolved = [row for row in rivals if "native int8" not in row["latencies_ms"]]
@@ -113,8 +115,8 @@ def _claims_of(ours: Row, best: Row, models: Sequence[Row]) -> list[tuple[str, s
         rows += [
             _claim(f"faster than {largest['name']}, native int8", _times(largest, ours, "native int8"), 5.0),
             *(
-                _claim(f"fewer parameters than {largest['name']}, {told}", largest[key] / ours[key], 8.0)
-                for told, key in COUNTED.items()
+                _claim(f"fewer parameters than {largest['name']}, {count}", largest[key] / ours[key], 8.0)
+                for count, key in COUNTED.items()
             ),
             _claim(
                 "4 bits on the disk, smaller than its float32",
@@ -133,20 +135,20 @@ def _claims_of(ours: Row, best: Row, models: Sequence[Row]) -> list[tuple[str, s
                 PUBLISHED_FASTER,
             ),
             *(
-                _claim(f"smaller than {rival['name']}, {told}", rival[key] / ours[key], PUBLISHED_SMALLER)
-                for told, key in COUNTED.items()
+                _claim(f"smaller than {rival['name']}, {count}", rival[key] / ours[key], PUBLISHED_SMALLER)
+                for count, key in COUNTED.items()
             ),
         ]
     return rows
 
 
 def _claim(
-    what: str, value: float, aim: float, form: str = "{:.2f}×", *, most: bool = False
+    claim: str, value: float, aim: float, form: str = "{:.2f}×", *, most: bool = False
 ) -> tuple[str, str, str]:
     met = value <= aim if most else value >= aim
     bound = "≤" if most else "≥"
     here = form.format(value)
-    return what, f"{bound} {form.format(aim)}", here if met else f"**{here}** falls short"
+    return claim, f"{bound} {form.format(aim)}", here if met else f"**{here}** falls short"
 
 
 def _times(rival: Row, ours: Row, column: str) -> float:
@@ -156,15 +158,10 @@ def _times(rival: Row, ours: Row, column: str) -> float:
 def _search(hours: Mapping[str, float]) -> str:
     total = sum(hours.values())
     rows = [[name, f"{spent:.3f}"] for name, spent in hours.items()] + [["all of it", f"{total:.3f}"]]
-    told = (
+    note = (
         "Search cost in hours of processor cores, or of the GPU where there is one. The Evolved "
         f"Transformer's search took {EVOLVED_SEARCH_HOURS:,} GPU hours (published, on another task): "
         f"{EVOLVED_SEARCH_HOURS / total:,.0f} times as many hours; the paper's own ratio is "
         f"{PUBLISHED_SEARCH:,}."
     )
-    return _table(["step", "hours"], rows) + "\n\n" + told
-
-
-def _table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    lines = ["| " + " | ".join(head) + " |", "| --- |" + " ---: |" * (len(head) - 1)]
-    return "\n".join([*lines, *("| " + " | ".join(row) + " |" for row in rows)])
+    return table(["step", "hours"], rows) + "\n\n" + note

@@ -6,7 +6,6 @@ modules that import one another, however late the import. Lines: of .py, .cpp, .
     python benchmarks/house.py [REVISION …]
 """
 
-import argparse
 import ast
 import io
 import subprocess
@@ -14,6 +13,8 @@ import tarfile
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from pathlib import PurePosixPath
+
+from reports import parser, table
 
 SUFFIXES = (".py", ".cpp", ".h", ".txt")
 
@@ -84,28 +85,17 @@ def markdown(revision: str) -> str:
         count[room(path)] += 1
     graph = imports({module_name(path): text for path, text in python.items()})
     length, longest = max(found for text in python.values() for found in functions(text))
-    rows = [f"| {name} | {count[name]} | {lines[name]:,} |" for name in sorted(count)]
-    return "\n".join(
-        [
-            f"## {revision}",
-            "",
-            "| room | files | lines |",
-            "| --- | --- | --- |",
-            *rows,
-            f"| all | {sum(count.values())} | {sum(lines.values()):,} |",
-            "",
-            f"Import circles: {len(circles(graph))}. Longest function in Python: {longest}, {length} lines.",
-            "",
-        ]
-    )
+    rows = [[name, str(count[name]), f"{lines[name]:,}"] for name in sorted(count)]
+    rows.append(["all", str(sum(count.values())), f"{sum(lines.values()):,}"])
+    rooms = table(["room", "files", "lines"], rows, "---")
+    order = f"Import circles: {len(circles(graph))}. Longest function in Python: {longest}, {length} lines."
+    return f"## {revision}\n\n{rooms}\n\n{order}\n"
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("revisions", nargs="*", default=["HEAD"], metavar="REVISION")
-    for revision in parser.parse_args().revisions:
+    line = parser(__doc__)
+    line.add_argument("revisions", nargs="*", default=["HEAD"], metavar="REVISION")
+    for revision in line.parse_args().revisions:
         print(markdown(revision))
 
 

@@ -1,18 +1,17 @@
-"""The latency loop on this machine: predictor, repeatability, and what constraints are worth.
+"""The latency loop on this machine: predictor, repeatability, and the reliability of constraints.
 
 With the native engine in int8 on the multi30k space:
 
 1. measuring until the predictor is good enough, and its held-out error;
 2. searches under random constraints, and judges their verdicts by one more measurement. The loss is minus
    the number of weights, so that every search ends at its constraint;
-3. half an hour after the first, a second measuring of the same models: do they agree?
+3. half an hour after the first, a second measuring of the same models, to see if they agree.
 
     python benchmarks/latency_loop.py [--constraints 50] [--pause 1800] [--output FOLDER]
 
 Goes on where it was stopped, as long as the day's FOLDER is the same.
 """
 
-import argparse
 import random
 import time
 from datetime import date
@@ -23,7 +22,7 @@ import numpy as np
 
 from hat.architecture import Architecture, ModelConfig, cost
 from hat.cli import Terminal
-from hat.files import read_json, write_json, write_text
+from hat.files import read_json, write_json
 from hat.hardware import (
     Bench,
     Figure,
@@ -44,6 +43,7 @@ from hat.predictor import CostPredictor
 from hat.progress import Progress
 from hat.search import LATENCY, CostLimit, EvolutionSettings, SearchProblem, Trial, search_verified
 from hat.zoo import space
+from reports import parser, save_report, table
 
 SPACE, VOCABULARY, SEED, MOST, TARGET = space("multi30k"), 4000, 1, 80, 2.0
 LENGTHS = ((11, 16, 24), (12, 17, 25))  # typical of Multi30k, in tokens
@@ -90,26 +90,25 @@ class Loop:
 def first(loop: Loop, progress: Progress) -> dict[str, Any]:
     start = time.time()
     series = loop.series("first")
-    found = measure_until_predictable(
+    samples = measure_until_predictable(
         SPACE, config, series, loop.bench, most=MOST, target_mape=TARGET, seed=SEED, progress=progress
     )
     seconds = time.time() - start
-    predictor = fit(found, SEED)
+    measured = [sample.measurement for sample in samples]
     return {
         "started": start,
         "seconds": seconds,
-        "models": len(found),
-        "noise_floor": noise_floor(found),
-        "reference_ms": found[0].measurement.reference_ms,
-        "noise": found[0].measurement.noise,
-        "unsure": float(np.mean([one.measurement.too_noisy for one in found])),
-        "predictor": predictor.to_dict(),
-        "measured": [_row(one.measurement) for one in found],
+        "models": len(samples),
+        "noise_floor": noise_floor(samples),
+        "reference_ms": measured[0].reference_ms,
+        "noise": measured[0].noise,
+        "unsure": float(np.mean([one.too_noisy for one in measured])),
+        "predictor": fit(samples, SEED).to_dict(),
+        "measured": [
+            {"architecture": one.architecture.to_dict(), "latency_ms": one.latency_ms, "runs": one.runs}
+            for one in measured
+        ],
     }
-
-
-def _row(one: Measurement) -> dict[str, Any]:
-    return {"architecture": one.architecture.to_dict(), "latency_ms": one.latency_ms, "runs": one.runs}
 
 
 def constraint(loop: Loop, number: int, progress: Progress) -> dict[str, Any]:
@@ -148,21 +147,21 @@ def constraint(loop: Loop, number: int, progress: Progress) -> dict[str, Any]:
 
 
 def _trial(one: Measurement, share: float) -> Trial:
-    limit = share * one.reference_ms
-    return Trial({LATENCY.name: Figure(one.latency_ms, one.low_ms, one.high_ms, limit)}, one)
+    figure = Figure(one.latency_ms, one.low_ms, one.high_ms, share * one.reference_ms)
+    return Trial({LATENCY.name: figure}, one)
 
 
 def second(loop: Loop, progress: Progress) -> dict[str, Any]:
     report = read_json(loop.folder / "first.json")
     models = [config(Architecture.from_dict(row["architecture"])) for row in report["measured"]]
     start = time.time()
-    found = measure(models, loop.series("second"), loop.bench, seed=SEED + 1, progress=progress)
+    again = measure(models, loop.series("second"), loop.bench, seed=SEED + 1, progress=progress)
     before = np.array([row["latency_ms"] for row in report["measured"]]) / report["reference_ms"]
-    after = np.array([one.latency_ms / one.reference_ms for one in found])
+    after = np.array([one.latency_ms / one.reference_ms for one in again])
     off = np.maximum(before / after, after / before)
     return {
         "minutes_later": (start - report["started"]) / 60,
-        "reference_ms": found[0].reference_ms,
+        "reference_ms": again[0].reference_ms,
         "agree": float((off <= AGREEMENT).mean()),
         "worst": float(off.max()),
         "median": float(np.median(off)),
@@ -174,8 +173,7 @@ def markdown(report: dict[str, Any]) -> str:
     fitted = one["predictor"]["report"]
     machine = report["environment"]
     met = [row for row in judged if row["verdict"] == Verdict.MET]
-    # Refuted beyond doubt: the judge's whole interval is above the limit, which befalls one met limit in
-    # forty.
+    # The judge's whole interval is above the limit, as for one in forty met limits by chance.
     refuted = [row for row in met if row["judged_low"] > 1]
     later = f"{two['minutes_later']:.0f} min later"
     slower = two["reference_ms"] / one["reference_ms"]
@@ -183,31 +181,32 @@ def markdown(report: dict[str, Any]) -> str:
         f"# The latency loop, {report['date']}",
         f"{machine['cpu']}, {machine['cores_allowed']} cores, native engine int8, 1 thread, beam 5, "
         f"multi30k space, {len(LENGTHS[0])} pairs of lengths.",
-        "| | must | found |\n| --- | --- | --- |",
-        f"| held-out MAPE | ≤ 2.5 % | {fitted['mape']:.2f} % ({fitted['mape_low']:.2f}–"
-        f"{fitted['mape_high']:.2f}; linear {fitted['linear_mape']:.2f} %, noise floor "
-        f"{one['noise_floor']:.2f} %) |",
-        f"| models measured | ≤ 80 | {one['models']} |",
-        f"| measuring time | ≤ 10 min | {one['seconds'] / 60:.1f} min |",
-        f"| a second measuring {later} agrees within 5 % | ≥ 90 % | {100 * two['agree']:.0f} % (median off "
-        f"by {100 * two['median'] - 100:.1f} %, worst {100 * two['worst'] - 100:.1f} %; the reference took "
-        f"{slower:.2f} of its first time) |",
-        f"| of {len(judged)} random constraints said to be met | – | {len(met)} |",
-        f"| of these a second fresh measurement is above, with its whole interval | ≤ 5 % | {len(refuted)} |",
     ]
-    return "\n\n".join(lines[:2]) + "\n\n" + "\n".join(lines[2:]) + "\n"
+    error = (
+        f"{fitted['mape']:.2f} % ({fitted['mape_low']:.2f}–{fitted['mape_high']:.2f}; linear "
+        f"{fitted['linear_mape']:.2f} %, noise floor {one['noise_floor']:.2f} %)"
+    )
+    agreement = (
+        f"{100 * two['agree']:.0f} % (median off by {100 * two['median'] - 100:.1f} %, worst "
+        f"{100 * two['worst'] - 100:.1f} %; the reference took {slower:.2f} of its first time)"
+    )
+    rows = [
+        ["held-out MAPE", "≤ 2.5 %", error],
+        ["models measured", "≤ 80", str(one["models"])],
+        ["measuring time", "≤ 10 min", f"{one['seconds'] / 60:.1f} min"],
+        [f"a second measuring {later} agrees within 5 %", "≥ 90 %", agreement],
+        [f"of {len(judged)} random constraints said to be met", "–", str(len(met))],
+        ["of these a second fresh measurement is above, with its whole interval", "≤ 5 %", str(len(refuted))],
+    ]
+    return "\n\n".join([*lines, table(["", "must", "found"], rows, "---")]) + "\n"
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("--constraints", type=int, default=50)
-    parser.add_argument("--pause", type=float, default=1800, help="seconds between both measurings")
-    default = Path(__file__).parent / "results" / f"latency-loop-{date.today()}"
-    parser.add_argument("--output", type=Path, default=default)
-    parser.add_argument("--work", type=Path, default=Path("runs/latency-loop"), help="measurements go here")
-    options = parser.parse_args()
+    line = parser(__doc__, "latency-loop")
+    line.add_argument("--constraints", type=int, default=50)
+    line.add_argument("--pause", type=float, default=1800, help="seconds between both measurings")
+    line.add_argument("--work", type=Path, default=Path("runs/latency-loop"), help="measurements go here")
+    options = line.parse_args()
     options.work.mkdir(parents=True, exist_ok=True)
     terminal = Terminal()
     with open_bench(device_named("local")) as bench:
@@ -221,9 +220,7 @@ def main() -> None:
         two = loop.step("second", lambda progress: second(loop, progress))
     report = {"date": str(date.today()), "environment": environment(), "first": one, "second": two}
     report["constraints"] = judged
-    write_json(options.output / "report.json", report)
-    write_text(options.output / "report.md", markdown(report))
-    print(markdown(report))
+    save_report(options.output, report, markdown(report))
 
 
 if __name__ == "__main__":

@@ -4,33 +4,15 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from architectures import VANILLA, transformer
 from engine_report import REQUIREMENTS, judge, paired_ratio
-from hat.architecture import (
-    AnyArchitecture,
-    Architecture,
-    Decoder,
-    DecoderLayer,
-    Encoder,
-    EncoderLayer,
-    EvolvedArchitecture,
-    cost,
-)
+from hat.architecture import AnyArchitecture, EvolvedArchitecture, cost
 from hat.files import read_json
 from hat.report import slowest_model
-from newest import all_of, newest
 from plot_layout import spread
+from reports import all_of, newest, table
 
 Row = Mapping[str, Any]
-DEMO_COLUMNS = (
-    "model",
-    "latency ms",
-    "parameters",
-    "artefact MB",
-    "BLEU",
-    "speed-up",
-    "compression",
-    "constraint",
-)
 # Row of the engines' report → its description.
 ENGINES = {
     "vanilla int8, 1 thread": "Transformer-base, int8, 1 thread",
@@ -67,7 +49,7 @@ SPEED_MODELS = {
     "small": "4 + 1 layers, 128, vocabulary 4,000: all in the second-level cache",
 }
 QUALITY_ORDER = ("float32", "int8", "8 bits", "4 bits", "3 bits", "2 bits")
-WEIGHTS = ((0.9, "0.9"), (0.5, "0.5"))
+WEIGHTS = (0.9, 0.5)
 # As published by HAT's authors: parameters in millions, GFLOPs.
 PUBLISHED = {
     "Transformer-base": None,
@@ -90,7 +72,7 @@ def demo() -> str:
         f"compression: against {slowest['name']}. Measured on {report['environment']['cpu']}, in the native "
         f"engine at int8. [Report]({_where(folder)}/report.md), [plot]({_where(folder)}/pareto.svg)."
     )
-    return f"{_table(head, rows)}\n\n{notes}"
+    return f"{table(head, rows)}\n\n{notes}"
 
 
 def _demo_row(row: Row, slowest: Row, default: str) -> list[str]:
@@ -111,32 +93,25 @@ def example() -> str:
     model."""
     samples = read_json(newest("demo") / "report.json")["samples"]
     chosen = next(sample for sample in samples if sample["translation"] == sample["reference"])
-    return "\n".join(
-        [
-            "```python",
-            "from hat import Translator",
-            "",
-            'with Translator.load("runs/demo") as translator:',
-            f'    print(translator.translate(["{chosen["source"]}"])[0])',
-            "```",
-            "",
-            f"prints “{chosen['translation']}”",
-        ]
-    )
+    return f"""```python
+from hat import Translator
+
+with Translator.load("runs/demo") as translator:
+    print(translator.translate(["{chosen["source"]}"])[0])
+```
+
+prints “{chosen["translation"]}”"""
 
 
 def engines() -> str:
     """The native engine compared with CTranslate2, one column for each machine."""
     machines = _machines()
-    head = [
-        "",
-        *(f"{cpu} ([report](../{_where(folder)}/report.md))" for cpu, (folder, _) in machines.items()),
-    ]
+    columns = (f"{cpu} ([report](../{_where(folder)}/report.md))" for cpu, (folder, _) in machines.items())
     rows = [
         [ENGINES[one.name], *(_ratio(judge(one, report["sections"])) for _, report in machines.values())]
         for one in REQUIREMENTS
     ]
-    return _table(head, rows)
+    return table(["", *columns], rows)
 
 
 def _machines() -> dict[str, tuple[Path, Row]]:
@@ -174,7 +149,7 @@ def competitors() -> str:
     for contender, description in ENGINE_COMPETITORS.items():
         ratio, *_ = paired_ratio(times[contender], times["native int8 ×1"])
         rows.append([description, "–", "–", f"{ratio:.1f}", "–"])
-    return _table(["", "BLEU, En→De", "BLEU, En→Fr", "time, HAT's = 1", "parameters"], rows)
+    return table(["", "BLEU, En→De", "BLEU, En→Fr", "time, HAT's = 1", "parameters"], rows)
 
 
 def headline(task: str) -> str:
@@ -182,7 +157,7 @@ def headline(task: str) -> str:
     rows = read_json(newest("headline") / "report.json")["tasks"][task]["models"]
     kept = [row for row in rows if row["kind"] != "untrained" or row["name"].endswith("6+6-512")]
     head = ["model", "BLEU", "against the best baseline (95 %)", "ms, native int8", "ms, PyTorch"]
-    return _table([*head, "parameters", "MB, int8"], [_headline_row(row) for row in kept])
+    return table([*head, "parameters", "MB, int8"], [_headline_row(row) for row in kept])
 
 
 def _headline_row(row: Row) -> list[str]:
@@ -215,18 +190,18 @@ def taught() -> str:
         names = (student["name"].removesuffix("-taught"), student["name"], student["teacher"])
         languages = "→".join(code.capitalize() for code in task.split("-"))
         rows.append([languages, *(f"{bleu[name]:.1f}" for name in names)])
-    return _table(["BLEU", "alone", "taught", "the teacher"], rows)
+    return table(["BLEU", "alone", "taught", "the teacher"], rows)
 
 
 def distillation() -> str:
     """The gain of a student by a teacher, for each way to learn from it."""
     found = {(row["kind"], row["weight"]): row for row in read_json(newest("distillation"))["rows"]}
     rows = [["the text alone", *_scores([found["none", None]])]]
-    for kind, name in (("tokens", "tokens"), ("sequences", "sequences"), ("both", "both")):
-        several = [found[kind, weight] for weight, _ in WEIGHTS if (kind, weight) in found]
-        weights = f", weight {' / '.join(told for _, told in WEIGHTS)}" if several else ""
-        rows.append([name + weights, *_scores(several or [found[kind, None]])])
-    return _table(["the student learns from", "BLEU", "chrF"], rows)
+    for kind in ("tokens", "sequences", "both"):
+        several = [found[kind, weight] for weight in WEIGHTS if (kind, weight) in found]
+        weights = f", weight {' / '.join(map(str, WEIGHTS))}" if several else ""
+        rows.append([kind + weights, *_scores(several or [found[kind, None]])])
+    return table(["the student learns from", "BLEU", "chrF"], rows)
 
 
 def _scores(rows: Sequence[Row]) -> list[str]:
@@ -242,7 +217,7 @@ def compression_quality() -> str:
     by = {(row["model"], row["variant"]): row for row in found}
     head = ["", *(cell for name in models for cell in (f"{name}: BLEU", "nats lost", "MB"))]
     rows = [[name, *(cell for model in models for cell in _quality(by[model, name]))] for name in variants]
-    return _table(head, rows)
+    return table(head, rows)
 
 
 def _quality(row: Row) -> list[str]:
@@ -267,14 +242,14 @@ def compression_speed() -> str:
         for (model, beam, kernels), row in unique.items()
     ]
     head = ["model", "beam", "kernels", "int8 ms", "4 bits ms", "ratio, median (10 %–90 %) of rounds"]
-    return _table(head, rows)
+    return table(head, rows)
 
 
 def costs() -> str:
     """Counted costs of the baselines beside the published ones."""
     built: dict[str, AnyArchitecture] = {
-        "Transformer-base": _transformer(512, 2048, 8),
-        "Transformer-Big": _transformer(1024, 4096, 16),
+        "Transformer-base": VANILLA,
+        "Transformer-Big": transformer(1024, 4096, 16),
         "Evolved Transformer, En-De, d = 512": EvolvedArchitecture(512, 8, 3, 4),
         "Evolved Transformer, En-Fr, d = 1024": EvolvedArchitecture(1024, 16, 3, 4),
     }
@@ -287,17 +262,7 @@ def costs() -> str:
             published = f"{known[0]}M, {known[1]} G"
             difference = f"{100 * (millions / known[0] - 1):+.1f}%, {100 * (billions / known[1] - 1):+.1f}%"
         rows.append([name, f"{millions:.2f}M, {billions:.3f} G", published, difference.replace("-", "−")])
-    return _table(["model", "here", "published", "difference"], rows)
-
-
-def _transformer(width: int, ffn_dim: int, heads: int) -> Architecture:
-    encoder, decoder = EncoderLayer(ffn_dim, heads), DecoderLayer(ffn_dim, heads, heads)
-    return Architecture(width, Encoder(width, (encoder,) * 6), Decoder(width, (decoder,) * 6))
-
-
-def _table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    lines = ["| " + " | ".join(head) + " |", "| --- |" + " ---: |" * (len(head) - 1)]
-    return "\n".join([*lines, *("| " + " | ".join(row) + " |" for row in rows)])
+    return table(["model", "here", "published", "difference"], rows)
 
 
 TABLES: dict[str, Callable[[], str]] = {

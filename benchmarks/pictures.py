@@ -11,7 +11,6 @@ import altair as alt
 import yaml
 
 from hat.files import read_json
-from newest import RESULTS, newest
 from plot_layout import (
     EVOLVED,
     HEIGHT,
@@ -28,6 +27,7 @@ from plot_layout import (
     run_points,
     spread,
 )
+from reports import RESULTS, newest
 
 COLOURS = {
     "Transformer": "#4c78a8",

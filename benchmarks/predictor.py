@@ -6,7 +6,6 @@ to benchmarks/results/predictor-DATE/{report.md,report.json}.
     python benchmarks/predictor.py --published [--data FOLDER] [--seeds 3] [--draws 20] [--output FOLDER]
 """
 
-import argparse
 from collections.abc import Mapping
 from datetime import date
 from pathlib import Path
@@ -15,8 +14,9 @@ from typing import Any
 import published_sets
 from hat.cli import Terminal
 from hat.errors import UserError
-from hat.files import read_json, write_json, write_text
+from hat.files import read_json
 from hat.hardware import environment, installed_version
+from reports import RESULTS, parser, save_report
 
 LIBRARIES = ("scikit-learn", "scipy")
 SECTIONS = {"published": published_sets.markdown}
@@ -47,25 +47,18 @@ def markdown(report: Mapping[str, Any]) -> str:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("--published", action="store_true", required=True)
-    sets = Path(__file__).parent / "data" / "published_latency"
-    parser.add_argument("--data", type=Path, default=sets)
-    parser.add_argument("--seeds", type=int, default=3)
-    parser.add_argument("--draws", type=int, default=20)
-    default = Path(__file__).parent / "results" / f"predictor-{date.today()}"
-    parser.add_argument("--output", type=Path, default=default)
-    options = parser.parse_args()
+    line = parser(__doc__, "predictor")
+    line.add_argument("--published", action="store_true", required=True)
+    line.add_argument("--data", type=Path, default=RESULTS.parent / "data" / "published_latency")
+    line.add_argument("--seeds", type=int, default=3)
+    line.add_argument("--draws", type=int, default=20)
+    options = line.parse_args()
     stored = options.output / "report.json"
     report: dict[str, Any] = read_json(stored) if stored.is_file() else {}
     versions = {name: installed_version(name) for name in LIBRARIES}
     report |= {"date": str(date.today()), "environment": environment() | versions}
     report["published"] = published(options.data, options.seeds, options.draws)
-    write_json(stored, report)
-    write_text(options.output / "report.md", markdown(report))
-    print(markdown(report))
+    save_report(options.output, report, markdown(report))
 
 
 if __name__ == "__main__":

@@ -10,7 +10,6 @@ figures go into docs/log.md. Needs the extra [bench].
     python benchmarks/publish_run.py RUN_FOLDER [--name NAME]
 """
 
-import argparse
 import json
 import re
 import shutil
@@ -22,8 +21,8 @@ import yaml
 import figures
 from hat.files import read_json, read_text, write_json, write_text
 from hat.lines import read_lines
-from newest import RESULTS
 from pictures import run_picture
+from reports import RESULTS, parser
 
 
 def curves(run: Path, folder: Path) -> None:
@@ -51,12 +50,10 @@ def publish(run: Path, folder: Path) -> None:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("run", type=Path)
-    parser.add_argument("--name", help="of the results folder; the run's name by default")
-    options = parser.parse_args()
+    line = parser(__doc__)
+    line.add_argument("run", type=Path)
+    line.add_argument("--name", help="of the results folder; the run's name by default")
+    options = line.parse_args()
     name = options.name or read_json(options.run / "report.json")["run"]
     folder = RESULTS / f"{name}-{date.today()}"
     publish(options.run, folder)

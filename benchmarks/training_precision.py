@@ -1,25 +1,21 @@
-"""What bf16 gains in training on this machine: the measurement behind `precision: auto`.
+"""The gain by bf16 in training on this machine: the measurement behind `precision: auto`.
 
 One update each in turn, fp32 and bf16, of the same networks on the same batches; medians.
 
     python benchmarks/training_precision.py [--rounds N] [--output FILE]
 """
 
-import argparse
 import statistics
 import time
-from datetime import date
-from pathlib import Path
 
 import numpy as np
 import torch
 
 from hat import zoo
 from hat.architecture import ModelConfig
-from hat.files import write_json
-from hat.hardware import environment
 from hat.model import Dropout, Transformer
 from hat.training import TrainingSettings, label_smoothed_loss, uses_bf16
+from reports import parser, save_record
 
 VOCAB, SENTENCES, LENGTH = 4000, 220, 17
 SPACES = ("demo", "multi30k")
@@ -46,11 +42,11 @@ def measure(space: str, rounds: int) -> dict[str, object]:
     times: dict[bool, list[float]] = {False: [], True: []}
     for turn in range(rounds + 1):
         tokens = torch.from_numpy(np.random.default_rng(turn).integers(4, VOCAB, (SENTENCES, LENGTH)))
-        for bf16, own in times.items():
+        for bf16, taken in times.items():
             elapsed = seconds(network, optimizer, tokens, bf16)
             if turn:
-                own.append(elapsed)
-    rates = {bf16: SENTENCES * LENGTH / statistics.median(own) for bf16, own in times.items()}
+                taken.append(elapsed)
+    rates = {bf16: SENTENCES * LENGTH / statistics.median(taken) for bf16, taken in times.items()}
     return {
         "space": space,
         "fp32_tokens_per_second": round(rates[False]),
@@ -60,20 +56,15 @@ def measure(space: str, rounds: int) -> dict[str, object]:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("--rounds", type=int, default=15)
-    default = Path(__file__).parent / "results" / f"training-precision-{date.today()}.json"
-    parser.add_argument("--output", type=Path, default=default)
-    options = parser.parse_args()
+    line = parser(__doc__, "training-precision", ".json")
+    line.add_argument("--rounds", type=int, default=15)
+    options = line.parse_args()
     results = [measure(space, options.rounds) for space in SPACES]
     for row in results:
         print(*(f"{key} {value}" for key, value in row.items()), sep="  ")
     chosen = "bf16" if uses_bf16(TrainingSettings(updates=1)) else "fp32"
     print(f"precision: auto chooses {chosen} on this machine")
-    record = {"date": str(date.today()), "auto": chosen, "rows": results}
-    write_json(options.output, {**record, "threads": torch.get_num_threads(), "environment": environment()})
+    save_record(options.output, auto=chosen, rows=results, threads=torch.get_num_threads())
 
 
 if __name__ == "__main__":

@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 import figures
-import newest as newest_results
-from newest import newest
+import reports
+from reports import newest
 from tests.docs.blocks import PAGES, ROOT
 
 # A number of what is measured, as it stands in prose.
@@ -90,14 +90,14 @@ def test_every_named_figure_is_used() -> None:
 
 
 def test_newer_results_come_into_the_pages(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    for path in newest_results.RESULTS.iterdir():
+    for path in reports.RESULTS.iterdir():
         (tmp_path / path.name).symlink_to(path)
     report = json.loads((newest("demo") / "report.json").read_text("utf-8"))
     for model in report["models"]:
         model["bleu"] = 12.3
     (tmp_path / "demo-2999-01-01").mkdir()
     (tmp_path / "demo-2999-01-01" / "report.json").write_text(json.dumps(report))
-    monkeypatch.setattr(newest_results, "RESULTS", tmp_path)
+    monkeypatch.setattr(reports, "RESULTS", tmp_path)
     (table,) = [line for line in figures.differences() if line.startswith("+| hat-60pct*")]
     assert " 12.3 " in table
     assert any("benchmarks/results/demo-2999-01-01/pareto.svg" in line for line in figures.differences())

@@ -6,8 +6,8 @@ from itertools import combinations
 import pytest
 
 from hat.files import read_json
-from newest import newest
 from plot_layout import NARROW, WIDTH, Box, Frame, headline_point, labels, run_points
+from reports import newest
 
 PLOTS = [(kind, None) for kind in ("demo", "multi30k", "multi30k-small")]
 HEADLINE = [("headline", task) for task in ("en-de", "en-fr")]

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-import newest
+import reports
 from figures import EVERY_MACHINE, LOG
 from hat.files import read_json, write_json
 
@@ -27,7 +27,7 @@ def replaced(results: Path) -> list[str]:
 
 
 def test_only_the_newest_result_of_each_kind_is_kept() -> None:
-    assert replaced(newest.RESULTS) == [], "write its figures and its commit into docs/log.md, and delete it"
+    assert replaced(reports.RESULTS) == [], "write its figures and its commit into docs/log.md, and delete it"
 
 
 @pytest.mark.parametrize(
