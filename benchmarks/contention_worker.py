@@ -1,5 +1,4 @@
-"""One contender of `contention.py`, in a process of its own: works for the time that each input line asks
-for.
+"""One contender of `contention.py` in its process: works for the time that each input line asks for.
 
 An input line is {"state": name, "seconds": n}; the answer is {"tokens": n, "seconds": n, "threads": n}:
 target tokens of the finished work, and the time it took. Networks and sentences are random, of the demo's
@@ -32,13 +31,8 @@ Work = Callable[[str], tuple[int, int]]
 def batch(seed: int) -> Batch:
     """64 random sentences of 16 tokens."""
     tokens = np.random.default_rng(seed).integers(4, VOCABULARY, (SENTENCES, LENGTH))
-    return Batch(
-        source=tokens,
-        target_in=tokens,
-        target_out=tokens,
-        target_tokens=tokens.size,
-        rows=np.arange(SENTENCES),
-    )
+    rows = np.arange(SENTENCES)
+    return Batch(tokens, target_in=tokens, target_out=tokens, target_tokens=tokens.size, rows=rows)
 
 
 def training(threads: str) -> Work:

@@ -1,4 +1,4 @@
-"""How hard the built-in corpus is: what translating without understanding scores on its test.
+"""The difficulty of the built-in corpus: scores of translating its test set without understanding.
 
 Two ways to cheat, each in several variants of which the best counts: copying the translation of
 the nearest training sentence, and replacing each English word by its most likely German one.
@@ -6,7 +6,6 @@ the nearest training sentence, and replacing each English word by its most likel
     python benchmarks/corpus_difficulty.py [--train N] [--test N] [--seed N] [--output FILE]
 """
 
-import argparse
 import json
 import platform
 import re
@@ -24,6 +23,7 @@ from scipy import sparse
 
 from hat.data import BuiltinCorpus, generate
 from hat.files import write_json
+from reports import parser
 
 BOUNDS = {"nearest neighbour": 60.0, "word by word": 40.0}
 _TOKEN = re.compile(r"[\w'-]+|[^\w\s]")
@@ -62,7 +62,7 @@ def _counts(sentences: list[list[str]], order: int, ids: dict[str, int]) -> spar
 def _features(
     train: list[list[str]], test: list[list[str]], order: int
 ) -> tuple[sparse.csr_matrix, sparse.csr_matrix]:
-    """Which terms each sentence has: two 0/1 matrices over one vocabulary."""
+    """The terms of each sentence: two 0/1 matrices over one vocabulary."""
     ids: dict[str, int] = {}
     known, asked = _counts(train, order, ids), _counts(test, order, ids)
     known.resize(known.shape[0], len(ids))
@@ -88,12 +88,8 @@ def tf_idf(train: list[list[str]], test: list[list[str]], order: int) -> np.ndar
     weights = np.log((1 + len(train)) / (1 + known.sum(0).A1)) + 1
     known, asked = known.multiply(weights).tocsr(), asked.multiply(weights).tocsr()
     lengths = np.sqrt(known.multiply(known).sum(1).A1)
-    return np.concatenate(
-        [
-            ((asked[start : start + _ROWS] @ known.T).toarray() / lengths).argmax(1)
-            for start in range(0, len(test), _ROWS)
-        ]
-    )
+    parts = (asked[start : start + _ROWS] for start in range(0, len(test), _ROWS))
+    return np.concatenate([((part @ known.T).toarray() / lengths).argmax(1) for part in parts])
 
 
 def edit_distance(train: list[list[str]], test: list[list[str]]) -> np.ndarray:
@@ -133,7 +129,7 @@ NEAREST: dict[str, Callable[[list[list[str]], list[list[str]]], np.ndarray]] = {
 
 
 class WordTable:
-    """What the words of one language become in the other, learnt from sentence pairs."""
+    """Translations of single words, learnt from sentence pairs."""
 
     def __init__(self, english: list[list[str]], german: list[list[str]]) -> None:
         self.english: dict[str, int] = {"": 0}  # 0 is IBM model 1's empty word
@@ -191,7 +187,7 @@ def spell(words: list[str], capitals: dict[str, str]) -> str:
 
 
 def usual_capitals(sentences: Sequence[str]) -> dict[str, str]:
-    """How each word is written inside a sentence (all German nouns are capitalised)."""
+    """Each word as written inside a sentence (all German nouns are capitalised)."""
     inside = (word for sentence in sentences for word in _TOKEN.findall(sentence)[1:])
     return {word.lower(): word for word in inside}
 
@@ -235,23 +231,20 @@ def word_by_word_scores(corpus: BuiltinCorpus) -> dict[str, float]:
 
 def difficulty(corpus: BuiltinCorpus) -> dict[str, Any]:
     """All scores, the best of each kind, and the bound that it must keep."""
-    scores = {
-        "nearest neighbour": nearest_neighbour_scores(corpus),
-        "word by word": word_by_word_scores(corpus),
-    }
+    by_kind = zip(BOUNDS, (nearest_neighbour_scores(corpus), word_by_word_scores(corpus)), strict=True)
     return {
-        name: {"best": max(values.values()), "bound": BOUNDS[name], "scores": values}
-        for name, values in scores.items()
+        name: {"best": max(scores.values()), "bound": BOUNDS[name], "scores": scores}
+        for name, scores in by_kind
     }
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--train", type=int, default=100_000)
-    parser.add_argument("--test", type=int, default=1000)
-    parser.add_argument("--seed", type=int, default=1)
-    parser.add_argument("--output", type=Path, help="also write the JSON here")
-    arguments = parser.parse_args()
+    line = parser(__doc__)
+    line.add_argument("--train", type=int, default=100_000)
+    line.add_argument("--test", type=int, default=1000)
+    line.add_argument("--seed", type=int, default=1)
+    line.add_argument("--output", type=Path, help="also write the JSON here")
+    arguments = line.parse_args()
     started = time.monotonic()
     corpus = generate(arguments.seed, train=arguments.train, valid=1, test=arguments.test)
     report = {

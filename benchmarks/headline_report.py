@@ -112,28 +112,22 @@ def _claims_of(ours: Row, best: Row, models: Sequence[Row]) -> list[tuple[str, s
     ]
     if transformers:
         largest = max(transformers, key=lambda row: row["parameters"])
+        whole = largest["float32_bytes"]
         rows += [
             _claim(f"faster than {largest['name']}, native int8", _times(largest, ours, "native int8"), 5.0),
             *(
                 _claim(f"fewer parameters than {largest['name']}, {count}", largest[key] / ours[key], 8.0)
                 for count, key in COUNTED.items()
             ),
-            _claim(
-                "4 bits on the disk, smaller than its float32",
-                largest["float32_bytes"] / small["bytes"],
-                50.0,
-            ),
+            _claim("4 bits on the disk, smaller than its float32", whole / small["bytes"], 50.0),
         ]
     rows.append(
         _claim("BLEU lost at 4 bits", small["float32_bleu"] - small["bleu"], 0.5, "{:.2f}", most=True)
     )
     for rival in evolved:
+        times = _times(rival, ours, "torch float32")
         rows += [
-            _claim(
-                f"faster than {rival['name']}, PyTorch",
-                _times(rival, ours, "torch float32"),
-                PUBLISHED_FASTER,
-            ),
+            _claim(f"faster than {rival['name']}, PyTorch", times, PUBLISHED_FASTER),
             *(
                 _claim(f"smaller than {rival['name']}, {count}", rival[key] / ours[key], PUBLISHED_SMALLER)
                 for count, key in COUNTED.items()

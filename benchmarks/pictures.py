@@ -111,17 +111,14 @@ def save(
 def run_picture(report: Mapping[str, Any], recipe: Mapping[str, Any], path: Path) -> None:
     """A run's models: latency with its interquartile range, and BLEU with its interval if that is known."""
     points = run_points(report)
+    unknown = "BLEU without an interval: one training each, and none was kept with these results"
     lines = [
         conditions(report),
         f"horizontal bars: {spread(report['models'][0])[1].removeprefix('half its ')} of the latency",
+        BLEU_BARS if any(point.bleu_range for point in points) else unknown,
     ]
-    if any(point.bleu_range for point in points):
-        lines.append(BLEU_BARS)
-    else:
-        lines.append("BLEU without an interval: one training each, and none was kept with these results")
-    save(
-        [scatter(points, "latency, ms a sentence")], points, f"{report['run']}: {corpus(recipe)}", lines, path
-    )
+    plot = scatter(points, "latency, ms a sentence")
+    save([plot], points, f"{report['run']}: {corpus(recipe)}", lines, path)
 
 
 def headline_picture(report: Mapping[str, Any], task: str, path: Path) -> None:

@@ -24,8 +24,8 @@ import numpy as np
 
 from hat.data import Cleaning, Corpora, ParallelText, Vocabulary, prepare
 from hat.files import write_json
+from reports import RESULTS, parser
 
-RESULTS = Path(__file__).parent / "results"
 LEXICON = 400_000
 VOCABULARY = Vocabulary(size=32_000)
 BLOCK = 20_000
@@ -60,7 +60,7 @@ def write_corpus(path: Path, lines: int, words: np.ndarray, rng: np.random.Gener
 
 
 def prepare_here(folder: Path) -> None:
-    """What the measured process does; prints a JSON object."""
+    """The work of the measured process; prints a JSON object."""
     small = (ParallelText(folder / "small.tsv"),)
     corpora = Corpora((ParallelText(folder / "train.tsv"),), small, small)
     begin = time.perf_counter()
@@ -80,10 +80,8 @@ def prepare_here(folder: Path) -> None:
         "lines_per_second": round(report["cleaning"]["read"] / seconds),
         "peak_rss_mb": peak_rss_mb(),
         "stages_first_and_last": stages,
-        "cleaning": report["cleaning"],
-        "train": report["train"],
     }
-    print(json.dumps(result))
+    print(json.dumps(result | {key: report[key] for key in ("cleaning", "train")}))
 
 
 def peak_rss_mb() -> int:
@@ -106,10 +104,10 @@ def measure(lines: int) -> dict[str, object]:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--lines", type=int, default=5_000_000)
-    parser.add_argument("--prepare", type=Path, metavar="FOLDER", help=argparse.SUPPRESS)
-    arguments = parser.parse_args()
+    line = parser(__doc__)
+    line.add_argument("--lines", type=int, default=5_000_000)
+    line.add_argument("--prepare", type=Path, metavar="FOLDER", help=argparse.SUPPRESS)
+    arguments = line.parse_args()
     if arguments.prepare:
         prepare_here(arguments.prepare)
         return

@@ -2,7 +2,7 @@
 
 import argparse
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import date
 from pathlib import Path
 from typing import Any
@@ -51,7 +51,7 @@ def save_report(folder: Path, report: Mapping[str, Any], markdown: str) -> None:
     print(markdown)
 
 
-def table(head: Sequence[str], rows: Sequence[Sequence[str]], align: str = "---:") -> str:
+def table(head: Sequence[str], rows: Iterable[Sequence[str]], align: str = "---:") -> str:
     """A table in Markdown; all columns but the first are aligned alike."""
     rule = ["---", *[align] * (len(head) - 1)]
     return "\n".join("| " + " | ".join(cells) + " |" for cells in (head, rule, *rows))

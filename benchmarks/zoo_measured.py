@@ -1,4 +1,4 @@
-"""Write what finished runs measured into the zoo (src/hat/zoo/measured.json).
+"""Write the measurements of finished runs into the zoo (src/hat/zoo/measured.json).
 
 Takes the newest results/RUN-DATE/report.json of every run, and of the headline; what is not trained, and
 the ends of the design space with inherited weights, are left out.
@@ -11,9 +11,9 @@ from pathlib import Path
 from typing import Any
 
 from hat.files import read_json, read_yaml, write_json
+from reports import RESULTS
 
-ROOT = Path(__file__).resolve().parents[1]
-RESULTS = ROOT / "benchmarks" / "results"
+ROOT = RESULTS.parents[1]
 # The zoo's name of a figure → the report's.
 FIGURES = {
     "latency_ms": "latency_ms",
