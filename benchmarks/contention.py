@@ -86,12 +86,12 @@ def targets(most: int) -> list[Target]:
         *(Target(f"{name}: busy, of idle", (name, "busy"), (name, "idle"), SHARE) for name in kept),
         *(
             Target(
-                f"{engine}, busy: {most} threads, of one",
-                (f"{engine} ×{most}", "busy"),
-                (f"{engine} ×1", "busy"),
+                f"{name}, busy: {most} threads, of one",
+                (f"{name} ×{most}", "busy"),
+                (f"{name} ×1", "busy"),
                 1.0,
             )
-            for engine in ENGINES
+            for name in ENGINES
             if most > 1
         ),
         Target(

@@ -78,14 +78,14 @@ def forced(
     (steps,) = protocol.target_lengths
 
     def run(sources: list[list[int]]) -> None:
-        found = translator.translate_batch(
+        results = translator.translate_batch(
             [[_name(token) for token in source] for source in sources],
             beam_size=protocol.beam,
             max_batch_size=sources_at_once,
             min_decoding_length=steps,
             max_decoding_length=steps,
         )
-        if any(len(result.hypotheses[0]) != steps for result in found):
+        if any(len(result.hypotheses[0]) != steps for result in results):
             raise HatError(f"CTranslate2 did not decode exactly {steps} steps")
 
     return run

@@ -142,14 +142,8 @@ def differences() -> list[str]:
     for page in PAGES:
         before = page.read_text("utf-8")
         name = str(page.relative_to(ROOT))
-        lines += difflib.unified_diff(
-            before.splitlines(),
-            refreshed(before).splitlines(),
-            name,
-            f"{name} by its results",
-            lineterm="",
-            n=0,
-        )
+        texts = before.splitlines(), refreshed(before).splitlines()
+        lines += difflib.unified_diff(*texts, name, f"{name} by its results", lineterm="", n=0)
     return lines
 
 

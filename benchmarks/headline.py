@@ -358,6 +358,28 @@ def at_most(minutes: float | None, terminal: Terminal) -> Iterator[None]:
         signal.signal(signal.SIGALRM, before)
 
 
+def report_of(options: argparse.Namespace, terminal: Terminal) -> dict[str, Any]:
+    """The figures of all tasks that have been begun."""
+    baselines = baselines_of(options.setting)
+    tasks = {}
+    for name in options.tasks:
+        if (options.work / name / "report.json").exists():
+            there = run_of(name, options, trained(name, options))
+            task = Task(there, run_of(name, options, baselines), terminal)
+            tasks[name] = {
+                "models": task.rows(),
+                "protocol": task.run.protocol(DEPLOYED.rounds, INTERVAL, DEPLOYED.engine).to_dict(),
+                "search_hours": task.search_cost(),
+            }
+    return {
+        "date": str(date.today()),
+        "setting": options.setting,
+        "environment": environment(),
+        "wanted": {"tasks": options.tasks, "baselines": [one["name"] for one in baselines]},
+        "tasks": tasks,
+    }
+
+
 def main() -> None:
     line = parser(__doc__, "headline")
     line.add_argument("--data", type=Path)
@@ -376,31 +398,9 @@ def main() -> None:
     with at_most(options.minutes, terminal):
         for task in options.tasks:
             train_all(task, options, terminal)
-    done = [task for task in options.tasks if (options.work / task / "report.json").exists()]
-    tasks = {}
-    for name in done:
-        runs_of_task = (
-            run_of(name, options, baselines)
-            for baselines in (trained(name, options), baselines_of(options.setting))
-        )
-        task = Task(*runs_of_task, terminal)
-        tasks[name] = {
-            "models": task.rows(),
-            "protocol": task.run.protocol(DEPLOYED.rounds, INTERVAL, DEPLOYED.engine).to_dict(),
-            "search_hours": task.search_cost(),
-        }
-    report = {
-        "date": str(date.today()),
-        "setting": options.setting,
-        "environment": environment(),
-        "wanted": {
-            "tasks": options.tasks,
-            "baselines": [one["name"] for one in baselines_of(options.setting)],
-        },
-        "tasks": tasks,
-    }
+    report = report_of(options, terminal)
     save_report(options.output, report, headline_report.markdown(report))
-    for name in tasks:
+    for name in report["tasks"]:
         headline_picture(report, name, options.output / f"{name}.svg")
 
 

@@ -120,8 +120,8 @@ def _machines() -> dict[str, tuple[Path, Row]]:
     return {report["environment"]["cpu"]: (folder, report) for folder, report in reports}
 
 
-def _ratio(found: Row) -> str:
-    return f"{found['ratio']:.2f} ({found['low']:.2f}–{found['high']:.2f})" if "ratio" in found else "–"
+def _ratio(judged: Row) -> str:
+    return f"{judged['ratio']:.2f} ({judged['low']:.2f}–{judged['high']:.2f})" if "ratio" in judged else "–"
 
 
 def _where(folder: Path) -> str:
@@ -210,11 +210,11 @@ def _scores(rows: Sequence[Row]) -> list[str]:
 
 def compression_quality() -> str:
     """Loss in BLEU and in nats by code books, for two models."""
-    found = read_json(newest("compression-quality-en-de"))["rows"]
-    models = list(dict.fromkeys(row["model"] for row in found))
-    variants = list(dict.fromkeys(row["variant"] for row in found))
+    by = {
+        (row["model"], row["variant"]): row for row in read_json(newest("compression-quality-en-de"))["rows"]
+    }
+    models, variants = (list(dict.fromkeys(names)) for names in zip(*by, strict=True))
     variants.sort(key=lambda name: QUALITY_ORDER.index(name) if name in QUALITY_ORDER else len(QUALITY_ORDER))
-    by = {(row["model"], row["variant"]): row for row in found}
     head = ["", *(cell for name in models for cell in (f"{name}: BLEU", "nats lost", "MB"))]
     rows = [[name, *(cell for model in models for cell in _quality(by[model, name]))] for name in variants]
     return table(head, rows)
@@ -227,9 +227,8 @@ def _quality(row: Row) -> list[str]:
 
 def compression_speed() -> str:
     """4 bits against int8, by model, beam and kernels."""
-    found = read_json(newest("compression-speed"))["rows"]
     unique: dict[tuple[str, int, str], Row] = {}
-    for row in found:  # of those measured twice the first counts
+    for row in read_json(newest("compression-speed"))["rows"]:  # of those measured twice the first counts
         unique.setdefault((row["model"], row["beam"], row["instruction_set"]), row)
     rows = [
         [

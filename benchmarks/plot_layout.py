@@ -49,10 +49,9 @@ class Frame:
 
     def __init__(self, points: Sequence[Point], width: int, height: int = HEIGHT) -> None:
         self.width, self.height = width, height
-        self.x = _domain([edge for point in points for edge in (point.ms_range or (point.ms,))], MARGINS["x"])
-        self.y = _domain(
-            [edge for point in points for edge in (point.bleu_range or (point.bleu,))], MARGINS["y"]
-        )
+        times = [edge for point in points for edge in (point.ms_range or (point.ms,))]
+        scores = [edge for point in points for edge in (point.bleu_range or (point.bleu,))]
+        self.x, self.y = _domain(times, MARGINS["x"]), _domain(scores, MARGINS["y"])
 
     def place(self, point: Point) -> tuple[float, float]:
         """The position of a point, in pixels."""
@@ -62,20 +61,19 @@ class Frame:
 
     def bars(self, point: Point) -> list[Box]:
         """The rectangles of a point's bars."""
-        (x, y), found = self.place(point), []
+        (x, y), boxes = self.place(point), []
         if point.ms_range:
-            ends = [self.place(replace(point, ms=ms))[0] for ms in point.ms_range]
-            found.append(Box(ends[0], y - 1, ends[1], y + 1))
+            left, right = (self.place(replace(point, ms=ms))[0] for ms in point.ms_range)
+            boxes.append(Box(left, y - 1, right, y + 1))
         if point.bleu_range:
             low, high = (self.place(replace(point, bleu=bleu))[1] for bleu in point.bleu_range)
-            found.append(Box(x - 1, high, x + 1, low))
-        return found
+            boxes.append(Box(x - 1, high, x + 1, low))
+        return boxes
 
     def outside(self, box: Box) -> float:
         """The number of pixels by which a box sticks out of the plot."""
-        return sum(
-            max(0.0, one) for one in (-box.left, -box.top, box.right - self.width, box.bottom - self.height)
-        )
+        beyond = (-box.left, -box.top, box.right - self.width, box.bottom - self.height)
+        return sum(max(0.0, pixels) for pixels in beyond)
 
 
 def labels(points: Sequence[Point], frame: Frame) -> list[Box]:
@@ -143,7 +141,7 @@ def headline_point(row: Row, column: str) -> Point:
 
 
 def _short(row: Row) -> str:
-    """The name on a label; colours already tell Transformers from other models."""
+    """The name on a label; colours already set Transformers apart from other models."""
     return str(row["name"]).removeprefix("transformer-").replace("-taught", ", taught")
 
 

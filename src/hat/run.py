@@ -139,7 +139,7 @@ class Run:
         saved = None if self._overrides else saved_status(self.folder, verify=verify)
         if saved is not None and (saved.current or find_spec("torch") is None):
             return saved
-        from hat.pipeline.runner import status
+        from hat.pipeline.current_status import status
 
         steps = tuple(status(self.recipe, self.folder, verify=verify))
         return RunStatus(self.recipe.device.name, steps, tuple(self.constraints()), current=True)

@@ -8,12 +8,13 @@ from typing import TYPE_CHECKING
 from hat.lazy_names import importer
 
 if TYPE_CHECKING:
+    from hat.pipeline.current_status import status
     from hat.pipeline.fine_tuning import fine_tune
     from hat.pipeline.last_status import RunStatus, StepStatus
     from hat.pipeline.outcome.latency import export_measurements, import_measurements
     from hat.pipeline.prediction import find_fitted, predict_latency
     from hat.pipeline.reporter import Quiet, Reporter
-    from hat.pipeline.runner import open_run, run, run_on_devices, status
+    from hat.pipeline.runner import open_run, run, run_on_devices
     from hat.pipeline.stages import STAGES
     from hat.pipeline.steps.folder import check_no_result, is_run
     from hat.recipe import Recipe, load_recipe, recipe_as_written
@@ -40,18 +41,18 @@ __all__ = [
     "status",
 ]
 
-_HOMES = {
-    "fine_tuning": ("fine_tune",),
-    "steps.folder": ("check_no_result", "is_run"),
-    "last_status": ("RunStatus", "StepStatus"),
-    "outcome.latency": ("export_measurements", "import_measurements"),
-    "prediction": ("find_fitted", "predict_latency"),
-    "reporter": ("Quiet", "Reporter"),
-    "runner": ("open_run", "run", "run_on_devices", "status"),
-    "stages": ("STAGES",),
-}
 __getattr__ = importer(
     "hat.pipeline",
-    {f"hat.pipeline.{module}": names for module, names in _HOMES.items()}
-    | {"hat.recipe": ("Recipe", "load_recipe", "recipe_as_written")},
+    {
+        ".current_status": ("status",),
+        ".fine_tuning": ("fine_tune",),
+        ".last_status": ("RunStatus", "StepStatus"),
+        ".outcome.latency": ("export_measurements", "import_measurements"),
+        ".prediction": ("find_fitted", "predict_latency"),
+        ".reporter": ("Quiet", "Reporter"),
+        ".runner": ("open_run", "run", "run_on_devices"),
+        ".stages": ("STAGES",),
+        ".steps.folder": ("check_no_result", "is_run"),
+        "hat.recipe": ("Recipe", "load_recipe", "recipe_as_written"),
+    },
 )

@@ -23,11 +23,18 @@ def finished(recipe: Recipe, root: Path, stages: Iterable[str] = STAGES) -> Cont
     return context
 
 
-def run_status(context: Context) -> list[StepStatus]:
-    """The status of every step. The outcomes of the finished ones are in the context afterwards.
+def status(recipe: Recipe, root: Path, *, verify: bool = False) -> list[StepStatus]:
+    """The status of every step of the run. `verify` compares all results with their digests; without it they
+    are damaged if files are missing or have another size. Raises UserError if a result is damaged."""
+    context = Context(root, recipe)
+    steps = run_status(context)
+    for outcome in context.outcomes.values() if verify else ():
+        outcome.check(content=True)
+    return steps
 
-    Raises UserError if files are missing or have another size than when they were made.
-    """
+
+def run_status(context: Context) -> list[StepStatus]:
+    """The status of every step. The outcomes of the finished ones are in the context afterwards."""
     return [entry for stage in STAGES.values() for entry in stage_status(context, stage)]
 
 

@@ -27,15 +27,6 @@ def fine_tune(run: Path, artefact: Artefact, updates: int, progress: Progress = 
     """
     recipe, root = open_run(str(run))
     texts = finished(recipe, root, [PREPARE]).stores(PREPARE)
-    settings = _settings(recipe.sub_training, updates)
-    seed_and_threads(recipe.seed)
-    trainee = CodeBookTrainee(artefact, dropout(settings))
-    with tempfile.TemporaryDirectory() as folder, Room(Path(folder)):
-        train(trainee, texts, settings=settings, folder=Path(folder), seed=recipe.seed, progress=progress)
-    return trainee.quantized({"fine_tuned_updates": updates})
-
-
-def _settings(usual: TrainingSettings, updates: int) -> TrainingSettings:
     changes = {
         "updates": updates,
         "schedule": "cosine",
@@ -45,4 +36,9 @@ def _settings(usual: TrainingSettings, updates: int) -> TrainingSettings:
         "checkpoint_every": updates + 1,
         "patience": 0,
     }
-    return TrainingSettings.model_validate(usual.model_dump() | changes)
+    settings = TrainingSettings.model_validate(recipe.sub_training.model_dump() | changes)
+    seed_and_threads(recipe.seed)
+    trainee = CodeBookTrainee(artefact, dropout(settings))
+    with tempfile.TemporaryDirectory() as folder, Room(Path(folder)):
+        train(trainee, texts, settings=settings, folder=Path(folder), seed=recipe.seed, progress=progress)
+    return trainee.quantized({"fine_tuned_updates": updates})

@@ -10,7 +10,7 @@ from hat.errors import UserError
 from hat.hardware import Timer
 from hat.pipeline.acceptance import check_settings, trying
 from hat.pipeline.current_status import finished, run_status, stage_status
-from hat.pipeline.last_status import StepStatus, forget_status, save_status
+from hat.pipeline.last_status import forget_status, save_status
 from hat.pipeline.outcome.judging import constraint_lines
 from hat.pipeline.outcome.publish import publish
 from hat.pipeline.reporter import DeviceReporter, Quiet, Reporter
@@ -137,18 +137,6 @@ def _do_stage(context: Context, stage: Stage, reporter: Reporter) -> None:
             with reporter.working(step.name) as progress:
                 outcome = execute(context.root, step, progress)
         context.outcomes[step.name] = outcome
-
-
-def status(recipe: Recipe, root: Path, *, verify: bool = False) -> list[StepStatus]:
-    """The status of every step of the run. `verify` compares all results with their digests.
-
-    Raises UserError if a result is damaged.
-    """
-    context = Context(root, recipe)
-    steps = run_status(context)
-    for outcome in context.outcomes.values() if verify else ():
-        outcome.check(content=True)
-    return steps
 
 
 def _save_status(context: Context) -> None:

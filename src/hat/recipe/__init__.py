@@ -32,10 +32,10 @@ __all__ = [
 __getattr__ = importer(
     "hat.recipe",
     {
-        "hat.recipe.constraint": ("Constraint",),
-        "hat.recipe.distillation": ("Distillation",),
-        "hat.recipe.file": ("design_space", "load_recipe", "recipe_as_written"),
-        "hat.recipe.first_recipe": ("Wishes", "is_recipe", "write_first_recipe"),
-        "hat.recipe.recipe": ("Evaluate", "Measure", "Recipe", "Search"),
+        ".constraint": ("Constraint",),
+        ".distillation": ("Distillation",),
+        ".file": ("design_space", "load_recipe", "recipe_as_written"),
+        ".first_recipe": ("Wishes", "is_recipe", "write_first_recipe"),
+        ".recipe": ("Evaluate", "Measure", "Recipe", "Search"),
     },
 )

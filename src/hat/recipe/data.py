@@ -159,7 +159,7 @@ class Data(Section):
     cache: RecipePath = "~/.cache/hat"
     """The folder for downloads, shared between runs (`published` only). Relative to the recipe's folder."""
     vocabulary: Vocabulary = Vocabulary()
-    """How text becomes tokens."""
+    """The tokens that text becomes."""
     cleaning: Cleaning = Cleaning()
     """The training pairs that are left out."""
 

@@ -177,7 +177,7 @@ class Recipe(Section):
     space: str | dict[str, Any]
     """The design space: the name of a built-in one, or its choices written out."""
     norm: Norm = "post"
-    """Where Transformers normalise: after each residual sum, as published, or before each branch (and at
+    """The place of the norms in Transformers: after each residual sum, as published, or before each branch (and at
     the ends), which learns several times faster from little text."""
     super_training: TrainingSettings
     """Training of the SuperTransformer."""
@@ -186,9 +186,9 @@ class Recipe(Section):
     baseline_training: TrainingSettings
     """Training of the baselines, which may each change it (`training`)."""
     device: DeviceSettings = DeviceSettings()
-    """Where the model will run."""
+    """The device that the model will run on."""
     measure: Measure = Measure()
-    """How latencies are measured."""
+    """The measurements of latencies."""
     search: Search = Search()
     """The search under constraints."""
     train: Train = Train()
@@ -198,7 +198,7 @@ class Recipe(Section):
     baselines: list[BaselineSection] = Field(default=[])
     """Models trained from scratch to compare with; `kind` is transformer (unless given) or evolved."""
     evaluate: Evaluate = Evaluate()
-    """How the final models translate."""
+    """Translation with the final models."""
 
     @model_validator(mode="before")
     @classmethod

@@ -31,28 +31,24 @@ class Stage:
         return steps
 
 
-STAGES = {
-    stage.name: stage
-    for stage in (
-        Stage(
-            "prepare",
-            "Clean the text, learn the vocabulary, write the token stores.",
-            ("name", "seed", "data"),
-        ),
-        Stage("train-super", "Train the SuperTransformer.", ("space", "norm", "super_training")),
-        Stage("measure", "Measure SubTransformers on the device.", ("device", "measure")),
-        Stage("fit", "Fit the predictors to the measurements."),
-        Stage("search", "Search for the best SubTransformer under each constraint.", ("search",)),
-        Stage(
-            "distill",
-            "Have the teacher label or translate the training text, where the recipe has one.",
-            ("distillation",),
-        ),
-        Stage(
-            "train",
-            "Train the found SubTransformers and the baselines to their final weights.",
-            ("train", "sub_training", "baselines", "baseline_training"),
-        ),
-        Stage("evaluate", "Score, time and compare the final models.", ("evaluate",)),
-    )
-}
+_IN_ORDER = (
+    Stage(
+        "prepare", "Clean the text, learn the vocabulary, write the token stores.", ("name", "seed", "data")
+    ),
+    Stage("train-super", "Train the SuperTransformer.", ("space", "norm", "super_training")),
+    Stage("measure", "Measure SubTransformers on the device.", ("device", "measure")),
+    Stage("fit", "Fit the predictors to the measurements."),
+    Stage("search", "Search for the best SubTransformer under each constraint.", ("search",)),
+    Stage(
+        "distill",
+        "Have the teacher label or translate the training text, where the recipe has one.",
+        ("distillation",),
+    ),
+    Stage(
+        "train",
+        "Train the found SubTransformers and the baselines to their final weights.",
+        ("train", "sub_training", "baselines", "baseline_training"),
+    ),
+    Stage("evaluate", "Score, time and compare the final models.", ("evaluate",)),
+)
+STAGES = {stage.name: stage for stage in _IN_ORDER}
