@@ -13,13 +13,18 @@ import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from hat import zoo
 from hat.architecture import ModelConfig
 from hat.data import Batch
+from hat.space import DesignSpace
 from hat.threads import available_threads
+
+if TYPE_CHECKING:
+    from hat.model import SuperTransformer
 
 VOCABULARY, SENTENCES, LENGTH = 2400, 64, 16
 STEPS, BEAM = 30, 5
@@ -35,19 +40,23 @@ def batch(seed: int) -> Batch:
     return Batch(tokens, target_in=tokens, target_out=tokens, target_tokens=tokens.size, rows=rows)
 
 
-def training(threads: str) -> Work:
-    """Updates of the demo's SuperTransformer. `threads`: "measured" (at the first work in each state), "idle"
-    (as measured in that state), or "all"."""
+def _network(space: DesignSpace) -> "SuperTransformer":
     import torch  # noqa: PLC0415  (the translating contenders do without)
 
     from hat.model import Dropout, SuperTransformer  # noqa: PLC0415
+
+    torch.manual_seed(0)
+    return SuperTransformer(ModelConfig(space.largest(), VOCABULARY, VOCABULARY), Dropout(0.0, 0.0))
+
+
+def training(threads: str) -> Work:
+    """Updates of the demo's SuperTransformer. `threads`: "measured" (at the first work in each state), "idle"
+    (as measured in that state), or "all"."""
     from hat.training import SuperTrainee, TrainingSettings, UniformSampling, Updater  # noqa: PLC0415
 
-    space, settings = zoo.space("demo"), TrainingSettings(updates=10**6)
-    torch.manual_seed(0)
-    network = SuperTransformer(ModelConfig(space.largest(), VOCABULARY, VOCABULARY), Dropout(0.0, 0.0))
-    trainee = SuperTrainee(network, UniformSampling(space), space.smallest())
-    updater = Updater(trainee, settings)
+    space = zoo.space("demo")
+    trainee = SuperTrainee(_network(space), UniformSampling(space), space.smallest())
+    updater = Updater(trainee, TrainingSettings(updates=10**6))
     text = batch(0)
     update = 0
 
@@ -73,18 +82,13 @@ def training(threads: str) -> Work:
 
 def evaluation(threads: str) -> Work:
     """Validation losses of candidates of the demo's design space. `threads`: as in `training`."""
-    import torch  # noqa: PLC0415
-
-    from hat.model import Dropout, SuperTransformer  # noqa: PLC0415
     from hat.search import candidate_loss  # noqa: PLC0415
     from hat.training import TrainingSettings  # noqa: PLC0415
 
-    space = zoo.space("demo")
-    torch.manual_seed(0)
-    network = SuperTransformer(ModelConfig(space.largest(), VOCABULARY, VOCABULARY), Dropout(0.0, 0.0))
-    batches = [batch(seed) for seed in range(3)]
-    loss = candidate_loss(network, batches, TrainingSettings(updates=1))
-    briefly = candidate_loss(network, batches[:1], TrainingSettings(updates=1))
+    space, settings = zoo.space("demo"), TrainingSettings(updates=1)
+    network, batches = _network(space), [batch(seed) for seed in range(3)]
+    loss = candidate_loss(network, batches, settings)
+    briefly = candidate_loss(network, batches[:1], settings)
     drawn = random.Random(0)
     choose = _chooser(threads, lambda number: briefly(space.sample(random.Random(number))))
 

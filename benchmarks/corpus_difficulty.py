@@ -26,6 +26,7 @@ from hat.files import write_json
 from reports import parser
 
 BOUNDS = {"nearest neighbour": 60.0, "word by word": 40.0}
+Sentences = list[list[str]]
 _TOKEN = re.compile(r"[\w'-]+|[^\w\s]")
 _ROWS = 100  # test sentences compared with all of train at once
 
@@ -41,15 +42,14 @@ def bleu(hypotheses: Sequence[str], references: Sequence[str]) -> tuple[float, s
     return metric.corpus_score(hypotheses, [references]).score, str(metric.get_signature())
 
 
-# Nearest neighbours: each takes train and test as token lists and returns, for each test
-# sentence, the index of its nearest training sentence.
+# Nearest neighbours: for each test sentence the index of its nearest training sentence.
 
 
 def _terms(sentence: list[str], order: int) -> list[str]:
     return [" ".join(sentence[i : i + n]) for n in range(1, order + 1) for i in range(len(sentence) - n + 1)]
 
 
-def _counts(sentences: list[list[str]], order: int, ids: dict[str, int]) -> sparse.csr_matrix:
+def _counts(sentences: Sentences, order: int, ids: dict[str, int]) -> sparse.csr_matrix:
     pairs = [
         (row, ids.setdefault(term, len(ids)))
         for row, sentence in enumerate(sentences)
@@ -59,9 +59,7 @@ def _counts(sentences: list[list[str]], order: int, ids: dict[str, int]) -> spar
     return sparse.csr_matrix((np.ones(len(pairs), np.float32), (rows, columns)))
 
 
-def _features(
-    train: list[list[str]], test: list[list[str]], order: int
-) -> tuple[sparse.csr_matrix, sparse.csr_matrix]:
+def _features(train: Sentences, test: Sentences, order: int) -> tuple[sparse.csr_matrix, sparse.csr_matrix]:
     """The terms of each sentence: two 0/1 matrices over one vocabulary."""
     ids: dict[str, int] = {}
     known, asked = _counts(train, order, ids), _counts(test, order, ids)
@@ -70,7 +68,7 @@ def _features(
     return known, asked
 
 
-def jaccard(train: list[list[str]], test: list[list[str]], order: int) -> np.ndarray:
+def jaccard(train: Sentences, test: Sentences, order: int) -> np.ndarray:
     """By shared n-grams up to `order` over all n-grams of both."""
     known, asked = _features(train, test, order)
     known_sizes, asked_sizes = known.sum(1).A1, asked.sum(1).A1
@@ -82,7 +80,7 @@ def jaccard(train: list[list[str]], test: list[list[str]], order: int) -> np.nda
     return np.concatenate(nearest)
 
 
-def tf_idf(train: list[list[str]], test: list[list[str]], order: int) -> np.ndarray:
+def tf_idf(train: Sentences, test: Sentences, order: int) -> np.ndarray:
     """By the cosine of tf-idf vectors over n-grams up to `order`."""
     known, asked = _features(train, test, order)
     weights = np.log((1 + len(train)) / (1 + known.sum(0).A1)) + 1
@@ -92,7 +90,7 @@ def tf_idf(train: list[list[str]], test: list[list[str]], order: int) -> np.ndar
     return np.concatenate([((part @ known.T).toarray() / lengths).argmax(1) for part in parts])
 
 
-def edit_distance(train: list[list[str]], test: list[list[str]]) -> np.ndarray:
+def edit_distance(train: Sentences, test: Sentences) -> np.ndarray:
     """By Levenshtein distance in tokens, exactly, to every training sentence at once."""
     ids: dict[str, int] = {}
     longest = max(map(len, train))
@@ -116,7 +114,7 @@ def edit_distance(train: list[list[str]], test: list[list[str]]) -> np.ndarray:
     return np.array(nearest)
 
 
-NEAREST: dict[str, Callable[[list[list[str]], list[list[str]]], np.ndarray]] = {
+NEAREST: dict[str, Callable[[Sentences, Sentences], np.ndarray]] = {
     "Jaccard of words": lambda train, test: jaccard(train, test, 1),
     "Jaccard of words and bigrams": lambda train, test: jaccard(train, test, 2),
     "tf-idf of words": lambda train, test: tf_idf(train, test, 1),
@@ -131,7 +129,7 @@ NEAREST: dict[str, Callable[[list[list[str]], list[list[str]]], np.ndarray]] = {
 class WordTable:
     """Translations of single words, learnt from sentence pairs."""
 
-    def __init__(self, english: list[list[str]], german: list[list[str]]) -> None:
+    def __init__(self, english: Sentences, german: Sentences) -> None:
         self.english: dict[str, int] = {"": 0}  # 0 is IBM model 1's empty word
         self.german: dict[str, int] = {}
         self.occurrences = Counter(word for sentence in english for word in sentence)
@@ -208,9 +206,8 @@ def nearest_neighbour_scores(corpus: BuiltinCorpus) -> dict[str, float]:
 
 def word_by_word_scores(corpus: BuiltinCorpus) -> dict[str, float]:
     """BLEU of replacing each word by its likeliest translation, by how that is learnt."""
-    table = WordTable(
-        [tokens(english) for english, _ in corpus.train], [tokens(german) for _, german in corpus.train]
-    )
+    pairs = [(tokens(english), tokens(german)) for english, german in corpus.train]
+    table = WordTable(*map(list, zip(*pairs, strict=True)))
     capitals = usual_capitals([german for _, german in corpus.train])
     ibm1, dice = table.ibm1(), table.dice()
     variants = {
@@ -220,12 +217,10 @@ def word_by_word_scores(corpus: BuiltinCorpus) -> dict[str, float]:
         "Dice coefficient": (dice, 0.0),
     }
     references = [german for _, german in corpus.test]
+    sources = [tokens(english) for english, _ in corpus.test]
     return {
-        name: bleu(
-            [spell(table.translate(tokens(english), values, least), capitals) for english, _ in corpus.test],
-            references,
-        )[0]
-        for name, (values, least) in variants.items()
+        name: bleu([spell(table.translate(words, *variant), capitals) for words in sources], references)[0]
+        for name, variant in variants.items()
     }
 
 

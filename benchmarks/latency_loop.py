@@ -47,22 +47,16 @@ from reports import parser, save_report, table
 
 SPACE, VOCABULARY, SEED, MOST, TARGET = space("multi30k"), 4000, 1, 80, 2.0
 LENGTHS = ((11, 16, 24), (12, 17, 25))  # typical of Multi30k, in tokens
-SETTINGS = EvolutionSettings(
-    population=60, parents=15, mutations=25, crossovers=20, iterations=8
-)  # the recipe's
+# The recipe's.
+SETTINGS = EvolutionSettings(population=60, parents=15, mutations=25, crossovers=20, iterations=8)
 AGREEMENT, ROUNDS = 1.05, 200
 INTERVAL, VERIFY_INTERVAL = 0.02, 0.01
 LARGEST = SPACE.largest()
 
 
 def config(architecture: Architecture) -> ModelConfig:
-    return ModelConfig(
-        architecture,
-        VOCABULARY,
-        VOCABULARY,
-        encoder_super_dim=LARGEST.encoder_dim,
-        decoder_super_dim=LARGEST.decoder_dim,
-    )
+    dims = {"encoder_super_dim": LARGEST.encoder_dim, "decoder_super_dim": LARGEST.decoder_dim}
+    return ModelConfig(architecture, VOCABULARY, VOCABULARY, **dims)
 
 
 class Loop:

@@ -177,8 +177,8 @@ class Recipe(Section):
     space: str | dict[str, Any]
     """The design space: the name of a built-in one, or its choices written out."""
     norm: Norm = "post"
-    """The place of the norms in Transformers: after each residual sum, as published, or before each branch (and at
-    the ends), which learns several times faster from little text."""
+    """The place of norms in Transformers: after each residual sum, as published, or before each branch (and
+    at the ends), which learns several times faster from little text."""
     super_training: TrainingSettings
     """Training of the SuperTransformer."""
     sub_training: TrainingSettings
