@@ -222,8 +222,8 @@ def _place(location: tuple[str, ...]) -> tuple[tuple[str, ...], type[BaseModel]]
     After the number of a baseline, pydantic's paths name its kind.
     """
     if len(location) > 2 and location[0] == "baselines" and location[2] in BASELINES:
-        own = location[3:]
-        return (*location[:2], *own), _section_at(BASELINES[location[2]], own[:-1])
+        keys = location[3:]
+        return (*location[:2], *keys), _section_at(BASELINES[location[2]], keys[:-1])
     return location, _section_at(Recipe, location[:-1])
 
 

@@ -114,8 +114,9 @@ def _written_names(folder: Path, wishes: Wishes, sets: list[str]) -> dict[str, t
 
 
 def _head(wishes: Wishes, missing: list[str], text: Survey, budget: Budget) -> str:
+    minutes = f"{wishes.minutes:g} minute{'s' * (wishes.minutes != 1)}"
     lines = [
-        f"# By `hat init`: {text.pairs:,} sentence pairs, {_minutes(wishes)}. This machine trains",
+        f"# By `hat init`: {text.pairs:,} sentence pairs, {minutes}. This machine trains",
         f"# about {_rounded(budget.tokens_per_second)} target tokens a second of the largest network",
         f"# of the design space `{budget.scale.space}`. Everything may be edited.",
     ]
@@ -212,12 +213,13 @@ def _device(wishes: Wishes) -> str:
 
 
 def _part(folder: Path, part: ParallelText) -> str:
+    source = _scalar(_relative(folder, part.source))
     if part.target is None:
-        return f"{{tsv: {_scalar(_from(folder, part.source))}}}"
-    return f"{{source: {_scalar(_from(folder, part.source))}, target: {_scalar(_from(folder, part.target))}}}"
+        return f"{{tsv: {source}}}"
+    return f"{{source: {source}, target: {_scalar(_relative(folder, part.target))}}}"
 
 
-def _from(folder: Path, path: Path) -> str:
+def _relative(folder: Path, path: Path) -> str:
     """The path as written in a recipe in `folder`: relative if it is below the folder."""
     absolute, base = path.absolute(), folder.absolute()
     return str(absolute.relative_to(base) if absolute.is_relative_to(base) else absolute)
@@ -225,10 +227,6 @@ def _from(folder: Path, path: Path) -> str:
 
 def _scalar(text: str) -> str:
     return json.dumps(text, ensure_ascii=not text.isprintable())  # YAML has no control characters
-
-
-def _minutes(wishes: Wishes) -> str:
-    return f"{wishes.minutes:g} minute{'s' * (wishes.minutes != 1)}"
 
 
 def _rounded(value: float) -> str:

@@ -75,8 +75,8 @@ def lengths(context: Context) -> list[tuple[int, int]]:
     those typical of the training text."""
     if context.recipe.measure.lengths != "from-data":
         return list(context.recipe.measure.lengths)
-    value = read_json(context.outcome(PREPARE).folder / LENGTHS)
-    return [(source, target) for source, target in value["pairs"]]
+    pairs = read_json(context.outcome(PREPARE).folder / LENGTHS)["pairs"]
+    return [(source, target) for source, target in pairs]
 
 
 def read_latencies(context: Context) -> list[Sampled]:

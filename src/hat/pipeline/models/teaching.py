@@ -25,7 +25,7 @@ class Teacher:
     digest: str
 
     def load(self, context: Context) -> Artefact:
-        """Raises UserError where the artefact is damaged, or uses another vocabulary than this run."""
+        """The artefact. Raises UserError if it is damaged or uses another vocabulary than this run."""
         artefact = Artefact.load(self.folder)
         ours = context.outcome(PREPARE).folder / TOKENIZER
         config, theirs = tokenizer_config(context.recipe.data), artefact.tokenizer_folder

@@ -94,9 +94,7 @@ def _row(context: Context, model: FinalModel, measurement: Mapping[str, Any]) ->
 
 def _kind(model: FinalModel) -> str:
     """The word of reports for a model's origin."""
-    if not model.elastic:
-        return "baseline"
-    return "found" if model.search else "inherited"
+    return "baseline" if not model.elastic else "found" if model.search else "inherited"
 
 
 def _training(context: Context, model: FinalModel) -> dict[str, Any]:

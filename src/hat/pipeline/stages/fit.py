@@ -64,7 +64,6 @@ def _save(
 ) -> None:
     """The predictor, and a table to plot: measured figures, and those predicted without them."""
     write_json(folder / PREDICTOR, predictor.to_dict())
-    pairs = zip(measured, predictor.ratios, strict=True)
-    rows = ((figure, figure / ratio) for figure, ratio in pairs)
+    rows = ((figure, figure / ratio) for figure, ratio in zip(measured, predictor.ratios, strict=True))
     write_rows(folder / PREDICTIONS, [(f"measured{unit}", f"predicted{unit}"), *rows])
     progress(1, 1, f"held-out error {predictor.report.mape:.1f}%")
