@@ -1,12 +1,15 @@
 """The state of a training between two updates, and its learning curves."""
 
 import json
+import time
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from tensorboard.compat.proto.event_pb2 import Event, SessionLog
+from tensorboard.compat.proto.summary_pb2 import Summary
+from tensorboard.summary.writer.record_writer import RecordWriter
 from torch import optim
-from torch.utils.tensorboard import SummaryWriter
 
 from hat.lines import read_lines, write_lines
 
@@ -30,23 +33,22 @@ class Position:
 
 
 class Journal:
-    """Learning curves: log.jsonl and TensorBoard. A resumed training removes lines beyond its checkpoint."""
+    """Learning curves: log.jsonl and TensorBoard. A resumed training removes lines beyond its checkpoint.
+
+    Every value is written at once and in this thread, so that a full disk is an error of its update:
+    PyTorch's SummaryWriter meets it in a thread, which prints a traceback.
+    """
 
     def __init__(self, folder: Path, position: Position) -> None:
-        folder.mkdir(parents=True, exist_ok=True)
-        self.path = folder / LOG
+        self.path, self.note = folder / LOG, ""
+        self._events = folder / "tensorboard" / f"events.out.tfevents.{time.time_ns()}"
+        self._events.parent.mkdir(parents=True, exist_ok=True)
         if self.path.exists():
-            write_lines(
-                self.path, [line for line in read_lines(self.path) if _belongs(line, position.update)]
-            )
-        self.writer = SummaryWriter(str(folder / "tensorboard"), purge_step=position.update)
-        self.note = ""
-
-    def __enter__(self) -> "Journal":
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.writer.close()
+            kept = [line for line in read_lines(self.path) if _belongs(line, position.update)]
+            write_lines(self.path, kept)
+        self._write_event(file_version="brain.Event:2")
+        # TensorBoard drops the values of earlier files from this step on.
+        self._write_event(step=position.update, session_log=SessionLog(status=SessionLog.START))
 
     def update(
         self,
@@ -61,12 +63,8 @@ class Journal:
         rate = tokens / seconds
         valid = f", valid {position.history[-1]['loss']:.3f}" if position.history else ""
         self.note = f"loss {loss:.3f}{valid}, {rate:,.0f} tokens/s"
-        record = {
-            "loss": loss,
-            "gradient_norm": norm,
-            "learning_rate": optimizer.param_groups[0]["lr"],
-        }
-        self._write(position.update, "train", {**record, "tokens_per_second": round(rate)})
+        values = {"loss": loss, "gradient_norm": norm, "learning_rate": optimizer.param_groups[0]["lr"]}
+        self._write(position.update, "train", {**values, "tokens_per_second": round(rate)})
 
     def validation(self, position: Position) -> None:
         losses = {key: value for key, value in position.history[-1].items() if key != "update"}
@@ -75,8 +73,13 @@ class Journal:
     def _write(self, update: int, kind: str, values: dict[str, float]) -> None:
         with self.path.open("a", encoding="utf-8", newline="\n") as stream:
             stream.write(json.dumps({"update": update, "kind": kind, **values}) + "\n")
-        for name, value in values.items():
-            self.writer.add_scalar(f"{kind}/{name}", value, update)
+        scalars = [Summary.Value(tag=f"{kind}/{name}", simple_value=value) for name, value in values.items()]
+        self._write_event(step=update, summary=Summary(value=scalars))
+
+    def _write_event(self, **content: Any) -> None:
+        with self._events.open("ab") as stream:
+            event = Event(wall_time=time.time(), **content)
+            RecordWriter(stream).write(event.SerializeToString())
 
 
 def _belongs(line: str, update: int) -> bool:

@@ -87,7 +87,8 @@ def train(
         position = Position(**load_checkpoint(folder / CHECKPOINT, trainee.module, updater.optimizer))
     valid = [collate(valid_store, rows) for rows in sequential_batches(valid_store, settings.batch_tokens)]
     validator = Validator(trainee, valid, settings=settings, lesson=valid_lesson, folder=folder)
-    with stop_requests() as stop, Journal(folder, position) as journal:
+    journal = Journal(folder, position)
+    with stop_requests() as stop:
         batches = _batches(train_store, settings.batch_tokens, seed, position)
         while position.update < settings.updates and not validator.out_of_patience(position):
             with threads.update():
