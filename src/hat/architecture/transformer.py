@@ -119,14 +119,8 @@ class Architecture:
         try:
             return cls(
                 top["qkv_dim"],
-                Encoder(
-                    encoder["embed_dim"],
-                    _layers(EncoderLayer, encoder["layers"], f"{where}.encoder"),
-                ),
-                Decoder(
-                    decoder["embed_dim"],
-                    _layers(DecoderLayer, decoder["layers"], f"{where}.decoder"),
-                ),
+                Encoder(encoder["embed_dim"], _layers(EncoderLayer, encoder["layers"], f"{where}.encoder")),
+                Decoder(decoder["embed_dim"], _layers(DecoderLayer, decoder["layers"], f"{where}.decoder")),
             )
         except UserError as error:
             raise (error if str(error).startswith(where) else UserError(f"{where}.{error}")) from error

@@ -35,14 +35,7 @@ class BuiltinCorpus(NamedTuple):
     test: list[SentencePair]
 
 
-def generate(
-    seed: int,
-    *,
-    train: int,
-    valid: int,
-    test: int,
-    progress: Progress = silent,
-) -> BuiltinCorpus:
+def generate(seed: int, *, train: int, valid: int, test: int, progress: Progress = silent) -> BuiltinCorpus:
     """The corpus of this seed, with the given numbers of sentence pairs.
 
     Raises UserError if a count is negative or more than the grammar can give.
@@ -77,13 +70,7 @@ def generate(
     return corpus
 
 
-def write_builtin(
-    folder: Path,
-    sizes: BuiltinSizes,
-    *,
-    seed: int,
-    progress: Progress = silent,
-) -> Corpora:
+def write_builtin(folder: Path, sizes: BuiltinSizes, *, seed: int, progress: Progress = silent) -> Corpora:
     """Write {train,valid,test}.{en,de} into `folder`, a sentence a line, each file atomically.
 
     Raises UserError as `generate`.

@@ -88,9 +88,7 @@ class _Streams(io.RawIOBase):
     """
 
     def __init__(
-        self,
-        raw: io.BufferedReader,
-        decompressor: Callable[[], bz2.BZ2Decompressor | lzma.LZMADecompressor],
+        self, raw: io.BufferedReader, decompressor: Callable[[], bz2.BZ2Decompressor | lzma.LZMADecompressor]
     ) -> None:
         self._raw, self._new = raw, decompressor
         self._start = raw.tell()

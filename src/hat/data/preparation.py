@@ -169,10 +169,7 @@ def _find_keepers(
 def _encode(pairs: Iterable[Pair], tokenizers: Tokenizers, threads: int) -> Iterator[Chunk]:
     for chunk in _chunks(pairs):
         sources, targets = zip(*chunk, strict=True)
-        yield (
-            tokenizers.source.encode(sources, threads),
-            tokenizers.target.encode(targets, threads),
-        )
+        yield tokenizers.source.encode(sources, threads), tokenizers.target.encode(targets, threads)
 
 
 def _chunks(pairs: Iterable[Pair]) -> Iterator[list[Pair]]:

@@ -25,10 +25,7 @@ Chunk = tuple[Sequence[Sequence[int]], Sequence[Sequence[int]]]
 
 
 def write_store(
-    folder: Path,
-    chunks: Iterable[Chunk],
-    vocab: tuple[int, int],
-    cleaning: Mapping[str, int] | None = None,
+    folder: Path, chunks: Iterable[Chunk], vocab: tuple[int, int], cleaning: Mapping[str, int] | None = None
 ) -> "TokenStore":
     """Write the sentences of `chunks` in order, in constant memory; whole or not at all.
 
@@ -78,10 +75,9 @@ class TokenStore:
         self.digest: str = manifest["digest"]
         """Content hash: equal stores have equal digests, wherever they lie."""
         self.vocab: tuple[int, int] = (manifest["source"]["vocab"], manifest["target"]["vocab"])
-        (
-            (self.source_tokens, self.source_offsets),
-            (self.target_tokens, self.target_offsets),
-        ) = (_open_side(folder, side, manifest) for side in SIDES)
+        ((self.source_tokens, self.source_offsets), (self.target_tokens, self.target_offsets)) = (
+            _open_side(folder, side, manifest) for side in SIDES
+        )
         self.source_lengths = np.diff(self.source_offsets).astype(np.int32)
         """Ids of each source sentence, without </s>."""
         self.target_lengths = np.diff(self.target_offsets).astype(np.int32)

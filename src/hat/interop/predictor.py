@@ -41,9 +41,7 @@ class ReferencePredictor:
 
 
 def load_reference_predictor(
-    path: Path | str,
-    feature_norm: Sequence[float] = FEATURE_NORM,
-    latency_norm: float = LATENCY_NORM,
+    path: Path | str, feature_norm: Sequence[float] = FEATURE_NORM, latency_norm: float = LATENCY_NORM
 ) -> ReferencePredictor:
     """The published predictor in a `.pt` file, whose norms stand in the YAML beside it.
 

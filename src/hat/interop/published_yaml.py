@@ -122,12 +122,7 @@ def read_published_yaml(path: Path, gpus: int | None = None, qkv_dim: int | None
 
 def line_of_field(path: Path, section: str, key: str) -> int:
     """The line of the setting that became `key` of a recipe's section; 1 where the file has none."""
-    theirs = {
-        **CHOICES,
-        **TRAINING_NUMBERS,
-        **NUMBERS.get(section, {}),
-        "latency_constraint": "constraints",
-    }
+    theirs = {**CHOICES, **TRAINING_NUMBERS, **NUMBERS.get(section, {}), "latency_constraint": "constraints"}
     name = next((name for name, ours in theirs.items() if ours == key), key)
     return line_of_setting(path, f"{name.replace('_', '-')}: ")
 

@@ -120,10 +120,7 @@ def _finish(
                 Hypothesis(
                     tokens=(*beams.tokens[row, parent].tolist(), EOS),
                     score=float(ranked[row, rank]) / length**options.length_penalty,
-                    token_scores=(
-                        *beams.token_scores[row, parent].tolist(),
-                        float(word_scores[row, rank]),
-                    ),
+                    token_scores=(*beams.token_scores[row, parent].tolist(), float(word_scores[row, rank])),
                 )
             )
 

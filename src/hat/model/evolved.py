@@ -16,14 +16,7 @@ from torch import Tensor, nn
 from hat.architecture import EvolvedArchitecture, ModelConfig
 from hat.architecture.evolved import CAUSAL_MERGE, LONG, MERGE, NEAR, SHORT
 from hat.errors import UserError
-from hat.model.layers import (
-    NO_DROPOUT,
-    CrossAttention,
-    Dropout,
-    FastDropout,
-    Projections,
-    SelfAttention,
-)
+from hat.model.layers import NO_DROPOUT, CrossAttention, Dropout, FastDropout, Projections, SelfAttention
 from hat.model.state import Cache, Encoded, Memory
 from hat.model.translation_model import TranslationModel, causal_mask
 from hat.tokens import PAD

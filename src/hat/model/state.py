@@ -49,10 +49,7 @@ class Cache:
 
     def append(self, keys: Tensor, values: Tensor) -> tuple[Tensor, Tensor]:
         if self.keys is not None and self.values is not None:
-            keys, values = (
-                torch.cat((self.keys, keys), dim=2),
-                torch.cat((self.values, values), dim=2),
-            )
+            keys, values = torch.cat((self.keys, keys), dim=2), torch.cat((self.values, values), dim=2)
         self.keys, self.values = keys, values
         return keys, values
 

@@ -130,7 +130,4 @@ def _architecture(entry: Mapping[str, Any]) -> AnyArchitecture:
 
 def _counted(architecture: AnyArchitecture) -> dict[str, Figure]:
     counted = cost(architecture)
-    return {
-        "parameters": Figure(counted.parameters, "computed"),
-        "flops": Figure(counted.flops, "computed"),
-    }
+    return {"parameters": Figure(counted.parameters, "computed"), "flops": Figure(counted.flops, "computed")}

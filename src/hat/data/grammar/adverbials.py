@@ -2,19 +2,10 @@
 
 from random import Random
 
-from hat.data.grammar.numbers import (
-    english_cardinal,
-    english_ordinal,
-    german_cardinal,
-    german_ordinal,
-)
+from hat.data.grammar.numbers import english_cardinal, english_ordinal, german_cardinal, german_ordinal
 from hat.data.grammar.phrases import Pair
 
-_ANY_TIME = (
-    Pair("today", "heute"),
-    Pair("in the morning", "am Morgen"),
-    Pair("in the evening", "am Abend"),
-)
+_ANY_TIME = (Pair("today", "heute"), Pair("in the morning", "am Morgen"), Pair("in the evening", "am Abend"))
 _BY_MODE = {
     "past": (Pair("yesterday", "gestern"), *_ANY_TIME),
     "present": (Pair("now", "jetzt"), Pair("every day", "jeden Tag"), *_ANY_TIME),

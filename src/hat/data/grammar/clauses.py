@@ -24,10 +24,7 @@ _GERMAN_MODALS = {
     "want": _forms("will willst will wollen wollen"),
 }
 MODALS = tuple(_GERMAN_MODALS)
-_AUXILIARIES = {
-    "haben": _forms("habe hast hat haben haben"),
-    "sein": _forms("bin bist ist sind sind"),
-}
+_AUXILIARIES = {"haben": _forms("habe hast hat haben haben"), "sein": _forms("bin bist ist sind sind")}
 _BE = {"present": _forms("am are is are are"), "past": _forms("was were was were were")}
 _SEIN = {"present": _AUXILIARIES["sein"], "past": _forms("war warst war waren waren")}
 

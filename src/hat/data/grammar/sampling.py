@@ -102,9 +102,7 @@ class Sampler:
         template = _weighted(self._rng, _TEMPLATES)
         english, german = template(self)
         return Sentence(
-            english[0].upper() + english[1:],
-            german[0].upper() + german[1:],
-            frozenset(self._combinations),
+            english[0].upper() + english[1:], german[0].upper() + german[1:], frozenset(self._combinations)
         )
 
     def _note(self, kind: str, word: str, noun: Noun) -> None:
@@ -189,9 +187,7 @@ class Sampler:
             clause = replace(clause, time=adverbials.time(rng, mode))
         if "gift" in verb.government:
             return replace(
-                clause,
-                recipient=self._recipient(clause.subject),
-                object=self._object(verb, clause),
+                clause, recipient=self._recipient(clause.subject), object=self._object(verb, clause)
             )
         if verb.object_kinds:
             clause = replace(clause, object=self._object(verb, clause))
@@ -284,8 +280,7 @@ class Sampler:
             mode = "present" if english == "if" else rng.choice(("present", "past"))
         inner = self._dependent(mode)
         outer = self._clause(
-            mode=rng.choice(("present", "will", "must", "can")) if english == "if" else mode,
-            full=False,
+            mode=rng.choice(("present", "will", "must", "can")) if english == "if" else mode, full=False
         )
         inner_english = f"{english} {english_statement(inner)}"
         inner_german = f"{german} {german_verb_last(inner)}"
@@ -295,8 +290,7 @@ class Sampler:
                 f"{inner_german}, {german_verb_first(outer)}.",
             )
         return Pair(
-            f"{english_statement(outer)} {inner_english}.",
-            f"{german_statement(outer)}, {inner_german}.",
+            f"{english_statement(outer)} {inner_english}.", f"{german_statement(outer)}, {inner_german}."
         )
 
     def reported(self) -> Pair:
@@ -334,8 +328,7 @@ class Sampler:
             adverb = rng.choice((Pair("where ", there + " "), *_ADVERBS))
         clause = self._clause(verb=verb, full=not adverb.english, placed=not adverb.english)
         return Pair(
-            f"{adverb.english}{english_question(clause)}?",
-            f"{adverb.german}{german_verb_first(clause)}?",
+            f"{adverb.english}{english_question(clause)}?", f"{adverb.german}{german_verb_first(clause)}?"
         )
 
     def subject_relative(self) -> Pair:
