@@ -43,14 +43,14 @@ class EvolvedArchitecture(PlainArchitecture):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        for name in ("encoder_cells", "decoder_cells"):
-            if getattr(self, name) > MOST_CELLS:
-                raise UserError(f"{name}: {getattr(self, name)} is more than {MOST_CELLS}")
+        for name, cells in (("encoder_cells", self.encoder_cells), ("decoder_cells", self.decoder_cells)):
+            if cells > MOST_CELLS:
+                raise UserError(f"{name}: {cells} is more than {MOST_CELLS}")
         if self.embed_dim % 2:
             raise UserError(f"embed_dim: {self.embed_dim} is odd; half of it is a branch's width")
-        for heads, what in ((self.heads, "heads"), (self.many_heads, "heads of the first self-attention")):
+        for heads, place in ((self.heads, ""), (self.many_heads, " of the first self-attention")):
             if self.embed_dim % heads:
-                raise UserError(f"heads: {heads} {what} do not divide embed_dim {self.embed_dim}")
+                raise UserError(f"heads: {heads} heads{place} do not divide embed_dim {self.embed_dim}")
 
     @property
     def many_heads(self) -> int:

@@ -14,8 +14,8 @@ Norm = Literal["post", "pre"]
 
 
 class AnyArchitecture(Protocol):
-    """An architecture of any family: a frozen dataclass of plain data, which is hashable. It refuses what
-    cannot be built with UserError."""
+    """An architecture of any family: a frozen, hashable dataclass of plain data. Raises UserError where it
+    cannot be built."""
 
     @property
     def encoder_dim(self) -> int:
@@ -60,11 +60,10 @@ class PlainArchitecture:
     @classmethod
     def from_dict(cls, value: object, where: str = "architecture") -> Self:
         """Build from a mapping as `to_dict` gives. Raises UserError."""
-        optional = [one.name for one in fields(cls) if one.default is not MISSING]
-        names = ("family", *(one.name for one in fields(cls)))
+        optional = [number.name for number in fields(cls) if number.default is not MISSING]
+        names = ("family", *(number.name for number in fields(cls)))
         numbers = dict(check_keys(value, names, where, optional))
-        family = numbers.pop("family")
-        if family != cls.family:
+        if (family := numbers.pop("family")) != cls.family:
             raise UserError(f"{where}.family: {shown(family)} is not {cls.family}")
         try:
             return cls(**numbers)

@@ -13,14 +13,13 @@ from hat.files import MOST_TEXT_BYTES, check_keys, naming_lines, read_document, 
 
 # Properties of all published networks; files of SubTransformers leave them to the SuperTransformer's file.
 QKV_DIM = 512
-ENCODER_LISTS = ("encoder_ffn_embed_dim", "encoder_self_attention_heads")
-DECODER_LISTS = (
-    "decoder_ffn_embed_dim",
-    "decoder_self_attention_heads",
-    "decoder_ende_attention_heads",
-    "decoder_arbitrary_ende_attn",
-)
-LISTS = {"encoder": ENCODER_LISTS, "decoder": DECODER_LISTS}
+LISTS = {
+    "encoder": ("encoder_ffn_embed_dim", "encoder_self_attention_heads"),
+    "decoder": (
+        *("decoder_ffn_embed_dim", "decoder_self_attention_heads", "decoder_ende_attention_heads"),
+        "decoder_arbitrary_ende_attn",
+    ),
+}
 # The published code's number for arbitrary attention → the number of last encoder layers attended to.
 ATTENDED = {-1: 1, 1: 2, 2: 3}
 SUB, ALL = "_subtransformer", "_all_subtransformer"
@@ -71,11 +70,16 @@ def _record(value: object, qkv_dim: int, path: Path) -> object:
 def read_content(path: Path) -> object:
     """The content of a YAML or JSON file, or the last architecture in a log. Raises UserError naming path and
     line."""
-    if (logged := _last_logged(path)) is not None:
-        number, text = logged
-        return _literal(text, f"{path}:{number}")
-    content: object = read_yaml(path)
-    return content
+    if (logged := _last_logged(path)) is None:
+        content: object = read_yaml(path)
+        return content
+    number, text = logged
+    try:
+        if len(text) > LONGEST_LOGGED:
+            raise ValueError("too long")
+        return ast.literal_eval(text)
+    except (ValueError, SyntaxError, RecursionError, MemoryError) as error:
+        raise UserError(f"{path}:{number}: not an architecture: {shown(text)}") from error
 
 
 @contextmanager
@@ -93,15 +97,6 @@ def _last_logged(path: Path) -> tuple[int, str] | None:
         if (start := LOGGED.search(line)) and (end := line.rfind("}")) > start.start():
             return number, line[start.start() : end + 1]
     return None
-
-
-def _literal(text: str, where: str) -> object:
-    try:
-        if len(text) > LONGEST_LOGGED:
-            raise ValueError("too long")
-        return ast.literal_eval(text)
-    except (ValueError, SyntaxError, RecursionError, MemoryError) as error:
-        raise UserError(f"{where}: not an architecture: {shown(text)}") from error
 
 
 def is_nested(value: object) -> bool:
@@ -142,26 +137,16 @@ def schema_of(configuration: object, qkv_dim: object, where: str = "configuratio
     encoder_dim, encoder = _side(sides["encoder"], "encoder", where)
     decoder_dim, decoder = _side(sides["decoder"], "decoder", where)
     layers = []
-    for ffn_dim, self_heads, cross_heads, code in decoder:
+    for *sizes, code in decoder:
         if type(code) is not int or code not in ATTENDED:
-            choices = ", ".join(map(str, ATTENDED))
-            field = f"{where}.decoder.decoder_arbitrary_ende_attn"
-            raise UserError(f"{field}: {shown(code)}; the choices are {choices}")
-        attended = min(ATTENDED[code], len(encoder))
-        layers.append(
-            {
-                "ffn_dim": ffn_dim,
-                "self_heads": self_heads,
-                "cross_heads": cross_heads,
-                "encoder_layers_attended": attended,
-            }
-        )
+            problem = f"{where}.decoder.decoder_arbitrary_ende_attn: {shown(code)}"
+            raise UserError(f"{problem}; the choices are {', '.join(map(str, ATTENDED))}")
+        layer = dict(zip(("ffn_dim", "self_heads", "cross_heads"), sizes, strict=True))
+        layers.append({**layer, "encoder_layers_attended": min(ATTENDED[code], len(encoder))})
+    encoder_layers = [{"ffn_dim": ffn_dim, "heads": heads} for ffn_dim, heads in encoder]
     return {
         "qkv_dim": qkv_dim,
-        "encoder": {
-            "embed_dim": encoder_dim,
-            "layers": [{"ffn_dim": ffn_dim, "heads": heads} for ffn_dim, heads in encoder],
-        },
+        "encoder": {"embed_dim": encoder_dim, "layers": encoder_layers},
         "decoder": {"embed_dim": decoder_dim, "layers": layers},
     }
 

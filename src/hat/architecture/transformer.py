@@ -12,19 +12,23 @@ from hat.errors import UserError
 from hat.files import check_keys, digest
 
 
-@dataclass(frozen=True)
-class EncoderLayer:
-    """One encoder layer: width of its feed-forward part, heads of its self-attention."""
-
-    ffn_dim: int
-    heads: int
+class _Part:
+    """A part of an architecture, a dataclass; NumPy's numbers in its fields become Python's."""
 
     def __post_init__(self) -> None:
         plain_numbers(self)
 
 
 @dataclass(frozen=True)
-class DecoderLayer:
+class EncoderLayer(_Part):
+    """One encoder layer: width of its feed-forward part, heads of its self-attention."""
+
+    ffn_dim: int
+    heads: int
+
+
+@dataclass(frozen=True)
+class DecoderLayer(_Part):
     """One decoder layer. `encoder_layers_attended` = n: cross-attention sees the last n encoder layers."""
 
     ffn_dim: int
@@ -32,33 +36,24 @@ class DecoderLayer:
     cross_heads: int
     encoder_layers_attended: int = 1
 
-    def __post_init__(self) -> None:
-        plain_numbers(self)
-
 
 Layer = TypeVar("Layer", EncoderLayer, DecoderLayer)
 
 
 @dataclass(frozen=True)
-class Encoder:
+class Encoder(_Part):
     """The encoder: width of its residual stream, and its layers from the source upwards."""
 
     embed_dim: int
     layers: tuple[EncoderLayer, ...]
 
-    def __post_init__(self) -> None:
-        plain_numbers(self)
-
 
 @dataclass(frozen=True)
-class Decoder:
+class Decoder(_Part):
     """The decoder: width of its residual stream, and its layers from the target upwards."""
 
     embed_dim: int
     layers: tuple[DecoderLayer, ...]
-
-    def __post_init__(self) -> None:
-        plain_numbers(self)
 
 
 @dataclass(frozen=True)
@@ -76,11 +71,8 @@ class Architecture:
     def __post_init__(self) -> None:
         plain_numbers(self)
         check_count("qkv_dim", self.qkv_dim)
-        parts: tuple[tuple[str, Encoder | Decoder], ...] = (
-            ("encoder", self.encoder),
-            ("decoder", self.decoder),
-        )
-        for side, part in parts:
+        for side in ("encoder", "decoder"):
+            part: Encoder | Decoder = getattr(self, side)
             check_count(f"{side}.embed_dim", part.embed_dim)
             if not part.layers:
                 raise UserError(f"{side}.layers: at least one layer is needed")
@@ -114,16 +106,12 @@ class Architecture:
     def from_dict(cls, value: object, where: str = "architecture") -> "Architecture":
         """Build from the published schema (nested mappings, as `to_dict` gives). Raises UserError."""
         top = check_keys(value, ("qkv_dim", "encoder", "decoder"), where)
-        encoder = check_keys(top["encoder"], ("embed_dim", "layers"), f"{where}.encoder")
-        decoder = check_keys(top["decoder"], ("embed_dim", "layers"), f"{where}.decoder")
+        encoder = _side(EncoderLayer, top["encoder"], f"{where}.encoder")
+        decoder = _side(DecoderLayer, top["decoder"], f"{where}.decoder")
         try:
-            return cls(
-                top["qkv_dim"],
-                Encoder(encoder["embed_dim"], _layers(EncoderLayer, encoder["layers"], f"{where}.encoder")),
-                Decoder(decoder["embed_dim"], _layers(DecoderLayer, decoder["layers"], f"{where}.decoder")),
-            )
+            return cls(top["qkv_dim"], Encoder(*encoder), Decoder(*decoder))
         except UserError as error:
-            raise (error if str(error).startswith(where) else UserError(f"{where}.{error}")) from error
+            raise UserError(f"{where}.{error}") from error
 
     def to_dict(self) -> dict[str, Any]:
         """The published schema: mappings, lists and integers only."""
@@ -207,12 +195,13 @@ def transformer_text(architecture: Architecture) -> str:
     return "\n".join(lines)
 
 
-def _layers(kind: type[Layer], values: object, where: str) -> tuple[Layer, ...]:
-    if not isinstance(values, list | tuple):
+def _side(kind: type[Layer], value: object, where: str) -> tuple[Any, tuple[Layer, ...]]:
+    """The width and the layers of one side."""
+    side = check_keys(value, ("embed_dim", "layers"), where)
+    if not isinstance(side["layers"], list | tuple):
         raise UserError(f"{where}.layers: expected a list of layers")
     names = [field.name for field in fields(kind)]
-    optional = [field.name for field in fields(kind) if field.name == "encoder_layers_attended"]
-    return tuple(
-        kind(**check_keys(value, names, f"{where}.layers[{index}]", optional))
-        for index, value in enumerate(values)
+    return side["embed_dim"], tuple(
+        kind(**check_keys(layer, names, f"{where}.layers[{index}]", optional=("encoder_layers_attended",)))
+        for index, layer in enumerate(side["layers"])
     )

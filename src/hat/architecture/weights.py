@@ -7,8 +7,8 @@ from hat.architecture.families import family_of
 from hat.architecture.family import AnyArchitecture, Norm
 from hat.architecture.shapes import Shapes
 from hat.architecture.transformer import Architecture
-from hat.arguments import plain_numbers
-from hat.errors import UserError, shown
+from hat.arguments import check_choice, plain_numbers
+from hat.errors import UserError
 
 Embeddings = Literal["shared", "separate"]
 
@@ -39,16 +39,13 @@ class ModelConfig:
     def __post_init__(self) -> None:
         plain_numbers(self)
         for side in ("encoder", "decoder"):
-            width = getattr(self.architecture, f"{side}_dim")
-            name = f"{side}_super_dim"
-            if not getattr(self, name):
-                object.__setattr__(self, name, width)
-            if getattr(self, name) < width:
-                raise UserError(f"{name}: {getattr(self, name)} is less than the {side}'s embed_dim {width}")
-        if self.embeddings not in ("shared", "separate"):
-            raise UserError(f"embeddings: {shown(self.embeddings)}; the choices are shared, separate")
-        if self.norm not in ("post", "pre"):
-            raise UserError(f"norm: {shown(self.norm)}; the choices are post, pre")
+            width, name = getattr(self.architecture, f"{side}_dim"), f"{side}_super_dim"
+            super_dim = getattr(self, name) or width
+            object.__setattr__(self, name, super_dim)
+            if super_dim < width:
+                raise UserError(f"{name}: {super_dim} is less than the {side}'s embed_dim {width}")
+        check_choice("embeddings", self.embeddings, ("shared", "separate"))
+        check_choice("norm", self.norm, ("post", "pre"))
         if self.embeddings == "shared" and self.source_vocab != self.target_vocab:
             raise UserError("shared embeddings need one vocabulary for both sides")
 

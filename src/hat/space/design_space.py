@@ -45,10 +45,8 @@ class DesignSpace:
         for name in ("encoder_heads", "decoder_self_heads", "decoder_cross_heads"):
             for heads, qkv_dim in product(getattr(self, name), self.qkv_dim):
                 if qkv_dim % heads:
-                    raise UserError(
-                        f"{name}: {heads} heads (of {list(getattr(self, name))}) "
-                        f"do not divide qkv_dim {qkv_dim}"
-                    )
+                    choices = list(getattr(self, name))
+                    raise UserError(f"{name}: {heads} heads (of {choices}) do not divide qkv_dim {qkv_dim}")
         if max(self.encoder_layers_attended) > max(self.encoder_layers):
             raise UserError(
                 f"encoder_layers_attended: {list(self.encoder_layers_attended)} attends to more "
@@ -86,17 +84,11 @@ class DesignSpace:
             EncoderLayer(rng.choice(self.encoder_ffn_dim), rng.choice(self.encoder_heads))
             for _ in range(encoder_depth)
         ]
-        sizes = [
-            (
-                rng.choice(self.decoder_ffn_dim),
-                rng.choice(self.decoder_self_heads),
-                rng.choice(self.decoder_cross_heads),
-            )
-            for _ in range(decoder_depth)
-        ]
+        genes = (self.decoder_ffn_dim, self.decoder_self_heads, self.decoder_cross_heads)
+        sizes = [[rng.choice(choices) for choices in genes] for _ in range(decoder_depth)]
         attended = [rng.choice(self.encoder_layers_attended) for _ in range(max(self.decoder_layers))]
         decoder = [
-            DecoderLayer(*size, min(layers, encoder_depth))
+            DecoderLayer(*size, encoder_layers_attended=min(layers, encoder_depth))
             for size, layers in zip(sizes, attended, strict=False)
         ]
         qkv_dim = rng.choice(self.qkv_dim) if len(self.qkv_dim) > 1 else self.qkv_dim[0]
@@ -165,18 +157,11 @@ class DesignSpace:
     def enumerate(self) -> Iterator[Architecture]:
         """Every architecture of the space once. Only for tiny spaces: see `size`."""
         for depth, decoder_depth in product(self.encoder_layers, self.decoder_layers):
-            encoder_layers = [
-                EncoderLayer(*sizes) for sizes in product(self.encoder_ffn_dim, self.encoder_heads)
-            ]
-            decoder_layers = [
-                DecoderLayer(*sizes)
-                for sizes in product(
-                    self.decoder_ffn_dim,
-                    self.decoder_self_heads,
-                    self.decoder_cross_heads,
-                    self._reachable(depth),
-                )
-            ]
+            encoder_sizes = product(self.encoder_ffn_dim, self.encoder_heads)
+            encoder_layers = [EncoderLayer(*sizes) for sizes in encoder_sizes]
+            heads = (self.decoder_self_heads, self.decoder_cross_heads)
+            decoder_sizes = product(self.decoder_ffn_dim, *heads, self._reachable(depth))
+            decoder_layers = [DecoderLayer(*sizes) for sizes in decoder_sizes]
             for qkv_dim, encoder_dim, decoder_dim, encoder, decoder in product(
                 self.qkv_dim,
                 self.encoder_embed_dim,
@@ -216,33 +201,24 @@ class DesignSpace:
 
     @cached_property
     def _gene_choices(self) -> tuple[Choices, ...]:
-        encoder_layer = (self.encoder_ffn_dim, self.encoder_heads)
-        decoder_layer = (
-            self.decoder_ffn_dim,
-            self.decoder_self_heads,
-            self.decoder_cross_heads,
-            self.encoder_layers_attended,
-        )
+        heads = (self.decoder_self_heads, self.decoder_cross_heads)
         return (
-            self.encoder_embed_dim,
-            self.decoder_embed_dim,
-            self.encoder_layers,
-            self.decoder_layers,
-            self.qkv_dim,
-            *encoder_layer * max(self.encoder_layers),
-            *decoder_layer * max(self.decoder_layers),
+            *(self.encoder_embed_dim, self.decoder_embed_dim),
+            *(self.encoder_layers, self.decoder_layers, self.qkv_dim),
+            *(self.encoder_ffn_dim, self.encoder_heads) * max(self.encoder_layers),
+            *(self.decoder_ffn_dim, *heads, self.encoder_layers_attended) * max(self.decoder_layers),
         )
 
     def _genes(self, architecture: Architecture) -> Genes:
         encoder, decoder = architecture.encoder, architecture.decoder
-        genes = [encoder.embed_dim, decoder.embed_dim, len(encoder.layers), len(decoder.layers)]
-        genes.append(architecture.qkv_dim)
+        genes = [encoder.embed_dim, decoder.embed_dim]
+        genes += [len(encoder.layers), len(decoder.layers), architecture.qkv_dim]
         for layer in encoder.layers:
             genes += [layer.ffn_dim, layer.heads]
         genes += [MISSING, MISSING] * (max(self.encoder_layers) - len(encoder.layers))
         for row in decoder.layers:
-            genes += [row.ffn_dim, row.self_heads, row.cross_heads]
-            genes.append(self._attended_choice(row.encoder_layers_attended))
+            attended = self._attended_choice(row.encoder_layers_attended)
+            genes += [row.ffn_dim, row.self_heads, row.cross_heads, attended]
         genes += [MISSING] * 4 * (max(self.decoder_layers) - len(decoder.layers))
         return tuple(genes)
 

@@ -62,10 +62,10 @@ def models(task: str | None = None, device: str | None = None) -> list[ZooModel]
     Raises UserError listing the known tasks or devices for an unknown one.
     """
     everything = [*_published(), *_baselines(), *_measured()]
-    for what, wanted in (("task", task), ("device", device)):
-        known = {getattr(result, what) for model in everything for result in model.results} - {None}
+    for option, wanted in (("task", task), ("device", device)):
+        known = {getattr(result, option) for model in everything for result in model.results} - {None}
         if wanted is not None and wanted not in known:
-            raise UserError(f"--{what} {wanted}: the choices are {', '.join(sorted(known))}")
+            raise UserError(f"--{option} {wanted}: the choices are {', '.join(sorted(known))}")
     chosen = []
     for model in everything:
         kept = tuple(r for r in model.results if task in (None, r.task) and device in (None, r.device))
@@ -76,9 +76,9 @@ def models(task: str | None = None, device: str | None = None) -> list[ZooModel]
 
 def model(name: str) -> ZooModel:
     """The model called `name`. Raises UserError."""
-    for one in models():
-        if one.name == name:
-            return one
+    for candidate in models():
+        if candidate.name == name:
+            return candidate
     raise UserError(f"there is no model {shown(name)} in the zoo; `hat zoo list` shows them")
 
 
@@ -92,8 +92,7 @@ def published_models() -> list[dict[str, Any]]:
 
 def _published() -> list[ZooModel]:
     about = "HAT's SubTransformer as published (ACL 2020); BLEU tokenised, latency of one sentence"
-    names = {"parameters": "params", "flops": "flops"}
-    names |= {key: key for key in ("latency_ms", "bleu", "sacrebleu")}
+    names = {"parameters": "params"} | {key: key for key in ("flops", "latency_ms", "bleu", "sacrebleu")}
     listed = []
     for entry in published_models():
         figures = {name: Figure(entry[key], "published") for name, key in names.items()}
@@ -120,14 +119,11 @@ def _model(entry: Mapping[str, Any], kind: Kind, results: tuple[Result, ...]) ->
 
 def _result(entry: Mapping[str, Any], row: Mapping[str, Any], source: Source) -> Result:
     """The figures in `row`, beside those computed from the entry's architecture."""
-    figures = {key: Figure(value, source) for key, value in row["figures"].items()}
-    return Result(row["task"], row["device"], {**_counted(_architecture(entry)), **figures})
+    counts = cost(_architecture(entry))
+    figures = {"parameters": Figure(counts.parameters, "computed"), "flops": Figure(counts.flops, "computed")}
+    figures |= {key: Figure(value, source) for key, value in row["figures"].items()}
+    return Result(row["task"], row["device"], figures)
 
 
 def _architecture(entry: Mapping[str, Any]) -> AnyArchitecture:
     return architecture_from_dict(entry["architecture"], entry["name"])
-
-
-def _counted(architecture: AnyArchitecture) -> dict[str, Figure]:
-    counted = cost(architecture)
-    return {"parameters": Figure(counted.parameters, "computed"), "flops": Figure(counted.flops, "computed")}
