@@ -40,15 +40,17 @@ from hat.data.settings import BuiltinSizes
 from hat.errors import UserError
 
 WORDS = lexicon()
-VERB = WORDS.verb
+VERBS = {verb.name: verb for verb in WORDS.verbs}
 
 
 def phrase(determiner: str | int | NounPhrase, *words: str, plural: bool = False) -> NounPhrase:
     """`phrase("the", "old", "man")`; a compound's halves are joined by a hyphen."""
     *adjectives, noun = words
     modifier, _, head = noun.rpartition("-")
-    lexeme = WORDS.compounds[modifier, head] if modifier else WORDS.noun(noun)
-    return NounPhrase(lexeme, determiner, plural, tuple(map(WORDS.adjective, adjectives)))
+    nouns = {word.english[0]: word for word in WORDS.nouns}
+    lexeme = WORDS.compounds[modifier, head] if modifier else nouns[noun]
+    described = {word.english: word for word in WORDS.adjectives}
+    return NounPhrase(lexeme, determiner, plural, tuple(described[word] for word in adjectives))
 
 
 ME, YOU, HE, SHE, WE, THEY = (PRONOUNS[word] for word in ("I", "you", "he", "she", "we", "they"))
@@ -57,24 +59,24 @@ TEACHER = phrase("the", "teacher")
 STATEMENTS = [
     # Cases, genders and the three declensions.
     (
-        Clause(phrase("the", "old", "man"), VERB("buy"), object=phrase("a", "red", "apple")),
+        Clause(phrase("the", "old", "man"), VERBS["buy"], object=phrase("a", "red", "apple")),
         "the old man buys a red apple",
         "der alte Mann kauft einen roten Apfel",
     ),
     (
-        Clause(phrase("a", "old", "aunt"), VERB("help"), object=phrase("this", "sick", "child")),
+        Clause(phrase("a", "old", "aunt"), VERBS["help"], object=phrase("this", "sick", "child")),
         "an old aunt helps this sick child",
         "eine alte Tante hilft diesem kranken Kind",
     ),
     (
-        Clause(THEY, VERB("drink"), object=phrase("", "cold", "water")),
+        Clause(THEY, VERBS["drink"], object=phrase("", "cold", "water")),
         "they drink cold water",
         "sie trinken kaltes Wasser",
     ),
     (
         Clause(
             phrase("my", "friendly", "brother"),
-            VERB("give"),
+            VERBS["give"],
             recipient=phrase("our", "small", "child"),
             object=phrase("", "green", "picture", plural=True),
         ),
@@ -82,44 +84,44 @@ STATEMENTS = [
         "mein freundlicher Bruder gibt unserem kleinen Kind grüne Bilder",
     ),
     (
-        Clause(SHE, VERB("play with"), object=phrase(21, "old", "key", plural=True)),
+        Clause(SHE, VERBS["play with"], object=phrase(21, "old", "key", plural=True)),
         "she plays with twenty-one old keys",
         "sie spielt mit einundzwanzig alten Schlüsseln",
     ),
     (
-        Clause(HE, VERB("see"), object=phrase(TEACHER, "black", "horse")),
+        Clause(HE, VERBS["see"], object=phrase(TEACHER, "black", "horse")),
         "he sees the teacher's black horse",
         "er sieht das schwarze Pferd des Lehrers",
     ),
     # Pronouns.
     (
-        Clause(ME, VERB("show"), recipient=HE, object=phrase("every", "kitchen-clock")),
+        Clause(ME, VERBS["show"], recipient=HE, object=phrase("every", "kitchen-clock")),
         "I show him every kitchen clock",
         "ich zeige ihm jede Küchenuhr",
     ),
     (
-        Clause(WE, VERB("wait for"), object=THEY),
+        Clause(WE, VERBS["wait for"], object=THEY),
         "we wait for them",
         "wir warten auf sie",
     ),
     # Separable verbs, perfect, modals.
     (
-        Clause(YOU, VERB("open"), object=phrase("the", "garden-door")),
+        Clause(YOU, VERBS["open"], object=phrase("the", "garden-door")),
         "you open the garden door",
         "du machst die Gartentür auf",
     ),
     (
-        Clause(YOU, VERB("pick up"), "past", object=HE),
+        Clause(YOU, VERBS["pick up"], "past", object=HE),
         "you picked him up",
         "du hast ihn abgeholt",
     ),
     (
-        Clause(THEY, VERB("get up"), "past", time=adverbials.date(3, 3)),
+        Clause(THEY, VERBS["get up"], "past", time=adverbials.date(3, 3)),
         "they got up on the third of March",
         "sie sind am dritten März aufgestanden",
     ),
     (
-        Clause(SHE, VERB("invite"), "want", object=phrase("the", "girl", plural=True)),
+        Clause(SHE, VERBS["invite"], "want", object=phrase("the", "girl", plural=True)),
         "she wants to invite the girls",
         "sie will die Mädchen einladen",
     ),
@@ -127,7 +129,7 @@ STATEMENTS = [
     (
         Clause(
             TEACHER,
-            VERB("sell"),
+            VERBS["sell"],
             "past",
             object=phrase(345, "book", plural=True),
             front=adverbials.span(21, Pair("days", "Tagen"), past=True),
@@ -136,23 +138,23 @@ STATEMENTS = [
         "vor einundzwanzig Tagen hat der Lehrer dreihundertfünfundvierzig Bücher verkauft",
     ),
     (
-        Clause(YOU, VERB("arrive"), "will", front=Pair("tomorrow", "morgen")),
+        Clause(YOU, VERBS["arrive"], "will", front=Pair("tomorrow", "morgen")),
         "tomorrow you will arrive",
         "morgen wirst du ankommen",
     ),
     # Negation.
     (
-        Clause(ME, VERB("need"), negated=True, object=phrase("a", "new", "coat")),
+        Clause(ME, VERBS["need"], negated=True, object=phrase("a", "new", "coat")),
         "I do not need a new coat",
         "ich brauche keinen neuen Mantel",
     ),
     (
-        Clause(HE, VERB("close"), "past", negated=True, object=phrase("the", "box")),
+        Clause(HE, VERBS["close"], "past", negated=True, object=phrase("the", "box")),
         "he did not close the box",
         "er hat die Kiste nicht zugemacht",
     ),
     (
-        Clause(WE, VERB("go"), "can", negated=True, place=direction(phrase("the", "garden"))),
+        Clause(WE, VERBS["go"], "can", negated=True, place=direction(phrase("the", "garden"))),
         "we cannot go into the garden",
         "wir können nicht in den Garten gehen",
     ),
@@ -160,7 +162,7 @@ STATEMENTS = [
     (
         Clause(
             phrase("the", "man", plural=True),
-            VERB("work"),
+            VERBS["work"],
             "past",
             place=location(phrase("the", "quiet", "office")),
             company=prepositional("with", "mit", "dat", phrase("the", "sister", plural=True)),
@@ -170,12 +172,12 @@ STATEMENTS = [
         "die Männer haben gestern mit den Schwestern im ruhigen Büro gearbeitet",
     ),
     (
-        Clause(ME, VERB("drive"), place=direction(phrase("the", "bridge"))),
+        Clause(ME, VERBS["drive"], place=direction(phrase("the", "bridge"))),
         "I drive to the bridge",
         "ich fahre zur Brücke",
     ),
     (
-        Clause(SHE, VERB("dream of"), object=phrase("the", "king")),
+        Clause(SHE, VERBS["dream of"], object=phrase("the", "king")),
         "she dreams of the king",
         "sie träumt vom König",
     ),
@@ -190,16 +192,16 @@ def test_statement(clause: Clause, english: str, german: str) -> None:
 
 QUESTIONS = [
     (
-        Clause(phrase("the", "gardener"), VERB("call"), object=phrase("my", "father")),
+        Clause(phrase("the", "gardener"), VERBS["call"], object=phrase("my", "father")),
         "does the gardener call my father",
         "ruft der Gärtner meinen Vater an",
     ),
     (
-        Clause(YOU, VERB("follow"), "past", object=phrase("the", "dog", plural=True)),
+        Clause(YOU, VERBS["follow"], "past", object=phrase("the", "dog", plural=True)),
         "did you follow the dogs",
         "bist du den Hunden gefolgt",
     ),
-    (Clause(WE, VERB("stay"), "must"), "must we stay", "müssen wir bleiben"),
+    (Clause(WE, VERBS["stay"], "must"), "must we stay", "müssen wir bleiben"),
 ]
 
 
@@ -211,17 +213,17 @@ def test_question(clause: Clause, english: str, german: str) -> None:
 
 SUBORDINATES = [
     (
-        Clause(SHE, VERB("throw away"), object=phrase("the", "letter")),
+        Clause(SHE, VERBS["throw away"], object=phrase("the", "letter")),
         "she throws away the letter",
         "sie den Brief wegwirft",
     ),
     (
-        Clause(HE, VERB("look at"), "past", object=IT["f"]),
+        Clause(HE, VERBS["look at"], "past", object=IT["f"]),
         "he looked at it",
         "er sie angesehen hat",
     ),
     (
-        Clause(ME, VERB("hand in"), "should", object=IT["n"]),
+        Clause(ME, VERBS["hand in"], "should", object=IT["n"]),
         "I should hand it in",
         "ich es abgeben sollte",
     ),
@@ -240,15 +242,15 @@ def test_verb_goes_last(clause: Clause, english: str, german: str) -> None:
 
 
 def test_infinitive_of_separable_and_other_verbs() -> None:
-    close = Clause(HE, VERB("close"), object=phrase("this", "window"))
+    close = Clause(HE, VERBS["close"], object=phrase("this", "window"))
     assert english_infinitive(close) == "to close this window"
     assert german_infinitive(close) == "dieses Fenster zuzumachen"
-    assert german_infinitive(Clause(HE, VERB("thank"), object=SHE)) == "ihr zu danken"
+    assert german_infinitive(Clause(HE, VERBS["thank"], object=SHE)) == "ihr zu danken"
 
 
 def test_relative_clause_agrees_with_its_antecedent() -> None:
     women = phrase("the", "woman", plural=True)
-    clause = Clause(relative_pronoun(women), VERB("fall asleep"))
+    clause = Clause(relative_pronoun(women), VERBS["fall asleep"])
     assert english_statement(clause) == "who fall asleep"
     assert german_verb_last(clause) == "die einschlafen"
     assert relative_pronoun(phrase("a", "hat")).german("acc") == "den"

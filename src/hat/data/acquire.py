@@ -11,8 +11,7 @@ import shutil
 import socket
 import ssl
 import time
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from http.client import HTTPException, HTTPMessage, HTTPResponse
 from pathlib import Path
@@ -47,10 +46,10 @@ class RemoteFile:
 
 @dataclass(frozen=True)
 class Places:
-    """The sources of archives. `mirrors`: folders (URLs) that hold files by name, tried before an
-    archive's own URL. `offline`: a folder to take everything from, without the network. A place is given up
-    after `attempts` without progress; an attempt ends after `timeout` seconds without a byte. `wait` sleeps.
-    `say` prints a line for the user, about files that nobody vouches for."""
+    """The sources of archives. `mirrors`: folders (URLs) that hold files by name, tried before an archive's
+    own URL. `offline`: a folder to take everything from, without the network. A place is given up after
+    `attempts` without progress; an attempt ends after `timeout` seconds without a byte. `wait` sleeps. `say`
+    prints a line for the user, about files that nobody vouches for."""
 
     cache: Path
     mirrors: tuple[str, ...] = ()
@@ -74,34 +73,31 @@ def fetch(archive: RemoteFile, places: Places, progress: Progress = silent) -> P
     """The archive on this machine, downloaded if need be; `progress` counts bytes.
 
     An interrupted download continues where it stopped, and the file gets its name only when it is complete
-    and its checksum right (that of the first download, if none is known). Raises UserError
-    for an offline folder without it or a wrong checksum there, HatError where no place gives it or
-    the disk is full.
+    and its checksum right (that of the first download, if none is known). Raises UserError for an offline
+    folder without it or a wrong checksum there, HatError where no place gives it or the disk is full.
     """
     if places.offline is not None:
-        return _from_folder(archive, places.offline)
+        path = places.offline.expanduser() / archive.name
+        if not path.is_file():
+            raise UserError(f"{path}: not in the offline folder; it comes from {archive.url}")
+        if problem := _mismatch(path, archive):
+            raise UserError(f"{path}: {problem}")
+        return path
     path = places.cache / archive.name
     try:
         with Room(places.cache):
             places.cache.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise UserError(f"{places.cache}: cannot make this folder ({error.strerror})") from error
-    with _alone(path):
+    # One process at a time fetches a file.
+    with path.with_name(f".{path.name}.lock").open("w") as stream:
+        lock(stream.fileno(), path, wait=True)
         if not path.is_file():
             _download(archive, path, places, progress)
         elif problem := _mismatch(path, archive):
             raise UserError(f"{path}: {problem}; delete it to download it again")
     if doubt := _doubt(path, archive):
         places.say(f"{archive.name}: {doubt}")
-    return path
-
-
-def _from_folder(archive: RemoteFile, folder: Path) -> Path:
-    path = folder.expanduser() / archive.name
-    if not path.is_file():
-        raise UserError(f"{path}: not in the offline folder; it comes from {archive.url}")
-    if problem := _mismatch(path, archive):
-        raise UserError(f"{path}: {problem}")
     return path
 
 
@@ -115,7 +111,7 @@ def _download(archive: RemoteFile, path: Path, places: Places, progress: Progres
         except _GivenUp as error:
             problems.append(f"{url} ({error})")
             continue
-        write_text(_noted(path), f"{file_digest(part)}  {url}\n")
+        write_text(_record(path), f"{file_digest(part)}  {url}\n")
         replace_file(part, path)
         _state(part).unlink(missing_ok=True)
         return
@@ -142,7 +138,7 @@ class _Download:
         self._validator, self._total = state.get("validator"), state.get("total")
 
     def complete(self) -> None:
-        """Raises _GivenUp, or HatError where the disk is full."""
+        """Fetch the whole file. Raises _GivenUp, or HatError where the disk is full."""
         idle = 0
         while True:
             before = self._size()
@@ -159,18 +155,18 @@ class _Download:
                 problem = f"{error.code} {error.reason}"
             except (OSError, HTTPException) as error:
                 problem = str(getattr(error, "reason", error)) or type(error).__name__
-                if _will_not_pass(error):
+                if _is_permanent(error):
                     raise _GivenUp(problem) from error
             idle = 0 if self._size() > before else idle + 1
             if idle == self._places.attempts:
                 raise _GivenUp(problem)
             self._places.wait(min(LONGEST_WAIT, 2.0**idle))
-        if problem_found := _mismatch(self._part, self._archive):
+        if mismatch := _mismatch(self._part, self._archive):
             self._part.unlink()
-            raise _GivenUp(problem_found)
+            raise _GivenUp(mismatch)
 
     def _transfer(self) -> None:
-        """All that is missing, in one request. Raises OSError where it stops early."""
+        """Ask for all missing bytes in one request. Raises OSError where the answer stops early."""
         offset = self._size()
         if offset and offset == self._total:
             return
@@ -180,10 +176,9 @@ class _Download:
         # A new opener: urllib's common one keeps the proxies of its first use.
         request = Request(self._url, headers=headers)
         with build_opener(_Redirects).open(request, timeout=self._places.timeout) as response:
-            goes_on = response.status == 206 and response.headers.get("Content-Range", "").startswith(
-                f"bytes {offset}-"
-            )
-            offset = offset if goes_on else 0
+            given = response.headers.get("Content-Range", "")
+            if response.status != 206 or not given.startswith(f"bytes {offset}-"):
+                offset = 0
             self._note(response, offset)
             with Room(self._part), self._part.open("r+b" if self._part.exists() else "wb") as stream:
                 stream.truncate(offset)
@@ -194,7 +189,7 @@ class _Download:
             raise ConnectionError(f"cut short at {self._size():,} of {self._total:,} bytes")
 
     def _note(self, response: HTTPResponse, offset: int) -> None:
-        """Remember what this is a part of, so that it can go on later. Raises _GivenUp, HatError."""
+        """Record the size and version of the server's file for later requests. Raises _GivenUp, HatError."""
         length = response.headers.get("Content-Length")
         self._total = offset + int(length) if length and length.isdecimal() else self._archive.size
         self._validator = response.headers.get("ETag") or response.headers.get("Last-Modified")
@@ -241,7 +236,7 @@ class _Redirects(HTTPRedirectHandler):
         return super().redirect_request(req, fp, code, msg, headers, newurl)
 
 
-def _will_not_pass(error: Exception) -> bool:
+def _is_permanent(error: Exception) -> bool:
     """True for failures that another attempt would repeat."""
     reason = getattr(error, "reason", None)
     unknown = isinstance(reason, socket.gaierror) and reason.errno == socket.EAI_NONAME
@@ -273,25 +268,17 @@ def _doubt(path: Path, archive: RemoteFile) -> str | None:
 
 def _first_download(path: Path) -> tuple[str | None, str]:
     """Checksum and URL of a file's first download; None and "" for a file that came otherwise."""
-    noted = _noted(path)
-    if not noted.is_file():
+    record = _record(path)
+    if not record.is_file():
         return None, ""
-    checksum, _, url = read_text(noted).strip().partition("  ")
+    checksum, _, url = read_text(record).strip().partition("  ")
     return checksum, url
 
 
-def _noted(path: Path) -> Path:
+def _record(path: Path) -> Path:
     """The file that records checksum and URL of the first download."""
     return path.with_name(f"{path.name}.sha256")
 
 
 def _state(part: Path) -> Path:
     return part.with_name(f"{part.name}.json")
-
-
-@contextmanager
-def _alone(path: Path) -> Iterator[None]:
-    """Wait until no other process fetches this file."""
-    with path.with_name(f".{path.name}.lock").open("w") as stream:
-        lock(stream.fileno(), path, wait=True)
-        yield

@@ -7,6 +7,7 @@ import tarfile
 import zipfile
 import zlib
 from collections.abc import Mapping
+from contextlib import ExitStack
 from pathlib import Path, PurePosixPath
 from stat import S_IFMT, S_IFREG
 from typing import IO, Literal
@@ -52,21 +53,18 @@ def extract(archive: Path, wanted: Mapping[str, Path], progress: Progress = sile
     member that is missing or no plain file, and any that is named outside the archive's folder.
     """
     read = _from_zip if _kind(archive) == "zip" else _from_tar
-    done = False
-    try:
-        if missing := read(archive, dict(wanted), progress):
+    with ExitStack() as stack:
+        for path in wanted.values():
+            stack.callback(path.unlink, missing_ok=True)
+        try:
+            missing = read(archive, dict(wanted), progress)
+        except DAMAGE as error:
+            reason = (str(error) or type(error).__name__).splitlines()[0]
+            problem = f"damaged archive ({reason}); delete it to get it again"
+            raise UserError(f"{archive}: {problem}") from error
+        if missing:
             raise UserError(f"{archive}: holds no {', '.join(missing)}")
-        done = True
-    except DAMAGE as error:
-        raise _damaged(archive, error) from error
-    finally:
-        for path in () if done else wanted.values():
-            path.unlink(missing_ok=True)
-
-
-def _damaged(archive: Path, error: Exception) -> UserError:
-    reason = (str(error) or type(error).__name__).splitlines()[0]
-    return UserError(f"{archive}: damaged archive ({reason}); delete it to get it again")
+        stack.pop_all()
 
 
 def _no_file(archive: Path, name: str) -> UserError:

@@ -17,20 +17,11 @@ Ids = npt.NDArray[np.int64]
 class Batch:
     """Padded sentences (docs/reference.md, Tokens); B sentences, S and T longest lengths with </s>."""
 
-    source: Ids
-    """(B, S), left-padded, each ending in </s>."""
-
-    target_in: Ids
-    """(B, T), right-padded: </s>, then the target without its last token."""
-
-    target_out: Ids
-    """(B, T), right-padded: the target, ending in </s>."""
-
-    target_tokens: int
-    """Tokens of `target_out` that are not padding, by which a loss is divided."""
-
-    rows: Ids
-    """(B,), the sentences' indices in the store."""
+    source: Ids  # (B, S), left-padded, each ending in </s>
+    target_in: Ids  # (B, T), right-padded: </s>, then the target without its last token
+    target_out: Ids  # (B, T), right-padded: the target, ending in </s>
+    target_tokens: int  # of `target_out`, without padding; a loss is divided by it
+    rows: Ids  # (B,), the sentences' indices in the store
 
 
 def epoch_batches(store: TokenStore, batch_tokens: int, seed: int, epoch: int) -> list[Ids]:
@@ -68,13 +59,8 @@ def collate(store: TokenStore, indices: Ids | Sequence[int]) -> Batch:
     target_out = np.full((len(rows), T + 1), PAD, dtype=np.int64)
     target_out[:, :T][inside] = targets
     target_out[np.arange(len(rows)), target_lengths] = EOS
-    return Batch(
-        source=source,
-        target_in=target_in,
-        target_out=target_out,
-        target_tokens=int(target_lengths.sum()) + len(rows),
-        rows=rows,
-    )
+    tokens = int(target_lengths.sum()) + len(rows)
+    return Batch(source, target_in, target_out=target_out, target_tokens=tokens, rows=rows)
 
 
 def _gather(tokens: npt.NDArray[np.integer], offsets: Ids, rows: Ids) -> tuple[Ids, Ids]:

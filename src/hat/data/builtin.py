@@ -12,13 +12,9 @@ from hat.errors import UserError
 from hat.lines import write_lines
 from hat.progress import Progress, silent
 
-# Part of what prepared data depend on: raise it when the sentences of a seed change.
-BUILTIN_VERSION = 1
-
 SentencePair = tuple[str, str]  # English, German
 
-# Draws per sentence wanted after which the grammar is taken to be exhausted: about 8 are needed
-# for a held-out sentence.
+# Draws per wanted sentence after which the grammar counts as exhausted; a held-out sentence needs about 8.
 _PATIENCE = 40
 
 
@@ -45,14 +41,12 @@ def generate(seed: int, *, train: int, valid: int, test: int, progress: Progress
         if count < 0:
             raise UserError(f"built-in corpus: {name} must be at least 0, not {count}")
     sampler, held_out = Sampler(Random(seed)), held_out_combinations()
-    corpus, wanted = BuiltinCorpus([], [], []), train + valid + test
+    corpus, wanted = BuiltinCorpus([], [], []), sum(counts.values())
     english_seen: set[str] = set()
     german_seen: set[str] = set()
-    draws_left = _PATIENCE * (wanted + 1000)
-    while len(english_seen) < wanted:
-        if not draws_left:
-            raise UserError(f"built-in corpus: the grammar does not give {wanted} sentence pairs")
-        draws_left -= 1
+    for _ in range(_PATIENCE * (wanted + 1000)):
+        if len(english_seen) == wanted:
+            return corpus
         sentence = sampler.sentence()
         if sentence.combinations.isdisjoint(held_out):
             part, size = corpus.train, train
@@ -67,7 +61,7 @@ def generate(seed: int, *, train: int, valid: int, test: int, progress: Progress
             part.append((english, german))
             if len(english_seen) in (wanted, len(english_seen) // 5000 * 5000):
                 progress(len(english_seen), wanted, "sentence pairs")
-    return corpus
+    raise UserError(f"built-in corpus: the grammar does not give {wanted} sentence pairs")
 
 
 def write_builtin(folder: Path, sizes: BuiltinSizes, *, seed: int, progress: Progress = silent) -> Corpora:

@@ -8,6 +8,7 @@ import sys
 import zlib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -65,11 +66,8 @@ def _bzip2(raw: io.BufferedReader) -> Opened:
 
 
 def _xz(raw: io.BufferedReader) -> Opened:
-    return io.BufferedReader(_Streams(raw, _xz_stream)), (lzma.LZMAError, EOFError)
-
-
-def _xz_stream() -> lzma.LZMADecompressor:
-    return lzma.LZMADecompressor(lzma.FORMAT_XZ)
+    decompressor = partial(lzma.LZMADecompressor, lzma.FORMAT_XZ)
+    return io.BufferedReader(_Streams(raw, decompressor)), (lzma.LZMAError, EOFError)
 
 
 def _zstandard(raw: io.BufferedReader) -> Opened:
@@ -129,7 +127,7 @@ class _Streams(io.RawIOBase):
         return 0
 
     def _begin_another(self) -> bool:
-        """False at the end of the file."""
+        """Go on to the next stream; False at the end of the file."""
         packed = self._one.unused_data.lstrip(b"\0")
         while not packed and (chunk := self._raw.read(CHUNK)):
             packed = chunk.lstrip(b"\0")
@@ -138,7 +136,7 @@ class _Streams(io.RawIOBase):
         return bool(packed)
 
     def _packed(self) -> bytes:
-        """More of the stream, if it needs more. Raises EOFError where there is none."""
+        """More of the stream, if the decompressor needs more. Raises EOFError where there is none."""
         packed, self._rest = self._rest, b""
         if packed or not self._one.needs_input:
             return packed
@@ -157,13 +155,10 @@ class Kind(NamedTuple):
 
 
 _BLOCKS = (b"1AY&SY", b"\x17\x72\x45\x38\x50\x90")  # of bzip2: the first one, or the end of an empty file
+_SKIPPABLE = tuple(bytes((byte, 0x2A, 0x4D, 0x18)) for byte in range(0x50, 0x60))  # frames of Zstandard
 KINDS = (
     Kind("gzip", (b"\x1f\x8b",), _gzip),
     Kind("bzip2", tuple(b"BZh%d%b" % (size, block) for size in range(1, 10) for block in _BLOCKS), _bzip2),
     Kind("xz", (b"\xfd7zXZ\x00",), _xz),
-    Kind(
-        "zstd",
-        (b"\x28\xb5\x2f\xfd", *(bytes((byte, 0x2A, 0x4D, 0x18)) for byte in range(0x50, 0x60))),
-        _zstandard,
-    ),
+    Kind("zstd", (b"\x28\xb5\x2f\xfd", *_SKIPPABLE), _zstandard),
 )

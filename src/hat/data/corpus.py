@@ -85,10 +85,8 @@ def _two_files(source: TextFile, target_path: Path) -> Iterator[Pair]:
         if left is None or right is None:
             longer = number + sum(1 for _ in (sources if right is None else targets))
             counts = (longer, number - 1) if right is None else (number - 1, longer)
-            raise UserError(
-                f"{source.path} has {counts[0]} lines and {target.path} has {counts[1]}; "
-                "parallel text needs equally many"
-            )
+            lines = f"{source.path} has {counts[0]} lines and {target.path} has {counts[1]}"
+            raise UserError(f"{lines}; parallel text needs equally many")
         yield left.rstrip(), right.rstrip()
 
 
@@ -102,10 +100,8 @@ def _tsv(file: TextFile, columns: tuple[int, int] | None) -> Iterator[Pair]:
                 "(columns: [1, 2] takes two columns of more)"
             )
         if len(fields) < max(first, second):
-            raise UserError(
-                f"{file.path}:{number}: {len(fields)} columns; columns: [{first}, {second}] needs "
-                f"{max(first, second)}"
-            )
+            needed = f"columns: [{first}, {second}] needs {max(first, second)}"
+            raise UserError(f"{file.path}:{number}: {len(fields)} columns; {needed}")
         yield fields[first - 1].rstrip(), fields[second - 1].rstrip()
 
 

@@ -16,6 +16,7 @@ from hat.data.corpus import Pair, ParallelText, read_pairs
 from hat.data.settings import REASONS, Cleaning, Vocabulary
 from hat.data.store import SIDES, Chunk, TokenStore, write_store
 from hat.data.tokenizer import Tokenizers, sample_pairs, train_tokenizers
+from hat.disk import remove
 from hat.errors import UserError
 from hat.files import file_digest, write_json
 from hat.lines import line_writer
@@ -85,8 +86,7 @@ def prepare(
         return compress(read_pairs(corpora.train, progress=stage), keep)
 
     def sample() -> Iterator[Pair]:
-        reading = pairs(between(progress, 0.15, 0.2, "sampling "))
-        kept = sum(keep)
+        reading, kept = pairs(between(progress, 0.15, 0.2, "sampling ")), sum(keep)
         most = min(SAMPLE_PAIRS, max(1, SAMPLE_BYTES * kept // size))
         yield from sample_pairs(reading, kept, most, seed)
         progress(0.2, 1, "learning the vocabulary")
@@ -154,8 +154,7 @@ def _find_keepers(
     folder: Path, parts: Sequence[ParallelText], counts: Counter[str], progress: Progress
 ) -> tuple[bytearray, int]:
     work = folder / ".work"
-    if work.exists():
-        shutil.rmtree(work)
+    remove(work)
     work.mkdir()
     try:
         keep, size = keep_flags(read_pairs(parts, progress=progress), work, counts)
@@ -192,10 +191,8 @@ def _clean(chunks: Iterable[Chunk], cleaning: Cleaning, counts: Counter[str]) ->
         yield list(compress(sources, good)), list(compress(targets, good))
     if not counts["kept"]:
         dropped = ", ".join(f"{counts[reason]} {reason}" for reason in REASONS)
-        raise UserError(
-            f"cleaning left none of {counts['read']} training pairs ({dropped}); "
-            "raise max_length or max_ratio"
-        )
+        problem = f"cleaning left none of {counts['read']} training pairs ({dropped})"
+        raise UserError(f"{problem}; raise max_length or max_ratio")
 
 
 def _report(
@@ -213,19 +210,14 @@ def _report(
 
 
 def _summary(store: TokenStore) -> dict[str, Any]:
-    return {
-        "digest": store.digest,
-        "sentences": len(store),
-        "source_tokens": len(store.source_tokens),
-        "target_tokens": len(store.target_tokens),
-    }
+    tokens = {"source_tokens": len(store.source_tokens), "target_tokens": len(store.target_tokens)}
+    return {"digest": store.digest, "sentences": len(store), **tokens}
 
 
 def _unknown(store: TokenStore) -> dict[str, dict[str, float]]:
     """For each side, the number of <unk> pieces, and their share of all pieces."""
-    sides = zip(SIDES, (store.source_tokens, store.target_tokens), strict=True)
-    counts = {side: (int(np.count_nonzero(tokens == UNK)), len(tokens)) for side, tokens in sides}
-    return {
-        side: {"pieces": unknown, "share": unknown / max(1, all_pieces)}
-        for side, (unknown, all_pieces) in counts.items()
-    }
+    shares = {}
+    for side, tokens in zip(SIDES, (store.source_tokens, store.target_tokens), strict=True):
+        unknown = int(np.count_nonzero(tokens == UNK))
+        shares[side] = {"pieces": unknown, "share": unknown / max(1, len(tokens))}
+    return shares

@@ -137,8 +137,7 @@ def _segments(line: str, where: str) -> Iterator[str]:
 
 
 def _text(markup: str, where: str) -> str:
-    """The text that markup stands for. "&#10;" is a newline, which would split a sentence: it becomes a
-    blank."""
+    """The text that markup stands for; "&#10;", a newline that would split a sentence, becomes a blank."""
     try:
         return as_line(unescape(markup)).strip()
     except ValueError as error:

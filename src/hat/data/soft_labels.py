@@ -17,7 +17,7 @@ import numpy as np
 import numpy.typing as npt
 
 from hat.data.batches import Ids
-from hat.data.store import TokenStore
+from hat.data.store import TokenStore, map_array
 from hat.disk import make_folder, remove, replace_folder, unfinished
 from hat.errors import UserError
 from hat.files import check_keys, digest, file_digest, read_json, write_json
@@ -60,15 +60,17 @@ class SoftLabels:
         path = folder / MANIFEST
         manifest = check_keys(read_json(path), MANIFEST_KEYS, str(path))
         if manifest["format"] != FORMAT:
-            raise UserError(
-                f"{path}: soft labels of format {manifest['format']}; this version reads {FORMAT}"
-            )
+            problem = f"soft labels of format {manifest['format']}"
+            raise UserError(f"{path}: {problem}; this version reads {FORMAT}")
         if digest({key: manifest[key] for key in MANIFEST_KEYS[:-1]}) != manifest["digest"]:
             raise UserError(f"{path}: the digest does not belong to this manifest; distil again")
         if manifest["text"] != text.digest or manifest["tokens"] != _tokens(text):
             raise UserError(f"{folder}: soft labels of another text than {text.folder}; distil again")
         shape = (manifest["tokens"], manifest["top_k"])
-        ids, parts = (_map(folder / name, kind, shape) for name, kind in _types(text).items())
+        ids, parts = (
+            map_array(folder / name, kind, shape, remedy="distil again")
+            for name, kind in _types(text).items()
+        )
         return cls(folder, text, temperature=manifest["temperature"], ids=ids, parts=parts)
 
     def batch(self, rows: Ids) -> tuple[Ids, npt.NDArray[np.float32]]:
@@ -76,8 +78,7 @@ class SoftLabels:
 
         Beyond a sentence's </s> both are 0. Raises UserError for content that no teacher can give.
         """
-        lengths = self.text.target_lengths[rows] + 1
-        starts = self.text.target_offsets[rows] + rows  # every sentence before has its </s>
+        starts, lengths = _places(self.text, rows)
         inside = np.arange(lengths.max()) < lengths[:, None]
         pieces = [slice(start, start + length) for start, length in zip(starts, lengths, strict=True)]
         ids = np.zeros((*inside.shape, self.ids.shape[1]), np.int64)
@@ -96,8 +97,7 @@ class SoftLabelWriter:
     """
 
     def __init__(self, folder: Path, text: TokenStore, top_k: int, temperature: float) -> None:
-        self._folder = folder
-        self._partial = unfinished(folder)
+        self._folder, self._partial = folder, unfinished(folder)
         self._text, self._top_k, self._temperature = text, top_k, temperature
         self._types = _types(text)
         progress = self._partial / PROGRESS
@@ -117,8 +117,7 @@ class SoftLabelWriter:
 
     def write(self, rows: Ids, ids: Ids, probabilities: Probabilities) -> None:
         """Write the labels of some sentences: `ids` and `probabilities` (B, T, k), T as in `collate`."""
-        lengths = self._text.target_lengths[rows] + 1
-        starts = self._text.target_offsets[rows] + rows
+        starts, lengths = _places(self._text, rows)
         parts = quantise(probabilities.reshape(-1, self._top_k)).reshape(ids.shape)
         values: tuple[npt.NDArray[Any], npt.NDArray[Any]] = (ids, parts)
         for stream, kind, value in zip(self._streams, self._types.values(), values, strict=True):
@@ -157,6 +156,11 @@ class SoftLabelWriter:
                 stream.truncate(_tokens(self._text) * self._top_k * kind.itemsize)
 
 
+def _places(text: TokenStore, rows: Ids) -> tuple[Ids, npt.NDArray[np.int32]]:
+    """The first label and the number of labels of each sentence; each sentence before has its </s>."""
+    return text.target_offsets[rows] + rows, text.target_lengths[rows] + 1
+
+
 def _tokens(text: TokenStore) -> int:
     return len(text.target_tokens) + len(text)
 
@@ -164,11 +168,3 @@ def _tokens(text: TokenStore) -> int:
 def _types(text: TokenStore) -> Mapping[str, np.dtype[Any]]:
     kind = "<u2" if text.vocab[1] < 1 << 16 else "<u4"
     return {IDS: np.dtype(kind), PROBABILITIES: np.dtype(np.uint8)}
-
-
-def _map(path: Path, kind: np.dtype[Any], shape: tuple[int, int]) -> npt.NDArray[Any]:
-    size, expected = (path.stat().st_size if path.exists() else None), shape[0] * shape[1] * kind.itemsize
-    if size != expected:
-        actual = "missing" if size is None else f"{size} bytes"
-        raise UserError(f"{path}: {actual}, the manifest says {expected} bytes; distil again")
-    return np.memmap(path, dtype=kind, mode="r", shape=shape)

@@ -4,6 +4,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from contextlib import ExitStack
 from hashlib import sha256
 from itertools import chain
+from math import prod
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -49,21 +50,15 @@ def write_store(
     return TokenStore.open(folder)
 
 
-def _write_sides(
-    folder: Path, chunks: Iterable[Chunk], vocab: tuple[int, int]
-) -> dict[str, int | dict[str, Any]]:
+def _write_sides(folder: Path, chunks: Iterable[Chunk], vocab: tuple[int, int]) -> dict[str, Any]:
     with ExitStack() as stack:
-        writers = [
-            stack.enter_context(_SideWriter(folder, side, size))
-            for side, size in zip(SIDES, vocab, strict=True)
-        ]
+        sides = zip(SIDES, vocab, strict=True)
+        writers = {side: stack.enter_context(_SideWriter(folder, side, size)) for side, size in sides}
         for chunk in chunks:
-            for writer, sentences in zip(writers, chunk, strict=True):
+            for writer, sentences in zip(writers.values(), chunk, strict=True):
                 writer.add(sentences)
-        return {
-            "sentences": writers[0].sentences,
-            **{side: writer.finish() for side, writer in zip(SIDES, writers, strict=True)},
-        }
+        entries = {side: writer.finish() for side, writer in writers.items()}
+        return {"sentences": writers["source"].sentences, **entries}
 
 
 class TokenStore:
@@ -125,8 +120,7 @@ class _SideWriter(ExitStack):
             for name in (f"{side}.bin", f"{side}.offsets.bin")
         )
         self.offsets.write(np.zeros(1, OFFSET))
-        self.sentences = 0
-        self.end = 0
+        self.sentences = self.end = 0
 
     def add(self, sentences: Sequence[Sequence[int]]) -> None:
         lengths = np.fromiter(map(len, sentences), OFFSET, len(sentences))
@@ -165,19 +159,21 @@ class _HashedFile:
 def _open_side(
     folder: Path, side: str, manifest: Mapping[str, Any]
 ) -> tuple[npt.NDArray[Any], npt.NDArray[np.int64]]:
-    """Map one side's ids and offsets, checked against the manifest."""
+    """One side's ids and offsets, checked against the manifest."""
     recorded = manifest[side]
-    tokens = _map(folder / f"{side}.bin", np.dtype(recorded["dtype"]).newbyteorder("<"), recorded["tokens"])
+    dtype = np.dtype(recorded["dtype"]).newbyteorder("<")
+    tokens = map_array(folder / f"{side}.bin", dtype, (recorded["tokens"],), remedy="prepare again")
     path = folder / f"{side}.offsets.bin"
-    offsets = _map(path, OFFSET, manifest["sentences"] + 1)
+    offsets = map_array(path, OFFSET, (manifest["sentences"] + 1,), remedy="prepare again")
     if offsets[0] != 0 or offsets[-1] != recorded["tokens"] or np.any(np.diff(offsets) < 0):
         raise UserError(f"{path}: offsets do not fit the {recorded['tokens']} tokens; prepare again")
     return tokens, offsets
 
 
-def _map(path: Path, dtype: np.dtype[Any], count: int) -> npt.NDArray[Any]:
-    size, expected = (path.stat().st_size if path.exists() else None), count * dtype.itemsize
+def map_array(path: Path, dtype: np.dtype[Any], shape: tuple[int, ...], *, remedy: str) -> npt.NDArray[Any]:
+    """The memory-mapped array in a file. Raises UserError, which ends in `remedy`, for another size."""
+    size, expected = (path.stat().st_size if path.exists() else None), prod(shape) * dtype.itemsize
     if size != expected:
         actual = "missing" if size is None else f"{size} bytes"
-        raise UserError(f"{path}: {actual}, the manifest says {expected} bytes; prepare again")
-    return np.memmap(path, dtype=dtype, mode="r") if count else np.empty(0, dtype)
+        raise UserError(f"{path}: {actual}, the manifest says {expected} bytes; {remedy}")
+    return np.memmap(path, dtype=dtype, mode="r", shape=shape) if expected else np.empty(shape, dtype)

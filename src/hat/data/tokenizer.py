@@ -2,7 +2,6 @@
 
 import io
 import re
-import shutil
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,6 +14,7 @@ from hat.arguments import check_lines
 from hat.characters import cleaned, known_joiners
 from hat.data.corpus import Pair
 from hat.data.settings import Vocabulary
+from hat.disk import remove
 from hat.errors import HatError, UserError
 from hat.files import atomic_path
 from hat.tokens import BOS, EOS, PAD, SPECIAL_PIECES, UNK
@@ -37,9 +37,8 @@ class SentencePieceModel:
         except (RuntimeError, OSError, IndexError) as error:
             raise UserError(f"{path}: not a SentencePiece model (damaged or cut short?)") from error
         if pieces != SPECIAL_PIECES:
-            raise UserError(
-                f"{path}: special pieces are {' '.join(pieces)}; expected {' '.join(SPECIAL_PIECES)}"
-            )
+            special, expected = " ".join(pieces), " ".join(SPECIAL_PIECES)
+            raise UserError(f"{path}: special pieces are {special}; expected {expected}")
         self._joiners = known_joiners(lambda joiner: UNK not in self._processor.encode(joiner))
 
     @property
@@ -96,8 +95,7 @@ def train_tokenizers(folder: Path, pairs: Iterable[Pair], options: Vocabulary) -
     Writes `joint.model`, or `source.model` and `target.model`; equal pairs and options give equal
     bytes. Raises UserError if the text is too small, or too rich in characters, for the size.
     """
-    if folder.exists():
-        shutil.rmtree(folder)
+    remove(folder)
     if options.joint:
         sentences = (sentence for pair in pairs for sentence in pair)
         _train(folder / "joint.model", sentences, options)
@@ -147,7 +145,7 @@ def _train(path: Path, sentences: Iterator[str], options: Vocabulary) -> None:
     except RuntimeError as error:
         if guarded.failure:
             raise guarded.failure from None
-        raise _explained(path, str(error), options.size) from error
+        raise _training_error(path.stem, str(error), options.size) from error
     with atomic_path(path) as temporary:
         temporary.write_bytes(model.getvalue())
 
@@ -173,8 +171,8 @@ class _Guarded:
             raise
 
 
-def _explained(path: Path, message: str, size: int) -> HatError:
-    side = path.stem
+def _training_error(side: str, message: str, size: int) -> HatError:
+    """The error for SentencePiece's message about the vocabulary of one side."""
     if match := re.search(r"too high.*<= (\d+)", message, re.DOTALL):
         limit = f"too large for this text; the largest possible is {match[1]}"
     elif match := re.search(r"smaller than required_chars\. \d+ vs (\d+)", message):

@@ -66,10 +66,8 @@ def beam_search(model: Decodes, source: Tensor, options: DecodeOptions) -> list[
         parents, words, ranked, word_scores = (
             value.gather(1, keep)[rows] for value in (parents, words, ranked, word_scores)
         )
-        beams.tokens = torch.cat((_follow(beams.tokens[rows], parents), words[..., None]), dim=2)
-        beams.token_scores = torch.cat(
-            (_follow(beams.token_scores[rows], parents), word_scores[..., None]), dim=2
-        )
+        beams.tokens = _extended(beams.tokens[rows], parents, words)
+        beams.token_scores = _extended(beams.token_scores[rows], parents, word_scores)
         beams.scores = ranked
         beams.sentences = [beams.sentences[row] for row in running]
         state.select(rows, parents)
@@ -116,15 +114,13 @@ def _finish(
         hypotheses = finished[beams.sentences[row]]
         if len(hypotheses) < options.beam:
             parent = int(parents[row, rank])
-            hypotheses.append(
-                Hypothesis(
-                    tokens=(*beams.tokens[row, parent].tolist(), EOS),
-                    score=float(ranked[row, rank]) / length**options.length_penalty,
-                    token_scores=(*beams.token_scores[row, parent].tolist(), float(word_scores[row, rank])),
-                )
-            )
+            tokens = (*beams.tokens[row, parent].tolist(), EOS)
+            score = float(ranked[row, rank]) / length**options.length_penalty
+            token_scores = (*beams.token_scores[row, parent].tolist(), float(word_scores[row, rank]))
+            hypotheses.append(Hypothesis(tokens, score=score, token_scores=token_scores))
 
 
-def _follow(history: Tensor, parents: Tensor) -> Tensor:
-    """The history (B, K, t) of each hypothesis's parent; parents (B, K)."""
-    return history.gather(1, parents[..., None].expand(-1, -1, history.shape[2]))
+def _extended(history: Tensor, parents: Tensor, new: Tensor) -> Tensor:
+    """The history (B, K, t) of each hypothesis's parent (B, K), and its new value (B, K): (B, K, t + 1)."""
+    inherited = history.gather(1, parents[..., None].expand(-1, -1, history.shape[2]))
+    return torch.cat((inherited, new[..., None]), dim=2)

@@ -31,10 +31,8 @@ class TorchEngine:
         dtype = torch.float32 if settings.device == "cpu" else _half_precision()
         with torch.device("meta"):
             self.model = build(artefact.config.model)
-        weights = {
-            name: torch.from_numpy(array).to(self.device, dtype)
-            for name, array in artefact.float_weights().items()
-        }
+        arrays = artefact.float_weights().items()
+        weights = {name: torch.from_numpy(array).to(self.device, dtype) for name, array in arrays}
         self.model.load_state_dict(weights, assign=True)
         self.model.eval().requires_grad_(False)
         self.decoder: Decodes = self.model if settings.device == "cpu" else static_decoder(self.model)
@@ -60,7 +58,7 @@ class TorchEngine:
         """The log-probability of every target token (ids end in </s> on both sides), pair by pair. Raises
         UserError in a process forked after loading."""
         self._origin.check()
-        sources, targets = ([list(one) for one in side] for side in (sources, targets))
+        sources, targets = ([list(sentence) for sentence in side] for side in (sources, targets))
         if not sources:
             return []
         target = _padded(targets, before=False).to(self.device)
@@ -83,9 +81,7 @@ class TorchEngine:
     def _set_threads(self) -> None:
         if torch.get_num_threads() != self._threads:
             check_can_start(self._threads)  # OpenMP ends the process if it cannot start a thread
-            torch.set_num_threads(
-                self._threads
-            )  # for the whole process: PyTorch has no setting for one model
+            torch.set_num_threads(self._threads)  # of the process: PyTorch has no setting for one model
 
 
 def _threads_here(threads: int) -> int:

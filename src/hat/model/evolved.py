@@ -77,8 +77,8 @@ class EncoderCell(nn.Module):
         return x
 
     def branches(self, x: Tensor, real: Tensor | None) -> Tensor:
-        """A wide layer beside a narrow convolution, and a separable convolution of their sum, which is added
-        to the first half of the channels only."""
+        """A wide layer beside a narrow convolution, and a separable convolution of their sum, for the first
+        half of the channels only."""
         n = _hide(self.branch_norm(x), real)
         wide, near = F.relu(self.wide(n)), F.relu(self.near(_neighbours(n)))
         n = _hide(self.merge_norm(_add_to_first(self.drop(wide), self.drop(near))), real)
@@ -201,21 +201,16 @@ class EvolvedTransformer(TranslationModel):
         if not isinstance(architecture, EvolvedArchitecture):
             raise UserError("for Evolved Transformers only")
         self.drop_source = self.drop_target = FastDropout(dropout.rate)
+        dim, heads, many_heads = architecture.embed_dim, architecture.heads, architecture.many_heads
         self.encoder = nn.ModuleList(
-            EncoderCell(architecture.embed_dim, heads=architecture.heads, rates=dropout)
-            for _ in range(architecture.encoder_cells)
+            EncoderCell(dim, heads=heads, rates=dropout) for _ in range(architecture.encoder_cells)
         )
-        self.encoder_norm = nn.LayerNorm(architecture.embed_dim)
+        self.encoder_norm = nn.LayerNorm(dim)
         self.decoder = nn.ModuleList(
-            DecoderCell(
-                architecture.embed_dim,
-                heads=architecture.heads,
-                many_heads=architecture.many_heads,
-                rates=dropout,
-            )
+            DecoderCell(dim, heads=heads, many_heads=many_heads, rates=dropout)
             for _ in range(architecture.decoder_cells)
         )
-        self.decoder_norm = nn.LayerNorm(architecture.embed_dim)
+        self.decoder_norm = nn.LayerNorm(dim)
         self.reset_parameters()
 
     def encode(self, source: Tensor) -> Encoded:

@@ -15,7 +15,8 @@ from hat.model.state import Cache, Memory
 @dataclass(frozen=True)
 class Dropout:
     """Dropout probabilities. `rate` is scaled by a side's width over its SuperTransformer's width,
-    except on the encoder's self-attention output; `attention` acts on attention weights (item 8)."""
+    except on the encoder's self-attention output; `attention` acts on attention weights (docs/reference.md,
+    Dropout)."""
 
     rate: float = 0.0
     attention: float = 0.0
@@ -32,12 +33,7 @@ class FastDropout(nn.Module):
 
     def __init__(self, rate: float) -> None:
         super().__init__()
-        self.keep = 256 - round(256 * rate)
-        self.rate = rate
-
-    @property
-    def active_rate(self) -> float:
-        return self.rate if self.training else 0.0
+        self.keep, self.rate = 256 - round(256 * rate), rate
 
     def forward(self, x: Tensor) -> Tensor:
         if not self.training or self.keep == 256:
@@ -95,7 +91,8 @@ class Attention(nn.Module):
                 scores = scores.masked_fill(~mask, float("-inf"))
             y = self.drop_weights(scores.softmax(dim=-1).to(v.dtype)) @ v
         else:
-            y = F.scaled_dot_product_attention(q, k, v, mask, self.drop_weights.active_rate)
+            rate = self.drop_weights.rate if self.training else 0.0
+            y = F.scaled_dot_product_attention(q, k, v, mask, rate)
         return self.out(y.transpose(1, 2).flatten(2))  # type: ignore[no-any-return]
 
 

@@ -1,6 +1,6 @@
 """The state of incremental decoding: encoder outputs, their keys and values, and those of decoded tokens."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Generic, Protocol, Self, TypeVar
 
 import torch
@@ -86,7 +86,7 @@ class DecoderState(Generic[M, C]):
 
     memories: list[M]
     caches: list[C]
-    length: int = field(default=0)
+    length: int = 0
 
     def select(self, rows: Tensor, parents: Tensor) -> None:
         """Keep the sentences `rows` (b); each of their hypotheses continues an old one, `parents` (b, K)."""

@@ -102,17 +102,12 @@ class Workspace:
 
     def __init__(self, model: Transformer, sentences: int, like: list[Memory]) -> None:
         self.sentences = sentences
-        self.memories = [
-            Memory(
-                memory.keys.new_zeros(sentences, *memory.keys.shape[1:]),
-                memory.values.new_zeros(sentences, *memory.values.shape[1:]),
-                # Rows without a sentence see zeros: a softmax over nothing would be NaN.
-                torch.ones(
-                    sentences, 1, 1, memory.keys.shape[2], dtype=torch.bool, device=memory.keys.device
-                ),
-            )
-            for memory in like
-        ]
+        self.memories = []
+        for memory in like:
+            keys = memory.keys.new_zeros(sentences, *memory.keys.shape[1:])
+            # Rows without a sentence see zeros: a softmax over nothing would be NaN.
+            mask = torch.ones(sentences, 1, 1, keys.shape[2], dtype=torch.bool, device=keys.device)
+            self.memories.append(Memory(keys, torch.zeros_like(keys), mask))
         self.graphs: dict[tuple[int, int, int], _Graph] = {}
         self._model = model
         self._matrix = model.target_matrix()
@@ -152,10 +147,10 @@ class Workspace:
         cache[:, :, :rows] = cache.index_select(2, self.parents[:rows])
         seen = (self._order[:length] <= self.position)[None]
         x = self._model.embed_at(self.tokens[:rows], self._positions[self.position])
-        for block, own, memory in zip(self._model.decoder, cache[:, :, :rows], self.memories, strict=True):
+        for block, past, memory in zip(self._model.decoder, cache[:, :, :rows], self.memories, strict=True):
             assert memory.mask is not None
             first = Memory(memory.keys[:sentences], memory.values[:sentences], memory.mask[:sentences])
-            x = block(x, first, seen, _StaticCache(own, self.position))
+            x = block(x, first, seen, _StaticCache(past, self.position))
         return self._model.logits(self._model.decoder_norm(x)[:, 0])
 
 

@@ -88,8 +88,8 @@ class DesignSpace:
         sizes = [[rng.choice(choices) for choices in genes] for _ in range(decoder_depth)]
         attended = [rng.choice(self.encoder_layers_attended) for _ in range(max(self.decoder_layers))]
         decoder = [
-            DecoderLayer(*size, encoder_layers_attended=min(layers, encoder_depth))
-            for size, layers in zip(sizes, attended, strict=False)
+            DecoderLayer(ffn_dim, self_heads, cross_heads, min(layers, encoder_depth))
+            for (ffn_dim, self_heads, cross_heads), layers in zip(sizes, attended, strict=False)
         ]
         qkv_dim = rng.choice(self.qkv_dim) if len(self.qkv_dim) > 1 else self.qkv_dim[0]
         return Architecture(

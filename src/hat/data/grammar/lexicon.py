@@ -76,16 +76,7 @@ class Lexicon:
     verbs: tuple[Verb, ...]
     adjectives: tuple[Adjective, ...]
     modifiers: tuple[tuple[str, str], ...]
-    compounds: dict[tuple[str, str], Noun]  # (modifier, head) in English
-
-    def noun(self, english: str) -> Noun:
-        return next(noun for noun in self.nouns if noun.english[0] == english)
-
-    def verb(self, name: str) -> Verb:
-        return next(verb for verb in self.verbs if verb.name == name)
-
-    def adjective(self, english: str) -> Adjective:
-        return next(word for word in self.adjectives if word.english == english)
+    compounds: dict[tuple[str, str], Noun]  # (modifier, head) in English → noun
 
 
 def _rows(name: str) -> list[list[str]]:

@@ -29,24 +29,11 @@ _WEAK = _paradigm("e en en en", "e e en en", "e e en en", "en en en en")
 _MIXED = _paradigm("er en en en", "e e en en", "es es en en", "en en en en")
 
 _DER_WORDS = {"this": "dies", "every": "jed"}
-_EIN_WORDS = {
-    "a": "ein",
-    "no": "kein",
-    "my": "mein",
-    "your": "dein",
-    "his": "sein",
-    "her": "ihr",
-    "our": "unser",
-    "their": "ihr",
-}
-POSSESSIVES = ("my", "your", "his", "her", "our", "their")
+POSSESSIVES = {"my": "mein", "your": "dein", "his": "sein", "her": "ihr", "our": "unser", "their": "ihr"}
+_EIN_WORDS = {"a": "ein", "no": "kein", **POSSESSIVES}
 _CONTRACTIONS = {
-    ("in", "dem"): "im",
-    ("in", "das"): "ins",
-    ("an", "dem"): "am",
-    ("von", "dem"): "vom",
-    ("zu", "dem"): "zum",
-    ("zu", "der"): "zur",
+    **{("in", "dem"): "im", ("in", "das"): "ins", ("an", "dem"): "am"},
+    **{("von", "dem"): "vom", ("zu", "dem"): "zum", ("zu", "der"): "zur"},
 }
 
 
@@ -102,9 +89,8 @@ _RELATIVE = {
 class NounPhrase:
     """A noun with what stands around it.
 
-    `determiner` is an English determiner ("" for none), a number from 2 to 999, or the possessor
-    (a singular one).
-    `modifier` follows the noun in both languages.
+    `determiner`: an English determiner ("" for none), a number from 2 to 999, or the possessor (a singular
+    one). `modifier` follows the noun in both languages.
     """
 
     noun: Noun

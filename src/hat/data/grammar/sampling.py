@@ -138,10 +138,10 @@ class Sampler:
             choices = [choice for choice in choices if choice[0] in _NEGATABLE]
         determiner = _weighted(rng, choices)
         if determiner == "possessive":
-            return NounPhrase(noun, rng.choice(POSSESSIVES), plural, adjectives)
-        if determiner == "number":
+            determiner = rng.choice(tuple(POSSESSIVES))
+        elif determiner == "number":
             return NounPhrase(noun, adverbials.number(rng), plural, adjectives)
-        if determiner == "owner":
+        elif determiner == "owner":
             owner = NounPhrase(rng.choice(self._nouns["person"]))
             return NounPhrase(noun, owner, plural, adjectives)
         return NounPhrase(noun, determiner, plural, adjectives)
@@ -264,12 +264,11 @@ class Sampler:
             clause = replace(clause, time=NOTHING, front=clause.time)
         elif clause.place.english and not clause.negated and rng.random() < 0.25:
             clause = replace(clause, place=NOTHING, front=clause.place)
-        return Pair(english_statement(clause) + ".", german_statement(clause) + ".")
+        return _full_stop(clause)
 
     def description(self) -> Pair:
         """The man is old."""
-        clause = self._copula()
-        return Pair(english_statement(clause) + ".", german_statement(clause) + ".")
+        return _full_stop(self._copula())
 
     def subordinate(self) -> Pair:
         """A main clause and an adverbial clause, in either order."""
@@ -285,13 +284,10 @@ class Sampler:
         inner_english = f"{english} {english_statement(inner)}"
         inner_german = f"{german} {german_verb_last(inner)}"
         if rng.random() < 0.45:
-            return Pair(
-                f"{inner_english}, {english_statement(outer)}.",
-                f"{inner_german}, {german_verb_first(outer)}.",
-            )
-        return Pair(
-            f"{english_statement(outer)} {inner_english}.", f"{german_statement(outer)}, {inner_german}."
-        )
+            english, german = f"{inner_english}, {english_statement(outer)}", german_verb_first(outer)
+            return Pair(f"{english}.", f"{inner_german}, {german}.")
+        english, german = f"{english_statement(outer)} {inner_english}", german_statement(outer)
+        return Pair(f"{english}.", f"{german}, {inner_german}.")
 
     def reported(self) -> Pair:
         """I know that …; I do not know whether …"""
@@ -336,8 +332,7 @@ class Sampler:
         antecedent = self._noun_phrase(("person",), described=0.25)
         inner = self._clause(subject=relative_pronoun(antecedent), full=False)
         relative = Pair(f" {english_statement(inner)}", f", {german_verb_last(inner)},")
-        outer = self._clause(subject=replace(antecedent, modifier=relative), full=False)
-        return Pair(f"{english_statement(outer)}.", f"{german_statement(outer)}.")
+        return _full_stop(self._clause(subject=replace(antecedent, modifier=relative), full=False))
 
     def object_relative(self) -> Pair:
         """He buys the book that … needs."""
@@ -366,6 +361,11 @@ class Sampler:
             f"{english_statement(outer)} {english} {english_statement(inner)}.",
             f"{german_statement(outer)}, {german} {german_verb_last(inner)}.",
         )
+
+
+def _full_stop(clause: Clause) -> Pair:
+    """A sentence of one main clause."""
+    return Pair(f"{english_statement(clause)}.", f"{german_statement(clause)}.")
 
 
 _TEMPLATES: tuple[tuple[Callable[[Sampler], Pair], int], ...] = (
