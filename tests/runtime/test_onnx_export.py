@@ -13,7 +13,7 @@ import pytest
 
 from hat.architecture import EvolvedArchitecture, ModelConfig
 from hat.errors import UserError
-from hat.export.onnx import export_onnx
+from hat.export.deploy import deploy
 from hat.runtime import Artefact, DecodeOptions, EngineSettings
 from hat.runtime.onnx.engine import OnnxEngine, load_folder
 from hat.runtime.onnx.file import OPERATORS
@@ -30,7 +30,7 @@ def test_the_folder_translates_as_the_artefact_does(
     artefact: Artefact, tmp_path: Path, precision: str
 ) -> None:
     stored = artefact.at_precision(precision)
-    export_onnx(stored, tmp_path / "model")
+    deploy(stored, tmp_path / "model", "onnx")
     files = sorted(path.relative_to(tmp_path).as_posix() for path in tmp_path.rglob("*") if path.is_file())
     names = ("config.json", "decoder.onnx", "encoder.onnx", "tokenizer/joint.model")
     assert files == [f"model/{name}" for name in names]
@@ -44,7 +44,7 @@ def test_the_folder_translates_as_the_artefact_does(
 
 def test_exporting_twice_gives_the_same_bytes(artefact: Artefact, tmp_path: Path) -> None:
     for name in ("a", "b", "b"):
-        export_onnx(artefact.at_precision("int8"), tmp_path / name)
+        deploy(artefact.at_precision("int8"), tmp_path / name, "onnx")
     for path in (tmp_path / "a").rglob("*.*"):
         assert path.read_bytes() == (tmp_path / "b" / path.relative_to(tmp_path / "a")).read_bytes()
     assert sorted(path.name for path in tmp_path.iterdir()) == ["a", "b"]
@@ -53,7 +53,7 @@ def test_exporting_twice_gives_the_same_bytes(artefact: Artefact, tmp_path: Path
 def test_a_device_without_the_onnx_package_runs_exports_only(
     artefact: Artefact, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    export_onnx(artefact, tmp_path / "model")
+    deploy(artefact, tmp_path / "model", "onnx")
     for name in ("hat.runtime.onnx.graph", "hat.runtime.onnx.builder"):
         monkeypatch.delitem(sys.modules, name)
     monkeypatch.setitem(sys.modules, "onnx", None)
@@ -67,7 +67,7 @@ def test_a_device_without_the_onnx_package_runs_exports_only(
 def test_the_documented_example_runs(
     artefact: Artefact, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    export_onnx(artefact, tmp_path / "model-onnx")
+    deploy(artefact, tmp_path / "model-onnx", "onnx")
     monkeypatch.chdir(tmp_path)
     [code] = re.findall(r"```python\n(.*?)```", DOCUMENT.read_text("utf-8"), re.DOTALL)
     names: dict[str, Any] = {}
@@ -130,7 +130,7 @@ def _cut(name: str, keep: float) -> Callable[[Path], object]:
 def test_damaged_exports_are_refused_in_one_line(
     artefact: Artefact, tmp_path: Path, damage: Callable[[Path], object], message: str
 ) -> None:
-    export_onnx(artefact, tmp_path)
+    deploy(artefact, tmp_path, "onnx")
     damage(tmp_path)
     with pytest.raises(UserError, match=re.escape(message)) as caught:
         load_folder(tmp_path, ONE)
@@ -138,15 +138,15 @@ def test_damaged_exports_are_refused_in_one_line(
 
 
 def test_a_failed_export_leaves_what_was_there(artefact: Artefact, tmp_path: Path) -> None:
-    export_onnx(artefact, tmp_path / "model")
+    deploy(artefact, tmp_path / "model", "onnx")
     with pytest.raises(UserError, match="none is given"):
-        export_onnx(replace(artefact, tokenizer_folder=None), tmp_path / "model")
+        deploy(replace(artefact, tokenizer_folder=None), tmp_path / "model", "onnx")
     assert load_folder(tmp_path / "model", ONE)[0] == artefact.config
     assert [path.name for path in tmp_path.iterdir()] == ["model"]
     (tmp_path / "thesis").write_text("years of work")
     for place in (tmp_path, tmp_path / "thesis"):
-        with pytest.raises(UserError, match="exists and is not an ONNX export"):
-            export_onnx(artefact, place)
+        with pytest.raises(UserError, match="exists and is not a model"):
+            deploy(artefact, place, "onnx")
     assert (tmp_path / "thesis").read_text() == "years of work"
 
 
@@ -181,7 +181,7 @@ def _with_function(model: onnx.ModelProto) -> None:
 def test_a_graph_that_could_take_any_memory_is_not_loaded(
     artefact: Artefact, tmp_path: Path, change: Callable[[onnx.ModelProto], None], message: str
 ) -> None:
-    export_onnx(artefact, tmp_path / "model")
+    deploy(artefact, tmp_path / "model", "onnx")
     path = tmp_path / "model" / "encoder.onnx"
     model = onnx.load(path, load_external_data=False)
     change(model)

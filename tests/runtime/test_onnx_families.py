@@ -8,7 +8,7 @@ import onnx
 import pytest
 
 from hat.architecture import FAMILIES, AnyArchitecture
-from hat.export.onnx import export_onnx
+from hat.export.deploy import deploy
 from hat.model.engine import TorchEngine
 from hat.runtime import DecodeOptions, EngineSettings
 from hat.runtime.onnx.engine import OnnxEngine, load_folder
@@ -60,7 +60,7 @@ def test_the_graphs_are_valid_and_an_export_runs(
     artefact = example_artefact(architecture, precision=precision)
     for model in (encoder_model(artefact), decoder_model(artefact)):
         onnx.checker.check_model(model, full_check=precision == "float32")
-    export_onnx(artefact, tmp_path / "model")
+    deploy(artefact, tmp_path / "model", "onnx")
     config, engine = load_folder(tmp_path / "model", ONE)
     assert config.model == artefact.config.model
     assert engine.translate(SOURCES, OPTIONS) == OnnxEngine(artefact, ONE).translate(SOURCES, OPTIONS)

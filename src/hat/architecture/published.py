@@ -25,9 +25,9 @@ ATTENDED = {-1: 1, 1: 2, 2: 3}
 SUB, ALL = "_subtransformer", "_all_subtransformer"
 # The settings of a YAML file, or of a checkpoint, that describe a SubTransformer.
 OF_SUB = {
-    f"{side}_{what}"
+    f"{side}_{name}"
     for side, lists in LISTS.items()
-    for what in (f"embed_dim{SUB}", f"layer_num{SUB}", *(f"{name[8:]}{ALL}" for name in lists))
+    for name in (f"embed_dim{SUB}", f"layer_num{SUB}", *(f"{entry[8:]}{ALL}" for entry in lists))
 }
 # Settings with the same ending that describe no SubTransformer.
 NOT_OF_SUB = {"train_subtransformer", "validate_subtransformer"}

@@ -17,7 +17,7 @@ EMBEDDING_NAMES = ("embedding", "source_embedding", "target_embedding", "output_
 
 @dataclass(frozen=True)
 class ModelConfig:
-    """Everything that fixes a network's weights: an architecture and what surrounds it.
+    """Everything that fixes a network's weights: its architecture, vocabularies, embeddings and norms.
 
     `embeddings`: "shared" is one matrix for source, target and output (WMT), as wide as the wider
     side and sliced for the other; "separate" is three (IWSLT). `*_super_dim`: the widths of the
@@ -51,7 +51,7 @@ class ModelConfig:
 
     @property
     def transformer(self) -> Architecture:
-        """The architecture, for what runs nothing but Transformers. Raises UserError for another family."""
+        """The architecture, for code that runs Transformers alone. Raises UserError for another family."""
         if not isinstance(self.architecture, Architecture):
             raise UserError(f"for Transformers only; this model is {family_of(self.architecture).title}")
         return self.architecture

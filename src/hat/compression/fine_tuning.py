@@ -78,8 +78,9 @@ class CodeBookTrainee:
         self.module.load_state_dict({name: torch.from_numpy(weight) for name, weight in weights.items()})
         self._books = [name.removesuffix(BOOK) for name in artefact.weights if name.endswith(BOOK)]
         for name in self._books:
-            owner, attribute = _owner(self.module, name)
-            parametrize.register_parametrization(owner, attribute, self._look_up(name, weights[name].shape))
+            path, _, attribute = name.rpartition(".")
+            owner, look_up = self.module.get_submodule(path), self._look_up(name, weights[name].shape)
+            parametrize.register_parametrization(owner, attribute, look_up)
 
     def networks(self, update: int) -> list[Any]:
         """The network, which is the same at every update."""
@@ -97,12 +98,11 @@ class CodeBookTrainee:
         for parameter, value in self.module.named_parameters():
             array = value.detach().numpy().copy()
             name, looked_up = _weight_name(parameter)
-            if not looked_up:
-                packed |= pack(name, array, config.precision, config.code_books)
-            elif KMEANS_BITS[config.precision] <= TABLE_BITS:
-                packed[name + BOOK] = on_steps(array)
+            if looked_up:
+                by_table = KMEANS_BITS[config.precision] <= TABLE_BITS
+                packed[name + BOOK] = on_steps(array) if by_table else array
             else:
-                packed[name + BOOK] = array
+                packed |= pack(name, array, config.precision, config.code_books)
         return replace(self.artefact, config=config, weights=packed)
 
     def _look_up(self, name: str, shape: tuple[int, ...]) -> LookUp:
@@ -119,11 +119,6 @@ def _looked_up(module: nn.Module, source: Tensor, target_in: Tensor) -> Tensor:
     with parametrize.cached():
         logits: Tensor = module(source, target_in)
     return logits
-
-
-def _owner(module: nn.Module, name: str) -> tuple[nn.Module, str]:
-    path, _, attribute = name.rpartition(".")
-    return module.get_submodule(path), attribute
 
 
 def _weight_name(parameter: str) -> tuple[str, bool]:

@@ -28,8 +28,8 @@ class Sizes:
 
 
 def published_bytes(model: ModelConfig, precision: str = "float32") -> int:
-    """Parameters without embeddings and output projection × bits, the only bytes that the paper
-    counts: no code books, no scales, no tokenizer, and biases and norms as if they were packed too."""
+    """Bytes of the parameters without embeddings and output projection, the only ones that the paper counts:
+    no code books, no scales, no tokenizer, and biases and norms as if they were packed too."""
     return artefact_bytes(model, precision)[0]
 
 

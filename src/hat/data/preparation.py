@@ -32,8 +32,8 @@ CHUNK_CHARACTERS = 2_000_000
 SAMPLE_PAIRS, SAMPLE_BYTES = 500_000, 150_000_000
 SETS = ("train", "valid", "test")
 QUANTILES = (10, 50, 90)
-# Limits of what a model translates at once: the length of all but one in 10,000 of its training lines, and
-# the number of sentences that at least one in 20 of these lines has.
+# Limits of a line that a model translates at once: the length of all but one in 10,000 of its training lines,
+# and the number of sentences that at least one in 20 of these lines has.
 LONGEST, SEVERAL = 0.9999, 0.05
 # Called as learn(folder, pairs, vocabulary): writes its files to `folder`, the same bytes every time.
 Learner = Callable[[Path, Iterable[Pair], Vocabulary], Tokenizers]
@@ -60,17 +60,16 @@ def prepare(
     threads: int | None = None,
     progress: Progress = silent,
 ) -> dict[str, Any]:
-    """Make `folder` ready for training; equal input gives equal bytes, whenever it is repeated.
+    """Make `folder` ready for training; equal input gives equal bytes.
 
-    Writes `tokenizer/`, the token stores `train/`, `valid/` and `test/`, the raw text
-    `valid.source.txt`, `valid.target.txt` and likewise for test, `lengths.json` and, last of all,
-    `report.json`, which is also returned: a folder without it is unfinished. Only training text is
-    cleaned. Memory grows with the corpus by some 30 bytes a pair (its lengths), nothing else.
-    `source_language`: the language by whose rules sentences are counted. `learn` makes the tokenizers.
-    `threads` (all by default) changes only the time.
+    Writes `tokenizer/`, the token stores `train/`, `valid/` and `test/`, the raw text `valid.source.txt`,
+    `valid.target.txt` and likewise for test, `lengths.json` and, last of all, `report.json`, which is also
+    returned: a folder without it is unfinished. Only training text is cleaned. Memory grows by some 30 bytes
+    for each pair (its lengths). `source_language`: the language by whose rules sentences are counted. `learn`
+    makes the tokenizers. `threads` (all by default) changes only the time.
 
-    Raises UserError for bad text (see `read_pairs`), an impossible vocabulary size, or when no
-    training pair survives cleaning.
+    Raises UserError for bad text (see `read_pairs`), an impossible vocabulary size, or if cleaning leaves no
+    training pair.
     """
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "report.json").unlink(missing_ok=True)
@@ -102,11 +101,8 @@ def prepare(
         text = read_pairs(getattr(corpora, name))
         stores[name] = write_store(folder / name, _encode(text, tokenizers, threads), sizes)
 
-    typical = [list(pair) for pair in typical_lengths(stores["train"])]
-    lengths = {"pairs": typical, "source_quantiles": list(QUANTILES)}
-    write_json(folder / "lengths.json", lengths)
-    report = _report(folder, stores, counts, lengths)
-    report["training_lines"] = _training_lines(stores["train"], sentences)
+    report = _report(folder, stores, counts, sentences)
+    write_json(folder / "lengths.json", report["lengths"])
     write_json(folder / "report.json", report)
     progress(1, 1, "prepared")
     return report
@@ -196,16 +192,18 @@ def _clean(chunks: Iterable[Chunk], cleaning: Cleaning, counts: Counter[str]) ->
 
 
 def _report(
-    folder: Path, stores: dict[str, TokenStore], counts: Counter[str], lengths: dict[str, Any]
+    folder: Path, stores: dict[str, TokenStore], counts: Counter[str], sentences: Counter[int]
 ) -> dict[str, Any]:
     models = sorted(path for path in (folder / "tokenizer").iterdir() if path.is_file())
+    typical = [list(pair) for pair in typical_lengths(stores["train"])]
     return {
         "cleaning": dict(counts),
         "vocab": dict(zip(SIDES, stores["train"].vocab, strict=True)),
         "tokenizer": {model.name: file_digest(model) for model in models},
-        "lengths": lengths,
+        "lengths": {"pairs": typical, "source_quantiles": list(QUANTILES)},
         **{name: _summary(store) for name, store in stores.items()},
         "unknown": {name: _unknown(stores[name]) for name in SETS},
+        "training_lines": _training_lines(stores["train"], sentences),
     }
 
 
@@ -215,7 +213,7 @@ def _summary(store: TokenStore) -> dict[str, Any]:
 
 
 def _unknown(store: TokenStore) -> dict[str, dict[str, float]]:
-    """For each side, the number of <unk> pieces, and their share of all pieces."""
+    """For each side, the number of <unk> pieces and their share of all pieces."""
     shares = {}
     for side, tokens in zip(SIDES, (store.source_tokens, store.target_tokens), strict=True):
         unknown = int(np.count_nonzero(tokens == UNK))

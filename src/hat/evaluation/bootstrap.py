@@ -47,10 +47,8 @@ def paired_bootstrap(
     """
     system, rival, references = (text_lines(lines) for lines in (system, rival, references))
     if not len(system) == len(rival) == len(references) or not references:
-        raise UserError(
-            f"{len(system)} and {len(rival)} translations for {len(references)} references; "
-            "comparing needs equally many, and at least one"
-        )
+        counts = f"{len(system)} and {len(rival)} translations for {len(references)} references"
+        raise UserError(f"{counts}; comparing needs equally many, and at least one")
     return difference(statistics(system, references), statistics(rival, references), samples, seed)
 
 
@@ -62,9 +60,8 @@ def difference(system: Statistics, rival: Statistics, samples: int, seed: int) -
         return Difference(whole, -100.0, 100.0, samples)
     rng = np.random.default_rng(seed)
     drawn = rng.multinomial(count, np.full(count, 1 / count), samples)
-    differences = [
-        _bleu(one) - _bleu(other) for one, other in zip(drawn @ system, drawn @ rival, strict=True)
-    ]
+    totals = zip(drawn @ system, drawn @ rival, strict=True)
+    differences = [_bleu(first) - _bleu(second) for first, second in totals]
     left_out = _left_out(count)
     low, high = np.quantile(differences, (left_out, 1 - left_out)).tolist()
     return Difference(whole, low, high, samples)

@@ -32,12 +32,7 @@ class Scores:
 
 def score(hypotheses: Iterable[str], references: Iterable[str]) -> Scores:
     """Score translations, one reference each. Raises UserError for unequal or no lines."""
-    hypotheses, references = text_lines(hypotheses), text_lines(references)
-    if len(hypotheses) != len(references) or not references:
-        raise UserError(
-            f"{len(hypotheses)} translations for {len(references)} references; "
-            "scoring needs equally many, and at least one"
-        )
+    hypotheses, references = _paired_lines(hypotheses, references)
     bleu, chrf = BLEU(), CHRF()
     counted = bleu.corpus_score(hypotheses, [references])
     characters = chrf.corpus_score(hypotheses, [references])
@@ -48,6 +43,14 @@ def score(hypotheses: Iterable[str], references: Iterable[str]) -> Scores:
         chrf=float(characters.score),
         chrf_signature=str(chrf.get_signature()),
     )
+
+
+def _paired_lines(hypotheses: Iterable[str], references: Iterable[str]) -> tuple[list[str], list[str]]:
+    translated, expected = text_lines(hypotheses), text_lines(references)
+    if len(translated) != len(expected) or not expected:
+        counts = f"{len(translated)} translations for {len(expected)} references"
+        raise UserError(f"{counts}; scoring needs equally many, and at least one")
+    return translated, expected
 
 
 def text_lines(lines: Iterable[str]) -> list[str]:
@@ -69,9 +72,7 @@ def tokenised_bleu(
     The figures are comparable only with others counted in this way. Raises UserError as
     `score`, and without sacremoses.
     """
-    hypotheses, references = text_lines(hypotheses), text_lines(references)
-    if len(hypotheses) != len(references) or not references:
-        raise UserError(f"{len(hypotheses)} translations for {len(references)} references")
+    hypotheses, references = _paired_lines(hypotheses, references)
     moses = Moses(language, MosesOptions(normalise=False, dash="", lowercase=lowercase))
     split, whole = ([_split_compounds(moses, line) for line in lines] for lines in (hypotheses, references))
     bleu = BLEU(tokenize="none", force=True)

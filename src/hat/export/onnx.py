@@ -5,21 +5,10 @@ from dataclasses import replace
 from pathlib import Path
 
 from hat.file_names import CONFIG, ONNX_FILES
-from hat.files import atomic_folder, write_json
-from hat.runtime import ONNX_EXPORT, Artefact
+from hat.files import write_json
+from hat.runtime import Artefact
 from hat.runtime.onnx import ONNX_FORMAT, onnx_precision
 from hat.runtime.onnx.graph import decoder_model, encoder_model
-
-__all__ = ["export_onnx", "write_onnx"]
-
-
-def export_onnx(artefact: Artefact, folder: Path) -> None:
-    """Write the model as ONNX, whole or not at all; an export already there is replaced.
-
-    Raises UserError if `folder` holds anything else or the artefact has no tokenizer.
-    """
-    with atomic_folder(folder, ONNX_EXPORT) as temporary:
-        write_onnx(artefact, temporary)
 
 
 def write_onnx(artefact: Artefact, folder: Path) -> None:

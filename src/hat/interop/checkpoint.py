@@ -33,11 +33,10 @@ MOST_SHARED = 3
 # The most settings, with the values in lists and mappings; published checkpoints have some 150.
 MOST_SETTINGS = 100_000
 
-# What damaged bytes make a pickle or a zip reader raise.
+# The errors of pickle and zip readers for damaged bytes.
 DAMAGE = (
     *(pickle.UnpicklingError, zipfile.BadZipFile, struct.error, EOFError, LookupError, ValueError),
-    *(TypeError, AttributeError, OverflowError, NotImplementedError, RecursionError, MemoryError),
-    *(AssertionError, RuntimeError),
+    *(TypeError, AttributeError, OverflowError, MemoryError, AssertionError, RuntimeError),
 )
 
 Content = TypeVar("Content")
@@ -80,8 +79,8 @@ def _read(path: Path, assemble: "Callable[[_Container], Content]") -> "Content":
         raise UserError(f"{path}: {error}") from error
     except DAMAGE as error:
         reason = (str(error) or type(error).__name__).splitlines()[0]
-        text = f"{path}: cut short, damaged, or not a published checkpoint ({reason})"
-        raise UserError(text) from error
+        problem = f"cut short, damaged, or not a published checkpoint ({reason})"
+        raise UserError(f"{path}: {problem}") from error
 
 
 class _Inert:

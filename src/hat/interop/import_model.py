@@ -1,7 +1,7 @@
 """From a published checkpoint, its dictionaries and its merges to an artefact."""
 
 import shutil
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -103,9 +103,7 @@ def _architecture(
         trained = published_architecture(checkpoint.args, largest.qkv_dim)
     except UserError as error:
         raise UserError(f"{path}: settings: {error}") from error
-    if trained is None:
-        return largest, "the whole SuperTransformer"
-    return trained, "the checkpoint's settings"
+    return (trained, "the checkpoint's settings") if trained else (largest, "the whole SuperTransformer")
 
 
 def _tokenizer(
@@ -125,10 +123,8 @@ def _tokenizer(
     sides = (dictionaries[0], dictionaries[-1])
     for path, size, side in zip(sides, sizes, ("source", "target"), strict=True):
         if (pieces := len(read_dictionary(path))) != size:
-            raise UserError(
-                f"{path}: {pieces} pieces with the four special ones; the checkpoint has {size} "
-                f"for the {side} side"
-            )
+            problem = f"{pieces} pieces with the four special ones; the checkpoint has {size}"
+            raise UserError(f"{path}: {problem} for the {side} side")
     load_codes(codes)
     joint = len(dictionaries) == 1
     config = TokenizerConfig(MOSES_BPE, joint, _moses_options(sides, languages))
@@ -143,10 +139,6 @@ def _moses_options(dictionaries: Sequence[Path], languages: tuple[str, str]) -> 
     return MosesOptions(
         *languages,
         normalise=not any(mark in piece for mark in TYPOGRAPHIC for piece in pieces),
-        dash=_dash(pieces),
+        dash=next((dash for dash in DASHES if dash in pieces), ""),
         lowercase=all(piece == piece.lower() for piece in pieces if piece not in DASHES),
     )
-
-
-def _dash(pieces: Collection[str]) -> str:
-    return next((dash for dash in DASHES if dash in pieces), "")

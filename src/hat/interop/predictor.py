@@ -72,8 +72,6 @@ def _check_layer(arrays: Mapping[str, Floats], name: str, inputs: int, path: str
     """The layer's number of outputs. Raises UserError where it does not take `inputs`."""
     weight, bias = arrays[f"{name}.weight"], arrays[f"{name}.bias"]
     if weight.ndim != 2 or weight.shape[1] != inputs or bias.shape != weight.shape[:1]:
-        raise UserError(
-            f"{path}: tensor {name}.weight: shape {weight.shape} with a bias of {bias.shape}, "
-            f"expected {inputs} inputs"
-        )
+        problem = f"shape {weight.shape} with a bias of {bias.shape}, expected {inputs} inputs"
+        raise UserError(f"{path}: tensor {name}.weight: {problem}")
     return int(weight.shape[0])

@@ -1,7 +1,6 @@
-"""The options of the published code that the importers know: their defaults there, and the values that HAT
-supports.
+"""The options of the published code that importers know: their defaults, and the values that HAT supports.
 
-From the argument parsers of the published code (fairseq 0.8 and HAT's own additions): `fairseq/options.py`,
+Source: the published argument parsers (fairseq 0.8 and HAT's additions), in `fairseq/options.py`,
 `fairseq/models/transformer_super.py`, the criterion, Adam, the two schedules, `evo_search.py`,
 `latency_dataset.py` and `latency_predictor.py`.
 """
@@ -20,8 +19,7 @@ ALIASES = {
     "relu_dropout": "activation_dropout",
     "local_rank": "device_id",
 }
-# Values that `arch` sets if the file does not. Other values of `arch`, such as pre-norm ones, are unknown
-# here.
+# Values that `arch` sets if the file does not. Other values of `arch`, such as pre-norm ones, are refused.
 ARCHITECTURES: dict[str, dict[str, float]] = {
     "transformersuper": {"dropout": 0.1, "attention_dropout": 0.0},
     "transformersuper_iwslt_de_en": {"dropout": 0.1, "attention_dropout": 0.0},
@@ -81,8 +79,7 @@ DEFAULTS: dict[str, dict[str, float | bool]] = {
 
 
 class Fixed(NamedTuple):
-    """An option with a fixed meaning in HAT: the original's default, and the values that mean the same as
-    what HAT does."""
+    """An option with one meaning in HAT: the original's default, and the values with that meaning."""
 
     default: object
     supported: tuple[object, ...]
@@ -94,67 +91,38 @@ class Fixed(NamedTuple):
 
     def choices(self) -> str:
         """The supported values, for a message."""
-        return " or ".join(repr(one) for one in self.supported)
+        return " or ".join(map(repr, self.supported))
 
 
-def _only(default: object) -> Fixed:
-    return Fixed(default, (default,))
+def _only(**defaults: object) -> dict[str, Fixed]:
+    """Options of which only the original's default is supported."""
+    return {name: Fixed(default, (default,)) for name, default in defaults.items()}
 
 
 # Options of the network.
 FIXED_NETWORK: dict[str, Fixed] = {
-    "activation_fn": _only("relu"),
-    "encoder_normalize_before": _only(False),
-    "decoder_normalize_before": _only(False),
+    **_only(activation_fn="relu", encoder_normalize_before=False, decoder_normalize_before=False),
     "no_decoder_final_norm": Fixed(False, (False, True)),  # post-norm networks have none
-    "encoder_learned_pos": _only(False),
-    "decoder_learned_pos": _only(False),
-    "no_token_positional_embeddings": _only(False),
-    "vocab_original_scaling": _only(False),
-    "adaptive_input": _only(False),
-    "adaptive_softmax_cutoff": _only(None),
+    **_only(encoder_learned_pos=False, decoder_learned_pos=False, no_token_positional_embeddings=False),
+    **_only(vocab_original_scaling=False, adaptive_input=False, adaptive_softmax_cutoff=None),
 }
 # Options of all files: of the network, its initial weights, and decoding.
 FIXED: dict[str, Fixed] = {
     **FIXED_NETWORK,
-    "task": _only("translation"),
-    "activation_dropout": _only(0.0),
-    "adaptive_softmax_dropout": _only(0.0),
-    "encoder_embed_path": _only(None),
-    "decoder_embed_path": _only(None),
-    "left_pad_source": _only(True),
-    "left_pad_target": _only(False),
-    "max_len_a": _only(0.0),
-    "max_len_b": _only(200),
-    "min_len": _only(1.0),
-    "match_source_len": _only(False),
-    "unnormalized": _only(False),
-    "unkpen": _only(0.0),
-    "replace_unk": _only(None),
-    "prefix_size": _only(0),
-    "no_repeat_ngram_size": _only(0),
-    "sampling": _only(False),
-    "sampling_topk": _only(-1),
-    "sampling_topp": _only(-1.0),
-    "temperature": _only(1.0),
-    "diverse_beam_groups": _only(-1),
-    "score_reference": _only(False),
+    **_only(task="translation", activation_dropout=0.0, adaptive_softmax_dropout=0.0),
+    **_only(encoder_embed_path=None, decoder_embed_path=None, left_pad_source=True, left_pad_target=False),
+    **_only(max_len_a=0.0, max_len_b=200, min_len=1.0, match_source_len=False),
+    **_only(unnormalized=False, unkpen=0.0, replace_unk=None, prefix_size=0, no_repeat_ngram_size=0),
+    **_only(sampling=False, sampling_topk=-1, sampling_topp=-1.0, temperature=1.0),
+    **_only(diverse_beam_groups=-1, score_reference=False),
 }
 # Options of a training.
 FIXED_TRAINING: dict[str, Fixed] = {
     "optimizer": Fixed("nag", ("adam",)),
     "adam_betas": Fixed("(0.9, 0.999)", ("(0.9, 0.98)",)),
-    "adam_eps": _only(1e-8),
     "criterion": Fixed("cross_entropy", ("label_smoothed_cross_entropy", "cross_entropy")),
-    "max_epoch": _only(0),
-    "max_sentences": _only(None),
-    "sentence_avg": _only(False),
-    "use_bmuf": _only(False),
-    "curriculum": _only(0),
-    "train_subset": _only("train"),
-    "upsample_primary": _only(1),
-    "t_mult": _only(1.0),
-    "lr_period_updates": _only(-1.0),
+    **_only(adam_eps=1e-8, max_epoch=0, max_sentences=None, sentence_avg=False, use_bmuf=False),
+    **_only(curriculum=0, train_subset="train", upsample_primary=1, t_mult=1.0, lr_period_updates=-1.0),
 }
 # Options without influence on the result of a training or translation: logs, folders, processes, files kept.
 IGNORED = {

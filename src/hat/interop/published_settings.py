@@ -62,7 +62,7 @@ def number(key: str, value: object) -> float:
 def whole_numbers(key: str, value: object) -> list[int]:
     """A list of whole numbers; a single number counts as a list. Raises UserError."""
     values = value if isinstance(value, list) else [value]
-    numbers = [one for one in values if isinstance(one, int) and not isinstance(one, bool)]
+    numbers = [entry for entry in values if isinstance(entry, int) and not isinstance(entry, bool)]
     if not values or len(numbers) < len(values):
         raise UserError(f"{key.replace('_', '-')}: {shown(value)} is not a list of whole numbers")
     return numbers

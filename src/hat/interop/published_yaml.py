@@ -145,8 +145,8 @@ def published_architecture(settings: Mapping[str, object], qkv_dim: int = QKV_DI
 
 
 def _set_qkv_dim(settings: dict[str, object], given: int | None) -> None:
-    """Set it to the width of the embeddings, the original's default, if nothing else is given. A file without
-    a whole SuperTransformer leaves it to another file."""
+    """Set `qkv_dim` to the width of the embeddings, the original's default, if nothing else is given; a file
+    without a whole SuperTransformer leaves it to another file."""
     if settings.get("qkv_dim") is not None:
         return
     dims = {settings.get(f"{side}_embed_dim") for side in ("encoder", "decoder")} - {None}
@@ -230,14 +230,13 @@ def _space(settings: Settings) -> dict[str, Any]:
         value, largest = settings.take(key, number), max(choices[choice])
         if value != largest:
             raise UserError(
-                f"{key.replace('_', '-')}: {shown(value)}, but the largest {choice.replace('_', '-')} is "
-                f"{largest}: here a SuperTransformer is as large as its largest choices"
+                f"{_dashed([key])}: {shown(value)}, but the largest {_dashed([choice])} is {largest}: here a "
+                "SuperTransformer is as large as its largest choices"
             )
     if not choices:
         return {}
-    missing = [key.replace("_", "-") for key in CHOICES if key not in choices]
-    if missing:
-        raise UserError(f"missing key {', '.join(missing)}")
+    if missing := [key for key in CHOICES if key not in choices]:
+        raise UserError(f"missing key {_dashed(missing)}")
     space = {ours: choices[theirs] for theirs, ours in CHOICES.items()}
     for code in space["encoder_layers_attended"]:
         if code not in ATTENDED:
@@ -257,9 +256,7 @@ def _predictor(settings: Settings) -> dict[str, Any]:
     """The predictor's training; for a file about a search, only the norms."""
     trained = settings.has(*(DEFAULTS["predictor"].keys() - {"lat_norm"}))
     norm, scale = settings.take("feature_norm", whole_numbers), settings.take("lat_norm", number)
-    section = _numbers(settings, "predictor", trained)
-    if not trained:
-        section = {}
+    section = _numbers(settings, "predictor", asked=True) if trained else {}
     if scale is not None:
         section["latency_norm"] = scale
     return {**section, "feature_norm": norm} if norm else section

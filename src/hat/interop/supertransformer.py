@@ -132,11 +132,10 @@ def _config(args: Mapping[str, object], tensors: Mapping[str, Tensor]) -> ModelC
     source_vocab, encoder_dim = _shape(tensors, SOURCE)
     target_vocab, decoder_dim = _shape(tensors, TARGET)
     qkv_dim, _ = _shape(tensors, "encoder.layers.0.self_attn.q_proj_weight")
-    encoder = [EncoderLayer(width, encoder_heads) for width in _ffn_dims(tensors, "encoder")]
-    decoder = [DecoderLayer(width, decoder_heads, decoder_heads) for width in _ffn_dims(tensors, "decoder")]
-    architecture = Architecture(
-        qkv_dim, Encoder(encoder_dim, tuple(encoder)), Decoder(decoder_dim, tuple(decoder))
-    )
+    widths = _ffn_dims(tensors, "encoder"), _ffn_dims(tensors, "decoder")
+    encoder = Encoder(encoder_dim, tuple(EncoderLayer(width, encoder_heads) for width in widths[0]))
+    layers = (DecoderLayer(width, decoder_heads, decoder_heads) for width in widths[1])
+    architecture = Architecture(qkv_dim, encoder, Decoder(decoder_dim, tuple(layers)))
     shared = OUTPUT not in tensors and torch.equal(tensors[SOURCE], tensors[TARGET])
     embeddings: Embeddings = "shared" if shared else "separate"
     return ModelConfig(architecture, source_vocab, target_vocab, embeddings=embeddings)

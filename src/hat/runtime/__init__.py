@@ -12,7 +12,7 @@ from hat.runtime.engines import (
     load_onnx_export,
     runs,
 )
-from hat.runtime.locate import MODEL, ONNX_EXPORT, is_onnx_export, model_folder
+from hat.runtime.locate import MODEL, is_onnx_export, model_folder
 from hat.runtime.tokenizer import MosesOptions, Tokenizer, TokenizerConfig
 from hat.runtime.training_lines import TrainingLines
 from hat.runtime.translator.translation import Score, Translation
@@ -24,7 +24,6 @@ from hat.threads import available_threads
 __all__ = [
     "ENGINES",
     "MODEL",
-    "ONNX_EXPORT",
     "PRECISIONS",
     "Artefact",
     "ArtefactConfig",

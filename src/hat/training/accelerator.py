@@ -29,8 +29,6 @@ def autocast(settings: TrainingSettings) -> torch.autocast:
 
 def tensors(batch: Batch) -> tuple[Tensor, Tensor, Tensor]:
     """source (B, S), target_in (B, T) and target_out (B, T) of a batch, on the accelerator."""
-    source, target_in, target_out = (
-        torch.from_numpy(array).to(accelerator())
-        for array in (batch.source, batch.target_in, batch.target_out)
-    )
+    arrays = (batch.source, batch.target_in, batch.target_out)
+    source, target_in, target_out = (torch.from_numpy(array).to(accelerator()) for array in arrays)
     return source, target_in, target_out

@@ -92,10 +92,8 @@ def write_translations(
     """
     parts = folder.with_name(f".{folder.name}.parts")
     if not folder.exists():  # it is written whole, after all parts
-        pieces = [
-            range(start, min(start + PART_SENTENCES, len(text)))
-            for start in range(0, len(text), PART_SENTENCES)
-        ]
+        starts = range(0, len(text), PART_SENTENCES)
+        pieces = [range(start, min(start + PART_SENTENCES, len(text))) for start in starts]
         folders = [parts / f"{rows.start:09}" for rows in pieces]
         for rows, part in zip(pieces, folders, strict=True):
             if not part.exists():
@@ -116,10 +114,8 @@ def _translated(teacher: Engine, text: TokenStore, rows: Sequence[int], options:
         translations = teacher.translate([[*sources[index], EOS] for index in chosen], options)
         for index, hypotheses in zip(chosen, translations, strict=True):
             if not hypotheses:
-                raise UserError(
-                    f"training pair {rows[index] + 1}: the teacher's translations have no finite score: "
-                    "the model is damaged"
-                )
+                problem = "the teacher's translations have no finite score: the model is damaged"
+                raise UserError(f"training pair {rows[index] + 1}: {problem}")
             targets[index] = [token for token in hypotheses[0].tokens if token != EOS]
     return sources, targets
 

@@ -1,7 +1,6 @@
-"""The number of processor threads for work with a network: the user's, or the result of a short measurement
-of that very work. It is recorded, since the number of threads decides the order in which sums are rounded,
-and a resumed training has to end in the same bytes.
-"""
+"""The number of processor threads for work with a network: the user's, or the best in a short measurement of
+that work. The number is recorded: it decides the order in which sums are rounded, and a resumed training has
+to end in the same bytes."""
 
 import statistics
 from collections.abc import Callable, Iterator, Sequence

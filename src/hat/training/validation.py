@@ -5,7 +5,7 @@ from math import log
 from pathlib import Path
 from typing import Any
 
-from torch import Tensor, nn
+from torch import Tensor
 
 from hat.data import Batch
 from hat.errors import HatError
@@ -54,13 +54,14 @@ class Validator:
         mean = sum(losses.values()) / len(losses)
         position.history.append({"update": position.update, "loss": mean, **losses})
         journal.validation(position)
-        hopeless = 2 * log(_target_vocabulary(self.trainee.module))
-        if not mean < hopeless:
+        module = self.trainee.module
+        assert isinstance(module, TranslationModel)
+        if not mean < 2 * log(module.config.target_vocab):  # twice the loss of a uniform guess
             raise HatError(
                 f"training diverged: validation loss {mean:.2f} at update {position.update}; "
                 "a lower learning_rate or a longer warmup may help"
             )
-        save_tensors(self._snapshot(position.update), dict(self.trainee.module.named_parameters()))
+        save_tensors(self._snapshot(position.update), dict(module.named_parameters()))
         for record in position.history[: -self.settings.average]:
             if record != position.best:
                 self._snapshot(record["update"]).unlink(missing_ok=True)
@@ -124,8 +125,3 @@ def finished_result(trainee: Trainee, folder: Path) -> TrainingResult:
 def _clear(folder: Path) -> None:
     for path in (*folder.glob("snapshot-*.safetensors"), folder / CHECKPOINT):
         path.unlink(missing_ok=True)
-
-
-def _target_vocabulary(module: nn.Module) -> int:
-    assert isinstance(module, TranslationModel)
-    return module.config.target_vocab

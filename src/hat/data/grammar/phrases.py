@@ -87,7 +87,7 @@ _RELATIVE = {
 
 @dataclass(frozen=True, slots=True)
 class NounPhrase:
-    """A noun with what stands around it.
+    """A noun with its determiner, adjectives and modifier.
 
     `determiner`: an English determiner ("" for none), a number from 2 to 999, or the possessor (a singular
     one). `modifier` follows the noun in both languages.

@@ -84,7 +84,7 @@ class OnnxEngine:
 
 
 def load_folder(folder: Path, settings: EngineSettings) -> tuple[ArtefactConfig, OnnxEngine]:
-    """The configuration of a model that `hat.export.onnx.export_onnx` wrote, and the engine over it. Raises
+    """The configuration of a model that `hat.export.onnx.write_onnx` wrote, and the engine over it. Raises
     UserError naming the file and the mistake in it."""
     settings.engines([OnnxEngine.name])
     path = folder / CONFIG
