@@ -6,10 +6,10 @@ a self-attention with twice the heads beside an attention to the encoder, branch
 convolutions, self-attention, attention to the encoder and a feed-forward part. A cell is about as deep
 as two layers of a Transformer: the published sizes have 3 encoder and 4 decoder cells.
 
-HAT's tables give it 47M parameters and 2.9 GFLOPs on En-De (30 tokens, no embeddings); by `cost`'s rules
-512 wide it has 47.06M and 2.853 G. They give 175M and 10.8 G on En-Fr, where 1024 wide it has 187.7M and
-11.32 G: 7% and 5% more. No width and number of cells gives both figures: they are 61.7 FLOPs a parameter,
-where these rules give 60.3 to 60.7 for it and both Transformers. docs/baselines.md says more.
+HAT's tables give 47M parameters and 2.9 GFLOPs on En-De (30 tokens, no embeddings), and the rules of `cost`
+47.06M and 2.853 G at width 512. On En-Fr the tables give 175M and 10.8 G, the rules 187.7M and 11.32 G at
+width 1024: 7% and 5% more. No width and number of cells gives both figures of En-Fr: they are 61.7 FLOPs a
+parameter, and the rules give 60.3 to 60.7, here and for both Transformers. docs/baselines.md says more.
 """
 
 from dataclasses import dataclass
@@ -25,7 +25,7 @@ from hat.errors import UserError
 NEAR, MERGE = 3, 9  # encoder
 LONG, SHORT, CAUSAL_MERGE = 11, 7, 7  # decoder
 MOST_DOUBLED_HEADS = 16
-MOST_CELLS = 1 << 10  # a bound for files that nobody here wrote
+MOST_CELLS = 1 << 10  # a bound for files from elsewhere
 
 
 @dataclass(frozen=True)

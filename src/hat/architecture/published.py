@@ -24,11 +24,8 @@ LISTS = {
 ATTENDED = {-1: 1, 1: 2, 2: 3}
 SUB, ALL = "_subtransformer", "_all_subtransformer"
 # The settings of a YAML file, or of a checkpoint, that describe a SubTransformer.
-OF_SUB = {
-    f"{side}_{name}"
-    for side, lists in LISTS.items()
-    for name in (f"embed_dim{SUB}", f"layer_num{SUB}", *(f"{entry[8:]}{ALL}" for entry in lists))
-}
+OF_SUB = {f"{side}_{name}{SUB}" for side in LISTS for name in ("embed_dim", "layer_num")}
+OF_SUB |= {f"{name}{ALL}" for lists in LISTS.values() for name in lists}
 # Settings with the same ending that describe no SubTransformer.
 NOT_OF_SUB = {"train_subtransformer", "validate_subtransformer"}
 # The beginning of a dictionary in a line of a log, and its greatest length: six layers a side take 500

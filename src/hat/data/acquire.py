@@ -15,7 +15,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from http.client import HTTPException, HTTPMessage, HTTPResponse
 from pathlib import Path
-from typing import IO, BinaryIO
+from typing import IO, Any, BinaryIO
 from urllib.error import HTTPError
 from urllib.parse import urlsplit
 from urllib.request import HTTPRedirectHandler, Request, build_opener
@@ -131,11 +131,12 @@ class _Download:
         self._places, self._progress = places, progress
         if part.exists() and not _state(part).is_file():  # browsers use the same name
             raise UserError(f"{part}: is another program's download; move it away, or change data.cache")
-        state: Mapping[str, object] = read_json(_state(part)) if _state(part).is_file() else {}
+        state: Mapping[str, Any] = read_json(_state(part)) if _state(part).is_file() else {}
         if state.get("url") != url:
             part.unlink(missing_ok=True)
             state = {}
-        self._validator, self._total = state.get("validator"), state.get("total")
+        self._validator: str | None = state.get("validator")
+        self._total: int | None = state.get("total")
 
     def complete(self) -> None:
         """Fetch the whole file. Raises _GivenUp, or HatError where the disk is full."""
@@ -172,7 +173,7 @@ class _Download:
             return
         headers = {"User-Agent": "hat", "Accept-Encoding": "identity"}
         if offset and self._validator:
-            headers |= {"Range": f"bytes={offset}-", "If-Range": str(self._validator)}
+            headers |= {"Range": f"bytes={offset}-", "If-Range": self._validator}
         # A new opener: urllib's common one keeps the proxies of its first use.
         request = Request(self._url, headers=headers)
         with build_opener(_Redirects).open(request, timeout=self._places.timeout) as response:
@@ -185,7 +186,7 @@ class _Download:
                 stream.seek(offset)
                 self._copy(response, stream)
                 os.fsync(stream.fileno())
-        if self._total is not None and self._size() < int(str(self._total)):
+        if self._total is not None and self._size() < self._total:
             raise ConnectionError(f"cut short at {self._size():,} of {self._total:,} bytes")
 
     def _note(self, response: HTTPResponse, offset: int) -> None:
@@ -193,7 +194,7 @@ class _Download:
         length = response.headers.get("Content-Length")
         self._total = offset + int(length) if length and length.isdecimal() else self._archive.size
         self._validator = response.headers.get("ETag") or response.headers.get("Last-Modified")
-        if self._validator and str(self._validator).startswith("W/"):
+        if self._validator and self._validator.startswith("W/"):
             self._validator = None  # of equal meaning, not of equal bytes
         size = self._archive.size
         if size is not None and self._total not in (None, size):
@@ -206,7 +207,7 @@ class _Download:
             write_json(_state(self._part), state)
 
     def _copy(self, response: HTTPResponse, stream: BinaryIO) -> None:
-        total = int(str(self._total or self._archive.size or 0))
+        total = self._total or self._archive.size or 0
         while chunk := response.read(CHUNK):
             stream.write(chunk)
             self._progress(stream.tell(), max(total, stream.tell()), self._archive.name)

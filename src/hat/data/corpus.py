@@ -31,9 +31,9 @@ class ParallelText:
 
     def __post_init__(self) -> None:
         """Raises UserError for values that are no paths, or columns that are not two numbers from 1."""
-        for name in ("source", "target"):
-            if name == "source" or self.target is not None:
-                object.__setattr__(self, name, file_path(name, getattr(self, name)))
+        object.__setattr__(self, "source", file_path("source", self.source))
+        if self.target is not None:
+            object.__setattr__(self, "target", file_path("target", self.target))
         if self.columns is not None:
             object.__setattr__(self, "columns", _two_columns(self.columns))
 

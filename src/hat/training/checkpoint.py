@@ -46,16 +46,17 @@ def save_checkpoint(path: Path, module: nn.Module, optimizer: optim.Optimizer, m
 def load_checkpoint(path: Path, module: nn.Module, optimizer: optim.Optimizer) -> Any:
     """Put a checkpoint back into module and optimiser; returns its metadata. Raises UserError."""
     tensors, metadata = load_tensors(path)
-    weights = {name[8:]: tensor for name, tensor in tensors.items() if name.startswith("weights/")}
-    load_weights(path, module, weights)
+    load_weights(path, module, _under("weights/", tensors))
     state: dict[int, dict[str, Tensor]] = {}
     for index, (name, _) in enumerate(module.named_parameters()):
-        prefix = f"optimizer/{name}/"
-        moments = {key[len(prefix) :]: value for key, value in tensors.items() if key.startswith(prefix)}
-        if moments:
+        if moments := _under(f"optimizer/{name}/", tensors):
             state[index] = moments
     optimizer.load_state_dict({**optimizer.state_dict(), "state": state})
     return metadata
+
+
+def _under(prefix: str, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    return {name.removeprefix(prefix): value for name, value in tensors.items() if name.startswith(prefix)}
 
 
 def load_weights(path: Path, module: nn.Module, weights: Mapping[str, Tensor]) -> None:

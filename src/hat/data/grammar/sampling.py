@@ -136,14 +136,13 @@ class Sampler:
         choices: Sequence[tuple[str, int]] = _PLURAL if plural else _SINGULAR
         if kind == "place" or negated:
             choices = [choice for choice in choices if choice[0] in _NEGATABLE]
-        determiner = _weighted(rng, choices)
+        determiner: str | int | NounPhrase = _weighted(rng, choices)
         if determiner == "possessive":
             determiner = rng.choice(tuple(POSSESSIVES))
         elif determiner == "number":
-            return NounPhrase(noun, adverbials.number(rng), plural, adjectives)
+            determiner = adverbials.number(rng)
         elif determiner == "owner":
-            owner = NounPhrase(rng.choice(self._nouns["person"]))
-            return NounPhrase(noun, owner, plural, adjectives)
+            determiner = NounPhrase(rng.choice(self._nouns["person"]))
         return NounPhrase(noun, determiner, plural, adjectives)
 
     def _subject(self, negated: bool = False) -> Nominal:
