@@ -51,7 +51,7 @@ def test_a_measurement_that_is_there_stays(tmp_path: Path) -> None:
     store = MeasurementStore(tmp_path / "store.sqlite")
     environment = store.begin("local", HERE, PROTOCOL)
     store.append(record("a"), environment)
-    store.append(Record(*record("a").key[:5], {}, [[7.0]], [], []), environment)
+    store.append(replace(record("a"), architecture={}, first_ms=[[7.0, 7.0]]), environment)
     assert read(store) == {"a": record("a")}
 
 

@@ -4,7 +4,7 @@ import csv
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-from hat.errors import UserError
+from hat.errors import UserError, named
 from hat.files import atomic_path, read_text
 from hat.lines import split_lines
 
@@ -24,6 +24,24 @@ def read_rows(path: Path) -> list[tuple[int, list[str]]]:
     while rows and not "".join(rows[-1][1]).strip():
         rows.pop()
     return rows
+
+
+def read_table(path: Path, columns: Sequence[str]) -> list[tuple[str, dict[str, str]]]:
+    """The rows below a header that has all `columns`, in any order: of each the place, as file:line, and the
+    cells by column. Raises UserError naming file, line and column."""
+    (_, names), *rows = read_rows(path) or [(1, [])]
+    known = f"the columns are {', '.join(columns)}"
+    for name in names:
+        if name not in columns:
+            raise UserError(f"{path}:1: unknown column {named(name)}; {known}")
+        if names.count(name) > 1:
+            raise UserError(f"{path}:1: the column {name} twice")
+    if missing := [name for name in columns if name not in names]:
+        raise UserError(f"{path}:1: missing column {', '.join(missing)}; {known}")
+    for line, cells in rows:
+        if len(cells) != len(names):
+            raise UserError(f"{path}:{line}: {len(cells)} cells under {len(names)} columns")
+    return [(f"{path}:{line}", dict(zip(names, cells, strict=True))) for line, cells in rows]
 
 
 def write_rows(path: Path, rows: Iterable[Sequence[object]]) -> int:

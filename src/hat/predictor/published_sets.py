@@ -1,14 +1,13 @@
 """The published latency sets: measurements of others on devices that one need not own."""
 
 import re
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
-from hat.errors import UserError, named, shown
-from hat.predictor.csv_rows import read_rows
+from hat.errors import UserError, shown
+from hat.predictor.csv_rows import read_table
 from hat.predictor.features import PAPER_COLUMNS, Array
 
 MEANS = ("latency_mean_encoder", "latency_mean_decoder")
@@ -37,34 +36,12 @@ class PublishedLatencies:
 
 def read_latency_csv(path: Path) -> PublishedLatencies:
     """Read a CSV file of COLUMNS, in any order. Raises UserError naming file, line and column."""
-    rows = read_rows(path)
-    names = _header(rows[0][1] if rows else [], path)
-    if len(rows) < 2:
+    rows = read_table(path, COLUMNS)
+    if not rows:
         raise UserError(f"{path}: no measurements below the header")
-    values = np.array([_numbers(cells, names, f"{path}:{line}") for line, cells in rows[1:]])
-    column = dict(zip(names, values.T, strict=True))
-    return PublishedLatencies(
-        np.stack([column[name] for name in PAPER_COLUMNS], axis=1),
-        *(column[name] for name in (*MEANS, *SPREADS)),
-    )
-
-
-def _header(names: Sequence[str], path: Path) -> Sequence[str]:
-    known = f"the columns are {', '.join(COLUMNS)}"
-    for name in names:
-        if name not in COLUMNS:
-            raise UserError(f"{path}:1: unknown column {named(name)}; {known}")
-        if names.count(name) > 1:
-            raise UserError(f"{path}:1: the column {name} twice")
-    if missing := [name for name in COLUMNS if name not in names]:
-        raise UserError(f"{path}:1: missing column {', '.join(missing)}; {known}")
-    return names
-
-
-def _numbers(cells: Sequence[str], names: Sequence[str], where: str) -> list[float]:
-    if len(cells) != len(names):
-        raise UserError(f"{where}: {len(cells)} cells under {len(names)} columns")
-    return [_number(cell, name, where) for cell, name in zip(cells, names, strict=True)]
+    values = np.array([[_number(cells[name], name, where) for name in COLUMNS] for where, cells in rows])
+    averages, figures = np.split(values, [len(PAPER_COLUMNS)], axis=1)
+    return PublishedLatencies(averages, *figures.T)
 
 
 def _number(cell: str, name: str, where: str) -> float:

@@ -1,15 +1,15 @@
 """Raw timings on disk: one SQLite file, one row per model, written when the model is done.
 
-Rows hold raw readings of the clock. Correction for drift happens on reading, since it looks at a whole
-series. Nothing in a row depends on when or how often measuring was interrupted; times of day, load and
-versions are in the environment that each row names. Several processes may write at once.
+Rows hold raw readings of the clock; drift is corrected on reading, since that takes a whole series. Nothing
+in a row depends on when or how often measuring was interrupted; times of day, load and versions are in the
+environment that each row names. Several processes may write at once.
 """
 
 import json
 import logging
 import sqlite3
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, astuple, dataclass, fields
 from datetime import UTC, datetime
@@ -41,8 +41,7 @@ CREATE TABLE measurement (
   UNIQUE (series, device, model, protocol, reference)
 );
 """
-# A writer waits so long for another's transaction, which is over in milliseconds.
-BUSY_SECONDS = 60.0
+BUSY_SECONDS = 60.0  # that a writer waits for another's transaction, which is over in milliseconds
 # SQLite's messages for a file that cannot be locked, or not shared between processes.
 NO_LOCKS = ("SQLITE_PROTOCOL", "SQLITE_IOERR_LOCK", "SQLITE_IOERR_RDLOCK", "SQLITE_IOERR_SHMLOCK")
 # Equal in two environments of the same machine.
@@ -54,11 +53,10 @@ class Record:
     """One model's raw timings, in milliseconds per sentence.
 
     `series`: the purpose of the measurement; only rows of one series are compared. `pairs_ms`: for each round
-    the model's time at each of the protocol's pairs of lengths. `first_ms`: likewise, for the encoder
-    and the first step, in fewer rounds. `reference_ms`: for each round the two times of the reference
-    model, means over the pairs. `memory_bytes`: resident memory that loading added. `energy_j`: mean
-    energy of a sentence, None where the machine does not report it. `disturbed`: rounds in which other work
-    took the core.
+    the model's time at each of the protocol's pairs of lengths. `first_ms`: the same for the encoder and the
+    first step, in fewer rounds. `reference_ms`: for each round the two times of the reference model, means
+    over the pairs. `memory_bytes`: resident memory that loading added. `energy_j`: mean energy of a sentence,
+    None where the machine does not report it. `disturbed`: rounds in which other work took the core.
     """
 
     series: str
@@ -76,7 +74,7 @@ class Record:
 
     @property
     def key(self) -> tuple[str, ...]:
-        """The values that are equal only in measurements of the same."""
+        """The values by which measurements are told apart."""
         return self.series, self.device, self.model, self.protocol, self.reference
 
 
@@ -85,24 +83,12 @@ HAS_KEY = "series = ? AND device = ? AND model = ? AND protocol = ? AND referenc
 COLUMNS = tuple(field.name for field in fields(Record))
 TIMES = ("pairs_ms", "first_ms", "reference_ms")
 DOCUMENTS = ("architecture", *TIMES)
+NUMBERS = ("memory_bytes", "energy_j", "disturbed")
 
 
 def model_key(config: ModelConfig) -> str:
     """Twelve hexadecimal digits for the configuration, which decides a model's latency."""
     return digest(asdict(config))[:12]
-
-
-def _insert(connection: sqlite3.Connection, record: Record, environment: int) -> bool:
-    """True if the record was added; one already stored stays. Raises HatError for an impossible
-    measurement."""
-    try:
-        check_numbers(record)
-    except ValueError as error:
-        raise HatError(f"the measurement of {record.model} is not stored: {error}") from error
-    values = [json.dumps(v) if n in DOCUMENTS else v for n, v in zip(COLUMNS, astuple(record), strict=True)]
-    places = ", ".join("?" * (len(COLUMNS) + 1))
-    done = connection.execute(f"INSERT OR IGNORE INTO measurement VALUES ({places})", (*values, environment))
-    return done.rowcount > 0
 
 
 class MeasurementStore:
@@ -120,7 +106,7 @@ class MeasurementStore:
             self._create()
 
     def _use_write_ahead_log(self) -> None:
-        """SQLite waits for other writers, but not for others that open a new file at the same time."""
+        """Wait for other processes that open a new file at the same time, which SQLite does not do."""
         until = time.monotonic() + BUSY_SECONDS
         while True:
             try:
@@ -132,16 +118,15 @@ class MeasurementStore:
             time.sleep(0.01)
 
     def _create(self) -> None:
-        with self._transaction() as connection:
-            (version,) = connection.execute("PRAGMA user_version").fetchone()
+        with self._transaction() as execute:
+            (version,) = execute("PRAGMA user_version").fetchone()
             if version not in (0, SCHEMA):
                 raise UserError(
                     f"{self._path}: a store of version {version}; this version of hat reads {SCHEMA}"
                 )
             if version == 0:
-                for statement in TABLES.split(";"):
-                    connection.execute(statement)
-                connection.execute(f"PRAGMA user_version={SCHEMA}")
+                for statement in (*TABLES.split(";"), f"PRAGMA user_version={SCHEMA}"):
+                    execute(statement)
 
     def close(self) -> None:
         """Close the file."""
@@ -152,34 +137,26 @@ class MeasurementStore:
 
         Raises UserError where `device` was another machine before.
         """
-        now = datetime.now(UTC).isoformat(timespec="seconds")
-        with self._transaction() as connection:
-            return self._begin(connection, device, environment, protocol, now)
+        with self._transaction():
+            return self._begin(device, environment, protocol, datetime.now(UTC).isoformat(timespec="seconds"))
 
     def _begin(
-        self,
-        connection: sqlite3.Connection,
-        device: str,
-        environment: Mapping[str, Any],
-        protocol: MeasureProtocol,
-        taken_at: str,
+        self, device: str, environment: Mapping[str, Any], protocol: MeasureProtocol, taken_at: str
     ) -> int:
-        self._check_machine(connection, device, environment)
+        execute = self._connection.execute
+        self._check_machine(device, environment)
         content = json.dumps(protocol.to_dict())
-        connection.execute("INSERT OR IGNORE INTO protocol VALUES (?, ?)", (protocol.digest(), content))
+        execute("INSERT OR IGNORE INTO protocol VALUES (?, ?)", (protocol.digest(), content))
         row = (device, taken_at, json.dumps(dict(environment)))
-        same = connection.execute(
-            "SELECT id FROM environment WHERE device = ? AND taken_at = ? AND content = ?", row
-        ).fetchone()
-        if same:
-            return int(same[0])
-        made = connection.execute("INSERT INTO environment (device, taken_at, content) VALUES (?, ?, ?)", row)
+        same = "SELECT id FROM environment WHERE device = ? AND taken_at = ? AND content = ?"
+        if stored := execute(same, row).fetchone():
+            return int(stored[0])
+        made = execute("INSERT INTO environment (device, taken_at, content) VALUES (?, ?, ?)", row)
         return int(made.lastrowid or 0)
 
-    def _check_machine(
-        self, connection: sqlite3.Connection, device: str, environment: Mapping[str, Any]
-    ) -> None:
-        row = connection.execute("SELECT content FROM environment WHERE device = ?", (device,)).fetchone()
+    def _check_machine(self, device: str, environment: Mapping[str, Any]) -> None:
+        stored = "SELECT content FROM environment WHERE device = ?"
+        row = self._connection.execute(stored, (device,)).fetchone()
         there = self._environment(row[0]) if row else environment
         for name in MACHINE:
             if there.get(name) != environment.get(name):
@@ -191,7 +168,7 @@ class MeasurementStore:
     def _environment(self, content: str) -> dict[str, Any]:
         """A stored machine; numbers that are not finite become None. Raises UserError."""
         try:
-            environment = json.loads(content, parse_constant=lambda name: None)
+            environment: dict[str, Any] = json.loads(content, parse_constant=lambda name: None)
             if not isinstance(environment, dict):
                 raise ValueError(f"{shown(environment)} is not a mapping")
         except (ValueError, TypeError, RecursionError) as error:
@@ -200,8 +177,22 @@ class MeasurementStore:
 
     def append(self, record: Record, environment: int) -> None:
         """Add a measurement and return when it is on the disk; one that is there already stays."""
-        with self._transaction() as connection:
-            _insert(connection, record, environment)
+        with self._transaction():
+            self._insert(record, environment)
+
+    def _insert(self, record: Record, environment: int) -> bool:
+        """True if the record was added; one already stored stays. Raises HatError for an impossible
+        measurement."""
+        try:
+            check_record(record)
+        except ValueError as error:
+            raise HatError(f"the measurement of {record.model} is not stored: {error}") from error
+        values = [
+            json.dumps(value) if name in DOCUMENTS else value
+            for name, value in zip(COLUMNS, astuple(record), strict=True)
+        ]
+        insert = f"INSERT OR IGNORE INTO measurement VALUES ({', '.join('?' * (len(COLUMNS) + 1))})"
+        return self._connection.execute(insert, (*values, environment)).rowcount > 0
 
     def add(
         self, rows: Sequence[tuple[Record, MeasureProtocol, str, Mapping[str, Any]]]
@@ -212,21 +203,20 @@ class MeasurementStore:
         stored one, which stays. Raises UserError if a device was another machine before.
         """
         added = differ = 0
-        with self._transaction() as connection:
+        with self._transaction() as execute:
             for record, protocol, taken_at, environment in rows:
-                place = self._begin(connection, record.device, environment, protocol, taken_at)
-                if _insert(connection, record, place):
+                if self._insert(record, self._begin(record.device, environment, protocol, taken_at)):
                     added += 1
                 else:
-                    stored = connection.execute(f"SELECT * FROM measurement WHERE {HAS_KEY}", record.key)
+                    stored = execute(f"SELECT * FROM measurement WHERE {HAS_KEY}", record.key)
                     differ += self._record(stored.fetchone()) != record
         return added, len(rows) - added, differ
 
     def remove(self, records: Sequence[Record]) -> None:
         """Remove measurements, so that they are made again."""
-        keys = [record.key for record in records]
-        with self._transaction() as connection:
-            connection.executemany(f"DELETE FROM measurement WHERE {HAS_KEY}", keys)
+        with self._transaction() as execute:
+            for record in records:
+                execute(f"DELETE FROM measurement WHERE {HAS_KEY}", record.key)
 
     def series(self, series: str, device: str, protocol: str, reference: str) -> dict[str, Record]:
         """Model → its measurement. Raises UserError for a damaged row, which `discard_damaged` removes."""
@@ -237,32 +227,26 @@ class MeasurementStore:
     def discard_damaged(self, series: str | None = None) -> None:
         """Remove the damaged rows of one series, or of all, so that they are measured again, and damaged
         environments with all measurements in them; each is reported in a warning."""
-        with self._transaction() as connection:
-            for number, content in connection.execute("SELECT id, content FROM environment").fetchall():
+        with self._transaction() as execute:
+            for number, content in execute("SELECT id, content FROM environment").fetchall():
                 try:
                     self._environment(content)
                 except UserError as error:
-                    gone = connection.execute("DELETE FROM measurement WHERE environment = ?", (number,))
-                    connection.execute("DELETE FROM environment WHERE id = ?", (number,))
+                    gone = execute("DELETE FROM measurement WHERE environment = ?", (number,))
+                    execute("DELETE FROM environment WHERE id = ?", (number,))
                     log.warning("%s: it is removed with its %d measurements", error, gone.rowcount)
-            rows = connection.execute(
-                "SELECT rowid, * FROM measurement WHERE ?1 IS NULL OR series = ?1", (series,)
-            )
+            rows = execute("SELECT rowid, * FROM measurement WHERE ?1 IS NULL OR series = ?1", (series,))
             for number, *row in rows.fetchall():
                 try:
                     self._record(row)
                 except UserError as error:
-                    connection.execute("DELETE FROM measurement WHERE rowid = ?", (number,))
+                    execute("DELETE FROM measurement WHERE rowid = ?", (number,))
                     log.warning("%s: it is removed, and can be measured again", error)
 
     def environment(self, series: str, device: str) -> dict[str, Any]:
         """The environment of a series' last measurement. Raises KeyError where there is none."""
-        rows = self._select(
-            "SELECT content FROM environment WHERE id = (SELECT max(environment) FROM measurement "
-            "WHERE series = ? AND device = ?)",
-            series,
-            device,
-        )
+        latest = "SELECT max(environment) FROM measurement WHERE series = ? AND device = ?"
+        rows = self._select(f"SELECT content FROM environment WHERE id = ({latest})", series, device)
         if not rows:
             raise KeyError(series)
         return self._environment(rows[0][0])
@@ -285,8 +269,8 @@ class MeasurementStore:
                 }
             except UserError as error:
                 log.warning("%s: it is left out", error)
-                continue
-            yield values
+            else:
+                yield values
 
     def _select(self, query: str, *values: str) -> list[Any]:
         with self._errors_explained(HatError, "cannot be read"):
@@ -294,25 +278,23 @@ class MeasurementStore:
 
     def _record(self, row: Sequence[Any]) -> Record:
         """The record of a row. Raises UserError for a damaged row."""
+        cells = zip(COLUMNS, row, strict=False)
         try:
-            values = {
-                n: parse_json(v, n) if n in DOCUMENTS else v for n, v in zip(COLUMNS, row, strict=False)
-            }
-            record = Record(**values)
-            check_numbers(record)
-            check_rounds(record)
+            record = Record(**{n: parse_json(cell, n) if n in DOCUMENTS else cell for n, cell in cells})
+            check_record(record)
         except (ValueError, TypeError, AttributeError, UserError) as error:
-            where = f"{self._path}: the measurement of {named(row[2])}"
-            raise UserError(f"{where} is damaged ({error})") from error
+            raise UserError(
+                f"{self._path}: the measurement of {named(row[2])} is damaged ({error})"
+            ) from error
         return record
 
     @contextmanager
-    def _transaction(self) -> Iterator[sqlite3.Connection]:
-        """All or nothing; other processes' writers wait."""
+    def _transaction(self) -> Iterator[Callable[..., sqlite3.Cursor]]:
+        """All or nothing; other processes' writers wait. Yields the function that executes a statement."""
         with self._errors_explained(HatError, "cannot be written"):
             try:
                 self._connection.execute("BEGIN IMMEDIATE")
-                yield self._connection
+                yield self._connection.execute
                 self._connection.execute("COMMIT")
             finally:
                 if self._connection.in_transaction:
@@ -333,24 +315,21 @@ class MeasurementStore:
             raise kind(f"{self._path}: {problem} ({error})") from error
 
 
-def check_numbers(record: Record) -> None:
-    """Raises ValueError for a number that cannot have been measured."""
+def check_record(record: Record, pairs: int | None = None) -> None:
+    """Raises ValueError for a number that cannot have been measured, and for rounds that do not fit together
+    or do not have `pairs` pairs of lengths."""
     for name in TIMES:
         rounds = getattr(record, name)
         if not isinstance(rounds, list) or not all(
-            isinstance(r, list) and all(map(is_time, r)) for r in rounds
+            isinstance(times, list) and all(map(is_time, times)) for times in rounds
         ):
             raise ValueError(f"{name}: expected lists of positive numbers of milliseconds")
-    for name in ("memory_bytes", "energy_j", "disturbed"):
+    for name in NUMBERS:
         value = getattr(record, name)
         kinds = (int, float) if name == "energy_j" else (int,)
         known = isinstance(value, kinds) and not isinstance(value, bool) and isfinite(value)
         if not (known and 0 <= value < 2**63) and (value is not None or name == "disturbed"):
             raise ValueError(f"{name}: {shown(value)} is not a number of 0 or more")
-
-
-def check_rounds(record: Record, pairs: int | None = None) -> None:
-    """Raises ValueError if the rounds do not fit together, or do not have `pairs` pairs of lengths."""
     pairs = len(record.pairs_ms[0]) if pairs is None and record.pairs_ms else pairs
     if not pairs or set(map(len, (*record.pairs_ms, *record.first_ms))) != {pairs}:
         raise ValueError("a round lacks a time for a pair of lengths, or has more")
