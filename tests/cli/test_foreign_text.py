@@ -4,7 +4,6 @@ import io
 import json
 import sys
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -58,13 +57,13 @@ def test_progress_shows_names_and_notes_as_they_are(name: str, monkeypatch: pyte
 def test_status_and_report_show_names_as_they_are(
     name: str, report: dict[str, Any], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    step = SimpleNamespace(
-        stage="train",
-        step=f"train/{name}",
-        state="to do",
-        changes=(f"changed {name}",),
-        cost=SimpleNamespace(wall_seconds=1.0, device_seconds=1.0),
-    )
+    step = {
+        "stage": "train",
+        "step": f"train/{name}",
+        "state": "to do",
+        "changes": (f"changed {name}",),
+        "cost": {"wall_seconds": 1.0, "device_seconds": 1.0},
+    }
     shown = name.replace(ESCAPES, SHOWN)
     print_status(Path("runs") / name, [step])
     out = capsys.readouterr().out

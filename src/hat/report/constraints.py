@@ -14,12 +14,12 @@ LATENCY = "latency"
 
 def judgement_cell(judgements: Sequence[Judgement]) -> str:
     """`58.6 % of the largest, limit 60 %: met`; costs are named unless the latency is the only one."""
-    return "; ".join(f"{_name(one, judgements)}{_figure(one)}, {_end(one)}" for one in judgements)
+    return "; ".join(f"{cost_name(one, judgements)}{_figure(one)}, {_end(one)}" for one in judgements)
 
 
 def judgement_sentences(judgements: Sequence[Judgement]) -> list[str]:
     """`58.6 % of the largest (57.9 to 59.3), limit 60 %: met`, one for each judgement."""
-    return [f"{_name(one, judgements)}{_figure(one)}{_bounds(one)}, {_end(one)}" for one in judgements]
+    return [f"{cost_name(one, judgements)}{_figure(one)}{_bounds(one)}, {_end(one)}" for one in judgements]
 
 
 def of_limit(judgement: Judgement, share: float) -> str:
@@ -37,13 +37,14 @@ def decimals(value: float) -> int:
     return 1 if value >= 10 else 2 if value >= 1 else 3
 
 
-def _name(judgement: Judgement, judgements: Sequence[Judgement]) -> str:
+def cost_name(judgement: Judgement, judgements: Sequence[Judgement]) -> str:
+    """The name of a judged cost and a space; empty if the latency is the only cost."""
     return "" if [one["cost"] for one in judgements] == [LATENCY] else f"{judgement['cost']} "
 
 
 def _figure(judgement: Judgement) -> str:
-    of = " of the largest" if _relative(judgement) else ""
-    return f"{of_limit(judgement, judgement['value'] / judgement['limit'])}{of}"
+    reference = " of the largest" if _unit(judgement) == "%" else ""
+    return f"{of_limit(judgement, judgement['value'] / judgement['limit'])}{reference}"
 
 
 def _bounds(judgement: Judgement) -> str:
@@ -59,11 +60,11 @@ def _end(judgement: Judgement) -> str:
 
 
 def _number(judgement: Judgement, figure: float) -> str:
-    """In the limit's unit, with as many decimals as tell on which side of the limit it is."""
+    """A figure in the limit's unit, with enough decimals to show on which side of the limit it is."""
     limit = float(_limit(judgement))
     value = figure / judgement["limit"] * limit
     written = len(_limit(judgement).partition(".")[2])
-    places = max(1 if _relative(judgement) else decimals(value), written)
+    places = max(1 if _unit(judgement) == "%" else decimals(value), written)
     while places < MOST_DECIMALS and (float(f"{value:.{places}f}") > limit) != (figure > judgement["limit"]):
         places += 1
     return f"{value:.{places}f}"
@@ -75,7 +76,3 @@ def _limit(judgement: Judgement) -> str:
 
 def _unit(judgement: Judgement) -> str:
     return str(judgement["text"].lstrip("0123456789."))
-
-
-def _relative(judgement: Judgement) -> bool:
-    return _unit(judgement) == "%"

@@ -1,8 +1,8 @@
 """Reports on a terminal."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import rich.box
 import rich.table
@@ -12,46 +12,10 @@ from rich.text import Text
 from hat.errors import command, visible
 from hat.file_names import REPORT
 from hat.files import read_json
-from hat.report.tables import (
-    Table,
-    clock,
-    costs_table,
-    models_table,
-    next_lines,
-    sample_lines,
-)
+from hat.report.tables import Table, cost_cells, costs_table, models_table, next_lines, sample_lines
 
 # A pipe has no width; a table wrapped at 80 columns is hard to read and to cut.
 PIPE_WIDTH = 200
-
-
-class Cost(Protocol):
-    """The cost of a step."""
-
-    @property
-    def wall_seconds(self) -> float: ...
-
-    @property
-    def device_seconds(self) -> float: ...
-
-
-class Status(Protocol):
-    """The status of a step."""
-
-    @property
-    def stage(self) -> str: ...
-
-    @property
-    def step(self) -> str: ...
-
-    @property
-    def state(self) -> str: ...
-
-    @property
-    def cost(self) -> Any: ...
-
-    @property
-    def changes(self) -> Sequence[str]: ...
 
 
 def print_report(root: Path) -> None:
@@ -64,30 +28,22 @@ def print_report(root: Path) -> None:
     _print_lines(console, "Next", next_lines(report))
 
 
-def print_status(root: Path, steps: Sequence[Status], constraints: Sequence[str] = ()) -> None:
-    """Print to standard output which steps are done, their costs, the verdicts on constraints, and what is
-    next."""
+def print_status(root: Path, steps: Sequence[Mapping[str, Any]], constraints: Sequence[str] = ()) -> None:
+    """Print to standard output which steps are done, their costs, the verdicts on constraints, and the next
+    command. `steps`: as `hat status --json` prints them."""
     rows = tuple(
-        (
-            step.step,
-            step.state,
-            clock(step.cost.wall_seconds),
-            f"{step.cost.device_seconds / 3600:.3f}",
-            "; ".join(step.changes),
-        )
-        for step in steps
+        (step["step"], step["state"], *cost_cells(step["cost"]), "; ".join(step["changes"])) for step in steps
     )
     columns = ("step", "state", "wall time", "device hours", "why it runs again")
     console = _console()
     _print_table(console, Table(str(root), columns, rows, tuple(constraints)))
-    waiting = [step for step in steps if step.state != "done"]
-    if waiting:
-        alone, everything = command("hat", waiting[0].stage, root), command("hat", "run", root)
-        todo = f"next: {waiting[0].step}; `{alone}` alone, or `{everything}`"
+    if waiting := next((step for step in steps if step["state"] != "done"), None):
+        alone, everything = command("hat", waiting["stage"], root), command("hat", "run", root)
+        advice = f"next: {waiting['step']}; `{alone}` alone, or `{everything}`"
     else:
         translate = command("hat", "translate", root)
-        todo = f"all done; `{translate}` translates, {root / 'report.md'} has the results"
-    console.print(_text(todo), soft_wrap=True)
+        advice = f"all done; `{translate}` translates, {root / 'report.md'} has the results"
+    console.print(_text(advice), soft_wrap=True)
 
 
 def _print_table(console: Console, table: Table) -> None:

@@ -1,6 +1,6 @@
 """The tables of a report, as plain rows of text: the same for terminal and Markdown.
 
-A report is the content of a run's report.json.
+A report is the content of a run's report.json, and a model one of its `models`.
 """
 
 import re
@@ -9,9 +9,18 @@ from dataclasses import dataclass
 from typing import Any
 
 from hat.errors import command, visible
-from hat.report.constraints import decimals, judgement_cell, judgement_sentences, milliseconds, of_limit
+from hat.report.constraints import (
+    LATENCY,
+    cost_name,
+    decimals,
+    judgement_cell,
+    judgement_sentences,
+    milliseconds,
+    of_limit,
+)
 
 Report = Mapping[str, Any]
+Model = Mapping[str, Any]
 # Characters that Markdown would read as markup within a line.
 MARKUP = re.compile(r"^[-+#*]|[\\`\[\]~<>&]|\*(?=\S)|(?<!\w)_(?=\S)")
 ENTITIES = {"<": "&lt;", ">": "&gt;", "&": "&amp;"}
@@ -27,35 +36,19 @@ class Table:
     notes: tuple[str, ...] = ()
 
 
-MODEL_COLUMNS = (
-    "model",
-    "latency ms",
-    "memory MB",
-    "parameters",
-    "without emb.",
-    "artefact MB",
-    "BLEU",
-    "chrF",
-    "speed-up",
-    "compression",
-    "constraint",
-)
-
-
 def models_table(report: Report) -> Table:
     """All models compared: baselines, searched SubTransformers, references with inherited weights."""
-    models = report["models"]
+    models, protocol = report["models"], report["protocol"]
     slowest = slowest_model(models)
-    rows = tuple(_model_row(model, slowest, report["default"]) for model in models)
-    first = models[0]
+    rows = [_model_row(model, slowest, report["default"]) for model in models]
     notes = [
         f"speed-up and compression (artefact bytes, embeddings included): against {slowest['name']}",
         "latency: median ± half its 95% interval, of a whole decode, all models timed in the same rounds and "
         "relative to the largest SubTransformer",
-        _conditions_note(report["environment"], report["protocol"]),
-        *_engine_notes(models, report["protocol"]),
-        f"BLEU: {first['bleu_signature']}",
-        f"chrF: {first['chrf_signature']}",
+        _conditions_note(report["environment"], protocol),
+        *_engine_notes(models, protocol),
+        f"BLEU: {models[0]['bleu_signature']}",
+        f"chrF: {models[0]['chrf_signature']}",
         *_tokenised_notes(models),
         "* translates by default; --model NAME takes another",
         *(_searched_note(model) for model in models if model["kind"] == "found"),
@@ -65,28 +58,29 @@ def models_table(report: Report) -> Table:
         notes.append(
             f"the machine was too busy or unsteady to measure {', '.join(noisy)}; measure again when idle"
         )
-    return Table("Models", MODEL_COLUMNS, rows, tuple(notes))
+    return Table("Models", tuple(rows[0]), tuple(tuple(row.values()) for row in rows), tuple(notes))
 
 
-def _engine_notes(models: Sequence[Mapping[str, Any]], protocol: Mapping[str, Any]) -> list[str]:
-    """Models that the engine of the others does not run: their latencies are those of two programs."""
-    others = [model for model in models if model.get("engine", protocol["engine"]) != protocol["engine"]]
+def _engine_notes(models: Sequence[Model], protocol: Mapping[str, Any]) -> list[str]:
+    """Models that another engine had to run: their latencies compare two programs, too."""
+    usual = protocol["engine"]
     return [
         f"{model['name']} was timed with engine {model['engine']}, beside the largest SubTransformer in the "
-        f"same engine: {protocol['engine']} does not run it"
-        for model in others
+        f"same engine: {usual} does not run it"
+        for model in models
+        if model.get("engine", usual) != usual
     ]
 
 
-def _tokenised_notes(models: Sequence[Mapping[str, Any]]) -> list[str]:
-    """BLEU as published, of runs that ask for it: for comparison with those figures alone."""
+def _tokenised_notes(models: Sequence[Model]) -> list[str]:
+    """BLEU as published, in runs that ask for it: comparable with those figures alone."""
     if "tokenised_bleu" not in models[0]:
         return []
     scores = ", ".join(f"{model['name']} {model['tokenised_bleu']:.1f}" for model in models)
     return [f"tokenised BLEU ({models[0]['tokenised_bleu_signature']}): {scores}"]
 
 
-def slowest_model(models: Sequence[Mapping[str, Any]]) -> Mapping[str, Any]:
+def slowest_model(models: Sequence[Model]) -> Model:
     """The slowest baseline; where there is none, the slowest model."""
     baselines = [model for model in models if model["kind"] == "baseline"]
     return max(baselines or models, key=lambda model: float(model["latency_ms"]))
@@ -94,13 +88,12 @@ def slowest_model(models: Sequence[Mapping[str, Any]]) -> Mapping[str, Any]:
 
 def costs_table(report: Report) -> Table:
     """The cost of each stage."""
-    costs = report["costs"]
-    rows = [_cost_row(stage, cost) for stage, cost in costs.items()]
-    total = {key: sum(cost[key] for cost in costs.values()) for key in ("wall_seconds", "device_seconds")}
+    costs = report["costs"].values()
+    total = {key: sum(cost[key] for cost in costs) for key in ("wall_seconds", "device_seconds")}
     return Table(
         "Costs",
         ("stage", "wall time", "device hours"),
-        (*rows, _cost_row("total", total)),
+        tuple((stage, *cost_cells(cost)) for stage, cost in (*report["costs"].items(), ("total", total))),
         ("device hours: processor time summed over the cores",),
     )
 
@@ -129,10 +122,13 @@ def next_lines(report: Report) -> list[str]:
 
 def to_markdown(report: Report) -> str:
     """The whole report as Markdown."""
-    parts = [f"# {markdown(report['run'])}"]
-    parts += [_markdown_table(table) for table in (models_table(report), costs_table(report))]
-    parts.append(f"## Sample translations\n\n{_fenced(sample_lines(report))}")
-    parts.append(f"## Next\n\n{_fenced(next_lines(report))}")
+    parts = [
+        f"# {markdown(report['run'])}",
+        _markdown_table(models_table(report)),
+        _markdown_table(costs_table(report)),
+        f"## Sample translations\n\n{_fenced(sample_lines(report))}",
+        f"## Next\n\n{_fenced(next_lines(report))}",
+    ]
     return "\n\n".join(parts) + "\n"
 
 
@@ -165,43 +161,39 @@ def _markdown_row(cells: Sequence[str]) -> str:
     return "| " + " | ".join(markdown(cell).replace("|", r"\|") for cell in cells) + " |"
 
 
-def _model_row(model: Mapping[str, Any], slowest: Mapping[str, Any], default: str) -> tuple[str, ...]:
-    memory = model["peak_memory_bytes"]
-    inherited = " (inherited weights)" if model["kind"] == "inherited" else ""
-    return (
-        model["name"] + ("*" if model["name"] == default else "") + inherited,
-        _latency(model),
-        "–" if memory is None else f"{memory / 1e6:.0f}",
-        f"{model['parameters_with_embeddings'] / 1e6:.2f}M",
-        f"{model['parameters'] / 1e6:.2f}M",
-        f"{model['artefact_bytes'] / 1e6:.1f}",
-        f"{model['bleu']:.1f}",
-        f"{model['chrf']:.1f}",
-        f"{slowest['latency_ms'] / model['latency_ms']:.2f}×",
-        f"{slowest['artefact_bytes'] / model['artefact_bytes']:.2f}×",
-        _constraint(model),
-    )
-
-
-def _latency(model: Mapping[str, Any]) -> str:
-    latency = model["latency_ms"]
+def _model_row(model: Model, slowest: Model, default: str) -> dict[str, str]:
+    """The cells of a model by column."""
+    memory, latency = model["peak_memory_bytes"], model["latency_ms"]
     half = (model["latency_high_ms"] - model["latency_low_ms"]) / 2
-    return f"{milliseconds(latency)} ± {half:.{decimals(latency)}f}"
+    inherited = " (inherited weights)" if model["kind"] == "inherited" else ""
+    return {
+        "model": model["name"] + ("*" if model["name"] == default else "") + inherited,
+        "latency ms": f"{milliseconds(latency)} ± {half:.{decimals(latency)}f}",
+        "memory MB": "–" if memory is None else f"{memory / 1e6:.0f}",
+        "parameters": f"{model['parameters_with_embeddings'] / 1e6:.2f}M",
+        "without emb.": f"{model['parameters'] / 1e6:.2f}M",
+        "artefact MB": f"{model['artefact_bytes'] / 1e6:.1f}",
+        "BLEU": f"{model['bleu']:.1f}",
+        "chrF": f"{model['chrf']:.1f}",
+        "speed-up": f"{slowest['latency_ms'] / latency:.2f}×",
+        "compression": f"{slowest['artefact_bytes'] / model['artefact_bytes']:.2f}×",
+        "constraint": judgement_cell(model["constraint"]),
+    }
 
 
-def _constraint(model: Mapping[str, Any]) -> str:
-    return judgement_cell(model["constraint"])
-
-
-def _searched_note(model: Mapping[str, Any]) -> str:
+def _searched_note(model: Model) -> str:
     judgements, predicted = model["constraint"], model["predicted_of_limit"]
     measured = [one for one in judgements if one["cost"] in predicted]
     basis = "in rounds that took no part in choosing it"
     if not measured:
         basis = "computed, not measured"
-    if any(one["verdict"] is None for one in measured):
+    elif LATENCY not in predicted:
+        basis = "in measurements that took no part in choosing it"
+    elif any(one["verdict"] is None for one in measured):
         basis = "predicted from published latencies, which nothing here could verify"
-    predictions = ", ".join(of_limit(one, predicted[one["cost"]]) for one in measured)
+    predictions = ", ".join(
+        f"{cost_name(one, judgements)}{of_limit(one, predicted[one['cost']])}" for one in measured
+    )
     rival = model["random_search_loss"]
     rival_loss = "none within the constraint" if rival is None else f"{rival:.3f}"
     return (
@@ -231,8 +223,9 @@ def _predictor_note(name: str, report: Mapping[str, Any]) -> str:
     )
 
 
-def _cost_row(name: str, cost: Mapping[str, Any]) -> tuple[str, ...]:
-    return name, clock(cost["wall_seconds"]), f"{cost['device_seconds'] / 3600:.3f}"
+def cost_cells(cost: Mapping[str, Any]) -> tuple[str, str]:
+    """The wall time and the device hours of a step or a stage."""
+    return clock(cost["wall_seconds"]), f"{cost['device_seconds'] / 3600:.3f}"
 
 
 def clock(seconds: float) -> str:

@@ -35,6 +35,7 @@ WITH_OPTIONS = ("measure", "fit")
 RUN_EXAMPLES = examples(
     "hat run demo",
     "hat run my.yaml --set 'search.constraints=[50%,30%]' --run-dir runs/fast",
+    "hat run my.yaml --set 'search.constraints=[latency=50% and memory=64MB]'",
     "hat run runs/fast",
 )
 
@@ -77,12 +78,13 @@ def status(
         now = run.status(verify=verify)
     if not now.current:
         Terminal().say(f"{run.folder}: {OUTDATED}")
+    content = asdict(now)
     if as_json:
-        typer.echo(json_text({"run": str(run.folder), **asdict(now)}))
+        typer.echo(json_text({"run": str(run.folder), **content}))
     else:
         from hat.report import print_status
 
-        print_status(run.folder, now.steps, now.constraints)
+        print_status(run.folder, content["steps"], now.constraints)
 
 
 def _add_stage(app: typer.Typer, stage: "Stage") -> None:
