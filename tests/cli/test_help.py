@@ -22,6 +22,7 @@ from hat.cli.commands.translate import translate
 from hat.errors import command
 from hat.export.deploy import FORMATS
 from hat.hardware import MeasureProtocol
+from hat.recipe import Constraint
 from hat.runtime import PRECISIONS, CodeBooks, EngineSettings, Translator
 from hat.runtime.weights.code_books import EMBEDDING_FORMS
 from hat.runtime.weights.kmeans import INITIALIZATIONS
@@ -103,6 +104,13 @@ def test_defaults_of_options_are_those_of_the_rooms(
     for name in names:
         key = "device" if owner is EngineSettings else name
         assert options[name].default == owned[key].default, name
+
+
+@pytest.mark.parametrize("name", ["run", "init"])
+def test_help_shows_how_limits_on_several_costs_are_joined(hat: Hat, name: str) -> None:
+    examples = re.findall(r"search\.constraints=\[(.*?)\]'", hat(name, "--help").out)
+    constraints = [Constraint.parse(text) for line in examples for text in line.split(",")]
+    assert max(len(constraint.limits) for constraint in constraints) == 2
 
 
 QUOTED = re.compile(r"'[^']*'|\"[^\"]*\"|#.*")

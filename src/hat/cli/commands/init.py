@@ -21,6 +21,7 @@ EXAMPLES = examples(
     "hat init",
     "hat init my.yaml --source train.en --target train.de --minutes 60 --latency 50%",
     "hat init my.yaml --tsv train.tsv --source-lang en --target-lang de --device pi",
+    "hat run my.yaml --set 'search.constraints=[latency=50% and memory=64MB]'",
 )
 RECIPE = Path("my.yaml")
 THIS = "this"  # the name of this machine in the question for a device
@@ -75,7 +76,7 @@ def init(
     """Write a recipe for your own text; on a terminal, ask for everything that the options leave open.
 
     Vocabulary, design space and number of updates follow from text and time; comments in the recipe give the
-    reasons.
+    reasons. Its `search.constraints` take limits on other costs too, joined by `and`.
     """
     if recipe.exists() and not force:
         raise UserError(f"{recipe}: exists already; name another file, or --force")
