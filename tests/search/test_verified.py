@@ -142,6 +142,19 @@ def test_where_none_is_within_the_nearest_is_chosen(proposals: SearchResult) -> 
     assert len(chosen.measured) == CANDIDATES
 
 
+def test_the_progress_of_measuring_group_after_group_only_grows(proposals: SearchResult) -> None:
+    shares: list[float] = []
+
+    def measure(architectures: Sequence[Architecture], _: str, progress: Progress) -> list[Trial]:
+        for number in range(len(architectures) + 1):
+            progress(number, len(architectures), "measured")
+        return [two(1.1, 1.1)] * len(architectures)
+
+    choose(proposals, measure, 4, "attempt-0", lambda done, total, _: shares.append(done / total))
+    assert shares == sorted(shares)
+    assert (shares[0], shares[-1]) == (0, 1)
+
+
 def test_a_verdict_is_of_the_whole_interval() -> None:
     assert verdict(9.0, 10.0, 10.0) is Verdict.MET
     assert verdict(9.9, 10.1, 10.0) is Verdict.NOT_SHOWN

@@ -16,9 +16,7 @@ from hat.search.result import KEPT, Iteration, SearchResult
 from hat.sections import Section
 
 MEMO_FILE = "evaluated.jsonl"
-
-# Draws for each child wanted before one-gene neighbours fill the place.
-TRIES = 40
+TRIES = 40  # draws for each child wanted before one-gene neighbours fill the place
 
 
 class EvolutionSettings(Section):
@@ -57,13 +55,12 @@ def evolve(
 ) -> SearchResult:
     """Search; every loss goes to `evaluated.jsonl` in `folder`, and none is evaluated twice.
 
-    Each iteration's randomness depends on seed and iteration alone, and all else on the losses, so
-    a search killed anywhere and started again ends in the same result and files. Ends early when it
-    finds no unseen feasible child. Raises UserError when no architecture is within the limits.
+    Each iteration's randomness depends on seed and iteration alone, and all else on the losses, so a search
+    that was killed and is started again ends in the same result and files. Ends early if no feasible child is
+    left. Raises UserError if no architecture is within the limits.
     """
     cheapest, lowest = check_reachable(problem, seed)
-    brood = settings.mutations + settings.crossovers
-    total = settings.population + (settings.iterations - 1) * brood
+    total = settings.population + (settings.iterations - 1) * (settings.mutations + settings.crossovers)
     scored: dict[Architecture, Candidate] = {}
     parents: tuple[Candidate, ...] = ()
     history: list[Iteration] = []
@@ -110,7 +107,7 @@ def _breed(
     seen: Mapping[Architecture, Candidate],
     rng: random.Random,
 ) -> dict[Architecture, Costs]:
-    """The next children, feasible and unseen, with their costs: mutations, then crossovers."""
+    """The next children, feasible and new, with their costs: mutations, then crossovers."""
     space, pool = problem.space, [parent.architecture for parent in parents]
 
     def mutation() -> Architecture:

@@ -23,11 +23,8 @@ def draw_feasible(
     tries: int,
     seen: Container[Architecture] = (),
 ) -> dict[Architecture, Costs]:
-    """Up to `wanted` distinct feasible architectures not in `seen`, with their costs, from `draw`.
-
-    Draws in batches, which a predictor answers faster, and gives up after `tries` draws for each
-    one wanted.
-    """
+    """Up to `wanted` distinct feasible architectures not in `seen`, with their costs, from at most `tries`
+    draws for each; drawn in batches, which a predictor answers faster."""
     drawn: dict[Architecture, Costs] = {}
     for _ in range(tries):
         if len(drawn) >= wanted:
@@ -55,12 +52,13 @@ def nearby_feasible(
     return dict(rng.sample(nearby, min(wanted, len(nearby))))
 
 
-def lowest_cost(space: DesignSpace, predict: Predict, rng: random.Random) -> tuple[Architecture, float]:
-    """The architecture of the lowest cost that a descent finds; a heuristic, but bounded.
+def lowest_cost(space: DesignSpace, predict: Predict, seed: int) -> tuple[Architecture, float]:
+    """The architecture of the lowest cost that a descent finds, with this cost; a heuristic, but bounded.
 
-    Keeps the cheapest few of the smallest architecture, random ones, and then of their neighbours
-    and mutations, until nothing cheaper has come up for a few steps.
+    It starts from the smallest architecture and random ones, keeps the cheapest few, and goes on with their
+    neighbours and mutations until nothing cheaper has come up for a few steps.
     """
+    rng = random.Random(f"lowest {seed}")
     pool = [space.smallest(), *(space.sample(rng) for _ in range(RANDOM_STARTS))]
     cheapest: dict[Architecture, float] = {}
     best, idle = float("inf"), 0
@@ -82,30 +80,27 @@ def check_reachable(problem: SearchProblem, seed: int) -> tuple[Architecture, di
 
     Raises UserError naming a limit that nothing reaches, or limits that nothing reaches together.
     """
-    ends = {one.name: _descend(problem, one.predict, seed) for one in problem.limits}
-    for one in problem.limits:
-        lowest = ends[one.name][1]
-        if lowest > one.limit:
-            written = one.objective.written
+    reachable: dict[str, float] = {}
+    for cost in problem.limits:
+        nearest, reachable[cost.name] = lowest_cost(problem.space, cost.predict, seed)
+        if reachable[cost.name] > cost.limit:
+            written = cost.objective.written
             raise UserError(
-                f"{one.name} constraint {written(one.limit, 6)}: no architecture of the design space is "
-                f"predicted to be within it; the lowest reachable {one.name} is {written(lowest)}"
+                f"{cost.name} constraint {written(cost.limit, 6)}: no architecture of the design space is "
+                f"predicted to be within it; the lowest reachable {cost.name} is "
+                f"{written(reachable[cost.name])}"
             )
-    reachable = {name: lowest for name, (_, lowest) in ends.items()}
-    if len(ends) == 1:
-        return ends[problem.limits[0].name][0], reachable
-    nearest, share = _descend(problem, problem.largest_share, seed)
+    if len(problem.limits) == 1:
+        return nearest, reachable
+    nearest, share = lowest_cost(problem.space, problem.largest_share, seed)
     if share > 1:
-        limits = " and ".join(f"{one.name} {one.objective.written(one.limit, 6)}" for one in problem.limits)
-        near = ", ".join(
-            f"{one.name} {one.objective.written(float(one.predict([nearest])[0]))}" for one in problem.limits
+        limits = " and ".join(
+            f"{cost.name} {cost.objective.written(cost.limit, 6)}" for cost in problem.limits
         )
+        figures = [(cost, float(cost.predict([nearest])[0])) for cost in problem.limits]
+        near = ", ".join(f"{cost.name} {cost.objective.written(figure)}" for cost, figure in figures)
         raise UserError(
             f"constraint {limits}: each is within reach alone, but no architecture of the design space is "
             f"predicted to be within all of them; the nearest has {near}"
         )
     return nearest, reachable
-
-
-def _descend(problem: SearchProblem, predict: Predict, seed: int) -> tuple[Architecture, float]:
-    return lowest_cost(problem.space, predict, random.Random(f"lowest {seed}"))

@@ -5,7 +5,6 @@ import os
 from collections.abc import Callable
 from math import isfinite
 from pathlib import Path
-from types import TracebackType
 
 from hat.architecture import Architecture
 from hat.disk import Room, make_folder
@@ -20,7 +19,6 @@ class Memo:
     Every loss reaches the operating system before the next evaluation starts, so a killed process loses only
     the evaluation that was running; all losses are on the disk when the memo is left. An incomplete last line
     is removed and evaluated again. Raises UserError naming path and line for any other content, DiskFull.
-
     """
 
     def __init__(self, path: Path) -> None:
@@ -32,12 +30,7 @@ class Memo:
     def __enter__(self) -> "Memo":
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *raised: object) -> None:
         with Room(self._path), self._stream:
             os.fsync(self._stream.fileno())
 
@@ -46,9 +39,9 @@ class Memo:
         if architecture not in self._losses:
             loss = float(evaluate(architecture))
             if not isfinite(loss):
+                name = architecture.short_hash()
                 raise HatError(
-                    f"the loss of architecture {architecture.short_hash()} is {loss}; "
-                    "the SuperTransformer may have diverged"
+                    f"the loss of architecture {name} is {loss}; the SuperTransformer may have diverged"
                 )
             line = json.dumps({"architecture": architecture.to_dict(), "loss": loss})
             with Room(self._path):

@@ -56,12 +56,12 @@ class SearchProblem:
 
     def with_bounds(self, bounds: Costs) -> "SearchProblem":
         """This problem with other limits for the objectives in `bounds`."""
-        limits = (replace(one, limit=bounds.get(one.name, one.limit)) for one in self.limits)
-        return replace(self, limits=tuple(limits))
+        limits = tuple(replace(one, limit=bounds.get(one.name, one.limit)) for one in self.limits)
+        return replace(self, limits=limits)
 
     def feasible(self, architectures: Iterable[Architecture]) -> dict[Architecture, Costs]:
         """The architectures within all limits, each once, in the order given, with their costs."""
-        kept: dict[Architecture, dict[str, float]] = {one: {} for one in architectures}
+        kept: dict[Architecture, Costs] = {one: {} for one in architectures}
         for cost in self.limits:
             predicted = cost.predict([*kept]) if kept else ()
             kept = {
@@ -69,10 +69,10 @@ class SearchProblem:
                 for (one, costs), value in zip(kept.items(), predicted, strict=True)
                 if value <= cost.limit
             }
-        return dict(kept)
+        return kept
 
     def largest_share(self, architectures: Sequence[Architecture]) -> npt.NDArray[np.float64]:
-        """Of each architecture (N,) the largest cost as a share of its limit: at most 1 within all limits."""
+        """The largest share of a limit that each architecture (N,) takes: at most 1 within all limits."""
         shares = [cost.predict(architectures) / cost.limit for cost in self.limits]
         largest: npt.NDArray[np.float64] = np.max(shares, axis=0)
         return largest
@@ -88,11 +88,7 @@ class Candidate:
 
     def to_dict(self) -> dict[str, Any]:
         """JSON-like data."""
-        return {
-            "architecture": self.architecture.to_dict(),
-            "loss": self.loss,
-            "costs": dict(self.costs),
-        }
+        return {"architecture": self.architecture.to_dict(), "loss": self.loss, "costs": dict(self.costs)}
 
 
 def best_of(candidates: Iterable[Candidate], count: int) -> tuple[Candidate, ...]:

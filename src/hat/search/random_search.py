@@ -11,24 +11,18 @@ from hat.search.memo import Memo
 from hat.search.problem import Candidate, SearchProblem, best_of
 from hat.search.result import KEPT, Iteration, SearchResult
 
-# Draws for each candidate wanted: uniform sampling seldom meets a tight constraint.
-TRIES = 200
+TRIES = 200  # draws for each candidate wanted: uniform sampling seldom meets a tight constraint
 STEP = 100
 
 
 def random_search(
-    problem: SearchProblem,
-    budget: int,
-    *,
-    seed: int,
-    folder: Path,
-    progress: Progress = silent,
+    problem: SearchProblem, budget: int, *, seed: int, folder: Path, progress: Progress = silent
 ) -> SearchResult:
-    """Evaluate `budget` distinct feasible architectures drawn uniformly; history every 100.
+    """Evaluate `budget` distinct feasible architectures drawn uniformly, with an entry of the history every
+    100; fewer if TRIES draws for each do not find them. Raises UserError if none is within the limits.
 
-    Shares `evaluated.jsonl` in `folder` with `evolve`, so an architecture both come upon is
-    evaluated once but counted by each. Evaluates fewer when so few are within the limits that
-    200 draws for each do not find them. Raises UserError when none is.
+    Shares `evaluated.jsonl` in `folder` with `evolve`: an architecture that both draw is evaluated once, but
+    counted by each.
     """
     _, lowest = check_reachable(problem, seed)
     rng = random.Random(f"random {seed}")

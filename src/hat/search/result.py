@@ -5,8 +5,7 @@ from typing import Any
 
 from hat.search.problem import Candidate, Costs
 
-# How many of the best are kept: enough to measure some again and see the front.
-KEPT = 25
+KEPT = 25  # of the best candidates: enough to measure some again and see the front
 
 
 @dataclass(frozen=True)
@@ -20,10 +19,9 @@ class Iteration:
 
 @dataclass(frozen=True)
 class SearchResult:
-    """`limits`, `lowest_reachable`: of each objective. `best`: distinct feasible candidates, lowest loss
-    first, at most KEPT; none if a random search met none. `evaluations`: distinct architectures whose loss
-    the search asked for, whether or not it was known already.
-    """
+    """`limits`, `lowest_reachable`: of each objective. `evaluations`: the number of distinct architectures
+    whose loss the search asked for, known already or not. `best`: distinct feasible candidates, lowest loss
+    first, at most KEPT; none if a random search met none."""
 
     method: str
     limits: Costs

@@ -29,7 +29,6 @@ SEARCHING = 0.6  # of each; measuring is the rest
 VERIFICATION = "verification"
 # The next search's limit is at most this share of the last one's, even if candidates missed that narrowly.
 TIGHTER = 0.97
-
 # Two series of one model differ by this share more than their intervals say: its weights lie elsewhere in
 # memory, and other models run before it. A choice leaves room for a later series, which decides.
 BETWEEN_SERIES = 0.01
@@ -85,7 +84,7 @@ def search_verified(
     memo: Path,
     progress: Progress = silent,
 ) -> Choice:
-    """Search, choose by measurements, `group` candidates at a time, and verify the choice once. Raises
+    """Search, choose by measurements of `group` candidates at a time, and verify the choice once. Raises
     UserError if no architecture is predicted to be within the limits."""
     limits = problem.bounds
     for attempt, (start, end) in enumerate(ATTEMPTS):
@@ -106,11 +105,12 @@ def choose(
     """Measure candidates, best first, until all intervals of one are BETWEEN_SERIES below their limits;
     returns that one, or else the nearest."""
     measured: list[tuple[Candidate, Trial]] = []
-    for start in range(0, len(result.best), group):
+    count = len(result.best)
+    for start in range(0, count, group):
         some = result.best[start : start + group]
-        architectures = [candidate.architecture for candidate in some]
-        fresh = measure(architectures, f"{name}/measured-{start}", progress)
-        measured += zip(some, fresh, strict=True)
+        part = between(progress, start / count, (start + len(some)) / count)
+        trials = measure([candidate.architecture for candidate in some], f"{name}/measured-{start}", part)
+        measured += zip(some, trials, strict=True)
         for candidate, trial in measured[start:]:
             if trial.share <= 1 - BETWEEN_SERIES:
                 return Chosen(candidate, trial, True, tuple(measured), result)
@@ -119,8 +119,8 @@ def choose(
 
 
 def _corrected(current: Costs, limits: Costs, chosen: Chosen) -> Costs:
-    """The predicted costs to search below next, where the candidates of the last search missed a limit: each
-    cost that one of them missed, lowered by the excess of measurements over predictions."""
+    """The limits of the next search: each limit that a candidate of the last search missed, lowered by the
+    excess of measurements over predictions."""
     corrected = {}
     for name in chosen.trial.figures:
         figures = [trial.figures[name] for _, trial in chosen.measured]
