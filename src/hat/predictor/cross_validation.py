@@ -1,6 +1,6 @@
 """Errors on architectures that took no part in fitting, and the choices made by them."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,16 +16,14 @@ Predict = Callable[[Array], Array]
 Fit = Callable[[Array, Array], Predict]
 
 FOLDS, FOLDS_OF_MANY, MANY = 10, 5, 200
-# Ridge strengths to choose from.
-STRENGTHS = (1e-5, 1e-4, 1e-3, 1e-2)
-# Fewer architectures do not support a boosted residual.
-FEWEST_TO_BOOST = 50
+STRENGTHS = (1e-5, 1e-4, 1e-3, 1e-2)  # of the ridge, to choose from
+FEWEST_TO_BOOST = 50  # fewer architectures do not support a boosted residual
 
 
 @dataclass(frozen=True)
 class Grouped:
-    """Rows of features x (N, features) and costs y (N,); `group` (N,): the number of each row's
-    architecture; `judged`: the groups whose errors count."""
+    """Rows of features x (N, features) and costs y (N,). `group` (N,): the number of each row's architecture.
+    `judged`: the groups whose errors count."""
 
     x: Array
     y: Array
@@ -38,7 +36,8 @@ class Grouped:
         return means
 
     def folds(self, count: int, rng: np.random.Generator) -> list[Rows]:
-        """The judged groups in random parts; the others are in no fold, so always fitted to."""
+        """The judged groups in random parts; the others are in no fold, so that every model is fitted to
+        them."""
         return np.array_split(rng.permutation(self.judged), min(count, len(self.judged)))
 
     def held_out(self, folds: Sequence[Rows], fit: Fit) -> Array:
@@ -57,7 +56,10 @@ class Grouped:
 
 def group_rows(architectures: Inputs) -> Rows:
     """The number of each row's architecture."""
-    keys: Sequence[Any] = architectures if not isinstance(architectures, np.ndarray) else _keys(architectures)
+    rows: Iterable[Any] = architectures
+    if isinstance(architectures, np.ndarray):
+        rows = map(tuple, architectures.tolist())
+    keys = list(rows)
     numbers = {key: number for number, key in enumerate(dict.fromkeys(keys))}
     return np.array([numbers[key] for key in keys], np.intp)
 
@@ -73,7 +75,7 @@ def judged_groups(group: Rows, judged: Sequence[bool] | None) -> Rows:
 
 
 def errors(ratios: Array) -> Array:
-    """Absolute errors in % of the measured, of measured ÷ predicted."""
+    """Absolute errors in % of the measured costs, from measured ÷ predicted."""
     percent: Array = 100 * np.abs(1 / ratios - 1)
     return percent
 
@@ -82,8 +84,8 @@ def choose(data: Grouped, folds: Sequence[Rows], seed: int) -> tuple[RegressionS
     """The settings with the least held-out error, and their predictions of held-out rows (N,).
 
     A boosted residual has to win by more than the standard error of its gain: trees that do not help cost
-    time and smoothness. The held-out error is that of the chosen settings, which flatters them very little,
-    as the candidates are few and alike.
+    time and smoothness. That the choice is made by the same held-out error flatters it very little, as the
+    candidates are few and alike.
     """
 
     def judged(predicted: Array, folds: Sequence[Rows]) -> Array:
@@ -93,23 +95,23 @@ def choose(data: Grouped, folds: Sequence[Rows], seed: int) -> tuple[RegressionS
         strength: data.held_out(folds, regression(RegressionSettings(strength), seed))
         for strength in STRENGTHS
     }
-    strength = min(STRENGTHS, key=lambda one: float(judged(ridges[one], folds).mean()))
-    plain = ridges[strength]
+    strength = min(STRENGTHS, key=lambda strength: float(judged(ridges[strength], folds).mean()))
+    linear = RegressionSettings(strength), ridges[strength]
     if len(data.judged) < FEWEST_TO_BOOST:
-        return RegressionSettings(strength), plain
+        return linear
     settings = RegressionSettings(strength, boosted=True)
     half = len(folds) // 2
     boosted = np.ones(len(data.y))
     for part, so_far in ((folds[:half], folds[:half]), (folds[half:], folds)):
         boosted = boosted * data.held_out(part, regression(settings, seed))
-        gain = judged(plain, so_far) - judged(boosted, so_far)
+        gain = judged(ridges[strength], so_far) - judged(boosted, so_far)
         if gain.mean() < gain.std() / len(gain) ** 0.5:
-            return RegressionSettings(strength), plain
+            return linear
     return settings, boosted
 
 
 def regression(settings: RegressionSettings, seed: int) -> Fit:
-    """Our regression, as `held_out` fits it."""
+    """`fit_regression` with these settings, for `Grouped.held_out`."""
     return lambda x, y: fit_regression(x, y, settings=settings, seed=seed).predict
 
 
@@ -117,7 +119,3 @@ def ordinary(x: Array, y: Array) -> Predict:
     """Ordinary linear regression: the baseline."""
     solution = np.linalg.lstsq(np.hstack([x, np.ones((len(y), 1))]), y)[0]
     return lambda new: new @ solution[:-1] + solution[-1]
-
-
-def _keys(averages: Array) -> list[tuple[float, ...]]:
-    return [tuple(row) for row in averages.tolist()]

@@ -15,20 +15,21 @@ Pairs = Sequence[tuple[int, int]]
 # Architectures, or where only averages are known a row of PAPER_COLUMNS for each of them.
 Inputs = Sequence[Architecture] | Array
 
-TYPICAL: Pairs = ((30, 30),)
+TYPICAL: tuple[tuple[int, int], ...] = ((30, 30),)
 # The inputs of the paper's predictor, as the published sets name them (docs/reference.md, Latency predictor).
-PAPER_COLUMNS = (
-    "encoder_embed_dim",
-    "encoder_layer_num",
-    "encoder_ffn_embed_dim_avg",
-    "encoder_self_attention_heads_avg",
-    "decoder_embed_dim",
-    "decoder_layer_num",
-    "decoder_ffn_embed_dim_avg",
-    "decoder_self_attention_heads_avg",
-    "decoder_ende_attention_heads_avg",
-    "decoder_arbitrary_ende_attn_avg",
-)
+AVERAGES_OF: dict[str, Callable[[Architecture], float]] = {
+    "encoder_embed_dim": lambda a: a.encoder.embed_dim,
+    "encoder_layer_num": lambda a: len(a.encoder.layers),
+    "encoder_ffn_embed_dim_avg": lambda a: fmean(x.ffn_dim for x in a.encoder.layers),
+    "encoder_self_attention_heads_avg": lambda a: fmean(x.heads for x in a.encoder.layers),
+    "decoder_embed_dim": lambda a: a.decoder.embed_dim,
+    "decoder_layer_num": lambda a: len(a.decoder.layers),
+    "decoder_ffn_embed_dim_avg": lambda a: fmean(x.ffn_dim for x in a.decoder.layers),
+    "decoder_self_attention_heads_avg": lambda a: fmean(x.self_heads for x in a.decoder.layers),
+    "decoder_ende_attention_heads_avg": lambda a: fmean(x.cross_heads for x in a.decoder.layers),
+    "decoder_arbitrary_ende_attn_avg": lambda a: fmean(x.encoder_layers_attended for x in a.decoder.layers),
+}
+PAPER_COLUMNS = tuple(AVERAGES_OF)
 
 
 @dataclass(frozen=True)
@@ -40,9 +41,9 @@ class Term:
     target: int = 0
 
 
-# More of any of these is never faster: work (multiply-accumulates; in the decoder also the weights
-# that each step reads), keys and values read, elements of the attention softmax, kernels started
-# (layers). Constant factors are left to the weights; the intercept is what a sentence costs anyway.
+# More of any of these is never faster: work (multiply-accumulates; in the decoder also the weights that each
+# step reads), keys and values read, elements of the attention softmax, kernels started (layers). The weights
+# stand for constant factors, the intercept for the cost that every sentence has.
 TERMS = {
     "encoder_attention": Term(lambda a: len(a.encoder.layers) * a.encoder.embed_dim * a.qkv_dim, source=1),
     "encoder_ffn": Term(lambda a: a.encoder.embed_dim * sum(x.ffn_dim for x in a.encoder.layers), source=1),
@@ -93,32 +94,15 @@ def features(architectures: Sequence[Architecture], pairs: Pairs | None = None) 
 
 
 def paper_features(architectures: Inputs) -> Array:
-    """PAPER_COLUMNS of each architecture, (N, 10): dims, depths, means over layers. Given as such,
-    they are returned as they are. Raises UserError for rows that are not ten positive numbers."""
+    """PAPER_COLUMNS of each architecture, (N, 10): dims, depths, means over layers. Rows of PAPER_COLUMNS are
+    returned unchanged. Raises UserError for rows that are not ten positive numbers."""
     if isinstance(architectures, np.ndarray):
         if architectures.ndim != 2 or architectures.shape[1] != len(PAPER_COLUMNS):
             raise UserError(f"averages of shape {architectures.shape}; expected rows of {len(PAPER_COLUMNS)}")
         if not (np.isfinite(architectures) & (architectures > 0)).all():
             raise UserError("averages must be positive numbers")
         return architectures
-    rows = []
-    for a in architectures:
-        encoder, decoder = a.encoder.layers, a.decoder.layers
-        rows.append(
-            [
-                a.encoder.embed_dim,
-                len(encoder),
-                fmean(layer.ffn_dim for layer in encoder),
-                fmean(layer.heads for layer in encoder),
-                a.decoder.embed_dim,
-                len(decoder),
-                fmean(layer.ffn_dim for layer in decoder),
-                fmean(layer.self_heads for layer in decoder),
-                fmean(layer.cross_heads for layer in decoder),
-                fmean(layer.encoder_layers_attended for layer in decoder),
-            ]
-        )
-    return np.array(rows, float).reshape(-1, len(PAPER_COLUMNS))
+    return _counts(architectures, [*AVERAGES_OF.values()])
 
 
 def feature_set(name: object) -> FeatureSet:
@@ -133,7 +117,7 @@ def _term_counts(architectures: Inputs) -> Array:
 
 
 def _weight_counts(architectures: Inputs) -> Array:
-    return _counts(architectures, list(WEIGHTS.values()))
+    return _counts(architectures, [*WEIGHTS.values()])
 
 
 def _counts(architectures: Inputs, counts: Sequence[Callable[[Architecture], float]]) -> Array:
@@ -148,8 +132,8 @@ def _term_lengths(pairs: Pairs) -> Array:
 
 
 def _from_averages(averages: Array) -> dict[str, Array]:
-    """TERMS as far as averages tell them: depth × average is the sum over layers, which more depth
-    never lowers, as it may lower an average."""
+    """The TERMS that follow from averages. Depth × average is the sum over layers, which more depth never
+    lowers, as it may lower an average."""
     enc, enc_depth, enc_ffn, enc_heads, dec, depth, ffn, self_heads, cross_heads, attended = averages.T
     return {
         "encoder_layers": enc_depth,

@@ -1,7 +1,7 @@
 """The paper's latency predictor, for comparison: a network on ten averages.
 
-In numpy, as this room never needs torch, and as scikit-learn's starts from larger weights (Glorot's)
-than the original, with which it is up to a tenth worse on the published sets.
+In numpy, since this room never needs torch, and scikit-learn's network starts from larger weights (Glorot's)
+than the original, with which its error on the published sets is up to a tenth larger.
 """
 
 from dataclasses import dataclass
@@ -57,10 +57,10 @@ class PaperMLP:
             rows = rng.integers(0, len(y), BATCH)
             adam.step(_gradients(parameters, x[rows], y[rows]))
             if update % LOOK_EVERY == 0:
-                now = cls(tuple(one.copy() for one in parameters), unit)
-                error = float(np.abs(now.predict(validation) / validation_ms - 1).mean())
+                state = cls(tuple(array.copy() for array in parameters), unit)
+                error = float(np.abs(state.predict(validation) / validation_ms - 1).mean())
                 if error < least:
-                    best, least = now, error
+                    best, least = state, error
         return best
 
     def predict(self, architectures: Inputs) -> Array:
@@ -75,8 +75,8 @@ class _Adam:
 
     def __init__(self, parameters: list[Single]) -> None:
         self._parameters, self._updates = parameters, 0
-        self._means = [np.zeros_like(one) for one in parameters]
-        self._squares = [np.zeros_like(one) for one in parameters]
+        self._means = [np.zeros_like(array) for array in parameters]
+        self._squares = [np.zeros_like(array) for array in parameters]
 
     def step(self, gradients: list[Single]) -> None:
         self._updates += 1

@@ -1,6 +1,6 @@
 """From an architecture to its cost on a device: a hypothesis, with its held-out error beside it."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass, fields
 from math import ceil, exp, floor
 from sys import float_info
@@ -28,8 +28,7 @@ from hat.predictor.features import TYPICAL, Array, Inputs, Pairs, feature_set, p
 from hat.predictor.regression import Regression, fit_regression
 
 FEWEST = 8
-# Twice the measurements should lower the error by this share to be worth their time.
-WORTHWHILE = 0.1
+WORTHWHILE = 0.1  # the share of the error that twice the measurements have to remove to be worth their time
 
 
 @dataclass(frozen=True)
@@ -99,8 +98,8 @@ class CostPredictor:
             seed: shuffles the folds.
             pairs: (source, target) length of each row. All rows of an architecture are held out
                 together, and the error is that of their mean.
-            judged: whether a row's architecture counts in the held-out error; where it does not (one
-                that was chosen for being extreme), it is always fitted to.
+            judged: True if the row's architecture counts in the held-out error; one that does not (since
+                it was chosen for being extreme) is in every fit.
             features: "layers" for latencies, "weights" for memory, "averages" for published sets.
 
         Raises UserError for too few measurements or impossible ones.
@@ -151,8 +150,8 @@ class CostPredictor:
     def predict_interval(
         self, architectures: Inputs, coverage: float = 0.9, pairs: Pairs | None = None
     ) -> tuple[Array, Array]:
-        """Conformal bounds of costs, each (N,): they hold the measured cost of a new architecture,
-        drawn like the held-out ones, with the probability `coverage`.
+        """Conformal bounds of costs, each (N,): the measured cost of a new architecture, drawn like the
+        held-out ones, lies between them with the probability `coverage`.
 
         The bounds are quantiles of measured ÷ predicted in cross-validation (the "CV" of Barber et al. 2021,
         without the "+", which would need every fold's model). Errors at single pairs of lengths are larger
@@ -174,10 +173,10 @@ class CostPredictor:
     def _extremes(self, pairs: Pairs | None) -> tuple[Sequence[float], Sequence[float]]:
         """The lowest and the highest measured ÷ predicted of each held-out architecture at the given
         pairs."""
-        asked = {(source, target) for source, target in pairs or self.pairs}
-        if asked == set(self.pairs) or not self.pair_ratios:
+        lengths, measured = {(source, target) for source, target in pairs or self.pairs}, {*self.pairs}
+        if lengths == measured or not self.pair_ratios:
             return self.ratios, self.ratios
-        columns = [self.pairs.index(pair) for pair in asked] if asked <= set(self.pairs) else slice(None)
+        columns = [self.pairs.index(pair) for pair in lengths] if lengths <= measured else slice(None)
         table = np.array(self.pair_ratios)[:, columns]
         return table.min(axis=1).tolist(), table.max(axis=1).tolist()
 
@@ -204,10 +203,9 @@ class CostPredictor:
         names = feature_set(keys["features"]).names
         weights = check_keys(keys["weights"], names, f"{where}.weights")
         report = check_keys(keys["report"], [field.name for field in fields(FitReport)], f"{where}.report")
-        _check_numbers({"intercept": keys["intercept"], **weights, **report}, where)
-        _check_numbers(dict(enumerate(_list(keys["ratios"], f"{where}.ratios"))), f"{where}.ratios")
+        _numbers([("intercept", keys["intercept"]), *weights.items(), *report.items()], where)
+        ratios = _numbers(enumerate(_list(keys["ratios"], f"{where}.ratios")), f"{where}.ratios")
         pairs = _pairs(keys["pairs"], f"{where}.pairs")
-        by_pair = _table(keys["pair_ratios"], len(keys["ratios"]), len(pairs), f"{where}.pair_ratios")
         trees = keys["trees"]
         return cls(
             keys["features"],
@@ -217,8 +215,8 @@ class CostPredictor:
                 float(keys["intercept"]),
                 None if trees is None else Trees.from_dict(trees, len(names), f"{where}.trees"),
             ),
-            ratios=tuple(map(float, keys["ratios"])),
-            pair_ratios=by_pair,
+            ratios=ratios,
+            pair_ratios=_table(keys["pair_ratios"], len(ratios), len(pairs), f"{where}.pair_ratios"),
             report=FitReport(**report),
         )
 
@@ -238,16 +236,14 @@ def _error_interval(percent: Array) -> tuple[float, float]:
 def _by_pair(data: Grouped, ratios: Array, pairs: Pairs | None) -> tuple[tuple[float, ...], ...]:
     """Measured ÷ predicted of each held-out group at each pair; empty unless each group has all pairs
     once."""
-    rows_pairs = list(pairs) if pairs else [TYPICAL[0]] * len(ratios)
-    known = sorted(set(rows_pairs))
-    column = {pair: index for index, pair in enumerate(known)}
-    table: list[dict[int, float]] = [{} for _ in range(int(data.group.max()) + 1)]
-    for group, pair, ratio in zip(data.group, rows_pairs, ratios, strict=True):
-        table[group][column[pair]] = float(ratio)
-    rows = [table[group] for group in data.judged]
-    if any(len(row) < len(known) for row in rows):
+    pairs = pairs or TYPICAL * len(ratios)
+    table: dict[tuple[int, tuple[int, int]], float] = {}
+    for group, pair, ratio in zip(data.group.tolist(), pairs, ratios.tolist(), strict=True):
+        table[group, pair] = ratio
+    cells = [[(group, pair) for pair in sorted(set(pairs))] for group in data.judged.tolist()]
+    if any(cell not in table for row in cells for cell in row):
         return ()
-    return tuple(tuple(row[index] for index in range(len(known))) for row in rows)
+    return tuple(tuple(table[cell] for cell in row) for row in cells)
 
 
 def _checked(costs: Sequence[float] | Array, architectures: int) -> Array:
@@ -262,22 +258,25 @@ def _checked(costs: Sequence[float] | Array, architectures: int) -> Array:
     return y
 
 
-def _check_numbers(numbers: Mapping[Any, Any], where: str) -> None:
-    for name, number in numbers.items():
+def _numbers(named: Iterable[tuple[object, Any]], where: str) -> tuple[float, ...]:
+    """The finite numbers that these are, each with its name."""
+    numbers = []
+    for name, number in named:
         plain = isinstance(number, int | float) and not isinstance(number, bool)
         if not (plain and abs(number) <= float_info.max):  # false of NaN too
             raise UserError(f"{where}: {name}: {shown(number)} is not a number")
+        numbers.append(float(number))
+    return tuple(numbers)
 
 
 def _table(value: object, rows: int, columns: int, where: str) -> tuple[tuple[float, ...], ...]:
-    """`value`, None or that many rows of numbers, checked."""
+    """The table that `value` is: empty, or of these numbers of rows and columns."""
     if not isinstance(value, list) or len(value) not in (0, rows):
         raise UserError(f"{where}: expected {rows} rows, or none")
     for number, row in enumerate(value):
         if not isinstance(row, list) or len(row) != columns:
             raise UserError(f"{where}: {number}: expected {columns} numbers")
-        _check_numbers(dict(enumerate(row)), f"{where}: {number}")
-    return tuple(tuple(map(float, row)) for row in value)
+    return tuple(_numbers(enumerate(row), f"{where}: {number}") for number, row in enumerate(value))
 
 
 def _list(value: object, where: str) -> list[Any]:
