@@ -1,5 +1,6 @@
 """`hat bench-engines`: the speed of each engine with one model on this machine."""
 
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -87,7 +88,7 @@ def bench_engines(
     for name, reason in absent.items():
         terminal.say(f"{name} left out: {reason}")
     if as_json:
-        typer.echo(json_text([row.to_dict() for row in times]))
+        typer.echo(json_text([asdict(row) for row in times]))
     else:
         Console(highlight=False).print(_table(times))
 

@@ -1,5 +1,6 @@
 """`hat device`: the devices to measure on, and how steady they are."""
 
+from dataclasses import asdict
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -76,7 +77,7 @@ def check(name: Name, devices: DevicesFile = None, as_json: AsJson = False) -> N
             calibration = calibrate(bench, calibration_protocol(device), progress)
     if as_json:
         report = {"device": device.to_dict(), "wheel": wheel, "environment": environment}
-        typer.echo(json_text({**report, "calibration": calibration.to_dict()}))
+        typer.echo(json_text({**report, "calibration": asdict(calibration)}))
     else:
         typer.echo(_lines(_report(device, wheel, environment, calibration)))
     if not calibration.measurable:

@@ -1,7 +1,6 @@
 """The steadiness of a device: one small fixed model, timed again and again."""
 
-from dataclasses import asdict, dataclass
-from typing import Any
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -15,16 +14,9 @@ from hat.progress import Progress, silent
 
 ROUNDS = 20
 LENGTH = 20
-# It takes milliseconds on a laptop and tens of them on a Raspberry Pi, as a found model does.
-MODEL = ModelConfig(
-    Architecture(
-        256,
-        Encoder(256, (EncoderLayer(512, 4),) * 3),
-        Decoder(256, (DecoderLayer(512, 4, 4),) * 2),
-    ),
-    source_vocab=4000,
-    target_vocab=4000,
-)
+# It takes milliseconds on a laptop and tens of them on a Raspberry Pi, as short as the models of a search.
+ENCODER, DECODER = Encoder(256, (EncoderLayer(512, 4),) * 3), Decoder(256, (DecoderLayer(512, 4, 4),) * 2)
+MODEL = ModelConfig(Architecture(256, ENCODER, DECODER), source_vocab=4000, target_vocab=4000)
 MOST_ROUNDS = 4096  # a machine that needs more is too noisy
 
 
@@ -44,10 +36,6 @@ class Calibration:
     def measurable(self) -> bool:
         """True if the device is steady enough to measure on now."""
         return self.noise <= NOISY
-
-    def to_dict(self) -> dict[str, Any]:
-        """JSON data."""
-        return asdict(self)
 
 
 def calibration_protocol(device: Device) -> MeasureProtocol:
@@ -75,7 +63,7 @@ def calibrate(bench: AgentBench, protocol: MeasureProtocol, progress: Progress =
 
 
 def judged(times_ms: list[float], protocol: MeasureProtocol) -> Calibration:
-    """The figures of some timings, and a verdict on measuring."""
+    """The calibration that follows from the times of calls."""
     low, median, high = np.percentile(times_ms, [25, 50, 75]).tolist()
     noise = (high - low) / median
     rounds = _rounds(noise / QUARTILES, protocol)

@@ -37,8 +37,8 @@ class Series:
         return self.store.series(self.name, self.device, self.protocol.digest(), model_key(self.reference))
 
     def forget_older(self) -> int:
-        """Drop measurements that ended at a number of rounds at which series no longer end, since their
-        intervals would not have the stated confidence; returns their number."""
+        """Remove measurements of a number of rounds at which series no longer end, since their intervals
+        would not have the stated confidence; returns their number."""
         ends = looks(self.protocol.rounds)
         old = [record for record in self.records().values() if len(record.pairs_ms) not in ends]
         self.store.remove(old)
@@ -55,10 +55,10 @@ def measure(
 ) -> list[Measurement]:
     """Time models with random weights in the deployed engine; results in the order of `models`.
 
-    Each block of models is timed in rounds of random order, in which the series' reference (preferably the
-    largest model) comes twice. A model that has its confidence interval is on disk and out of the block
-    before the others go on, and models measured in the series before are not measured again.
-    Raises UserError where the device was another machine before, LinkLost where it is lost for good.
+    Each block of models is timed in rounds of random order, in which the series' reference (best the largest
+    model) comes twice. A model that has its confidence interval is written to disk and leaves the block
+    before the others go on; models that the series has already are not measured again. Raises UserError if
+    the device was another machine before, LinkLost if it is lost for good.
     """
     if not models:
         return []
@@ -69,14 +69,9 @@ def measure(
     done = series.records()
     waiting = list({model_key(model): model for model in models if model_key(model) not in done}.values())
     for start in range(0, len(waiting), BLOCK):
-        _measure_block(
-            waiting[start : start + BLOCK],
-            series,
-            bench,
-            environment=environment,
-            seed=seed,
-            progress=_continued(progress, len(models) - len(waiting) + start, len(models)),
-        )
+        block, before = waiting[start : start + BLOCK], len(models) - len(waiting) + start
+        part = _continued(progress, before, len(models))
+        _measure_block(block, series, bench, environment=environment, seed=seed, progress=part)
     progress(len(models), len(models), "models measured")
     return summarise(models, series.records(), series.protocol)
 
@@ -95,7 +90,7 @@ def _measure_block(
     seed: int,
     progress: Progress,
 ) -> None:
-    """Time a block, again and again where the device is lost; measured models are kept."""
+    """Time a block, again if the device is lost; measured models are kept."""
     for attempt in range(ATTEMPTS):
         done = series.records()
         left = [model for model in block if model_key(model) not in done]
@@ -140,6 +135,7 @@ class _Block:
         return _Subject(model, *self._bench.load(model, self._series.protocol))
 
     def run(self, progress: Progress, total: int) -> None:
+        """Time the models, of a block of `total` models, until each has its interval."""
         batch, most = self._series.protocol.batch, looks(self._series.protocol.rounds)[-1]
         for number in range(most):
             if not self._subjects:
@@ -171,7 +167,7 @@ class _Block:
         return disturbed > DISTURBED * rounds * len(self._subjects)
 
     def _time(self, slot: int, *, first: bool = False) -> Timing:
-        """A call during which no other work took the core, if one of a few is such."""
+        """The first of a few calls during which no other work took the core, or else the last one."""
         for _ in range(TRIES):
             timing = self._bench.time(slot, first=first)
             if not timing.preempted:
@@ -191,18 +187,18 @@ class _Block:
         return timed_enough(times, self._series.protocol.interval, self._series.protocol.rounds)
 
     def _record(self, subject: _Subject) -> Record:
-        known = [joules for joules in subject.joules if joules is not None]
+        series, known = self._series, [joules for joules in subject.joules if joules is not None]
         return Record(
-            self._series.name,
-            self._series.device,
+            series.name,
+            series.device,
             model=model_key(subject.model),
-            protocol=self._series.protocol.digest(),
-            reference=model_key(self._series.reference),
+            protocol=series.protocol.digest(),
+            reference=model_key(series.reference),
             architecture=subject.model.architecture.to_dict(),
             pairs_ms=subject.pairs_ms,
             first_ms=subject.first_ms,
             reference_ms=list(self._reference_ms),
             memory_bytes=subject.memory_bytes,
-            energy_j=sum(known) / len(known) / self._series.protocol.sentences if known else None,
+            energy_j=sum(known) / len(known) / series.protocol.sentences if known else None,
             disturbed=subject.disturbed,
         )

@@ -21,8 +21,8 @@ class Measurement:
     """The latency of one model, in milliseconds per sentence.
 
     `latency_ms`: `reference_ms` times the median, over `runs` rounds, of the model's time relative to the
-    reference model's in the same round, with its 95% confidence interval and interquartile range. Divided by
-    `reference_ms`, latency and interval are thus the ratio to the reference that these rounds showed.
+    reference model's in the same round, with its 95% confidence interval and interquartile range; so latency
+    and interval divided by `reference_ms` are the ratio to the reference in these rounds.
     `raw_ms`: the median of the times as the clock gave them. `pairs`, `pairs_ms`: the latency for each
     (source, target) length. `encoder_ms`: encoder and first step; `step_ms`: each further step.
     `reference_ms`: the reference model's median over the whole series; `noise`: the interquartile range of
@@ -50,8 +50,8 @@ class Measurement:
     @property
     def too_noisy(self) -> bool:
         """True if the machine was too unsteady, or too busy with other work, for the figure to be trusted."""
-        unsure = (self.high_ms - self.low_ms) / 2 > UNSURE * self.latency_ms
-        return unsure or self.disturbed > DISTURBED
+        half_width = (self.high_ms - self.low_ms) / 2
+        return half_width > UNSURE * self.latency_ms or self.disturbed > DISTURBED
 
 
 def summarise(

@@ -24,12 +24,11 @@ from hat.predictor.predictor import CostPredictor
 from hat.progress import Progress, silent
 from hat.space import DesignSpace
 
-POOL = 512  # candidates that a designed one is the best of
+POOL = 512  # candidates for the designed ones
 RIDGE = 1e-3  # the precision of a feature's weight before anything is measured
 TRIES = 50  # draws of an architecture that was chosen before: tiny spaces run out
 FEWEST = 3 * BLOCK
-# The mean absolute value of a normal error, in standard errors.
-MEAN_ERROR = sqrt(2 / pi)
+MEAN_ERROR = sqrt(2 / pi)  # the mean absolute value of a normal error, in standard errors
 
 
 @dataclass(frozen=True)
@@ -52,9 +51,9 @@ def measure_until_predictable(
     progress: Progress = silent,
 ) -> list[Sampled]:
     """Measure block after block until `most` architectures are measured, or the held-out error of a predictor
-    fitted to them is at most `target_mape` % or what their noise explains (None: whatever it is)."""
+    fitted to them is at most `target_mape` % (None: no target) or explained by the measurements' noise."""
 
-    def report(done: float, _: float, note: str) -> None:
+    def of_most(done: float, _: float, note: str) -> None:
         progress(done, most, note)
 
     sequence = design(space, seed)
@@ -63,21 +62,16 @@ def measure_until_predictable(
         block = list(islice(sequence, min(BLOCK, most - len(chosen))))
         chosen += block
         models = [model(architecture) for architecture, _ in chosen]
-        measurements = measure(models, series, bench, seed=seed, progress=report)
-        sampled = [
-            Sampled(*pair) for pair in zip(measurements, (judged for _, judged in chosen), strict=True)
-        ]
-        enough = target_mape is not None and _good_enough(sampled, target_mape, seed)
+        measured = measure(models, series, bench, seed=seed, progress=of_most)
+        sampled = [Sampled(one, judged) for one, (_, judged) in zip(measured, chosen, strict=True)]
+        enough = target_mape is not None and _is_good_enough(sampled, target_mape, seed)
         if enough or len(block) < BLOCK or len(sampled) >= most:
             progress(most, most, f"{len(sampled)} models measured")
             return sampled
 
 
-def _good_enough(sampled: list[Sampled], target_mape: float, seed: int) -> bool:
-    if len(sampled) < FEWEST:
-        return False
-    report = fit(sampled, seed).report
-    return report.mape <= max(target_mape, noise_floor(sampled))
+def _is_good_enough(sampled: list[Sampled], target_mape: float, seed: int) -> bool:
+    return len(sampled) >= FEWEST and fit(sampled, seed).report.mape <= max(target_mape, noise_floor(sampled))
 
 
 def fit(sampled: Sequence[Sampled], seed: int) -> CostPredictor:
@@ -99,10 +93,8 @@ def noise_floor(sampled: list[Sampled]) -> float:
 
 
 def design(space: DesignSpace, seed: int) -> Iterator[tuple[Architecture, bool]]:
-    """Distinct architectures in the order to measure them, each with True if it was drawn at random.
-
-    Ends where the space has no others, or next to none.
-    """
+    """Distinct architectures in the order of measuring, with True for those drawn at random; ends when
+    (nearly) all architectures of the space have come."""
     rng = random.Random(f"design {seed}")
     pool = dict.fromkeys(space.sample(rng) for _ in range(POOL))
     linear = _LinearDesign(features([*pool]))
@@ -127,11 +119,11 @@ def design(space: DesignSpace, seed: int) -> Iterator[tuple[Architecture, bool]]
 
 
 class _LinearDesign:
-    """The uncertainty of a linear predictor after some architectures: the variances of its predictions, in
-    units of the measurements'."""
+    """The variances of a linear predictor's predictions, relative to the variance of measurements, after some
+    architectures were measured."""
 
     def __init__(self, pool: Array) -> None:
-        """`pool`: rows of features, whose spread is the scale."""
+        """`pool`: rows of features (N, features), whose spread is the scale."""
         self._mean, spread = pool.mean(axis=0), pool.std(axis=0)
         self._scale = np.where(spread > 0, spread, 1.0)
         self._covariance = np.eye(pool.shape[1] + 1) / RIDGE

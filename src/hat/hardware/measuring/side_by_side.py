@@ -3,8 +3,8 @@
 import statistics
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
-from typing import Any, TypeVar
+from dataclasses import dataclass, replace
+from typing import TypeVar
 
 import numpy as np
 
@@ -16,18 +16,15 @@ from hat.runtime import Artefact, Engine, EngineSettings, load_engine
 
 # The threads of the engine just timed may go on spinning for some milliseconds, on cores that the next needs.
 REST_SECONDS = 0.02
-
 Name = TypeVar("Name")
 Decoding = Callable[[list[list[int]]], object]  # of a batch of sources
 
 
 @dataclass(frozen=True)
 class EngineTime:
-    """The milliseconds that one engine took to decode a batch, over `runs` runs.
-
-    `precision`: that of the model's weights. `tokens_per_second`: target tokens of the best
-    hypotheses (batch × steps, </s> included) over the median.
-    """
+    """The milliseconds that one engine took to decode a batch, over `runs` runs. `precision`: that of the
+    model's weights. `tokens_per_second`: target tokens of the best hypotheses (batch × steps, </s> included)
+    over the median."""
 
     engine: str
     precision: str
@@ -42,10 +39,6 @@ class EngineTime:
     p10_ms: float
     p90_ms: float
     tokens_per_second: float
-
-    def to_dict(self) -> dict[str, Any]:
-        """JSON data."""
-        return asdict(self)
 
 
 def time_engines(
@@ -79,14 +72,11 @@ def time_engines(
     finally:
         for engine in loaded.values():
             engine.close()
-    precision = artefact.config.precision
-    summaries = [
-        summary(
-            replace(protocol, engine=name, threads=count, precision=precision), device, times[name, count]
-        )
+    timed = replace(protocol, precision=artefact.config.precision)
+    return [
+        summary(replace(timed, engine=name, threads=count), device, times[name, count])
         for name, count in loaded
-    ]
-    return summaries, absent
+    ], absent
 
 
 def forced(engine: Engine, protocol: MeasureProtocol) -> Decoding:
@@ -99,10 +89,8 @@ def forced(engine: Engine, protocol: MeasureProtocol) -> Decoding:
 def time_in_turn(
     runs: Mapping[Name, Decoding], protocol: MeasureProtocol, vocabulary: int, progress: Progress = silent
 ) -> dict[Name, list[float]]:
-    """Milliseconds of each run in each of the protocol's rounds: A B C A B C …, after warm-up rounds.
-
-    Every round has new random sources, the same for all; so times of one round are pairs.
-    """
+    """Milliseconds of each run in each of the protocol's rounds: A B C A B C …, after warm-up rounds. Every
+    round has new random sources, the same for all, so that the times of one round can be compared."""
     times: dict[Name, list[float]] = {name: [] for name in runs}
     total = protocol.warmup + protocol.rounds
     for turn in range(total):
@@ -112,9 +100,8 @@ def time_in_turn(
             time.sleep(REST_SECONDS)
             start = time.perf_counter()
             run(sources)
-            taken = 1000 * (time.perf_counter() - start)
             if turn >= protocol.warmup:
-                times[name].append(taken)
+                times[name].append(1000 * (time.perf_counter() - start))
     progress(total, total, "rounds")
     return times
 
