@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from statistics import fmean
 
 import numpy as np
@@ -90,7 +91,7 @@ class FeatureSet:
 def features(architectures: Sequence[Architecture], pairs: Pairs | None = None) -> Array:
     """TERMS of each architecture, (N, len(TERMS)): means over pairs of (source, target) length."""
     mean: Array = _term_lengths(pairs or TYPICAL).mean(axis=0)
-    return _term_counts(architectures) * mean
+    return LAYERS.counts(architectures) * mean
 
 
 def paper_features(architectures: Inputs) -> Array:
@@ -110,14 +111,6 @@ def feature_set(name: object) -> FeatureSet:
     if not isinstance(name, str) or name not in FEATURE_SETS:
         raise UserError(f"features: {shown(name)}; the choices are {', '.join(FEATURE_SETS)}")
     return FEATURE_SETS[name]
-
-
-def _term_counts(architectures: Inputs) -> Array:
-    return _counts(architectures, [term.count for term in TERMS.values()])
-
-
-def _weight_counts(architectures: Inputs) -> Array:
-    return _counts(architectures, [*WEIGHTS.values()])
 
 
 def _counts(architectures: Inputs, counts: Sequence[Callable[[Architecture], float]]) -> Array:
@@ -166,10 +159,12 @@ def _attended(architecture: Architecture) -> int:
     return sum(layer.encoder_layers_attended for layer in architecture.decoder.layers)
 
 
-LAYERS = FeatureSet(tuple(TERMS), _term_counts, _term_lengths)
+LAYERS = FeatureSet(
+    tuple(TERMS), partial(_counts, counts=[term.count for term in TERMS.values()]), _term_lengths
+)
 AVERAGES = FeatureSet(tuple(_from_averages(np.ones((1, len(PAPER_COLUMNS))))), _average_counts, _no_lengths)
 FEATURE_SETS = {
     "layers": LAYERS,
     "averages": AVERAGES,
-    "weights": FeatureSet(tuple(WEIGHTS), _weight_counts, _no_lengths),
+    "weights": FeatureSet(tuple(WEIGHTS), partial(_counts, counts=[*WEIGHTS.values()]), _no_lengths),
 }

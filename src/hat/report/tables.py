@@ -99,12 +99,10 @@ def costs_table(report: Report) -> Table:
 
 
 def sample_lines(report: Report) -> list[str]:
-    """Some test sentences with reference and translation."""
-    lines = []
-    for sample in report["samples"]:
-        lines += [f"{name:>11}: {sample[name]}" for name in ("source", "reference", "translation")]
-        lines.append("")
-    return lines[:-1]
+    """Test sentences with reference and translation, an empty line between them."""
+    names = ("source", "reference", "translation")
+    samples = ([*(f"{name:>11}: {sample[name]}" for name in names), ""] for sample in report["samples"])
+    return [line for sample in samples for line in sample][:-1]
 
 
 def next_lines(report: Report) -> list[str]:

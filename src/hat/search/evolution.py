@@ -1,21 +1,22 @@
 """Evolutionary search under limits on costs (HAT, section 3.3; docs/reference.md, Evolutionary search)."""
 
-import random
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
+from random import Random
 from typing import Self
 
 from pydantic import Field, model_validator
 
 from hat.architecture import Architecture
 from hat.progress import Progress, silent
-from hat.search.feasible import check_reachable, draw_feasible, nearby_feasible
+from hat.search.feasible import Draw, check_reachable, draw_feasible, nearby_feasible
 from hat.search.memo import Memo
 from hat.search.problem import Candidate, Costs, SearchProblem, best_of
 from hat.search.result import KEPT, Iteration, SearchResult
 from hat.sections import Section
 
 MEMO_FILE = "evaluated.jsonl"
+Known = Mapping[Architecture, Candidate]
 TRIES = 40  # draws for each child wanted before one-gene neighbours fill the place
 
 
@@ -66,11 +67,11 @@ def evolve(
     history: list[Iteration] = []
     with Memo(folder / MEMO_FILE) as memo:
         for iteration in range(1, settings.iterations + 1):
-            rng = random.Random(f"evolution {seed} {iteration}")
+            rng = Random(f"evolution {seed} {iteration}")
             if iteration == 1:
                 children = _first(problem, settings.population, cheapest, rng)
             else:
-                children = _breed(problem, settings, parents, scored, rng)
+                children = _breed(problem, settings, [one.architecture for one in parents], scored, rng)
             if not children:
                 break
             for child, costs in children.items():
@@ -90,7 +91,7 @@ def evolve(
 
 
 def _first(
-    problem: SearchProblem, wanted: int, cheapest: Architecture, rng: random.Random
+    problem: SearchProblem, wanted: int, cheapest: Architecture, rng: Random
 ) -> dict[Architecture, Costs]:
     """Random feasible architectures; where these are rare, the cheapest and its neighbours too."""
     drawn = draw_feasible(problem, lambda: problem.space.sample(rng), wanted=wanted, tries=TRIES)
@@ -101,34 +102,30 @@ def _first(
 
 
 def _breed(
-    problem: SearchProblem,
-    settings: EvolutionSettings,
-    parents: tuple[Candidate, ...],
-    seen: Mapping[Architecture, Candidate],
-    rng: random.Random,
+    problem: SearchProblem, settings: EvolutionSettings, parents: list[Architecture], seen: Known, rng: Random
 ) -> dict[Architecture, Costs]:
     """The next children, feasible and new, with their costs: mutations, then crossovers."""
-    space, pool = problem.space, [parent.architecture for parent in parents]
+    space = problem.space
 
     def mutation() -> Architecture:
-        return space.mutate(rng.choice(pool), rng, settings.mutation_probability)
+        return space.mutate(rng.choice(parents), rng, settings.mutation_probability)
 
     def crossover() -> Architecture:
-        one, other = rng.sample(pool, 2)
-        return space.crossover(one, other, rng)
+        first, second = rng.sample(parents, 2)
+        return space.crossover(first, second, rng)
 
-    def fill(draw: Callable[[], Architecture], wanted: int) -> None:
+    def fill(draw: Draw, wanted: int) -> None:
         taken = {*seen, *children}
         children.update(draw_feasible(problem, draw, wanted=wanted, tries=TRIES, seen=taken))
 
     children: dict[Architecture, Costs] = {}
     fill(mutation, settings.mutations)
-    if len(pool) > 1:
+    if len(parents) > 1:
         fill(crossover, settings.crossovers)
     wanted = settings.mutations + settings.crossovers
     if len(children) < wanted:
         taken = {*seen, *children}
-        children |= nearby_feasible(problem, pool, wanted=wanted - len(children), rng=rng, seen=taken)
+        children |= nearby_feasible(problem, parents, wanted=wanted - len(children), rng=rng, seen=taken)
     # Around parents that have converged nothing may be left; elsewhere something better might.
     fill(lambda: space.sample(rng), wanted - len(children))
     return children

@@ -14,14 +14,12 @@ DESCENT_PATIENCE = 3
 DESCENT_BEAM = 6
 RANDOM_STARTS = 256
 
+Draw = Callable[[], Architecture]
+Seen = Container[Architecture]
+
 
 def draw_feasible(
-    problem: SearchProblem,
-    draw: Callable[[], Architecture],
-    *,
-    wanted: int,
-    tries: int,
-    seen: Container[Architecture] = (),
+    problem: SearchProblem, draw: Draw, *, wanted: int, tries: int, seen: Seen = ()
 ) -> dict[Architecture, Costs]:
     """Up to `wanted` distinct feasible architectures not in `seen`, with their costs, from at most `tries`
     draws for each; drawn in batches, which a predictor answers faster."""
@@ -35,12 +33,7 @@ def draw_feasible(
 
 
 def nearby_feasible(
-    problem: SearchProblem,
-    centres: list[Architecture],
-    *,
-    wanted: int,
-    rng: random.Random,
-    seen: Container[Architecture] = (),
+    problem: SearchProblem, centres: list[Architecture], *, wanted: int, rng: random.Random, seen: Seen
 ) -> dict[Architecture, Costs]:
     """Up to `wanted` feasible architectures not in `seen` that are one gene away from `centres`.
 
