@@ -9,7 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hat.architecture import Architecture
-from hat.errors import UserError, shown
+from hat.arguments import check_choice
+from hat.errors import UserError
 
 Array = NDArray[np.float64]
 Pairs = Sequence[tuple[int, int]]
@@ -108,9 +109,8 @@ def paper_features(architectures: Inputs) -> Array:
 
 def feature_set(name: object) -> FeatureSet:
     """The set of that name in FEATURE_SETS. Raises UserError."""
-    if not isinstance(name, str) or name not in FEATURE_SETS:
-        raise UserError(f"features: {shown(name)}; the choices are {', '.join(FEATURE_SETS)}")
-    return FEATURE_SETS[name]
+    check_choice("features", name, FEATURE_SETS)
+    return FEATURE_SETS[str(name)]
 
 
 def _counts(architectures: Inputs, counts: Sequence[Callable[[Architecture], float]]) -> Array:

@@ -27,9 +27,9 @@ def of_limit(judgement: Judgement, share: float) -> str:
     return f"{_number(judgement, share * judgement['limit'])} {_unit(judgement)}".rstrip()
 
 
-def milliseconds(value: float) -> str:
-    """Milliseconds with enough decimals to tell latencies of that size apart."""
-    return f"{value:.{decimals(value)}f}"
+def milliseconds(value: float, size: float) -> str:
+    """Milliseconds with enough decimals to tell latencies of this size apart."""
+    return f"{value:.{decimals(size)}f}"
 
 
 def decimals(value: float) -> int:

@@ -9,15 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from hat.errors import command, visible
-from hat.report.constraints import (
-    LATENCY,
-    cost_name,
-    decimals,
-    judgement_cell,
-    judgement_sentences,
-    milliseconds,
-    of_limit,
-)
+from hat.report.constraints import cost_name, judgement_cell, judgement_sentences, milliseconds, of_limit
 
 Report = Mapping[str, Any]
 Model = Mapping[str, Any]
@@ -166,7 +158,7 @@ def _model_row(model: Model, slowest: Model, default: str) -> dict[str, str]:
     inherited = " (inherited weights)" if model["kind"] == "inherited" else ""
     return {
         "model": model["name"] + ("*" if model["name"] == default else "") + inherited,
-        "latency ms": f"{milliseconds(latency)} ± {half:.{decimals(latency)}f}",
+        "latency ms": f"{milliseconds(latency, latency)} ± {milliseconds(half, latency)}",
         "memory MB": "–" if memory is None else f"{memory / 1e6:.0f}",
         "parameters": f"{model['parameters_with_embeddings'] / 1e6:.2f}M",
         "without emb.": f"{model['parameters'] / 1e6:.2f}M",
@@ -185,7 +177,7 @@ def _searched_note(model: Model) -> str:
     basis = "in rounds that took no part in choosing it"
     if not measured:
         basis = "computed, not measured"
-    elif LATENCY not in predicted:
+    elif "latency" not in predicted:
         basis = "in measurements that took no part in choosing it"
     elif any(one["verdict"] is None for one in measured):
         basis = "predicted from published latencies, which nothing here could verify"

@@ -44,8 +44,7 @@ CREATE TABLE measurement (
 BUSY_SECONDS = 60.0  # that a writer waits for another's transaction, which is over in milliseconds
 # SQLite's messages for a file that cannot be locked, or not shared between processes.
 NO_LOCKS = ("SQLITE_PROTOCOL", "SQLITE_IOERR_LOCK", "SQLITE_IOERR_RDLOCK", "SQLITE_IOERR_SHMLOCK")
-# Equal in two environments of the same machine.
-MACHINE = ("cpu", "machine", "cores")
+MACHINE = ("cpu", "machine", "cores")  # equal in two environments of the same machine
 
 
 @dataclass(frozen=True)
@@ -78,8 +77,7 @@ class Record:
         return self.series, self.device, self.model, self.protocol, self.reference
 
 
-# The condition that a row has a `Record.key`.
-HAS_KEY = "series = ? AND device = ? AND model = ? AND protocol = ? AND reference = ?"
+HAS_KEY = "series = ? AND device = ? AND model = ? AND protocol = ? AND reference = ?"  # a `Record.key`
 COLUMNS = tuple(field.name for field in fields(Record))
 TIMES = ("pairs_ms", "first_ms", "reference_ms")
 DOCUMENTS = ("architecture", *TIMES)
