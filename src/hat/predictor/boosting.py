@@ -13,9 +13,7 @@ from hat.errors import UserError
 from hat.files import check_keys
 from hat.predictor.features import Array
 
-COUNT = 4
-DEPTH = 3
-RATE = 0.4
+COUNT, DEPTH, RATE = 4, 3, 0.4  # trees added at a time, their levels, the learning rate
 LEAF = 5  # fewest samples of a leaf
 # Each tree sees half of the rows (stochastic gradient boosting, Friedman 2002), at most this number: more
 # would cost time without making a small tree better.
