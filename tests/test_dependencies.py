@@ -1,6 +1,7 @@
 """The rooms of the house and who may use whom (transitively): arrows point one way."""
 
 import ast
+import re
 from pathlib import Path
 
 import pytest
@@ -151,3 +152,12 @@ def test_the_device_install_needs_no_training_library(room: str) -> None:
     for path in (SOURCE / room).rglob("*.py"):
         for line, name in imports(path):
             assert name.split(".")[0] not in TRAIN_ONLY, f"{path}:{line}: {name}"
+
+
+def test_the_table_in_contributing_is_this_one() -> None:
+    text = (SOURCE.parents[1] / "CONTRIBUTING.md").read_text("utf-8")
+    table = {
+        room: {"*" if one == "all" else one for one in used.split(", ") if one != "–"}
+        for room, used in re.findall(r"^\| `hat\.(\w+)` \| (.*?)(?: \(.*\))? \|$", text, re.MULTILINE)
+    }
+    assert table == ALLOWED

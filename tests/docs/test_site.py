@@ -9,7 +9,7 @@ import pytest
 import yaml
 
 import hat
-from tests.docs.blocks import PAGES, ROOT
+from tests.docs.blocks import GUIDES, PAGES, ROOT
 
 CONFIGURATION = (ROOT / "mkdocs.yml").read_text("utf-8")
 
@@ -25,7 +25,7 @@ def listed(entries: list[object]) -> list[str]:
 
 def test_the_navigation_has_every_page() -> None:
     navigation = yaml.safe_load(CONFIGURATION.partition("nav:\n")[2].partition("not_in_nav")[0])
-    missing = {*PAGES, "CONTRIBUTING.md"} - {*listed(navigation)}
+    missing = {*PAGES, *GUIDES, "CONTRIBUTING.md"} - {*listed(navigation)}
     assert missing == set(), "they belong in the navigation of mkdocs.yml"
 
 
