@@ -18,6 +18,7 @@ SHOWN = (
     "LICENSE",
     "docs/**/*",
     "benchmarks/*.*",
+    "examples/*.py",
     "benchmarks/results/**/*",
     "benchmarks/data/**/*.md",
     "tests/golden/data/*.md",

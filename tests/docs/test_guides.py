@@ -15,7 +15,10 @@ import pytest
 
 from tests.docs.blocks import GUIDES, ROOT, Block, blocks, files_touched
 
-COPIED = ("src", "tests", "native", "docs", "pyproject.toml", "constraints.txt", "Makefile", "README.md")
+COPIED = (
+    *("src", "tests", "native", "docs", "benchmarks", "examples", "scripts"),
+    *("pyproject.toml", "constraints.txt", "Makefile", "README.md"),
+)
 # The comment before a block: what is done with its text. Lines are named by how they begin. Behind a line's
 # brackets: below the first later line that is less indented, which closes them.
 EDIT = re.compile(
@@ -69,7 +72,7 @@ def apply(block: Block, edit: re.Match[str], folder: Path) -> None:
 def copy(tmp_path: Path) -> Path:
     """A copy of the repository with a .venv, in which the copy is installed beside this one's libraries."""
     folder = tmp_path / "copy"
-    ignored = shutil.ignore_patterns("__pycache__", "*.pyc")
+    ignored = shutil.ignore_patterns("__pycache__", "results")
     for name in COPIED:
         if (ROOT / name).is_dir():
             shutil.copytree(ROOT / name, folder / name, ignore=ignored)
