@@ -17,7 +17,7 @@ from tests.docs.blocks import GUIDES, ROOT, Block, blocks, files_touched
 
 COPIED = (
     *("src", "tests", "native", "docs", "benchmarks", "examples", "scripts"),
-    *("pyproject.toml", "constraints.txt", "Makefile", "README.md"),
+    *("pyproject.toml", "constraints.txt", "Makefile", "README.md", "CONTRIBUTING.md", "mkdocs.yml"),
 )
 # The comment before a block: what is done with its text. Lines are named by how they begin. Behind a line's
 # brackets: below the first later line that is less indented, which closes them.
