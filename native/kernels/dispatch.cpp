@@ -9,6 +9,7 @@
 #endif
 
 // CMake defines HAT_BUILT_SETS as BUILT(name) for each isa_<name>.cpp that the compiler can build.
+// docs/add/instruction-set.md says how to add one.
 namespace hat {
 #define BUILT(set) namespace set { extern const Kernels kernels; }
 HAT_BUILT_SETS

@@ -1,6 +1,6 @@
 """The engines that run models, one entry each: the only place outside an engine's module that knows it.
 
-To add an engine, write a class with the methods of `hat.runtime.Engine` and add its entry to ENGINES.
+docs/add/engine.md says how to add one.
 """
 
 from dataclasses import dataclass

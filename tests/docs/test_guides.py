@@ -139,6 +139,12 @@ def test_whoever_follows_it_ends_with_passing_tests(
     assert done.returncode == 0, f"{commands}\n{done.stdout[-5000:]}{done.stderr[-5000:]}"
 
 
+@pytest.mark.parametrize("guide", GUIDES)
+def test_the_source_that_it_extends_cites_it(guide: str) -> None:
+    paths = {edit["path"] for _, edit in edits(guide) if edit["verb"] != "new file"}
+    assert any(guide in (ROOT / path).read_text("utf-8") for path in paths if not path.startswith("tests/"))
+
+
 def test_a_block_that_no_longer_fits_is_seen(tmp_path: Path) -> None:
     file = tmp_path / "file.py"
     file.write_text("first(\n    second,\n)\n")

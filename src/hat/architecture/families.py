@@ -1,4 +1,4 @@
-"""The registry of network families. CONTRIBUTING.md says how to add one."""
+"""The registry of network families. docs/add/family.md says how to add one."""
 
 from pathlib import Path
 

@@ -1,7 +1,7 @@
 """The objectives: every cost of a model that a search can limit, by its name.
 
-A new objective is one entry of OBJECTIVES. Recipes, predictors, searches, verification and tables work with
-whatever is listed there.
+Recipes, predictors, searches, verification and tables work with whatever OBJECTIVES lists.
+docs/add/objective.md says how to add one.
 """
 
 from collections.abc import Callable, Mapping, Sequence

@@ -1,7 +1,6 @@
 """Transports: the ways to reach a device, by the scheme of its address.
 
-A new transport is a module with a Link and an entry in TRANSPORTS; its library is imported only when a
-device is reached.
+docs/add/transport.md says how to add one. Its library is imported only when a device is reached.
 """
 
 from collections.abc import Callable

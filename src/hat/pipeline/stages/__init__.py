@@ -1,4 +1,4 @@
-"""The stages of a run, in their order. A new stage is a module here and an entry of STAGES."""
+"""The stages of a run, in their order. docs/add/stage.md says how to add one."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
