@@ -108,6 +108,8 @@ def test_its_blocks_fit_and_touch_as_many_files_as_it_says(guide: str, copy: Pat
         before = "\n".join((ROOT / guide).read_text("utf-8").splitlines()[: block.line - 2])
         shown = re.sub("<!--.*?-->", "", before.rpartition("\n## ")[2])
         assert f"`{edit['path']}`" in shown, f"{block}: the text before it does not name {edit['path']}"
+    named = re.findall(r"`((?:src|tests|native|docs)/[\w/-]+\.\w+)`", (ROOT / guide).read_text("utf-8"))
+    assert [path for path in named if "NAME" not in path and not (copy / path).exists()] == []
     in_tests = sum(path.startswith("tests/") for path in touched)
     assert files_touched(guide) == (len(touched) - in_tests, in_tests)
 
