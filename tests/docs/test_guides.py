@@ -64,7 +64,8 @@ def apply(block: Block, edit: re.Match[str], folder: Path) -> None:
             place = next(
                 n for n in range(place, len(lines)) if lines[n].strip() and indentation(lines[n]) < depth
             )
-        lines.insert(place + (edit["side"] != "before"), text)
+        apart = "\n\n" if text.startswith("def ") else ""  # between functions, as everyone writes them
+        lines.insert(place + (edit["side"] != "before"), text + apart)
     path.write_text("".join(lines), "utf-8")
 
 
