@@ -109,6 +109,11 @@ def test_its_blocks_fit_and_touch_as_many_files_as_it_says(guide: str, copy: Pat
         before = "\n".join((ROOT / guide).read_text("utf-8").splitlines()[: block.line - 2])
         shown = re.sub("<!--.*?-->", "", before.rpartition("\n## ")[2])
         assert f"`{edit['path']}`" in shown, f"{block}: the text before it does not name {edit['path']}"
+    python = [path for path in touched if path.endswith(".py")]
+    for command in (["check"], ["format", "--check"]) if python else ():
+        ruff = [sys.executable, "-m", "ruff", *command, "--no-cache", *python]
+        done = subprocess.run(ruff, cwd=copy, capture_output=True, text=True, check=False)
+        assert done.returncode == 0, done.stdout + done.stderr
     named = re.findall(r"`((?:src|tests|native|docs)/[\w/-]+\.\w+)`", (ROOT / guide).read_text("utf-8"))
     assert [path for path in named if "NAME" not in path and not (copy / path).exists()] == []
     in_tests = sum(path.startswith("tests/") for path in touched)
