@@ -11,7 +11,7 @@ import pytest
 
 
 def can_mount() -> bool:
-    """Whether this user may mount a small disk here."""
+    """True if this user may mount a small disk here."""
     with tempfile.TemporaryDirectory() as folder:
         mounted = _mount(Path(folder), 4096)
         if mounted:

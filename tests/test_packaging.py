@@ -1,4 +1,4 @@
-"""What an installation holds, with and without a compiler."""
+"""The files of an installation, with and without a compiler."""
 
 import os
 import shutil

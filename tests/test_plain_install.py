@@ -50,7 +50,7 @@ def installed(tmp_path: Path) -> Path:
 
 
 def run(*command: Path | str, text: str = "", **environment: str) -> str:
-    """What the command prints; it must succeed. Outside the checkout, which must not be imported."""
+    """The output of a command, which must succeed, outside the checkout, which must not be imported."""
     done = subprocess.run(
         command,
         input=text,

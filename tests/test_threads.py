@@ -1,4 +1,4 @@
-"""How many threads there are, in containers too, and what OpenMP is told before it is loaded."""
+"""The number of threads, in containers too, and the settings of OpenMP before it is loaded."""
 
 import os
 import subprocess

@@ -1,4 +1,4 @@
-"""What a model's size is: the paper's arithmetic, and the bytes on the disk."""
+"""The size of a model: the paper's arithmetic, and the bytes on the disk."""
 
 from pathlib import Path
 

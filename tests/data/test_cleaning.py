@@ -1,4 +1,4 @@
-"""Which training pairs are dropped, and that duplicates are found however they are scattered."""
+"""The training pairs that are dropped; duplicates are recognised however far apart they stand."""
 
 import random
 from collections import Counter

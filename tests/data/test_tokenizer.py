@@ -8,7 +8,7 @@ import sentencepiece
 from pydantic import ValidationError
 
 from hat import runtime
-from hat.data import SentencePieceModel, Tokenizers, Vocabulary
+from hat.data import SentencePieceTokenizer, Tokenizers, Vocabulary
 from hat.data.tokenizer import sample_pairs, train_tokenizers
 from hat.errors import HatError, UserError
 
@@ -72,7 +72,7 @@ def test_joiners_are_kept_where_the_vocabulary_has_them(
     knowing = train_tokenizers(tmp_path / "a", iter([*pairs, (PERSIAN, HINDI)] * 3), options).source
     (ids,) = knowing.encode([f"{PERSIAN} {HINDI}"])
     assert 3 not in ids
-    assert SentencePieceModel(tmp_path / "a" / "joint.model").decode(ids) == f"{PERSIAN} {HINDI}"
+    assert SentencePieceTokenizer(tmp_path / "a" / "joint.model").decode(ids) == f"{PERSIAN} {HINDI}"
     assert knowing.encode(["a\u200cb\u200dc"]) == knowing.encode(["abc"])
     bare = (PERSIAN.replace("\u200c", ""), HINDI.replace("\u200d", ""))
     ignorant = train_tokenizers(tmp_path / "b", iter([*pairs, bare] * 3), options).source
@@ -147,7 +147,7 @@ def test_damaged_models(tmp_path: Path, pairs: Pairs) -> None:
         with pytest.raises(UserError, match=r"joint\.model: "):
             Tokenizers.load(tmp_path)
     with pytest.raises(UserError, match="no such tokenizer"):
-        SentencePieceModel(tmp_path / "none.model")
+        SentencePieceTokenizer(tmp_path / "none.model")
 
 
 def test_model_with_other_special_ids(tmp_path: Path, pairs: Pairs) -> None:
@@ -162,7 +162,7 @@ def test_model_with_other_special_ids(tmp_path: Path, pairs: Pairs) -> None:
             minloglevel=2,
         )
     with pytest.raises(UserError, match=r"special pieces are <unk> <s> </s> .* expected <s> <pad>"):
-        SentencePieceModel(path)
+        SentencePieceTokenizer(path)
 
 
 def test_sample_is_uniform_ordered_and_repeatable() -> None:

@@ -1,4 +1,4 @@
-"""Which architectures are measured, and when enough of them are."""
+"""The architectures that are measured, and the end of measuring."""
 
 from collections.abc import Callable
 from itertools import count, islice

@@ -1,4 +1,4 @@
-"""What a published file leaves out has the original's default; what HAT cannot express is refused by name."""
+"""Keys left out have the original's defaults; what HAT cannot express is refused by name."""
 
 from pathlib import Path
 from typing import Any

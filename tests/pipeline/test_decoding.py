@@ -1,4 +1,4 @@
-"""Which length penalty suits a model."""
+"""The choice of a model's length penalty."""
 
 from collections.abc import Sequence
 from typing import Any

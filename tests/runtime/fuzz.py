@@ -27,7 +27,7 @@ HANG = 60  # seconds; a mutant takes milliseconds
 
 
 def outcome(folder: Path) -> str:
-    """What loading the artefact and translating LINE came to."""
+    """The outcome of loading the artefact and translating LINE."""
     try:
         with Translator.load(folder, engine="native", threads=1) as translator:
             [translation] = translator.translate([LINE], max_length=MAX_LENGTH)

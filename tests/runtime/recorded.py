@@ -1,4 +1,4 @@
-"""What the torch engine makes of some random models, recorded for machines that have no PyTorch.
+"""Translations of some random models by the torch engine, recorded for machines that have no PyTorch.
 
 `python -m tests.runtime.recorded` writes the record anew, where the random models have changed.
 """
@@ -26,7 +26,7 @@ def case(seed: int, precision: str) -> tuple[Artefact, list[list[int]], DecodeOp
 
 
 def expected(seed: int, precision: str) -> list[list[Hypothesis]]:
-    """What was recorded for a case."""
+    """The recorded outputs of a case."""
     found = json.loads(RECORD.read_text("utf-8"))[f"{seed} {precision}"]
     return [
         [Hypothesis(tuple(tokens), score, tuple(scores)) for tokens, score, scores in ranked]

@@ -1,4 +1,4 @@
-"""What the Python functions take, and what they refuse in the caller's words."""
+"""Arguments that the Python functions take, and those that they refuse in the caller's words."""
 
 import copy
 import pickle

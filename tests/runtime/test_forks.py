@@ -36,7 +36,7 @@ def load(name: str, threads: int, artefact: Artefact | None = None) -> Engine:
 
 
 def in_child(work: Callable[[], object], method: str = "fork") -> object:
-    """What `work` returns in a new process. Fails where it does not end."""
+    """The result of `work` in a new process. Fails where it does not end."""
     context = multiprocessing.get_context(method)
     here, there = context.Pipe(duplex=False)
     process = context.Process(target=_answer, args=(work, there))
@@ -76,7 +76,7 @@ def at_work(engine: Engine) -> Iterator[None]:
 
 
 def refusals(uses: Sequence[Callable[[], object]], close: Callable[[], None]) -> list[str]:
-    """What each use says; closing says nothing."""
+    """The message of each use; closing has none."""
     found = []
     for use in uses:
         try:

@@ -14,7 +14,7 @@ DEATHS = 5  # crashes and hangs that are told of before giving up
 
 
 def outcomes(first: int, count: int) -> dict[int, str]:
-    """What became of each seed's mutant (tests/runtime/fuzz.py), tried in processes of their own."""
+    """The outcome of each seed's mutant (tests/runtime/fuzz.py), tried in processes of their own."""
     found: dict[int, str] = {}
     for _ in range(DEATHS):
         found |= _until_it_ends(first + len(found), count - len(found))

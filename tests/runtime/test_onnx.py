@@ -62,7 +62,7 @@ def test_bfloat16_is_computed_in_float32() -> None:
 
 @pytest.mark.parametrize("seed", range(6))
 def test_int8_scores_are_near_those_of_its_own_weights_in_float32(seed: int) -> None:
-    """What remains is the rounding of activations: at most 0.15 of a nat a token, 0.04 on average."""
+    """The difference left is the rounding of activations: at most 0.15 of a nat a token, 0.04 on average."""
     artefact = random_artefact(seed, "int8")
     batch = sources(artefact, seed)
     targets = [[*(3 + token % 37 for token in source[:-1]), 2] for source in batch]

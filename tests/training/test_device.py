@@ -1,5 +1,5 @@
-"""Where trainings run. Without a GPU, PyTorch's "meta" device stands for one: it computes shapes only,
-and refuses a product of what lies there with what lies elsewhere."""
+"""The accelerator of trainings. Without a GPU, PyTorch's "meta" device stands for one: it computes shapes
+only, and refuses a product of what lies there with what lies elsewhere."""
 
 from collections.abc import Callable
 from pathlib import Path

@@ -47,7 +47,7 @@ def stores(folder: Path, count: int = 400) -> tuple[TokenStore, TokenStore]:
 
 
 def lessons(teacher: TranslationModel, folder: Path, text: TokenStore, valid: TokenStore) -> Lessons:
-    """What a teacher says of both texts; written once."""
+    """A teacher's labels of both texts; written once."""
     taught, judged = (
         Lesson(write_soft_labels(teacher, one, folder=folder / name, top_k=3, temperature=1.0), 0.5)
         for name, one in (("train-labels", text), ("valid-labels", valid))

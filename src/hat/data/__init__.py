@@ -7,7 +7,7 @@ from hat.data.preparation import Corpora, Learner, prepare, typical_lengths
 from hat.data.settings import Cleaning, Vocabulary
 from hat.data.soft_labels import SoftLabels
 from hat.data.store import TokenStore, write_store
-from hat.data.tokenizer import SentencePieceModel, Tokenizers, train_tokenizers
+from hat.data.tokenizer import SentencePieceTokenizer, Tokenizers, train_tokenizers
 
 __all__ = [
     "Batch",
@@ -17,7 +17,7 @@ __all__ = [
     "Learner",
     "Pair",
     "ParallelText",
-    "SentencePieceModel",
+    "SentencePieceTokenizer",
     "SoftLabels",
     "TokenStore",
     "Tokenizers",

@@ -24,7 +24,7 @@ from hat.tokens import BOS, EOS, PAD, SPECIAL_PIECES, UNK
 NORMALISATION = "nmt_nfkc"
 
 
-class SentencePieceModel:
+class SentencePieceTokenizer:
     """One SentencePiece model: text to ids and back."""
 
     def __init__(self, path: Path) -> None:
@@ -84,9 +84,11 @@ class Tokenizers:
     def load(cls, folder: Path) -> "Tokenizers":
         """Load `joint.model`, or `source.model` and `target.model`. Raises UserError."""
         if (folder / "joint.model").exists():
-            joint = SentencePieceModel(folder / "joint.model")
+            joint = SentencePieceTokenizer(folder / "joint.model")
             return cls(joint, joint)
-        return cls(SentencePieceModel(folder / "source.model"), SentencePieceModel(folder / "target.model"))
+        return cls(
+            SentencePieceTokenizer(folder / "source.model"), SentencePieceTokenizer(folder / "target.model")
+        )
 
 
 def train_tokenizers(folder: Path, pairs: Iterable[Pair], options: Vocabulary) -> Tokenizers:

@@ -77,7 +77,7 @@ def plan(text: Survey, minutes: float, work_per_second: float) -> Budget:
     worth_it = [scale for scale in reversed(SCALES) if text.pairs >= scale.fewest_pairs]
     for scale in worth_it:
         largest = space(scale.space).largest()
-        speed = work_per_second / _work(largest, vocabulary)
+        speed = work_per_second / _macs_per_token(largest, vocabulary)
         seen = 60 * minutes * speed / MEAN_WORK
         if SUPER * seen >= FEWEST_EPOCHS * tokens:
             break
@@ -121,10 +121,10 @@ def measured_speed() -> float:
         optimizer.step()
         loss.item()
         times.append(time.perf_counter() - started)
-    return TRIAL_TOKENS * _work(architecture, TRIAL_VOCABULARY) / min(times[1:])
+    return TRIAL_TOKENS * _macs_per_token(architecture, TRIAL_VOCABULARY) / min(times[1:])
 
 
-def _work(architecture: Architecture, vocabulary: int) -> float:
+def _macs_per_token(architecture: Architecture, vocabulary: int) -> float:
     """Multiply-accumulates for one target token and one source token, output projection included."""
     length = 30
     return cost(architecture, length).flops / 2 / length + architecture.decoder.embed_dim * vocabulary

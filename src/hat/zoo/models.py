@@ -24,7 +24,7 @@ _HERE = Path(__file__).parent
 
 
 @dataclass(frozen=True)
-class Figure:
+class SourcedFigure:
     """A number and its source."""
 
     value: float
@@ -41,7 +41,7 @@ class Result:
 
     task: str | None
     device: str | None
-    figures: Mapping[str, Figure]
+    figures: Mapping[str, SourcedFigure]
     length: int = 30
 
 
@@ -95,7 +95,7 @@ def _published() -> list[ZooModel]:
     names = {"parameters": "params"} | {key: key for key in ("flops", "latency_ms", "bleu", "sacrebleu")}
     listed = []
     for entry in published_models():
-        figures = {name: Figure(entry[key], "published") for name, key in names.items()}
+        figures = {name: SourcedFigure(entry[key], "published") for name, key in names.items()}
         result = Result(entry["task"], entry["device"], figures, entry["sentence_length"])
         listed.append(_model({**entry, "about": about}, "published", (result,)))
     return listed
@@ -120,8 +120,11 @@ def _model(entry: Mapping[str, Any], kind: Kind, results: tuple[Result, ...]) ->
 def _result(entry: Mapping[str, Any], row: Mapping[str, Any], source: Source) -> Result:
     """The figures in `row`, beside those computed from the entry's architecture."""
     counts = cost(_architecture(entry))
-    figures = {"parameters": Figure(counts.parameters, "computed"), "flops": Figure(counts.flops, "computed")}
-    figures |= {key: Figure(value, source) for key, value in row["figures"].items()}
+    figures = {
+        "parameters": SourcedFigure(counts.parameters, "computed"),
+        "flops": SourcedFigure(counts.flops, "computed"),
+    }
+    figures |= {key: SourcedFigure(value, source) for key, value in row["figures"].items()}
     return Result(row["task"], row["device"], figures)
 
 

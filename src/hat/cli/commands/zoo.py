@@ -14,7 +14,7 @@ from hat.cli.options import AsJson, examples, json_text
 if TYPE_CHECKING:
     from rich.table import Table
 
-    from hat.zoo.models import Figure, Result, ZooModel
+    from hat.zoo.models import Result, SourcedFigure, ZooModel
 
 
 LIST_EXAMPLES = examples("hat zoo list", "hat zoo list --task wmt14.en-de --device raspberry-pi-4 --json")
@@ -138,7 +138,7 @@ def _table(rows: "list[tuple[str, Result]]") -> "Table":
     return table
 
 
-def _cell(figure: "Figure | None", write: Any) -> str:
+def _cell(figure: "SourcedFigure | None", write: Any) -> str:
     return "" if figure is None else f"{write(figure.value)} {_mark(figure.source)}"
 
 
@@ -147,7 +147,7 @@ def _mark(source: str) -> str:
     return source[0]
 
 
-def _legend(figures: "Iterable[Figure]") -> str:
+def _legend(figures: "Iterable[SourcedFigure]") -> str:
     from hat.zoo.models import SOURCES
 
     used = {figure.source for figure in figures}
