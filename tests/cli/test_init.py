@@ -130,7 +130,10 @@ def test_missing_options_are_asked_for_on_a_terminal(
         (("--tsv", "text.tsv"), "give --source-lang, --target-lang"),
         (("--source", "text.en"), "give --target, --target-lang (or --tsv)"),
         (("--tsv", "text.tsv", "--source", "text.en"), "--tsv holds both languages"),
-        ((*TEXT, "--latency", "fast"), "--latency: 'fast' is no latency; write it like 60ms, or 60%"),
+        (
+            (*TEXT, "--latency", "fast"),
+            "--latency: 'fast' is not a limit on latency; write it like 60ms, or 60%",
+        ),
         ((*TEXT, "--latency", "100%"), "--latency 100%: must be below 100 %"),
         ((*TEXT, "--minutes", 0), "--minutes 0: must be at least 1"),
         ((*TEXT, "--minutes", "nan"), "--minutes nan: must be at least 1, and finite"),

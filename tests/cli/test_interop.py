@@ -188,7 +188,7 @@ def test_sections_of_a_recipe(hat: Hat, tmp_path: Path) -> None:
     sections: dict[str, Any] = yaml.safe_load(result.out)
     assert DesignSpace.from_dict(sections["space"]) == space("wmt-space0")
     result = hat("import-config", write(tmp_path / "evo.yml", SEARCH))
-    assert "# predictor is no section of a recipe" in result.out
+    assert "# predictor is not a section of a recipe" in result.out
     assert Search(**yaml.safe_load(result.out)["search"]).constraints == ["200ms"]
     assert "Left out" not in result.out
     unlimited = {key: value for key, value in SEARCH.items() if key != "latency-constraint"}

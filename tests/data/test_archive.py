@@ -78,7 +78,7 @@ def test_zips_of_links_and_folders_are_refused(tmp_path: Path, member: str, attr
     entry.external_attr = attributes
     with zipfile.ZipFile(path, "w") as archive:
         archive.writestr(entry, "" if member.endswith("/") else "/etc/passwd")
-    with pytest.raises(UserError, match=r"x\.zip: refused: a is no plain file"):
+    with pytest.raises(UserError, match=r"x\.zip: refused: a is not a plain file"):
         extract(path, {"a": tmp_path / "out"})
     assert not (tmp_path / "out").exists()
 
@@ -89,7 +89,7 @@ def test_links_are_refused(tmp_path: Path) -> None:
         entry = tarfile.TarInfo("a")
         entry.type, entry.linkname = tarfile.SYMTYPE, "/etc/passwd"
         archive.addfile(entry)
-    with pytest.raises(UserError, match=r"x\.tar: refused: a is no plain file"):
+    with pytest.raises(UserError, match=r"x\.tar: refused: a is not a plain file"):
         extract(path, {"a": tmp_path / "out"})
     assert not (tmp_path / "out").exists()
 
@@ -122,7 +122,7 @@ def test_a_sparse_member_which_may_be_of_any_size_is_refused(tmp_path: Path) -> 
     path, entry = tmp_path / "x.tar", tarfile.TarInfo("a")
     entry.pax_headers = {"GNU.sparse.major": "0", "GNU.sparse.size": str(1 << 50), "GNU.sparse.map": "0,0"}
     path.write_bytes(entry.tobuf(tarfile.PAX_FORMAT) + b"\0" * 1024)
-    with pytest.raises(UserError, match=r"x\.tar: refused: a is no plain file"):
+    with pytest.raises(UserError, match=r"x\.tar: refused: a is not a plain file"):
         extract(path, {"a": tmp_path / "out"})
 
 

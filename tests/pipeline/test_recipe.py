@@ -48,15 +48,27 @@ EVOLVED = {"name": "et", "kind": "evolved", "embed_dim": 16, "heads": 2, "encode
         ("super_training.updates", "many", r"r\.yaml:\d+: super_training\.updates: .*'many'"),
         ("super_training.updates", -1, r"super_training\.updates: .*greater than 0"),
         ("device.threads", 10**12, r"device\.threads: .* 1024"),
-        ("search.constraints", ["fast"], r"search\.constraints: 'fast' is no latency; write it like 60ms"),
+        (
+            "search.constraints",
+            ["fast"],
+            r"search\.constraints: 'fast' is not a limit on latency; write it like 60ms",
+        ),
         ("search.constraints", ["60%", "60 %"], r"the same constraint twice"),
         (
             "search.constraints",
             [200],
-            r"search\.constraints: '200' is no latency, for want of a unit; .* 200ms",
+            r"search\.constraints: '200' is not a limit on latency: the unit is missing; .* 200ms",
         ),
-        ("search.constraints", ["12.5"], r"constraints: '12\.5' is no latency, .* 12\.5ms, or 12\.5% of"),
-        ("search.constraints", 200, r"search\.constraints: 200 is no list; write it like \[12\.5ms, 60%\]"),
+        (
+            "search.constraints",
+            ["12.5"],
+            r"constraints: '12\.5' is not a limit on latency: .* 12\.5ms, or 12\.5% of",
+        ),
+        (
+            "search.constraints",
+            200,
+            r"search\.constraints: 200 is not a list; write it like \[12\.5ms, 60%\]",
+        ),
         ("search.parents", 99, r"search: parents: 99 of a population of 6"),
         ("baselines", [{"name": "x"}], r"baselines\.0\.encoder_layers: missing"),
         (
@@ -168,7 +180,7 @@ def test_heads_must_divide(tmp_path: Path, tiny: dict[str, Any]) -> None:
 
 
 def test_a_path_that_cannot_be_is_told(tmp_path: Path, tiny: dict[str, Any]) -> None:
-    with pytest.raises(UserError, match=r"r\.yaml:\d+: data\.root: '~nobody-here/x' is no path here: "):
+    with pytest.raises(UserError, match=r"r\.yaml:\d+: data\.root: '~nobody-here/x' is not a path here: "):
         load_recipe(write(tmp_path, changed(tiny, "data.root", "~nobody-here/x")))
 
 
@@ -264,7 +276,7 @@ def test_root_is_relative_to_the_recipe(
 def test_what_is_no_path_is_told_with_its_line_or_option(tmp_path: Path, tiny: dict[str, Any]) -> None:
     path = write(tmp_path, changed(tiny, "data.root", "~nobody-here/x"))
     line = next(n for n, text in enumerate(Path(path).read_text().splitlines(), 1) if "nobody" in text)
-    with pytest.raises(UserError, match=rf"\.yaml:{line}: data\.root: '~nobody-here/x' is no path here"):
+    with pytest.raises(UserError, match=rf"\.yaml:{line}: data\.root: '~nobody-here/x' is not a path here"):
         load_recipe(path)
     with pytest.raises(UserError, match=r"\.yaml: data\.cache: .* \(from --set data\.cache=~nobody-here\)$"):
         load_recipe(path, ["data.root=x", "data.cache=~nobody-here"])
@@ -388,7 +400,7 @@ def test_constraints() -> None:
         assert constraint == Constraint.parse(f"latency = {text}")
         assert constraint.limits[0].of(50) == limit
     for text in ("0%", "-3ms", "12", "ms", "1e3ms"):
-        with pytest.raises(ValueError, match="no latency"):
+        with pytest.raises(ValueError, match="not a limit on latency"):
             Constraint.parse(text)
 
 
@@ -405,18 +417,27 @@ def test_limits_on_several_costs_make_one_constraint_in_any_order() -> None:
 @pytest.mark.parametrize(
     ("constraints", "message"),
     [
-        ("[200]", "'200' is no latency, for want of a unit; write it like 200ms, or 200% of the largest's"),
+        (
+            "[200]",
+            "'200' is not a limit on latency: the unit is missing; write it like 200ms, or 200% of",
+        ),
         ("[sise=8MB]", "no cost is called 'sise'; the costs are latency, memory, size, parameters, flops"),
         (
             "[size=8]",
-            "'size=8' is no size, for want of a unit; write it like 8kB, 8MB, 8GB, or 8% of the largest's",
+            "'size=8' is not a limit on size: the unit is missing; write it like 8kB, 8MB, 8GB, or 8% of",
         ),
-        ("[memory=40ms]", "is no memory; write it like 40kB, 40MB, 40GB, or 40% of the largest's"),
-        ("[parameters=3MB]", "is no parameters; write it like 3, 3k, 3M, 3G, or 3% of the largest's"),
+        (
+            "[memory=40ms]",
+            "is not a limit on memory; write it like 40kB, 40MB, 40GB, or 40% of the largest's",
+        ),
+        (
+            "[parameters=3MB]",
+            "is not a limit on parameters; write it like 3, 3k, 3M, 3G, or 3% of the largest's",
+        ),
         ("['60%, memory=64MB']", "limits of one model are joined by `and`, not by commas"),
         ("[60% and 40ms]", "latency is limited twice; give each cost one limit"),
         ("[60%, latency=60%]", "the same constraint twice"),
-        ("[60% and]", "is no latency"),
+        ("[60% and]", "is not a limit on latency"),
     ],
 )
 def test_an_impossible_constraint_is_refused_in_one_line(

@@ -82,7 +82,7 @@ def test_one_dictionary_per_side(tmp_path: Path) -> None:
         ("joint.dict.txt", "a 1\na 2\n", r"dict\.txt:2: 'a' is there twice"),
         ("joint.dict.txt", "</s> 1\n", r"dict\.txt:1: '</s>' is there twice"),
         ("joint.dict.txt", "", r"dict\.txt:1: '' is not a piece"),
-        ("codes.bpe", "#version: 0.2\na b\na b c\n", r"codes\.bpe:3: 'a b c' is no merge"),
+        ("codes.bpe", "#version: 0.2\na b\na b c\n", r"codes\.bpe:3: 'a b c' is not a merge"),
         ("codes.bpe", "#version: 0.9\na b\n", r"codes\.bpe:1: .* the versions known are"),
         ("codes.bpe", None, r"codes\.bpe: No such file"),
     ],

@@ -68,7 +68,7 @@ def extract(archive: Path, wanted: Mapping[str, Path], progress: Progress = sile
 
 
 def _no_file(archive: Path, name: str) -> UserError:
-    return UserError(f"{archive}: refused: {named(name)} is no plain file")
+    return UserError(f"{archive}: refused: {named(name)} is not a plain file")
 
 
 def _from_tar(archive: Path, wanted: dict[str, Path], progress: Progress) -> list[str]:

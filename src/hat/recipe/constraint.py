@@ -41,9 +41,10 @@ class Limit:
         if unit not in (*objective.units, "%") or not float(number) > 0:
             example = number if float(number) > 0 else "60"
             examples = ", ".join(example + unit for unit in objective.units)
-            why = ", for want of a unit" if match and not unit else ""
+            why = ": the unit is missing" if match and not unit else ""
             raise ValueError(
-                f"{shown(text)} is no {name}{why}; write it like {examples}, or {example}% of the largest's"
+                f"{shown(text)} is not a limit on {name}{why}; "
+                f"write it like {examples}, or {example}% of the largest's"
             )
         relative = unit == "%"
         value = float(number) / 100 if relative else float(number) * objective.units[unit]

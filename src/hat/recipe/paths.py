@@ -30,7 +30,7 @@ class PathMark:
         try:
             return str((folder / Path(os.path.expandvars(value)).expanduser()).resolve())
         except (RuntimeError, ValueError, OSError) as error:  # an unknown user, a NUL, a loop of links
-            raise UserError(f"{shown(value)} is no path here: {error}") from error
+            raise UserError(f"{shown(value)} is not a path here: {error}") from error
 
 
 RecipePath = Annotated[str, PathMark()]

@@ -123,7 +123,7 @@ class Search(EvolutionSettings):
     @classmethod
     def _check_constraints(cls, values: object) -> object:
         if not isinstance(values, list):
-            raise ValueError(f"{shown(values)} is no list; write it like [12.5ms, 60%]")
+            raise ValueError(f"{shown(values)} is not a list; write it like [12.5ms, 60%]")
         names = [Constraint.parse(value).name for value in values]
         if len(set(names)) < len(names):
             raise ValueError("the same constraint twice")

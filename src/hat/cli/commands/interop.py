@@ -110,9 +110,7 @@ def import_config(
 def _header(file: Path, published: "PublishedFile") -> str:
     lines = [f"# {visible(file.name)}, by `hat import-config`"]
     if "predictor" in published.sections:
-        lines.append(
-            "# predictor is no section of a recipe: it holds the settings that its weights were trained with"
-        )
+        lines.append("# predictor is not a section of a recipe: it holds the settings of its own training")
     for title, settings in (
         ("Left out, though the original needs it", published.absent),
         ("Without an equivalent here", published.left),

@@ -56,7 +56,7 @@ def load_codes(path: Path) -> "BPE":
     # Checked here: subword-nmt ends the process where a line has not two parts.
     for number, line in enumerate(lines[first:], first + 1):
         if len(line.strip(" ").split(" ")) != 2:
-            raise UserError(f"{path}:{number}: {shown(line)} is no merge of two pieces")
+            raise UserError(f"{path}:{number}: {shown(line)} is not a merge of two pieces")
     try:
         from subword_nmt.apply_bpe import BPE  # noqa: PLC0415 (an optional package)
     except ModuleNotFoundError as error:
