@@ -7,7 +7,7 @@ import pytest
 from hat.architecture import Architecture, cost
 from hat.errors import UserError
 from hat.zoo import published_models
-from hat.zoo.models import SOURCES, Figure, model, models
+from hat.zoo.models import SOURCES, SourcedFigure, model, models
 
 
 @pytest.mark.parametrize("entry", published_models(), ids=lambda entry: str(entry["name"]))
@@ -15,8 +15,8 @@ def test_our_rules_give_the_published_costs(entry: dict[str, Any]) -> None:
     counted = cost(Architecture.from_dict(entry["architecture"]), entry["sentence_length"])
     assert (counted.parameters, counted.flops) == (entry["params"], entry["flops"])
     figures = model(entry["name"]).results[0].figures
-    assert figures["parameters"] == Figure(counted.parameters, "published")
-    assert figures["flops"] == Figure(counted.flops, "published")
+    assert figures["parameters"] == SourcedFigure(counted.parameters, "published")
+    assert figures["flops"] == SourcedFigure(counted.flops, "published")
     assert round(counted.parameters / 1e6, 2) == pytest.approx(entry["params_millions"], abs=0.011)
 
 
@@ -24,15 +24,15 @@ def test_transformer_big_costs_what_was_published() -> None:
     figures = model("transformer-big").results[0].figures
     assert figures["parameters"].value == pytest.approx(176e6, rel=0.02)
     assert figures["flops"].value == pytest.approx(10.6e9, rel=0.02)
-    assert figures["bleu"] == Figure(28.4, "secondary")
+    assert figures["bleu"] == SourcedFigure(28.4, "secondary")
 
 
 def test_the_evolved_transformer_costs_what_was_published() -> None:
     figures = model("evolved-transformer").results[0].figures
-    assert figures["parameters"] == Figure(47_059_968, "computed")
+    assert figures["parameters"] == SourcedFigure(47_059_968, "computed")
     assert figures["parameters"].value == pytest.approx(47e6, rel=0.02)
     assert figures["flops"].value == pytest.approx(2.9e9, rel=0.02)
-    assert figures["bleu"] == Figure(28.2, "secondary")
+    assert figures["bleu"] == SourcedFigure(28.2, "secondary")
 
 
 def test_what_is_in_it() -> None:
