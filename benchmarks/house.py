@@ -12,7 +12,7 @@ import subprocess
 import tarfile
 from collections import Counter
 from collections.abc import Iterator, Mapping
-from pathlib import PurePosixPath
+from pathlib import PurePath, PurePosixPath
 
 from reports import parser, table
 
@@ -44,35 +44,53 @@ def functions(text: str) -> Iterator[tuple[int, str]]:
             yield node.end_lineno - node.lineno + 1, node.name
 
 
-def module_name(path: PurePosixPath) -> str:
+def module_name(path: PurePath) -> str:
     """The dotted name of a Python file below src."""
     return ".".join(path.with_suffix("").parts[1:]).removesuffix(".__init__")
 
 
-def imports(modules: Mapping[str, str]) -> dict[str, set[str]]:
-    """Module → those of `modules` that it imports anywhere; a name from a package counts as the package."""
+def packages_around(module: str) -> set[str]:
+    """The packages that a module is in."""
+    parts = module.split(".")
+    return {".".join(parts[:length]) for length in range(1, len(parts))}
+
+
+def import_graph(texts: Mapping[str, str]) -> dict[str, set[str]]:
+    """Module → modules that it imports anywhere: in functions and for type checkers too. `texts`: sources.
+
+    `from package import name` is an import of the module package.name if there is one, else of the package's
+    __init__. Python also runs the __init__ of each package around an imported module, so these count as
+    imported too, except for those around the importing module, which have begun to run before.
+    """
     graph = {}
-    for name, text in modules.items():
-        used: set[str] = set()
+    for module, text in texts.items():
+        imported = set()
         for node in ast.walk(ast.parse(text)):
             if isinstance(node, ast.Import):
-                used |= {alias.name for alias in node.names}
-            elif isinstance(node, ast.ImportFrom) and node.module:
-                inner = {f"{node.module}.{alias.name}" for alias in node.names}
-                used |= inner & modules.keys() or {node.module}
-        graph[name] = used & modules.keys() - {name}
+                imported |= {alias.name for alias in node.names} & texts.keys()
+            elif isinstance(node, ast.ImportFrom) and node.module in texts:
+                inner = {alias.name: f"{node.module}.{alias.name}" for alias in node.names}
+                imported |= {full if full in texts else node.module for full in inner.values()}
+        around = {package for name in imported for package in packages_around(name)}
+        graph[module] = (imported | (around - packages_around(module))) - {module}
     return graph
 
 
-def circles(graph: Mapping[str, set[str]]) -> list[set[str]]:
-    """The sets of more than one module each of which reaches all others."""
-    reached = {name: set(used) for name, used in graph.items()}
-    for middle in graph:
-        for name in graph:
-            if middle in reached[name]:
-                reached[name] |= reached[middle]
-    groups = {frozenset(other for other in used if name in reached[other]) for name, used in reached.items()}
-    return [set(group) for group in groups if len(group) > 1]
+def circles(graph: Mapping[str, set[str]]) -> list[list[str]]:
+    """The sets of several modules in which each one reaches every other."""
+    reached = {module: set[str]() for module in graph}
+    for module, seen in reached.items():
+        todo = [module]
+        while todo:
+            new = graph[todo.pop()] - seen
+            seen.update(new)
+            todo += new
+    found = {
+        frozenset(other for other in seen if module in reached[other])
+        for module, seen in reached.items()
+        if module in seen
+    }
+    return sorted(sorted(modules) for modules in found)
 
 
 def markdown(revision: str) -> str:
@@ -83,7 +101,7 @@ def markdown(revision: str) -> str:
     for path, text in files.items():
         lines[room(path)] += text.count("\n")
         count[room(path)] += 1
-    graph = imports({module_name(path): text for path, text in python.items()})
+    graph = import_graph({module_name(path): text for path, text in python.items()})
     length, longest = max(found for text in python.values() for found in functions(text))
     rows = [[name, str(count[name]), f"{lines[name]:,}"] for name in sorted(count)]
     rows.append(["all", str(sum(count.values())), f"{sum(lines.values()):,}"])

@@ -6,7 +6,10 @@ from pathlib import Path
 
 import pytest
 
-SOURCE = Path(__file__).resolve().parents[1] / "src" / "hat"
+from house import circles, import_graph, module_name
+
+ROOT = Path(__file__).resolve().parents[1]
+SOURCE = ROOT / "src" / "hat"
 
 # What every room stands on; these import nothing above them.
 GROUND = {
@@ -68,56 +71,9 @@ def imports(path: Path) -> list[tuple[int, str]]:
     return found
 
 
-def module_name(path: Path) -> str:
-    return ".".join(path.relative_to(SOURCE.parent).with_suffix("").parts).removesuffix(".__init__")
-
-
-def packages_around(module: str) -> set[str]:
-    parts = module.split(".")
-    return {".".join(parts[:length]) for length in range(1, len(parts))}
-
-
-def import_graph() -> dict[str, set[str]]:
-    """Module → modules that it imports anywhere: in functions and for type checkers too.
-
-    `from package import name` is an import of the module package.name if there is one, else of the package's
-    __init__. Python also runs the __init__ of each package around an imported module, so these count as
-    imported too, except for those around the importing module, which have begun to run before.
-    """
-    paths = {module_name(path): path for suffix in ("py", "pyi") for path in SOURCE.rglob(f"*.{suffix}")}
-    graph = {}
-    for module, path in paths.items():
-        imported = set()
-        for node in ast.walk(ast.parse(path.read_text("utf-8"))):
-            if isinstance(node, ast.Import):
-                imported |= {alias.name for alias in node.names} & paths.keys()
-            elif isinstance(node, ast.ImportFrom) and node.module in paths:
-                inner = {alias.name: f"{node.module}.{alias.name}" for alias in node.names}
-                imported |= {full if full in paths else node.module for full in inner.values()}
-        around = {package for name in imported for package in packages_around(name)}
-        graph[module] = (imported | (around - packages_around(module))) - {module}
-    return graph
-
-
-def circles(graph: dict[str, set[str]]) -> list[list[str]]:
-    """The sets of several modules in which each one reaches every other."""
-    reached = {module: set[str]() for module in graph}
-    for module, seen in reached.items():
-        todo = [module]
-        while todo:
-            new = graph[todo.pop()] - seen
-            seen.update(new)
-            todo += new
-    found = {
-        frozenset(other for other in seen if module in reached[other])
-        for module, seen in reached.items()
-        if module in seen
-    }
-    return sorted(sorted(modules) for modules in found)
-
-
 def test_modules_do_not_import_in_circles() -> None:
-    graph = import_graph()
+    paths = [path for suffix in ("py", "pyi") for path in SOURCE.rglob(f"*.{suffix}")]
+    graph = import_graph({module_name(path.relative_to(ROOT)): path.read_text("utf-8") for path in paths})
     assert "hat.runtime" in graph["hat.model.engine"], "the __init__ of another package counts"
     assert circles({"a": {"b"}, "b": {"c"}, "c": {"b"}}) == [["b", "c"]]
     assert circles(graph) == []

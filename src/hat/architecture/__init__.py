@@ -1,6 +1,6 @@
 """One network as plain data, a SubTransformer or another family's, and its closed-form cost."""
 
-from hat.architecture.cost import Cost, artefact_bytes, cost
+from hat.architecture.cost import Cost, artefact_bytes, cost, weight_counts
 from hat.architecture.evolved import EvolvedArchitecture
 from hat.architecture.families import (
     FAMILIES,
@@ -38,5 +38,6 @@ __all__ = [
     "family_of",
     "load",
     "load_architecture",
+    "weight_counts",
     "weight_shapes",
 ]

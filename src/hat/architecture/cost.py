@@ -27,16 +27,20 @@ def cost(architecture: AnyArchitecture, length: int = 30) -> Cost:
     LayerNorm element, per scaled query element and per scaled embedding element, one per token and
     side, and three per attention (measured: it makes all 44 published figures exact).
     """
-    shapes = weight_shapes(ModelConfig(architecture, 1, 1))
-    parameters = sum(prod(shape) for name, shape in shapes.items() if name not in EMBEDDING_NAMES)
+    parameters, _ = weight_counts(ModelConfig(architecture, 1, 1))
     return Cost(parameters, 2 * family_of(architecture).work(architecture, length))
+
+
+def weight_counts(config: ModelConfig) -> tuple[int, int]:
+    """Weights and biases, without and with embeddings."""
+    sizes = {name: prod(shape) for name, shape in weight_shapes(config).items()}
+    whole = sum(sizes.values())
+    return whole - sum(size for name, size in sizes.items() if name in EMBEDDING_NAMES), whole
 
 
 def artefact_bytes(config: ModelConfig, precision: str = "float32") -> tuple[int, int]:
     """Bytes of the weights at `precision`, without and with embeddings; scales, code books and headers
     are not counted."""
-    sizes = {name: prod(shape) for name, shape in weight_shapes(config).items()}
-    embeddings = sum(size for name, size in sizes.items() if name in EMBEDDING_NAMES)
-    whole = sum(sizes.values())
+    without, whole = weight_counts(config)
     bits = PRECISION_BITS[precision]
-    return (whole - embeddings) * bits // 8, whole * bits // 8
+    return without * bits // 8, whole * bits // 8

@@ -1,11 +1,9 @@
 """The two sizes of a model: as the paper counts, and as files."""
 
 from dataclasses import dataclass
-from math import prod
 from pathlib import Path
 
-from hat.architecture import ModelConfig, weight_shapes
-from hat.architecture.cost import artefact_bytes
+from hat.architecture import ModelConfig, artefact_bytes, weight_counts
 
 WEIGHT_FILES = (".safetensors", ".onnx")
 
@@ -37,6 +35,6 @@ def sizes_of(folder: Path, model: ModelConfig, precision: str) -> Sizes:
     """Both sizes of a model that lies in `folder`."""
     paths = sorted(path for path in folder.rglob("*") if path.is_file())
     files = {path.relative_to(folder).as_posix(): path.stat().st_size for path in paths}
-    weights = 4 * sum(prod(shape) for shape in weight_shapes(model).values())
+    weights = 4 * weight_counts(model)[1]
     others = sum(size for name, size in files.items() if not name.endswith(WEIGHT_FILES))
     return Sizes(files, weights + others, published_bytes(model, precision), published_bytes(model))

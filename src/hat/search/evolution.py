@@ -12,7 +12,7 @@ from hat.progress import Progress, silent
 from hat.search.feasible import Draw, check_reachable, draw_feasible, nearby_feasible
 from hat.search.memo import Memo
 from hat.search.problem import Candidate, Costs, SearchProblem, best_of
-from hat.search.result import KEPT, Iteration, SearchResult
+from hat.search.result import Iteration, SearchResult
 from hat.sections import Section
 
 MEMO_FILE = "evaluated.jsonl"
@@ -80,14 +80,7 @@ def evolve(
             parents = best_of(scored.values(), settings.parents)
             history.append(Iteration(len(scored), parents[0].loss, parents[0].costs))
     progress(total, total, f"{len(scored)} architectures evaluated")
-    return SearchResult(
-        "evolution",
-        limits=problem.bounds,
-        lowest_reachable=lowest,
-        evaluations=len(scored),
-        best=best_of(scored.values(), KEPT),
-        history=tuple(history),
-    )
+    return SearchResult.of("evolution", problem, lowest=lowest, scored=scored.values(), history=history)
 
 
 def _first(

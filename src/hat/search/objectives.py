@@ -6,11 +6,10 @@ docs/add/objective.md says how to add one.
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from math import prod
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from hat.architecture import ModelConfig, cost, weight_shapes
+from hat.architecture import ModelConfig, cost, weight_counts
 from hat.hardware import Bench, MeasureProtocol
 from hat.runtime import Artefact
 from hat.runtime.weights.precision import stored_tensors, usual_books
@@ -65,7 +64,7 @@ def weights_bytes(model: ModelConfig, precision: str) -> float:
 
 def parameters(model: ModelConfig, precision: str) -> float:
     """Weights and biases, embeddings included, whatever their precision."""
-    return sum(prod(shape) for shape in weight_shapes(model).values())
+    return weight_counts(model)[1]
 
 
 def flops(model: ModelConfig, precision: str) -> float:

@@ -9,7 +9,7 @@ from hat.search.evolution import MEMO_FILE
 from hat.search.feasible import check_reachable, draw_feasible
 from hat.search.memo import Memo
 from hat.search.problem import Candidate, SearchProblem, best_of
-from hat.search.result import KEPT, Iteration, SearchResult
+from hat.search.result import Iteration, SearchResult
 
 TRIES = 200  # draws for each candidate wanted: uniform sampling seldom meets a tight constraint
 STEP = 100
@@ -37,11 +37,4 @@ def random_search(
                 best = best_of(scored.values(), 1)[0]
                 history.append(Iteration(number, best.loss, best.costs))
     progress(budget, budget, f"{len(drawn)} architectures evaluated")
-    return SearchResult(
-        "random",
-        limits=problem.bounds,
-        lowest_reachable=lowest,
-        evaluations=len(scored),
-        best=best_of(scored.values(), KEPT),
-        history=tuple(history),
-    )
+    return SearchResult.of("random", problem, lowest=lowest, scored=scored.values(), history=history)

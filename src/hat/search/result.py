@@ -1,9 +1,10 @@
 """The result of a search, as data."""
 
+from collections.abc import Collection, Iterable
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import Any, Self
 
-from hat.search.problem import Candidate, Costs
+from hat.search.problem import Candidate, Costs, SearchProblem, best_of
 
 KEPT = 25  # of the best candidates: enough to measure some again and see the front
 
@@ -29,6 +30,20 @@ class SearchResult:
     evaluations: int
     best: tuple[Candidate, ...]
     history: tuple[Iteration, ...]
+
+    @classmethod
+    def of(
+        cls,
+        method: str,
+        problem: SearchProblem,
+        *,
+        lowest: Costs,
+        scored: Collection[Candidate],
+        history: Iterable[Iteration],
+    ) -> Self:
+        """The result of a search that scored these candidates. `lowest`: the lowest reachable costs."""
+        best = best_of(scored, KEPT)
+        return cls(method, problem.bounds, lowest, len(scored), best, tuple(history))
 
     def to_dict(self) -> dict[str, Any]:
         """JSON-like data."""

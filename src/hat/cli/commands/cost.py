@@ -1,6 +1,5 @@
 """`hat cost`: parameters, FLOPs and bytes of an architecture file."""
 
-from math import prod
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -44,7 +43,7 @@ def cost(
 def _figures(
     architecture: "AnyArchitecture", vocab: int | None, tied: bool, precision: str, length: int
 ) -> dict[str, Any]:
-    from hat.architecture import ModelConfig, artefact_bytes, weight_shapes
+    from hat.architecture import ModelConfig, artefact_bytes, weight_counts
     from hat.architecture import cost as architecture_cost
 
     config = ModelConfig(architecture, vocab or 1, vocab or 1, embeddings="shared" if tied else "separate")
@@ -57,7 +56,7 @@ def _figures(
         "precision": precision,
         "embeddings": config.embeddings,
         "vocab": vocab,
-        "parameters_with_embeddings": sum(map(prod, weight_shapes(config).values())) if vocab else None,
+        "parameters_with_embeddings": weight_counts(config)[1] if vocab else None,
         "bytes_without_embeddings": without_embeddings,
         "bytes_with_embeddings": with_embeddings if vocab else None,
     }

@@ -1,12 +1,12 @@
 """Time limits for an agent's answers, from the work of a request and the device's speed so far."""
 
 from collections.abc import Callable
-from math import inf, prod
+from math import inf
 from pathlib import Path
 from time import monotonic
 from typing import TypeVar
 
-from hat.architecture import ModelConfig, weight_shapes
+from hat.architecture import ModelConfig, weight_counts
 from hat.hardware.protocol import MOST_WARMUP, MeasureProtocol
 
 # Limit for a request without work, in seconds: the device may be busy, or its memory swapped out.
@@ -25,7 +25,7 @@ Answer = TypeVar("Answer")
 
 def call_work(model: ModelConfig, protocol: MeasureProtocol) -> float:
     """The work of one timed call: weights × tokens, of all hypotheses in the beam."""
-    return _call_work(sum(map(prod, weight_shapes(model).values())), protocol)
+    return _call_work(weight_counts(model)[1], protocol)
 
 
 def artefact_work(folder: Path, protocol: MeasureProtocol) -> float:

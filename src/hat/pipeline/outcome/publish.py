@@ -3,11 +3,10 @@
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
-from math import prod
 from pathlib import Path
 from typing import Any
 
-from hat.architecture import EMBEDDING_NAMES, weight_shapes
+from hat.architecture import weight_counts
 from hat.file_names import MODELS, REPORT
 from hat.files import read_json, write_json, write_text
 from hat.hardware.measuring.verdict import Verdict
@@ -71,8 +70,7 @@ def _costs(context: Context) -> dict[str, StepCost]:
 
 
 def _row(context: Context, model: FinalModel, measurement: Mapping[str, Any]) -> dict[str, Any]:
-    sizes = {name: prod(shape) for name, shape in weight_shapes(model.config(context)).items()}
-    whole = sum(sizes.values())
+    parameters, with_embeddings = weight_counts(model.config(context))
     files = [path for path in deployed_artefact(context, model).rglob("*") if path.is_file()]
     return {
         "name": model.name,
@@ -82,8 +80,8 @@ def _row(context: Context, model: FinalModel, measurement: Mapping[str, Any]) ->
         "latency_high_ms": measurement["high_ms"],
         "latency_iqr_ms": measurement["iqr_ms"],
         **{key: measurement[key] for key in ("reference_ms", "too_noisy", "peak_memory_bytes", "engine")},
-        "parameters": whole - sum(sizes.get(name, 0) for name in EMBEDDING_NAMES),
-        "parameters_with_embeddings": whole,
+        "parameters": parameters,
+        "parameters_with_embeddings": with_embeddings,
         "artefact_bytes": sum(path.stat().st_size for path in files),
         **read_scores(context, model),
         **_training(context, model),
