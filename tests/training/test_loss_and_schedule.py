@@ -1,12 +1,13 @@
 """Loss and learning rates against their formulas."""
 
-from math import cos, pi
+from math import cos, inf, pi, sqrt
 
 import pytest
 import torch
+from torch.nn import functional
 
 from hat.training import label_smoothed_loss
-from hat.training.optimizer import learning_rate
+from hat.training.optimizer import BETAS, EPSILON, adam, apply_gradients, learning_rate
 from tests.training.tiny import settings
 
 
@@ -36,3 +37,56 @@ def test_inverse_square_root() -> None:
     assert learning_rate(16, plan) == pytest.approx(1.0)
     assert learning_rate(64, plan) == pytest.approx(0.5)
     assert learning_rate(400, plan) == pytest.approx(0.2)
+
+
+@pytest.mark.parametrize("smoothing", [0.0, 0.1])
+@pytest.mark.parametrize("rows", [1, 2, 100])
+def test_the_gradient_of_the_loss_is_the_librarys(
+    smoothing: float, rows: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("hat.training.loss.CHUNK", 11 * rows)
+    torch.manual_seed(0)
+    logits = (30 * torch.randn(2, 3, 11, dtype=torch.float64)).requires_grad_()
+    target = torch.tensor([[4, 2, 1], [5, 6, 2]])
+    expected = functional.cross_entropy(
+        logits.flatten(0, 1), target.flatten(), ignore_index=1, reduction="sum", label_smoothing=smoothing
+    )
+    loss = label_smoothed_loss(logits, target, smoothing)
+    torch.testing.assert_close(loss, expected, rtol=1e-12, atol=0)
+    # Half the loss: as much as a lesson leaves of it.
+    (gradient,) = torch.autograd.grad(0.5 * loss, logits)
+    (reference,) = torch.autograd.grad(0.5 * expected, logits)
+    torch.testing.assert_close(gradient, reference, rtol=1e-10, atol=1e-12)
+    assert not gradient[0, 2].any(), "a pad has no gradient"
+
+
+def test_the_loss_of_bf16_logits_is_computed_in_float32() -> None:
+    torch.manual_seed(0)
+    logits = torch.randn(4, 5, 300).bfloat16().requires_grad_()
+    target = torch.randint(2, 300, (4, 5))
+    wide = logits.detach().float().requires_grad_()
+    loss, expected = (label_smoothed_loss(one, target, 0.1) for one in (logits, wide))
+    assert loss.dtype == torch.float32
+    assert torch.equal(loss, expected)
+    (gradient,), (reference,) = torch.autograd.grad(loss, logits), torch.autograd.grad(expected, wide)
+    assert torch.equal(gradient, reference.bfloat16())
+
+
+@pytest.mark.parametrize("clip_norm", [0.0, 1.0, 1e6])
+def test_a_step_is_that_of_divided_and_clipped_gradients(clip_norm: float) -> None:
+    plan = settings(clip_norm=clip_norm)
+    ours, reference = (torch.nn.Linear(3, 2) for _ in range(2))
+    reference.load_state_dict(ours.state_dict())
+    for parameter, twin in zip(ours.parameters(), reference.parameters(), strict=True):
+        parameter.grad = 50 * torch.randn_like(parameter)
+        twin.grad = parameter.grad / 7
+    norm = apply_gradients(ours, adam(ours, plan), settings=plan, tokens=7, update=3)
+    optimizer = adam(reference, plan)
+    assert norm == pytest.approx(
+        float(torch.nn.utils.clip_grad_norm_(reference.parameters(), clip_norm or inf)), rel=1e-6
+    )
+    for group in optimizer.param_groups:
+        group["lr"], group["eps"] = learning_rate(3, plan), EPSILON / sqrt(1 - BETAS[1] ** 4)
+    optimizer.step()
+    for parameter, twin in zip(ours.parameters(), reference.parameters(), strict=True):
+        torch.testing.assert_close(parameter, twin, rtol=1e-6, atol=1e-9)

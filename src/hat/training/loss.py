@@ -2,9 +2,9 @@
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from typing import Any
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
 from hat.data import Batch, SoftLabels
@@ -14,6 +14,50 @@ from hat.training.accelerator import tensors
 Network = Callable[[Tensor, Tensor], Tensor]
 
 
+# Scores that one turn of `SmoothedCrossEntropy` holds in float32: they fit into a core's second-level cache.
+CHUNK = 1 << 18
+
+
+class SmoothedCrossEntropy(torch.autograd.Function):
+    """The label-smoothed loss of logits (N, V) at target (N), summed; its gradient is computed beside it.
+
+    Some rows at a time: float32 probabilities of a whole batch exist nowhere.
+    """
+
+    @staticmethod
+    def forward(ctx: Any, logits: Tensor, target: Tensor, smoothing: float) -> Tensor:
+        """The loss, in float32 or, of float64 logits, in float64."""
+        vocabulary = logits.shape[-1]
+        rows, even = max(1, CHUNK // vocabulary), smoothing / vocabulary
+        dtype = torch.promote_types(logits.dtype, torch.float32)
+        loss = torch.zeros((), dtype=dtype, device=logits.device)
+        gradient = torch.empty_like(logits) if ctx.needs_input_grad[0] else None
+        for start in range(0, len(logits), rows):
+            chunk = slice(start, start + rows)
+            scores, words = logits[chunk].to(dtype), target[chunk, None]
+            probabilities = scores.softmax(-1)
+            # The largest probability is that of the largest score, and never 0.
+            normalizer = scores.amax(-1) - probabilities.amax(-1).log()
+            losses = normalizer - (1 - smoothing) * scores.gather(-1, words)[:, 0] - even * scores.sum(-1)
+            loss += losses.masked_fill_(words[:, 0] == PAD, 0).sum()
+            if gradient is not None:
+                right = torch.full_like(words, smoothing - 1, dtype=dtype)
+                differences = probabilities.sub_(even).scatter_add_(-1, words, right)
+                gradient[chunk] = differences.masked_fill_(words == PAD, 0)
+        if gradient is not None:
+            ctx.save_for_backward(gradient)
+        return loss
+
+    @staticmethod
+    def backward(ctx: Any, *factors: Tensor) -> tuple[Tensor, None, None]:
+        """The gradient with respect to the logits."""
+        (gradient,), (factor,) = ctx.saved_tensors, factors
+        as_it_is = (
+            factor.device.type == "cpu" and float(factor) == 1
+        )  # elsewhere one would wait for the answer
+        return gradient if as_it_is else gradient * factor, None, None
+
+
 def label_smoothed_loss(logits: Tensor, target: Tensor, smoothing: float) -> Tensor:
     """The smoothed loss summed over the real tokens of target (B, T), in nats; `smoothing` 0 gives the
     likelihood.
@@ -21,13 +65,7 @@ def label_smoothed_loss(logits: Tensor, target: Tensor, smoothing: float) -> Ten
     As in the published code, the smoothing mass is spread evenly over the whole vocabulary, the right word
     and the pad included.
     """
-    return F.cross_entropy(
-        logits.flatten(0, 1).float(),
-        target.flatten(),
-        ignore_index=PAD,
-        reduction="sum",
-        label_smoothing=smoothing,
-    )
+    return SmoothedCrossEntropy.apply(logits.flatten(0, 1), target.flatten(), smoothing)  # type: ignore[no-any-return,no-untyped-call]
 
 
 def soft_loss(

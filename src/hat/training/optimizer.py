@@ -2,6 +2,7 @@
 
 from math import cos, isfinite, pi, sqrt
 
+import torch
 from torch import nn, optim
 
 from hat.training.settings import TrainingSettings
@@ -31,14 +32,14 @@ def apply_gradients(
 ) -> float:
     """Divide the summed gradients by `tokens`, clip them and step, unless they are not finite. Returns their
     norm before clipping."""
-    parameters = [parameter for parameter in module.parameters() if parameter.grad is not None]
-    for parameter in parameters:
-        assert parameter.grad is not None
-        parameter.grad /= tokens
-    norm = float(nn.utils.clip_grad_norm_(parameters, settings.clip_norm or float("inf")))
+    gradients = [parameter.grad for parameter in module.parameters() if parameter.grad is not None]
+    norm = float(nn.utils.get_total_norm(gradients)) / tokens
+    too_long = norm / settings.clip_norm if settings.clip_norm else 0.0
+    # The fused step divides each gradient as it reads it.
+    optimizer.grad_scale = torch.tensor(tokens * max(1.0, too_long))  # type: ignore[attr-defined]
     for group in optimizer.param_groups:
         group["lr"] = learning_rate(update, settings)
-        # As published, epsilon joins the root of v before the bias correction (docs/reference.md, Adam).
+        # In the published code, epsilon joins the root of v before the bias correction.
         group["eps"] = EPSILON / sqrt(1 - BETAS[1] ** (update + 1))
     if isfinite(norm):
         optimizer.step()
