@@ -60,6 +60,19 @@ def test_gradients_reach_the_lent_corner_only() -> None:
         assert parameter.grad.abs().sum() > 0 or name == "decoder.0.cross_attention.kv.bias"
 
 
+def test_gradients_of_lent_weights_are_those_of_slices() -> None:
+    network = perturbed("shared", torch.float64).train()
+    architecture = SPACE.sample(random.Random(1))
+    lent, shared = network.lend(architecture), dict(network.largest.named_parameters())
+    for name, weight in lent.items():
+        factor = torch.randn_like(weight)
+        slices = tuple(map(slice, weight.shape))
+        (gradient,) = torch.autograd.grad((factor * weight).sum(), shared[name])
+        (expected,) = torch.autograd.grad((factor * shared[name][slices]).sum(), shared[name])
+        assert torch.equal(gradient, expected), name
+        assert weight.is_contiguous()
+
+
 def test_architecture_outside_is_refused_by_name() -> None:
     network = perturbed("shared", torch.float32)
     wider = SPACE.largest().to_dict()

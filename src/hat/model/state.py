@@ -1,6 +1,6 @@
 """The state of incremental decoding: encoder outputs, their keys and values, and those of decoded tokens."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Generic, Protocol, Self, TypeVar
 
 import torch
@@ -13,13 +13,16 @@ class Encoded:
 
     layers: list[Tensor]
     real: Tensor | None
+    _ends: dict[int, tuple[Tensor, Tensor | None]] = field(default_factory=dict)
 
     def last(self, count: int) -> tuple[Tensor, Tensor | None]:
         """The last `count` = n layers, the last first, laid end to end in time: (B, nS, D) and their
-        attention mask (B, 1, 1, nS)."""
-        layers = self.layers[: -count - 1 : -1]
-        mask = None if self.real is None else self.real.repeat(1, count)[:, None, None, :]
-        return (layers[0] if count == 1 else torch.cat(layers, dim=1)), mask
+        attention mask (B, 1, 1, nS). Laid once, for all decoder layers that attend to so many."""
+        if count not in self._ends:
+            layers = self.layers[: -count - 1 : -1]
+            mask = None if self.real is None else self.real.repeat(1, count)[:, None, None, :]
+            self._ends[count] = (layers[0] if count == 1 else torch.cat(layers, dim=1)), mask
+        return self._ends[count]
 
 
 @dataclass

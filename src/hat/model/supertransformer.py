@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 from functools import lru_cache
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -11,6 +12,28 @@ from hat.architecture import Architecture, ModelConfig, weight_shapes
 from hat.errors import UserError
 from hat.model.layers import NO_DROPOUT, Dropout
 from hat.model.transformer import Transformer
+
+
+class Corner(torch.autograd.Function):
+    """The leading corner of a weight, contiguous. Its gradient is written into the whole's in one pass."""
+
+    @staticmethod
+    def forward(ctx: Any, weight: Tensor, shape: tuple[int, ...]) -> Tensor:
+        """The corner of the given shape."""
+        ctx.whole = weight.shape
+        return weight[tuple(map(slice, shape))].contiguous()
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None]:
+        """The gradient of the whole weight: zero outside the corner."""
+        (corner,) = gradients
+        whole = corner.new_empty(ctx.whole)
+        rest = whole
+        for axis, size in enumerate(corner.shape):
+            rest.narrow(axis, size, rest.shape[axis] - size).zero_()
+            rest = rest.narrow(axis, 0, size)
+        rest.copy_(corner)
+        return whole, None
 
 
 class SuperTransformer(nn.Module):
@@ -41,7 +64,8 @@ class SuperTransformer(nn.Module):
             if name not in shared or any(n > m for n, m in zip(shape, shared[name].shape, strict=True)):
                 have = tuple(shared[name].shape) if name in shared else "nothing"
                 raise UserError(f"outside the SuperTransformer: {name} needs {shape}, it has {have}")
-            lent[name] = shared[name][tuple(slice(size) for size in shape)].contiguous()
+            weight = shared[name]
+            lent[name] = weight if weight.shape == shape else Corner.apply(weight, shape)  # type: ignore[no-untyped-call]
         return lent
 
     def forward(self, architecture: Architecture, source: Tensor, target_in: Tensor) -> Tensor:

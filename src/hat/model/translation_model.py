@@ -86,12 +86,20 @@ class TranslationModel(nn.Module):
 
     def embed_source(self, source: Tensor) -> Tensor:
         """Source tokens (B, S) -> (B, S, D)."""
-        matrix = self._matrix("source")[:, : self.config.architecture.encoder_dim]
-        return embed(source, matrix, self.config.encoder_super_dim)
+        return self._embed(
+            "source", source, self.config.architecture.encoder_dim, self.config.encoder_super_dim
+        )
 
     def embed_target(self, target_in: Tensor) -> Tensor:
         """Target tokens (B, T) -> (B, T, D)."""
-        return embed(target_in, self.target_matrix(), self.config.decoder_super_dim)
+        width = self.config.architecture.decoder_dim
+        return self._embed("target", target_in, width, self.config.decoder_super_dim)
+
+    def _embed(self, role: str, tokens: Tensor, width: int, super_dim: int) -> Tensor:
+        # The gradient of a shared matrix is that of the output projection, to which a few rows are added.
+        # On a GPU these would be waited for, since pads are not among them.
+        sparse = self.config.embeddings == "shared" and tokens.device.type == "cpu"
+        return embed(tokens, self._matrix(role), width, super_dim=super_dim, sparse=sparse)
 
     def embed_next(self, tokens: Tensor, length: int) -> Tensor:
         """The tokens (N) that follow `length` others -> (N, 1, D)."""
@@ -138,15 +146,17 @@ class TranslationModel(nn.Module):
                 nn.init.xavier_uniform_(parameter)
 
 
-def embed(tokens: Tensor, matrix: Tensor, super_dim: int) -> Tensor:
-    """Scaled embeddings plus positions: tokens (B, L), matrix (V, D) -> (B, L, D).
+def embed(tokens: Tensor, matrix: Tensor, width: int, *, super_dim: int, sparse: bool) -> Tensor:
+    """Scaled embeddings plus positions: tokens (B, L), matrix (V, width or more) -> (B, L, width).
 
     Positions count real tokens from PAD + 1, whichever side the padding is on; a pad has none.
+    `sparse`: the gradient of `matrix` consists of the rows of `tokens` alone.
     """
     real = tokens.ne(PAD).long()
     positions = real.cumsum(dim=1) * real + PAD
-    table = sinusoids(tokens.shape[1] + 2, super_dim, matrix.dtype, matrix.device)[:, : matrix.shape[1]]
-    return sqrt(matrix.shape[1]) * F.embedding(tokens, matrix, padding_idx=PAD) + table[positions]
+    table = sinusoids(tokens.shape[1] + 2, super_dim, matrix.dtype, matrix.device)[:, :width]
+    rows = F.embedding(tokens, matrix, padding_idx=PAD, sparse=sparse)[..., :width]
+    return sqrt(width) * rows + table[positions]
 
 
 def sinusoids(rows: int, dim: int, dtype: torch.dtype, device: torch.device) -> Tensor:
