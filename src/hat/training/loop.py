@@ -19,6 +19,7 @@ from hat.training.accelerator import accelerator, autocast, tensors
 from hat.training.checkpoint import load_checkpoint, save_checkpoint
 from hat.training.journal import Journal, Position
 from hat.training.loss import Lesson, Network, batch_loss
+from hat.training.memory import kept_memory
 from hat.training.optimizer import adam, apply_gradients
 from hat.training.settings import TrainingSettings
 from hat.training.threads import TrainingThreads, Trial
@@ -88,7 +89,7 @@ def train(
     valid = [collate(valid_store, rows) for rows in sequential_batches(valid_store, settings.batch_tokens)]
     validator = Validator(trainee, valid, settings=settings, lesson=valid_lesson, folder=folder)
     journal = Journal(folder, position)
-    with stop_requests() as stop:
+    with kept_memory(), stop_requests() as stop:
         batches = _batches(train_store, settings.batch_tokens, seed, position)
         while position.update < settings.updates and not validator.out_of_patience(position):
             with threads.update():
