@@ -1,7 +1,7 @@
 """Memory that stays with the process between updates.
 
 An update allocates and frees gigabytes in tensors of many megabytes. The C library gets each of them from the
-system and gives it back; the system then clears every page anew, which took a quarter of an update.
+system and gives it back; the system then clears every page anew, which took a fifth of an update.
 """
 
 import ctypes
