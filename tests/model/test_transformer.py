@@ -8,6 +8,7 @@ import torch
 from hat.architecture import Architecture, ModelConfig
 from hat.model import Transformer
 from hat.model.layers import FastDropout
+from hat.model.state import Encoded
 from tests.model.networks import SPACE, batch, perturbed
 
 
@@ -36,8 +37,10 @@ def test_attending_to_more_layers_sees_them() -> None:
         for back in (1, 2, 3):
             encoded = model.encode(source)
             before = model.decode(target, encoded)
-            encoded.layers[-back] = encoded.layers[-back] + 1
-            assert torch.equal(before, model.decode(target, encoded)) == (back > attended)
+            layers = list(encoded.layers)
+            layers[-back] = layers[-back] + 1
+            changed = Encoded(tuple(layers), encoded.real)
+            assert torch.equal(before, model.decode(target, changed)) == (back > attended)
 
 
 def test_positions_beyond_any_table_are_fine() -> None:

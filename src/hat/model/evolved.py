@@ -220,7 +220,7 @@ class EvolvedTransformer(TranslationModel):
         x = self.drop_source(self.embed_source(source))
         for cell in self.encoder:
             x = cell(x, mask, hidden)
-        return Encoded([self.encoder_norm(x)], hidden)
+        return Encoded((self.encoder_norm(x),), hidden)
 
     def decode(self, target_in: Tensor, encoded: Encoded) -> Tensor:
         real = target_in.ne(PAD)

@@ -7,11 +7,11 @@ import torch
 from torch import Tensor
 
 
-@dataclass
+@dataclass(frozen=True)
 class Encoded:
     """Outputs of all encoder layers, each (B, S, D), and which tokens are real (B, S), None = all."""
 
-    layers: list[Tensor]
+    layers: tuple[Tensor, ...]
     real: Tensor | None
     _ends: dict[int, tuple[Tensor, Tensor | None]] = field(default_factory=dict)
 

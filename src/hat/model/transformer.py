@@ -105,4 +105,4 @@ class Transformer(TranslationModel):
         for block in self.encoder:
             x = block(x, mask)
             layers.append(self.encoder_norm(x))
-        return Encoded(layers, None if mask is None else real)
+        return Encoded(tuple(layers), None if mask is None else real)
