@@ -25,9 +25,8 @@ from typing import Any
 
 from engine_report import paired_ratio
 from hat import zoo
-from hat.architecture import ModelConfig, weight_shapes
-from hat.architecture.weights import EMBEDDING_NAMES
-from hat.cli.progress import Terminal
+from hat.architecture import EMBEDDING_NAMES, ModelConfig, weight_shapes
+from hat.cli import Terminal
 from hat.files import write_json, write_text
 from hat.hardware import environment
 from hat.threads import COUNTS, available_threads

@@ -31,7 +31,7 @@ import yaml
 
 from engine_report import paired_ratio
 from hat.architecture import Architecture, ModelConfig
-from hat.cli.progress import Terminal
+from hat.cli import Terminal
 from hat.data import epoch_batches, write_store
 from hat.errors import UserError
 from hat.files import read_json, write_json, write_text

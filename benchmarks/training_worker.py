@@ -9,7 +9,6 @@ bytes per second of large products and copies.
 import argparse
 import inspect
 import json
-import os
 import random
 import resource
 import sys
@@ -215,7 +214,7 @@ class Pauses:
         while (line := sys.stdin.readline().strip()) == "peaks":
             say(peaks())
         if not line:
-            os._exit(0)  # the benchmark has ended; nothing of the training is kept
+            raise SystemExit  # the benchmark has ended
         if line == "split":
             self.profiler = profile(activities=[ProfilerActivity.CPU])
             self.profiler.start()
