@@ -73,7 +73,7 @@ def training(threads: str) -> Work:
         trainee.module.train()
         updater.add_gradients(trainee.networks(update), text)
         updater.step(text.target_tokens, update)
-        updater.optimizer.zero_grad()
+        trainee.module.zero_grad()
         update += 1
         return text.target_tokens, chosen
 

@@ -32,10 +32,11 @@ def test_a_tiny_model_learns_to_reverse(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("kind", ["sub", "super", "evolved"])
-@pytest.mark.parametrize("stop_at", [3, 7, 18])
-def test_resume_ends_in_the_same_bytes(tmp_path: Path, kind: str, stop_at: int) -> None:
+@pytest.mark.parametrize(("stop_at", "optimizer"), [(3, "adam"), (7, "adam"), (18, "adam"), (7, "muon")])
+def test_resume_ends_in_the_same_bytes(tmp_path: Path, kind: str, stop_at: int, optimizer: str) -> None:
     """Killed without warning after any update; what lies on the disk then is all there is."""
     texts = stores(tmp_path)
+    plan = settings(accumulate=2, optimizer=optimizer)
 
     def trainee() -> Trainee:
         return {"sub": sub, "super": supernet, "evolved": evolved}[kind]()
@@ -47,16 +48,16 @@ def test_resume_ends_in_the_same_bytes(tmp_path: Path, kind: str, stop_at: int) 
         if done == stop_at:
             raise KilledError
 
-    train(trainee(), texts, settings=settings(accumulate=2), folder=tmp_path / "whole")
+    train(trainee(), texts, settings=plan, folder=tmp_path / "whole")
     with pytest.raises(KilledError):
         train(
             trainee(),
             texts,
-            settings=settings(accumulate=2),
+            settings=plan,
             folder=tmp_path / "cut",
             progress=kill,
         )
-    train(trainee(), texts, settings=settings(accumulate=2), folder=tmp_path / "cut")
+    train(trainee(), texts, settings=plan, folder=tmp_path / "cut")
     for name in RESULTS:
         assert (tmp_path / "cut" / name).read_bytes() == (tmp_path / "whole" / name).read_bytes()
 

@@ -7,7 +7,7 @@ import torch
 from torch.nn import functional
 
 from hat.training import label_smoothed_loss
-from hat.training.optimizer import BETAS, EPSILON, adam, apply_gradients, learning_rate
+from hat.training.optimizer import BETAS, EPSILON, apply_gradients, learning_rate, optimizers
 from tests.training.tiny import settings
 
 
@@ -30,6 +30,14 @@ def test_cosine() -> None:
     assert learning_rate(10, plan) == pytest.approx(1.0)
     assert learning_rate(35, plan) == pytest.approx(0.1 + 0.9 * (1 + cos(pi / 4)) / 2)
     assert learning_rate(110, plan) == pytest.approx(0.1)
+
+
+def test_stable_then_decay() -> None:
+    plan = settings(
+        schedule="stable-decay", decay=0.4, updates=100, warmup=10, learning_rate=1.0, floor_learning_rate=0.0
+    )
+    rates = [learning_rate(update, plan) for update in (5, 10, 59, 60, 70, 90, 100, 101)]
+    assert rates == pytest.approx([0.5, 1, 1, 1, 0.75, 0.25, 0, 0])
 
 
 def test_inverse_square_root() -> None:
@@ -80,8 +88,8 @@ def test_a_step_is_that_of_divided_and_clipped_gradients(clip_norm: float) -> No
     for parameter, twin in zip(ours.parameters(), reference.parameters(), strict=True):
         parameter.grad = 50 * torch.randn_like(parameter)
         twin.grad = parameter.grad / 7
-    norm = apply_gradients(ours, adam(ours, plan), settings=plan, tokens=7, update=3)
-    optimizer = adam(reference, plan)
+    norm = apply_gradients(ours, optimizers(ours, plan), settings=plan, tokens=7, update=3)
+    (optimizer,) = optimizers(reference, plan)
     assert norm == pytest.approx(
         float(torch.nn.utils.clip_grad_norm_(reference.parameters(), clip_norm or inf)), rel=1e-6
     )

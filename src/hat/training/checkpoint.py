@@ -1,7 +1,7 @@
 """Checkpoints of a training: safetensors files with JSON in the header, each written whole or not at all."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -33,25 +33,29 @@ def load_tensors(path: Path) -> tuple[dict[str, Tensor], Any]:
         raise UserError(f"{path}: damaged checkpoint ({error}); delete it to repeat its work") from error
 
 
-def save_checkpoint(path: Path, module: nn.Module, optimizer: optim.Optimizer, metadata: object) -> None:
-    """Write all that a training needs to continue exactly: weights, optimiser state, and its position in
-    `metadata`."""
-    names = [name for name, _ in module.named_parameters()]
-    tensors = {f"weights/{name}": tensor for name, tensor in module.named_parameters()}
-    for index, state in optimizer.state_dict()["state"].items():
-        tensors |= {f"optimizer/{names[index]}/{key}": value for key, value in state.items()}
+def save_checkpoint(
+    path: Path, module: nn.Module, optimizers: Sequence[optim.Optimizer], metadata: object
+) -> None:
+    """Write all that a training needs to continue exactly: weights, the optimisers' state, and its position
+    in `metadata`. Each parameter belongs to at most one optimiser."""
+    tensors = {f"weights/{name}": parameter for name, parameter in module.named_parameters()}
+    for optimizer in optimizers:
+        for name, parameter in module.named_parameters():
+            for key, value in optimizer.state.get(parameter, {}).items():
+                tensors[f"optimizer/{name}/{key}"] = value
     save_tensors(path, tensors, metadata)
 
 
-def load_checkpoint(path: Path, module: nn.Module, optimizer: optim.Optimizer) -> Any:
-    """Put a checkpoint back into module and optimiser; returns its metadata. Raises UserError."""
+def load_checkpoint(path: Path, module: nn.Module, optimizers: Sequence[optim.Optimizer]) -> Any:
+    """Put a checkpoint back into module and optimisers; returns its metadata. Raises UserError."""
     tensors, metadata = load_tensors(path)
     load_weights(path, module, _under("weights/", tensors))
-    state: dict[int, dict[str, Tensor]] = {}
-    for index, (name, _) in enumerate(module.named_parameters()):
-        if moments := _under(f"optimizer/{name}/", tensors):
-            state[index] = moments
-    optimizer.load_state_dict({**optimizer.state_dict(), "state": state})
+    names = {parameter: name for name, parameter in module.named_parameters()}
+    for optimizer in optimizers:
+        ordered = [names[one] for group in optimizer.param_groups for one in group["params"]]
+        moments = {index: _under(f"optimizer/{name}/", tensors) for index, name in enumerate(ordered)}
+        state = {index: one for index, one in moments.items() if one}
+        optimizer.load_state_dict({**optimizer.state_dict(), "state": state})
     return metadata
 
 

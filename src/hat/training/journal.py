@@ -9,7 +9,6 @@ from typing import Any
 from tensorboard.compat.proto.event_pb2 import Event, SessionLog
 from tensorboard.compat.proto.summary_pb2 import Summary
 from tensorboard.summary.writer.record_writer import RecordWriter
-from torch import optim
 
 from hat.lines import read_lines, write_lines
 
@@ -58,12 +57,12 @@ class Journal:
         norm: float,
         tokens: int,
         seconds: float,
-        optimizer: optim.Optimizer,
+        learning_rate: float,
     ) -> None:
         rate = tokens / seconds
         valid = f", valid {position.history[-1]['loss']:.3f}" if position.history else ""
         self.note = f"loss {loss:.3f}{valid}, {rate:,.0f} tokens/s"
-        values = {"loss": loss, "gradient_norm": norm, "learning_rate": optimizer.param_groups[0]["lr"]}
+        values = {"loss": loss, "gradient_norm": norm, "learning_rate": learning_rate}
         self._write(position.update, "train", {**values, "tokens_per_second": round(rate)})
 
     def validation(self, position: Position) -> None:

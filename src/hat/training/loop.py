@@ -20,7 +20,7 @@ from hat.training.checkpoint import load_checkpoint, save_checkpoint
 from hat.training.journal import Journal, Position
 from hat.training.loss import Lesson, Network, batch_loss
 from hat.training.memory import kept_memory
-from hat.training.optimizer import adam, apply_gradients
+from hat.training.optimizer import apply_gradients, optimizers
 from hat.training.settings import TrainingSettings
 from hat.training.threads import TrainingThreads, Trial
 from hat.training.trainees import Trainee
@@ -85,7 +85,7 @@ def train(
     threads = TrainingThreads(folder, settings.threads, _trial(updater, train_store))
     position = Position()
     if (folder / CHECKPOINT).exists():
-        position = Position(**load_checkpoint(folder / CHECKPOINT, trainee.module, updater.optimizer))
+        position = Position(**load_checkpoint(folder / CHECKPOINT, trainee.module, updater.optimizers))
     valid = [collate(valid_store, rows) for rows in sequential_batches(valid_store, settings.batch_tokens)]
     validator = Validator(trainee, valid, settings=settings, lesson=valid_lesson, folder=folder)
     journal = Journal(folder, position)
@@ -97,7 +97,7 @@ def train(
             if position.update % settings.validate_every == 0 or position.update == settings.updates:
                 validator.validate(position, journal)
             if stop or threads.due or position.update % settings.checkpoint_every == 0:
-                save_checkpoint(folder / CHECKPOINT, trainee.module, updater.optimizer, asdict(position))
+                save_checkpoint(folder / CHECKPOINT, trainee.module, updater.optimizers, asdict(position))
             if stop:
                 raise Stopped(stop[0])
             if threads.due:
@@ -113,7 +113,7 @@ class Updater:
         self, trainee: Trainee, settings: TrainingSettings, *, lesson: Lesson | None = None, seed: int = 0
     ) -> None:
         self.trainee, self.settings, self.lesson, self.seed = trainee, settings, lesson, seed
-        self.optimizer = adam(trainee.module, settings)
+        self.optimizers = optimizers(trainee.module, settings)
 
     def update(self, position: Position, batches: Iterator[Batch], journal: Journal) -> None:
         """One update by the loss per target token of `accumulate` batches. Raises HatError if it diverges."""
@@ -122,7 +122,7 @@ class Updater:
         torch.manual_seed(self.seed + position.update)
         self.trainee.module.train()
         networks = self.trainee.networks(position.update)
-        self.optimizer.zero_grad()
+        self.trainee.module.zero_grad()
         loss_sum, count = 0.0, 0
         for _ in range(self.settings.accumulate):
             batch = next(batches)
@@ -143,7 +143,7 @@ class Updater:
             norm=norm,
             tokens=count,
             seconds=time.perf_counter() - started,
-            optimizer=self.optimizer,
+            learning_rate=self.optimizers[0].param_groups[0]["lr"],
         )
 
     def add_gradients(self, networks: list[Network], batch: Batch) -> float:
@@ -160,9 +160,9 @@ class Updater:
         return loss_sum
 
     def step(self, tokens: int, update: int) -> float:
-        """`apply_gradients` with this updater's optimiser and settings."""
+        """`apply_gradients` with this updater's optimisers and settings."""
         return apply_gradients(
-            self.trainee.module, self.optimizer, settings=self.settings, tokens=tokens, update=update
+            self.trainee.module, self.optimizers, settings=self.settings, tokens=tokens, update=update
         )
 
 

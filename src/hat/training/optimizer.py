@@ -1,19 +1,42 @@
-"""Adam as published (docs/reference.md, Adam and Schedules): constants, learning rates, and one step."""
+"""Optimisers, learning rates, and one step.
 
+Adam as published (docs/reference.md, Adam and Schedules), or Muon for the matrices and Adam for the rest.
+"""
+
+from collections.abc import Iterable, Sequence
 from math import cos, isfinite, pi, sqrt
 
 import torch
 from torch import nn, optim
 
+from hat.training.accelerator import uses_bf16
+from hat.training.muon import Muon
 from hat.training.settings import TrainingSettings
 
 BETAS, EPSILON = (0.9, 0.98), 1e-8
 
 
-def adam(module: nn.Module, settings: TrainingSettings) -> optim.AdamW:
-    """The optimiser of a module's parameters, for `apply_gradients`."""
-    decay = settings.weight_decay
-    return optim.AdamW(module.parameters(), betas=BETAS, eps=EPSILON, weight_decay=decay, fused=True)
+def optimizers(module: nn.Module, settings: TrainingSettings) -> list[optim.Optimizer]:
+    """The optimisers of a module's parameters, for `apply_gradients`: Adam, or Adam and Muon."""
+    if settings.optimizer == "adam":
+        return [adam(module.parameters(), settings)]
+    matrices: list[nn.Parameter] = []
+    others: list[nn.Parameter] = []
+    for name, parameter in module.named_parameters():
+        (matrices if _multiplies(name, parameter) else others).append(parameter)
+    dtype = torch.bfloat16 if uses_bf16(settings) else matrices[0].dtype
+    return [adam(others, settings), Muon(matrices, weight_decay=settings.weight_decay, dtype=dtype)]
+
+
+def adam(parameters: Iterable[nn.Parameter], settings: TrainingSettings) -> optim.AdamW:
+    """Adam with the published constants."""
+    return optim.AdamW(parameters, betas=BETAS, eps=EPSILON, weight_decay=settings.weight_decay, fused=True)
+
+
+def _multiplies(name: str, parameter: nn.Parameter) -> bool:
+    """True for a matrix that activations are multiplied with, or a stack of them. The rows of an embedding
+    are looked up one by one, and those of a depthwise convolution act on one channel each."""
+    return name.endswith(".weight") and parameter.dim() > 1 and "depthwise" not in name
 
 
 def learning_rate(update: int, settings: TrainingSettings) -> float:
@@ -23,24 +46,37 @@ def learning_rate(update: int, settings: TrainingSettings) -> float:
         return floor + (peak - floor) * update / warmup
     if settings.schedule == "inverse-sqrt":
         return peak * sqrt(max(warmup, 1) / max(update, 1))
+    if settings.schedule == "stable-decay":
+        left = (settings.updates - update) / max(settings.decay * settings.updates, 1)
+        return floor + (peak - floor) * max(0.0, min(left, 1.0))
     done = (update - warmup) / max(settings.updates - warmup, 1)
     return floor + (peak - floor) * (1 + cos(pi * min(done, 1.0))) / 2
 
 
 def apply_gradients(
-    module: nn.Module, optimizer: optim.Optimizer, *, settings: TrainingSettings, tokens: int, update: int
+    module: nn.Module,
+    optimizers: Sequence[optim.Optimizer],
+    *,
+    settings: TrainingSettings,
+    tokens: int,
+    update: int,
 ) -> float:
     """Divide the summed gradients by `tokens`, clip them and step, unless they are not finite. Returns their
     norm before clipping."""
     gradients = [parameter.grad for parameter in module.parameters() if parameter.grad is not None]
     norm = float(nn.utils.get_total_norm(gradients)) / tokens
     too_long = norm / settings.clip_norm if settings.clip_norm else 0.0
-    # The fused step divides each gradient as it reads it.
-    optimizer.grad_scale = torch.tensor(tokens * max(1.0, too_long))  # type: ignore[attr-defined]
-    for group in optimizer.param_groups:
-        group["lr"] = learning_rate(update, settings)
-        # In the published code, epsilon joins the root of v before the bias correction.
-        group["eps"] = EPSILON / sqrt(1 - BETAS[1] ** (update + 1))
-    if isfinite(norm):
-        optimizer.step()
+    rate = learning_rate(update, settings)
+    for optimizer in optimizers:
+        # The step divides each gradient as it reads it.
+        optimizer.grad_scale = torch.tensor(tokens * max(1.0, too_long))  # type: ignore[attr-defined]
+        for group in optimizer.param_groups:
+            if isinstance(optimizer, Muon):
+                group["lr"] = rate * settings.matrix_learning_rate / settings.learning_rate
+            else:
+                group["lr"] = rate
+                # In the published code, epsilon joins the root of v before the bias correction.
+                group["eps"] = EPSILON / sqrt(1 - BETAS[1] ** (update + 1))
+        if isfinite(norm):
+            optimizer.step()
     return norm

@@ -16,19 +16,29 @@ def _check_threads(value: object) -> object:
 
 
 class TrainingSettings(Section):
-    """One training, with Adam as published (`hat.training.optimizer`)."""
+    """One training (`hat.training.optimizer`)."""
 
-    updates: int = Field(gt=0, description="Optimiser updates; also where the cosine ends.")
+    updates: int = Field(gt=0, description="Optimiser updates; also where the cosine and the decay end.")
     batch_tokens: int = Field(
         4096, gt=0, description="Token budget of a batch: its longest sentence × sentences."
     )
     accumulate: int = Field(1, gt=0, description="Batches whose gradients are added up for one update.")
-    schedule: Literal["cosine", "inverse-sqrt"] = Field(
-        "cosine", description="WMT: cosine; IWSLT: inverse-sqrt."
+    optimizer: Literal["adam", "muon"] = Field(
+        "adam",
+        description="adam, as published; muon: Muon for the matrices, which learns more in each update, and "
+        "Adam for embeddings, biases and norms.",
     )
+    matrix_learning_rate: float = Field(
+        0.02, gt=0, description="Peak learning rate of Muon; follows the same schedule."
+    )
+    schedule: Literal["cosine", "inverse-sqrt", "stable-decay"] = Field(
+        "cosine",
+        description="WMT: cosine; IWSLT: inverse-sqrt. stable-decay: the peak, then a straight line down.",
+    )
+    decay: float = Field(0.5, gt=0, le=1, description="Share of the updates in which stable-decay goes down.")
     learning_rate: float = Field(1e-3, gt=0, description="Peak learning rate, reached after the warm-up.")
     floor_learning_rate: float = Field(
-        1e-7, ge=0, description="Where the warm-up starts and the cosine ends."
+        1e-7, ge=0, description="Where the warm-up starts, and the cosine or the decay ends."
     )
     warmup: int = Field(1000, ge=0, description="Updates of linear warm-up; post-norm networks need one.")
     label_smoothing: float = Field(0.1, ge=0, lt=1, description="Probability spread over the vocabulary.")

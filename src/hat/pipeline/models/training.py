@@ -32,8 +32,13 @@ MAX_LENGTH_FACTOR, MAX_LENGTH_OFFSET = 2.0, 20
 
 def training_inputs(settings: TrainingSettings) -> dict[str, object]:
     """The settings that decide the result; not the interval of checkpoints, nor the threads, which a resumed
-    training may change."""
-    return settings.model_dump(mode="json", exclude={"checkpoint_every", "threads"})
+    training may change, nor those that its optimiser and schedule ignore."""
+    ignored = {"checkpoint_every", "threads"}
+    if settings.optimizer == "adam":
+        ignored |= {"optimizer", "matrix_learning_rate"}
+    if settings.schedule != "stable-decay":
+        ignored.add("decay")
+    return settings.model_dump(mode="json", exclude=ignored)
 
 
 def seed_and_threads(seed: int) -> None:
