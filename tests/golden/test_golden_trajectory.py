@@ -29,6 +29,8 @@ UPDATE, FINAL = 1e-5, 2e-4  # relative
 class RecordedSampling:
     """Trains a SuperTransformer through the recorded configurations."""
 
+    distils = False
+
     def __init__(self, model: SuperTransformer, updates: list[dict[str, Any]]) -> None:
         self.model = model
         self.module = model.largest

@@ -71,6 +71,8 @@ class CodeBookTrainee:
     and matrices without code books.
     """
 
+    distils = False
+
     def __init__(self, artefact: Artefact, dropout: Dropout) -> None:
         self.artefact = artefact
         self.module = build(artefact.config.model, dropout)

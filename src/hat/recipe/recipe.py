@@ -17,7 +17,7 @@ from hat.runtime import PRECISIONS, DecodeOptions, check_engine
 from hat.search import EvolutionSettings
 from hat.sections import Section
 from hat.threads import MOST_THREADS
-from hat.training.settings import TrainingSettings
+from hat.training.settings import SuperTrainingSettings, TrainingSettings
 
 
 class DeviceSettings(Section):
@@ -179,7 +179,7 @@ class Recipe(Section):
     norm: Norm = "post"
     """The place of norms in Transformers: after each residual sum, as published, or before each branch (and
     at the ends), which learns several times faster from little text."""
-    super_training: TrainingSettings
+    super_training: SuperTrainingSettings
     """Training of the SuperTransformer."""
     sub_training: TrainingSettings
     """Final training of the found SubTransformers (see `train.mode`)."""

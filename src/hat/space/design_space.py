@@ -138,6 +138,11 @@ class DesignSpace:
         )
         return Architecture(qkv_dim, Encoder(encoder_dim, encoder), Decoder(decoder_dim, decoder))
 
+    @property
+    def gene_choices(self) -> tuple[Choices, ...]:
+        """The choices of every gene, in the order of `encode`."""
+        return self._gene_choices
+
     def __contains__(self, architecture: Architecture) -> bool:
         genes = self._genes(architecture)
         return self._valid(genes) and self.decode(genes) == architecture

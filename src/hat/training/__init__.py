@@ -3,18 +3,22 @@
 from hat.training.accelerator import uses_bf16
 from hat.training.loop import Lessons, Stopped, Updater, train
 from hat.training.loss import Lesson, label_smoothed_loss, validation_loss
-from hat.training.settings import TrainingSettings
+from hat.training.sampling import SAMPLINGS, Sampling, UniformSampling
+from hat.training.settings import SuperTrainingSettings, TrainingSettings
 from hat.training.teacher import write_soft_labels, write_translations
 from hat.training.threads import use_threads
-from hat.training.trainees import SubTrainee, SuperTrainee, Trainee, UniformSampling
+from hat.training.trainees import SubTrainee, SuperTrainee, Trainee
 from hat.training.validation import TrainingResult
 
 __all__ = [
+    "SAMPLINGS",
     "Lesson",
     "Lessons",
+    "Sampling",
     "Stopped",
     "SubTrainee",
     "SuperTrainee",
+    "SuperTrainingSettings",
     "Trainee",
     "TrainingResult",
     "TrainingSettings",

@@ -11,6 +11,7 @@ from pathlib import Path
 from types import FrameType
 
 import torch
+from torch import Tensor
 
 from hat.data import Batch, TokenStore, collate, epoch_batches, sequential_batches
 from hat.errors import HatError
@@ -18,7 +19,7 @@ from hat.progress import Progress, silent
 from hat.training.accelerator import accelerator, autocast, tensors
 from hat.training.checkpoint import load_checkpoint, save_checkpoint
 from hat.training.journal import Journal, Position
-from hat.training.loss import Lesson, Network, batch_loss
+from hat.training.loss import Lesson, Network, batch_loss, imitation_loss
 from hat.training.memory import kept_memory
 from hat.training.optimizer import apply_gradients, optimizers
 from hat.training.settings import TrainingSettings
@@ -128,7 +129,7 @@ class Updater:
             batch = next(batches)
             loss_sum += self.add_gradients(networks, batch)
             count += batch.target_tokens
-        norm = self.step(count, position.update)
+        norm = self.step(count * len(networks), position.update)
         mean = loss_sum / count / len(networks)
         if not (isfinite(mean) and isfinite(norm)):
             raise HatError(
@@ -151,11 +152,17 @@ class Updater:
         loss_sum = 0.0
         source, target_in, target = tensors(batch)
         smoothing = self.settings.label_smoothing
+        teacher: Tensor | None = None
         for network in networks:
             with autocast(self.settings):
                 logits = network(source, target_in)
-            loss = batch_loss(logits, target, batch=batch, smoothing=smoothing, lesson=self.lesson)
+            if teacher is None:
+                loss = batch_loss(logits, target, batch=batch, smoothing=smoothing, lesson=self.lesson)
+            else:
+                loss = imitation_loss(logits, target, teacher)
             torch.autograd.backward(loss)
+            if self.trainee.distils and teacher is None:
+                teacher = logits.detach()
             loss_sum += float(loss.detach())
         return loss_sum
 

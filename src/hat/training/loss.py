@@ -51,11 +51,51 @@ class SmoothedCrossEntropy(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, *factors: Tensor) -> tuple[Tensor, None, None]:
         """The gradient with respect to the logits."""
-        (gradient,), (factor,) = ctx.saved_tensors, factors
-        as_it_is = (
-            factor.device.type == "cpu" and float(factor) == 1
-        )  # elsewhere one would wait for the answer
-        return gradient if as_it_is else gradient * factor, None, None
+        return _scaled(ctx.saved_tensors[0], factors[0]), None, None
+
+
+class ImitatedCrossEntropy(torch.autograd.Function):
+    """The cross-entropy of logits (N, V) against the softmax of a teacher's (N, V), summed over the rows
+    whose target (N) is not a pad; computed as `SmoothedCrossEntropy` is. The teacher gets no gradient."""
+
+    @staticmethod
+    def forward(ctx: Any, logits: Tensor, target: Tensor, teacher: Tensor) -> Tensor:
+        """The loss, in float32 or, of float64 logits, in float64."""
+        rows = max(1, CHUNK // logits.shape[-1])
+        dtype = torch.promote_types(logits.dtype, torch.float32)
+        loss = torch.zeros((), dtype=dtype, device=logits.device)
+        gradient = torch.empty_like(logits) if ctx.needs_input_grad[0] else None
+        for start in range(0, len(logits), rows):
+            chunk = slice(start, start + rows)
+            scores, pads = logits[chunk].to(dtype), target[chunk] == PAD
+            wanted = teacher[chunk].to(dtype).softmax(-1)
+            losses = scores.logsumexp(-1) - (wanted * scores).sum(-1)
+            loss += losses.masked_fill_(pads, 0).sum()
+            if gradient is not None:
+                gradient[chunk] = scores.softmax(-1).sub_(wanted).masked_fill_(pads[:, None], 0)
+        if gradient is not None:
+            ctx.save_for_backward(gradient)
+        return loss
+
+    @staticmethod
+    def backward(ctx: Any, *factors: Tensor) -> tuple[Tensor, None, None]:
+        """The gradient with respect to the logits."""
+        return _scaled(ctx.saved_tensors[0], factors[0]), None, None
+
+
+def _scaled(gradient: Tensor, factor: Tensor) -> Tensor:
+    # On a GPU, comparing would wait for the answer.
+    as_it_is = factor.device.type == "cpu" and float(factor) == 1
+    return gradient if as_it_is else gradient * factor
+
+
+def imitation_loss(logits: Tensor, target: Tensor, teacher: Tensor) -> Tensor:
+    """In-place distillation: the cross-entropy of logits (B, T, V) against the softmax of those of a larger
+    SubTransformer, `teacher` (B, T, V), summed over the real tokens of target (B, T), in nats.
+
+    It differs from the divergence KL(teacher ‖ logits) by the entropy of `teacher`, which has no gradient.
+    """
+    return ImitatedCrossEntropy.apply(logits.flatten(0, 1), target.flatten(), teacher.flatten(0, 1))  # type: ignore[no-any-return,no-untyped-call]
 
 
 def label_smoothed_loss(logits: Tensor, target: Tensor, smoothing: float) -> Tensor:

@@ -7,6 +7,7 @@ from pydantic import BeforeValidator, Field
 from hat.errors import shown
 from hat.sections import Section
 from hat.threads import MOST_THREADS
+from hat.training.sampling import SamplingName
 
 
 def _check_threads(value: object) -> object:
@@ -63,3 +64,15 @@ class TrainingSettings(Section):
     patience: int = Field(0, ge=0, description="Stop after this many validations without gain; 0: never.")
     average: int = Field(5, gt=0, description="Last snapshots to average; kept if better than the best one.")
     checkpoint_every: int = Field(200, gt=0, description="Updates between checkpoints to go on from.")
+
+
+class SuperTrainingSettings(TrainingSettings):
+    """The training of a SuperTransformer."""
+
+    sampling: SamplingName = Field(
+        "uniform",
+        description="SubTransformers whose losses an update averages. uniform, the published: draws; fair: "
+        "draws that use all choices of a gene equally often; sandwich: largest, smallest and draws; "
+        "distilled-sandwich: the largest teaches the other two kinds.",
+    )
+    draws: int = Field(1, gt=0, description="SubTransformers drawn at random for an update.")

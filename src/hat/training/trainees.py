@@ -1,6 +1,5 @@
 """The models that the loop trains: a single one, or a SuperTransformer through its SubTransformers."""
 
-import random
 from collections.abc import Mapping
 from functools import partial
 from typing import Protocol
@@ -9,8 +8,8 @@ from torch import nn
 
 from hat.architecture import Architecture
 from hat.model import SuperTransformer, TranslationModel
-from hat.space import DesignSpace
 from hat.training.loss import Network
+from hat.training.sampling import Sampling
 
 
 class Trainee(Protocol):
@@ -20,8 +19,12 @@ class Trainee(Protocol):
     def module(self) -> nn.Module:
         """The owner of the parameters that are optimised and saved."""
 
+    @property
+    def distils(self) -> bool:
+        """True if the first network of an update teaches the others."""
+
     def networks(self, update: int) -> list[Network]:
-        """The networks whose losses update `update` adds up."""
+        """The networks whose losses update `update` averages."""
 
     def validated(self) -> Mapping[str, Network]:
         """The networks whose mean validation loss decides which weights are best, by name."""
@@ -29,6 +32,8 @@ class Trainee(Protocol):
 
 class SubTrainee:
     """A single model: a SubTransformer or a baseline."""
+
+    distils = False
 
     def __init__(self, model: TranslationModel) -> None:
         self.module = model
@@ -40,25 +45,14 @@ class SubTrainee:
         return {"model": self.module}
 
 
-class UniformSampling:
-    """One SubTransformer an update, every gene uniform (HAT, section 3.2; docs/reference.md, Sampling)."""
-
-    def __init__(self, space: DesignSpace, seed: int = 0) -> None:
-        self.space = space
-        self.seed = seed
-
-    def architectures(self, update: int) -> list[Architecture]:
-        """The draw depends on seed and update alone, so that a resumed training draws the same ones."""
-        return [self.space.sample(random.Random(self.seed + update))]
-
-
 class SuperTrainee:
     """A SuperTransformer, through the SubTransformers that a sampling strategy draws."""
 
-    def __init__(self, model: SuperTransformer, sampling: UniformSampling, smallest: Architecture) -> None:
+    def __init__(self, model: SuperTransformer, sampling: Sampling, smallest: Architecture) -> None:
         self.model = model
         self.module = model.largest
         self.sampling = sampling
+        self.distils = sampling.distils
         self.ends = {"largest": model.config.architecture, "smallest": smallest}
 
     def networks(self, update: int) -> list[Network]:

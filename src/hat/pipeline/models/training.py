@@ -30,15 +30,20 @@ THREADS = start_threads()
 MAX_LENGTH_FACTOR, MAX_LENGTH_OFFSET = 2.0, 20
 
 
+# Settings younger than runs: while they have their defaults, a step has the key that it had without them.
+YOUNGER = {"optimizer", "sampling", "draws"}
+
+
 def training_inputs(settings: TrainingSettings) -> dict[str, object]:
     """The settings that decide the result; not the interval of checkpoints, nor the threads, which a resumed
     training may change, nor those that its optimiser and schedule ignore."""
     ignored = {"checkpoint_every", "threads"}
     if settings.optimizer == "adam":
-        ignored |= {"optimizer", "matrix_learning_rate"}
+        ignored.add("matrix_learning_rate")
     if settings.schedule != "stable-decay":
         ignored.add("decay")
-    return settings.model_dump(mode="json", exclude=ignored)
+    inputs = settings.model_dump(mode="json", exclude={*ignored, *YOUNGER})
+    return inputs | settings.model_dump(mode="json", include=YOUNGER, exclude_defaults=True)
 
 
 def seed_and_threads(seed: int) -> None:

@@ -9,7 +9,7 @@ from hat.pipeline.steps.context import Context
 from hat.pipeline.steps.results import PREPARE, STORES, TRAIN_SUPER, TRAINING
 from hat.pipeline.steps.step import Step
 from hat.progress import Progress
-from hat.training import SuperTrainee, UniformSampling, train
+from hat.training import SAMPLINGS, SuperTrainee, train
 
 
 def steps(context: Context) -> Iterator[Step]:
@@ -26,11 +26,13 @@ def steps(context: Context) -> Iterator[Step]:
 
     def run(folder: Path, progress: Progress) -> None:
         seed_and_threads(recipe.seed)
-        network = new_super(context, recipe.super_training)
+        settings = recipe.super_training
+        network = new_super(context, settings)
+        sampling = SAMPLINGS[settings.sampling](context.space, recipe.seed, settings.draws)
         train(
-            SuperTrainee(network, UniformSampling(context.space, recipe.seed), context.space.smallest()),
+            SuperTrainee(network, sampling, context.space.smallest()),
             context.stores(PREPARE),
-            settings=recipe.super_training,
+            settings=settings,
             folder=folder,
             seed=recipe.seed,
             progress=progress,
