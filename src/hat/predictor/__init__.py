@@ -1,10 +1,11 @@
-"""The costs of architectures, predicted from measurements: features, regressions, intervals. No torch."""
+"""The costs of architectures, predicted from measurements, and a ranking of their quality. No torch."""
 
 from hat.predictor.cross_validation import ordinary
 from hat.predictor.features import AVERAGES
 from hat.predictor.paper_network import PaperMLP
 from hat.predictor.predictor import CostPredictor, FitReport
 from hat.predictor.published_sets import PublishedLatencies, read_latency_csv
+from hat.predictor.ranking import QualityRanker, RankAgreement, TrainedAlone, leave_one_out, transferred
 from hat.predictor.regression import RegressionSettings, fit_regression
 
 __all__ = [
@@ -13,8 +14,13 @@ __all__ = [
     "FitReport",
     "PaperMLP",
     "PublishedLatencies",
+    "QualityRanker",
+    "RankAgreement",
     "RegressionSettings",
+    "TrainedAlone",
     "fit_regression",
+    "leave_one_out",
     "ordinary",
     "read_latency_csv",
+    "transferred",
 ]
