@@ -63,9 +63,13 @@ class Contender:
 class Worker:
     """A process that trains one contender's network."""
 
-    def __init__(self, contender: Contender, case: str, kind: str, threads: int) -> None:
+    def __init__(
+        self, contender: Contender, case: str, kind: str, threads: int, *, batch_tokens: int | None = None
+    ) -> None:
         plain = {name: value for name, value in os.environ.items() if name not in COUNTS}
         arguments = [case, "plain" if contender.plain else kind, str(threads)]
+        if batch_tokens:
+            arguments += ["--batch-tokens", str(batch_tokens)]
         self._process = subprocess.Popen(
             [sys.executable, "-c", LAUNCH, str(WORKER), contender.source, *arguments],
             env=plain | {"OMP_NUM_THREADS": str(threads)},

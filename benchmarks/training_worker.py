@@ -1,9 +1,10 @@
 """One contender of `training.py`, in a process of its own: trains as many updates as each line asks for.
 
-An input line is a number of updates; the answer is a JSON object: target tokens, seconds and processor
-seconds of each update, and the most memory so far (bytes). The line "split" trains one update under
-PyTorch's profiler and answers its seconds by phase and kind of operator; "peaks" answers the operations and
-bytes per second of large products and copies.
+It trains on the first GPU that PyTorch finds, else on the processor. An input line is a number of updates;
+the answer is a JSON object: target tokens, seconds and processor seconds of each update, and the most memory
+so far (bytes; the GPU's where there is one). The line "split" trains one update under PyTorch's profiler and
+answers its seconds by phase and kind of operator, those of the GPU where there is one; "peaks" answers the
+operations and bytes per second of large products and copies.
 """
 
 import argparse
@@ -16,7 +17,7 @@ import tempfile
 import time
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -24,6 +25,7 @@ from typing import Any
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+from torch.autograd import DeviceType
 from torch.profiler import ProfilerActivity, profile, record_function
 
 from hat import zoo
@@ -34,6 +36,10 @@ from hat.space import DesignSpace
 from hat.training import SuperTrainee, TrainingSettings, UniformSampling, train
 
 PAD = 1
+DEVICE = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+ON_GPU = DEVICE.type == "cuda"
+# Rows, inputs and outputs of the product whose speed is the peak: a large layer's, on a GPU what fills it.
+PEAK_PRODUCT = (8192, 8192, 8192) if ON_GPU else (1024, 1024, 4096)
 # Operators by kind, the first that fits.
 KINDS = {
     "products": ("mm", "addmm", "bmm", "baddbmm", "mkldnn_linear"),
@@ -123,7 +129,7 @@ class Plain(nn.Module):
         )
 
     def forward(self, source: Tensor, target: Tensor) -> Tensor:
-        mask = torch.ones(target.shape[1], target.shape[1], dtype=torch.bool).triu(1)
+        mask = torch.ones(target.shape[1], target.shape[1], dtype=torch.bool, device=DEVICE).triu(1)
         hidden = source == PAD
         x, y = (self.dim**0.5 * self.embedding(tokens) for tokens in (source, target))
         y = self.body(
@@ -139,16 +145,17 @@ class Plain(nn.Module):
 
 def train_plain(case: Case, store: TokenStore, pause: Callable[[], object]) -> None:
     """The loop that a reader of PyTorch's tutorials writes, in the precision of ours."""
-    model = Plain(case)
+    model = Plain(case).to(DEVICE)
     optimizer = torch.optim.AdamW(model.parameters(), lr=1e-4, betas=(0.9, 0.98), fused=True)
     while True:
         for rows in epoch_batches(store, case.batch_tokens, 0, 0):
             batch = collate(store, rows)
             source, target_in, target = (
-                torch.from_numpy(array) for array in (batch.source, batch.target_in, batch.target_out)
+                torch.from_numpy(array).to(DEVICE)
+                for array in (batch.source, batch.target_in, batch.target_out)
             )
             optimizer.zero_grad()
-            with torch.autocast("cpu", torch.bfloat16), record_function("phase: forward"):
+            with torch.autocast(DEVICE.type, torch.bfloat16), record_function("phase: forward"):
                 logits = model(source, target_in)
             loss = F.cross_entropy(
                 logits.flatten(0, 1).float(), target.flatten(), ignore_index=PAD, label_smoothing=0.1
@@ -191,6 +198,7 @@ class Pauses:
         self.next_line()
 
     def __call__(self) -> None:
+        finish()
         taken = time.perf_counter() - self.started
         processor = time.process_time() - self.processor
         self.updates.append({"tokens": next(self.tokens), "seconds": taken, "processor_seconds": processor})
@@ -206,8 +214,7 @@ class Pauses:
             say({"split": split(self.profiler)})
             self.profiler = None
         else:
-            most = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss << 10
-            say({"updates": self.updates, "memory": most})
+            say({"updates": self.updates, "memory": most_memory()})
         self.updates = []
 
     def next_line(self) -> None:
@@ -216,10 +223,24 @@ class Pauses:
         if not line:
             raise SystemExit  # the benchmark has ended
         if line == "split":
-            self.profiler = profile(activities=[ProfilerActivity.CPU])
+            gpu = [ProfilerActivity.CUDA] if ON_GPU else []
+            self.profiler = profile(activities=[ProfilerActivity.CPU, *gpu])
             self.profiler.start()
         self.left = 1 if line == "split" else int(line)
         self.started, self.processor = time.perf_counter(), time.process_time()
+
+
+def finish() -> None:
+    """Wait for the GPU, which computes beside this process."""
+    if ON_GPU:
+        torch.cuda.synchronize()
+
+
+def most_memory() -> int:
+    """The most bytes of the GPU, or of this process, that were in use at once."""
+    if ON_GPU:
+        return torch.cuda.max_memory_allocated()
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss << 10
 
 
 def say(answer: Mapping[str, Any]) -> None:
@@ -227,12 +248,15 @@ def say(answer: Mapping[str, Any]) -> None:
 
 
 def split(profiler: profile) -> dict[str, dict[str, float]]:
-    """Phase → kind of operator → seconds of the operators themselves."""
+    """Phase → kind of operator → seconds of the operators themselves, on a GPU of what they started there."""
     found: dict[str, dict[str, float]] = defaultdict(lambda: defaultdict(float))
     for event in profiler.events() or ():
+        if event.device_type != DeviceType.CPU:
+            continue  # work of a GPU, which the operator that started it has already counted
         name = event.name.removeprefix("aten::")
         kind = next((kind for kind, names in KINDS.items() if name in names), "other")
-        found[phase(event)][kind] += event.self_cpu_time_total / 1e6
+        taken = event.self_device_time_total if ON_GPU else event.self_cpu_time_total
+        found[phase(event)][kind] += taken / 1e6
     return {name: dict(kinds) for name, kinds in found.items()}
 
 
@@ -250,13 +274,16 @@ def phase(event: Any) -> str:
 
 
 def peaks() -> dict[str, float]:
-    """Operations per second of a product (of the shape of a large layer) in float32 and bf16, and bytes per
-    second of copying memory that no cache holds."""
+    """Operations per second of PEAK_PRODUCT in float32 and bf16, and bytes per second of copying memory that
+    no cache holds."""
     found = {}
+    rows, inputs, outputs = PEAK_PRODUCT
     for dtype in (torch.float32, torch.bfloat16):
-        x, weight = torch.ones(1024, 1024, dtype=dtype), torch.ones(4096, 1024, dtype=dtype)
-        found[str(dtype).removeprefix("torch.")] = 2 * 4096 * 1024**2 / fastest(partial(F.linear, x, weight))
-    from_here, to_there = torch.ones(1 << 26), torch.ones(1 << 26)
+        # Random: a GPU multiplies equal numbers faster.
+        x, weight = (torch.randn(size, inputs, device=DEVICE).to(dtype) for size in (rows, outputs))
+        seconds = fastest(partial(F.linear, x, weight))
+        found[str(dtype).removeprefix("torch.")] = 2 * rows * inputs * outputs / seconds
+    from_here, to_there = (torch.ones(1 << 26, device=DEVICE) for _ in range(2))
     found["bytes"] = 2 * 4 * (1 << 26) / fastest(lambda: to_there.copy_(from_here))
     return found
 
@@ -265,8 +292,10 @@ def fastest(work: Callable[[], object]) -> float:
     """Least seconds of nine."""
     times = []
     for _ in range(10):
+        finish()
         began = time.perf_counter()
         work()
+        finish()
         times.append(time.perf_counter() - began)
     return min(times[1:])
 
@@ -286,8 +315,11 @@ def main() -> None:
     parser.add_argument("kind", choices=("sampled", "largest", "plain"))
     parser.add_argument("threads", type=int)
     parser.add_argument("--sentences", type=int, default=4000)
+    parser.add_argument("--batch-tokens", type=int, help="instead of the case's")
     options = parser.parse_args()
     case = CASES[options.case]
+    if options.batch_tokens:
+        case = replace(case, batch_tokens=options.batch_tokens)
     torch.set_num_threads(options.threads)
     with tempfile.TemporaryDirectory(prefix="training-") as folder:
         stores = tuple(

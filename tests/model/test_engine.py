@@ -13,11 +13,12 @@ from hat.model import SuperTransformer, Transformer, beam_search
 from hat.model.engine import TorchEngine
 from hat.model.static_decode import StaticDecoder
 from hat.runtime import Artefact, ArtefactConfig, DecodeOptions, EngineSettings
+from tests.gpu import on_gpu
 from tests.model.networks import SOURCES, SPACE, assert_same, padded, perturbed
+from tests.model.pretend_graphs import pretend_graphs
 
 OPTIONS = DecodeOptions(beam=3, nbest=3, max_length_factor=1.0, max_length_offset=4)
 EMBEDDINGS = ("shared", "separate")
-needs_gpu = pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA GPU")
 
 
 @pytest.fixture(scope="module", params=EMBEDDINGS)
@@ -63,6 +64,22 @@ def test_few_workspaces_are_kept(network: SuperTransformer) -> None:
     for count in (1, 2, 4, 8, 16):
         beam_search(decoder, padded([SOURCES[0]] * count), DecodeOptions(beam=1, max_length_offset=2))
     assert [key[0] for key in decoder._workspaces] == [2, 4, 8, 16]
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_recorded_steps_decode_as_those_that_run_one_by_one(
+    network: SuperTransformer, seed: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pretend_graphs(monkeypatch)
+    rng = random.Random(seed)
+    model = sub_network(network, rng)
+    decoder = StaticDecoder(model, capture=True)
+    # Sentences end at different steps, so that fewer go on, in a recording of their own.
+    for factor in (1.0, 6.0, 0.5):  # the second outgrows the cache, which the third finds enlarged
+        options = DecodeOptions(beam=3, nbest=3, max_length_factor=factor, max_length_offset=4)
+        source = padded(rng.sample(SOURCES, 4))
+        assert_same(beam_search(decoder, source, options), beam_search(model, source, options))
+    assert decoder.capture
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="here recording works")
@@ -115,7 +132,7 @@ def test_cuda_without_a_gpu_is_the_users_error(artefact: Artefact) -> None:
     assert "\n" not in str(error.value)
 
 
-@needs_gpu
+@on_gpu
 def test_on_a_gpu_recorded_steps_decode_as_on_the_cpu() -> None:
     for embeddings, seed in product(EMBEDDINGS, range(4)):
         model = sub_network(perturbed(embeddings, torch.float32), random.Random(seed))
@@ -127,7 +144,19 @@ def test_on_a_gpu_recorded_steps_decode_as_on_the_cpu() -> None:
         assert decoder.capture
 
 
-@needs_gpu
+@on_gpu
+def test_on_a_gpu_short_translations_follow_long_ones() -> None:
+    model = sub_network(perturbed("shared", torch.float32), random.Random(1))
+    source = padded(SOURCES)
+    lengths = [DecodeOptions(beam=3, min_length=n, max_length_offset=n) for n in (70, 4, 40)]
+    expected = [beam_search(model, source, options) for options in lengths]
+    decoder = StaticDecoder(model.to("cuda"), capture=True)
+    for options, there in zip(lengths, expected, strict=True):
+        assert_same(beam_search(decoder, source.to("cuda"), options), there)
+    assert decoder.capture
+
+
+@on_gpu
 def test_on_a_gpu_half_precision_scores_nearly_the_same(artefact: Artefact) -> None:
     engine = TorchEngine(artefact, EngineSettings(device="cuda"))
     assert all(hypotheses[0].tokens[-1] == 2 for hypotheses in engine.translate(SOURCES, OPTIONS))

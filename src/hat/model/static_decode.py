@@ -47,10 +47,12 @@ class StaticDecoder:
         space, beam = state.space, tokens.shape[0] // state.sentences
         sentences, length = _bucket(state.sentences), _bucket(state.length + 1, SHORTEST)
         space.reserve(space.sentences * beam, length)
+        # Before a recording, whose trial run writes at this position: only here it may, and the position of
+        # the step before can lie beyond `length`.
+        space.position.fill_(state.length)
         graph = self._graph(space, sentences, beam, length) if self.capture else None
         space.tokens[: len(tokens)] = tokens
         space.parents[: len(tokens)] = space.rows[: len(tokens)] if state.parents is None else state.parents
-        space.position.fill_(state.length)
         state.length += 1
         if graph is None:
             return space.step(sentences, beam, length)[: len(tokens)]
@@ -173,7 +175,8 @@ def _record(space: Workspace, sentences: int, beam: int, length: int) -> _Graph:
     """Record a step. Raises RuntimeError where that cannot be done.
 
     A trial run comes first, in which libraries initialise themselves. Its rows are their own parents, so that
-    the cache of earlier positions stays as it is.
+    the cache of earlier positions stays as it is; what it writes at the space's position, the step after it
+    overwrites.
     """
     graph, stream = torch.cuda.CUDAGraph(), torch.cuda.Stream()  # type: ignore[no-untyped-call]
     space.parents.copy_(space.rows)

@@ -14,8 +14,9 @@ from hat.training.accelerator import tensors
 Network = Callable[[Tensor, Tensor], Tensor]
 
 
-# Scores that one turn of `SmoothedCrossEntropy` holds in float32: they fit into a core's second-level cache.
-CHUNK = 1 << 18
+# Scores that one turn of `SmoothedCrossEntropy` holds in float32. On a processor they fit into a core's
+# second-level cache; on a GPU, which takes microseconds to start each operation, they are 256 MiB.
+CHUNK, GPU_CHUNK = 1 << 18, 1 << 26
 
 
 class SmoothedCrossEntropy(torch.autograd.Function):
@@ -28,7 +29,8 @@ class SmoothedCrossEntropy(torch.autograd.Function):
     def forward(ctx: Any, logits: Tensor, target: Tensor, smoothing: float) -> Tensor:
         """The loss, in float32 or, of float64 logits, in float64."""
         vocabulary = logits.shape[-1]
-        rows, even = max(1, CHUNK // vocabulary), smoothing / vocabulary
+        chunk_size = CHUNK if logits.device.type == "cpu" else GPU_CHUNK
+        rows, even = max(1, chunk_size // vocabulary), smoothing / vocabulary
         dtype = torch.promote_types(logits.dtype, torch.float32)
         loss = torch.zeros((), dtype=dtype, device=logits.device)
         gradient = torch.empty_like(logits) if ctx.needs_input_grad[0] else None

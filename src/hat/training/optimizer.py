@@ -66,10 +66,11 @@ def apply_gradients(
     gradients = [parameter.grad for parameter in module.parameters() if parameter.grad is not None]
     norm = float(nn.utils.get_total_norm(gradients)) / tokens
     too_long = norm / settings.clip_norm if settings.clip_norm else 0.0
+    # The step divides each gradient as it reads it, by a float32 on the gradients' device.
+    divisor = torch.full((), tokens * max(1.0, too_long), dtype=torch.float32, device=gradients[0].device)
     rate = learning_rate(update, settings)
     for optimizer in optimizers:
-        # The step divides each gradient as it reads it.
-        optimizer.grad_scale = torch.tensor(tokens * max(1.0, too_long))  # type: ignore[attr-defined]
+        optimizer.grad_scale = divisor  # type: ignore[attr-defined]
         for group in optimizer.param_groups:
             if isinstance(optimizer, Muon):
                 group["lr"] = rate * settings.matrix_learning_rate / settings.learning_rate

@@ -35,7 +35,7 @@ def score_step(context: Context, model: FinalModel) -> Step:
     engine = context.scoring_engine_for(model.architecture)
     inputs = {
         "evaluate": _settings(context),
-        "device": {"engine": engine, "precision": context.device.precision},
+        "device": {**context.scoring_device_inputs(engine), "precision": context.device.precision},
         "results": results,
     }
 
@@ -99,7 +99,8 @@ def _score(context: Context, model: FinalModel, folder: Path, progress: Progress
     deployed.save(folder / DEPLOYED)
     engine = context.scoring_engine_for(model.architecture)
     sources, references = read_pair(text, TEST)
-    with Translator.load(folder / DEPLOYED, None, engine, THREADS) as translator:
+    accelerator = context.scoring_accelerator(engine)
+    with Translator.load(folder / DEPLOYED, None, engine, THREADS, accelerator) as translator:
         decode = deployed.config.decode
         if settings.tune_length_penalty:
             tuning, progress = between(progress, 0, TUNING), between(progress, TUNING, 1)

@@ -21,7 +21,7 @@ from hat.training import write_soft_labels, write_translations
 from hat.training.teacher import label_trial
 from hat.training.threads import use_threads
 
-# A float32 teacher translates at int8: some three times faster, at a cost of 0.2 BLEU at most
+# On a processor a float32 teacher translates at int8: some three times faster, at a cost of 0.2 BLEU at most
 # (benchmarks/deployed_quality.py).
 DECODING_PRECISION = "int8"
 
@@ -43,17 +43,18 @@ def steps(context: Context) -> Iterator[Step]:
 
 def _sequences_step(context: Context, teacher: Teacher, section: Distillation) -> Step:
     inputs = {
-        "device": {"engine": context.scoring_engine},
+        "device": context.scoring_device_inputs(context.scoring_engine),
         "distillation": section.model_dump(mode="json", include={"references"}),
         "results": _results(context, teacher),
     }
 
     def run(folder: Path, progress: Progress) -> None:
         artefact = teacher.load(context)
-        if artefact.config.precision == "float32":
-            artefact = artefact.at_precision(DECODING_PRECISION)
         engine = context.scoring_engine_for(artefact.config.model.architecture)
-        with closing(load_engine(engine, artefact, EngineSettings(THREADS))) as runner:
+        accelerator = context.scoring_accelerator(engine)
+        if accelerator == "cpu" and artefact.config.precision == "float32":
+            artefact = artefact.at_precision(DECODING_PRECISION)
+        with closing(load_engine(engine, artefact, EngineSettings(THREADS, accelerator))) as runner:
             for name in STORES:
                 text = TokenStore.open(context.outcome(PREPARE).folder / name)
                 write_translations(

@@ -9,6 +9,7 @@ from typing import Any
 
 from hat.architecture import AnyArchitecture, Architecture, ModelConfig, family_of
 from hat.data import TokenStore
+from hat.engine_specs import engines_on
 from hat.errors import UserError, command
 from hat.files import file_digest, read_json, write_json
 from hat.hardware import Bench, Device, InventedBench, Timer, device_named, open_bench
@@ -99,6 +100,17 @@ class Context:
         """The engine that translates the test text with `architecture`. Raises UserError as above."""
         engine = self.scoring_engine
         return engine if runs(engine, architecture) else installed_engine("auto", architecture)
+
+    def scoring_device_inputs(self, engine: str) -> dict[str, str]:
+        """The inputs of a step that translates here with `engine`: engine and, unless it is the processor,
+        accelerator."""
+        accelerator = self.scoring_accelerator(engine)
+        return {"engine": engine} | ({} if accelerator == "cpu" else {"accelerator": accelerator})
+
+    def scoring_accelerator(self, engine: str) -> str:
+        """The accelerator on which `engine` translates the test text: the device's, if that is here."""
+        accelerator = self.device.accelerator if self.device.address is None else "cpu"
+        return accelerator if engine in engines_on(accelerator) else "cpu"
 
     @property
     def published_latencies(self) -> Path | None:
