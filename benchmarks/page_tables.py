@@ -11,6 +11,7 @@ from hat.files import read_json
 from hat.report import slowest_model
 from plot_layout import spread
 from reports import all_of, newest, table
+from time_shares import markdown as shares_of_parts
 
 Row = Mapping[str, Any]
 # Row of the engines' report → its description.
@@ -264,6 +265,18 @@ def costs() -> str:
     return table(["model", "here", "published", "difference"], rows)
 
 
+def time_shares() -> str:
+    """Shares of a model's parts in time and bytes."""
+    path = newest("time-shares")
+    report = read_json(path)
+    beams = ", ".join(f"{row['beam']} ({row['name']})" for row in report["rows"])
+    notes = (
+        f"One thread, int8, {report['length']} source and {report['length']} target tokens, "
+        f"{report['environment']['cpu']}. Beam: {beams}. [Results](../{_where(path)})."
+    )
+    return f"{shares_of_parts(report['rows'])}\n\n{notes}"
+
+
 TABLES: dict[str, Callable[[], str]] = {
     "demo": demo,
     "example": example,
@@ -276,4 +289,5 @@ TABLES: dict[str, Callable[[], str]] = {
     "compression-quality": compression_quality,
     "compression-speed": compression_speed,
     "costs": costs,
+    "time-shares": time_shares,
 }

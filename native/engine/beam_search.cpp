@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <cmath>
 
+#include "engine/profile.h"
+
 namespace hat {
 namespace {
 
@@ -56,6 +58,7 @@ class BeamSearch {
                        [](const Hypothesis& a, const Hypothesis& b) { return a.score > b.score; });
       if (hypotheses.size() > static_cast<size_t>(options_.nbest)) hypotheses.resize(options_.nbest);
     }
+    charge(Part::beam);
     return std::move(finished_);
   }
 

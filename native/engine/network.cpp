@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <cmath>
 
+#include "engine/profile.h"
+
 namespace hat {
 namespace {
 
@@ -39,6 +41,7 @@ size_t Network::bytes() const {
 // ---- memory ----
 
 void Network::begin(const std::vector<Sentence>& sources, int slots, int candidates) {
+  charge(Part::outside);
   sources_ = &sources;
   slots_ = slots;
   int longest = 0;
@@ -51,6 +54,7 @@ void Network::begin(const std::vector<Sentence>& sources, int slots, int candida
   group_sentences();
   allocate(longest);
   logits_.start(config_.target_vocab, team_.size(), slots, candidates);
+  charge(Part::beam);
 }
 
 // Groups consecutive sentences whose tokens are encoded together.
@@ -184,6 +188,7 @@ void Network::encode(const Range& group) {
           source_positions_.row(kPad + 1 + place.position), model_->encoder[0].attention_norm, config_.encoder_dim,
           row);
   });
+  charge(Part::embedding);
   for (int index = 0; index < static_cast<int>(model_->encoder.size()); ++index) encode_layer(index, group);
 }
 
@@ -199,7 +204,9 @@ void Network::encode_layer(int index, const Range& group) {
   });
   multiply_and_add(layer.out, layer.attention_norm, layer.ffn_norm, rows);
   feed_forward(layer.fc1, layer.fc2, layer.ffn_norm, model_->encoder_norm, rows);
+  charge(Part::encoder);
   compute_cross_kv(group, last - index);
+  charge(Part::cross_attention);
   if (config_.pre_norm && index < last)
     for_each_row(rows, grain_of_rows(dim), [&](int row, Scratch&) {
       normalize(row, model_->encoder[index + 1].attention_norm, dim);
@@ -239,16 +246,19 @@ Network::TokenPlace Network::locate(const Range& group, int token) const {
 // ---- decoder ----
 
 void Network::decode(int step) {
+  charge(Part::beam);
   const int rows = static_cast<int>(rows_.size());
   for_each_row(rows, grain_of_rows(config_.decoder_dim), [&](int row, Scratch&) {
     embed(model_->target_embedding, rows_[row].token, target_positions_.row(kPad + 1 + step),
           model_->decoder[0].attention_norm, config_.decoder_dim, row);
   });
+  charge(Part::embedding);
   for (int index = 0; index < static_cast<int>(model_->decoder.size()); ++index) decode_layer(index, step);
   team_.parallel_for(logits_.chunks(), 1, [&](int member, int begin, int end) {
     kernels_.project(model_->output, operand(), logits_.rows_of(member), rows, begin, end,
                      scratch_[member].logits.get());
   });
+  charge(Part::projection);
 }
 
 void Network::decode_layer(int index, int step) {
@@ -264,6 +274,7 @@ void Network::decode_layer(int index, int step) {
     attend(scratch, y(row), step + 1, layer.shape.self_heads, row);
   });
   multiply_and_add(layer.out, layer.attention_norm, layer.cross_norm, rows);
+  charge(Part::self_attention);
   multiply(layer.cross_q, rows);
   for_each_row(rows, 1, [&](int row, Scratch& scratch) {
     const int sentence = rows_[row].sentence, keys = sentence_length(sentence) * layer.shape.encoder_layers_attended;
@@ -272,9 +283,11 @@ void Network::decode_layer(int index, int step) {
     attend(scratch, y(row), keys, layer.shape.cross_heads, row);
   });
   multiply_and_add(layer.cross_out, layer.cross_norm, layer.ffn_norm, rows);
+  charge(Part::cross_attention);
   const bool last = index + 1 == static_cast<int>(model_->decoder.size());
   const Norm& next = last ? model_->decoder_norm : model_->decoder[index + 1].attention_norm;
   feed_forward(layer.fc1, layer.fc2, layer.ffn_norm, next, rows);
+  charge(Part::feed_forward);
 }
 
 }  // namespace hat

@@ -10,6 +10,7 @@
 #include <stdexcept>
 
 #include "engine/engine.h"
+#include "engine/profile.h"
 #include "kernels/dispatch.h"
 
 namespace nb = nanobind;
@@ -140,6 +141,15 @@ nb::list describe() {
   return sets;
 }
 
+#ifdef HAT_PROFILE
+nb::dict take_profile() {
+  nb::dict seconds;
+  for (int part = 0; part < kParts; ++part) seconds[kPartNames[part]] = profile.seconds[part];
+  profile.seconds.fill(0);
+  return seconds;
+}
+#endif
+
 }  // namespace
 
 NB_MODULE(_native, m) {
@@ -149,6 +159,9 @@ NB_MODULE(_native, m) {
         "All instruction sets of this processor's architecture, best first: name, built, supported, tables.");
   m.def("choose", [](const std::string& name) { return std::string(choose_kernels(name).name); },
         "The instruction set that `name` (or \"auto\") stands for. Raises ValueError, which lists the choices.");
+#ifdef HAT_PROFILE
+  m.def("take_profile", &take_profile, "Seconds of this thread by part of the model, since the last call.");
+#endif
   nb::class_<PythonEngine>(m, "Engine")
       .def(nb::init<const nb::dict&, const nb::object&, int, int, const std::string&>(), nb::arg("config"),
            nb::arg("weights"), nb::arg("threads"), nb::arg("processors"), nb::arg("instruction_set"))
