@@ -6,7 +6,7 @@ Each result is a line of JSON; a training that was killed goes on from its check
 import json
 import random
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,14 +15,13 @@ import torch
 
 from hat import Run
 from hat.architecture import Architecture
-from hat.data import TokenStore, collate, sequential_batches
+from hat.data import TokenStore
 from hat.files import digest
 from hat.lines import read_lines
-from hat.model import Dropout, SuperTransformer, build
-from hat.pipeline.steps.results import PREPARE, STORES
+from hat.model import Dropout, build
+from hat.pipeline.steps.results import PREPARE
 from hat.progress import Progress
-from hat.search import candidate_loss
-from hat.training import SubTrainee, SuperTrainee, TrainingSettings, UniformSampling, train
+from hat.training import SubTrainee, TrainingSettings, train
 
 Row = dict[str, Any]
 
@@ -77,7 +76,9 @@ class Study:
         context = self.run._context()
         return context.stores(PREPARE)
 
-    def alone(self, architecture: Architecture, seed: int, settings: TrainingSettings, progress: Progress) -> Row:
+    def alone(
+        self, architecture: Architecture, seed: int, settings: TrainingSettings, progress: Progress
+    ) -> Row:
         """Train an architecture from nothing; its validation loss."""
         inputs = {
             "kind": "alone",
@@ -92,7 +93,14 @@ class Study:
             config = self.run.model_config(architecture)
             network = build(config, Dropout(settings.dropout, settings.attention_dropout))
             folder = self.folder / "trainings" / key
-            result = train(SubTrainee(network), self.stores(), settings=settings, folder=folder, seed=seed, progress=progress)
+            result = train(
+                SubTrainee(network),
+                self.stores(),
+                settings=settings,
+                folder=folder,
+                seed=seed,
+                progress=progress,
+            )
             return {"loss": result.loss, "processor_seconds": round(time.process_time() - began, 1)}
 
         return self.rows.get(inputs, work)

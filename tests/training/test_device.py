@@ -79,7 +79,7 @@ def test_the_divisor_of_gradients_lies_where_they_do(monkeypatch: pytest.MonkeyP
         parameter.grad = torch.empty_like(parameter)
     optimizer: Any = SimpleNamespace(param_groups=[{}], step=lambda: None)
     monkeypatch.setattr(torch.nn.utils, "get_total_norm", lambda gradients: 1.0)
-    apply_gradients(module, optimizer, settings=settings(), tokens=3, update=1)
+    apply_gradients(module, [optimizer], settings=settings(), tokens=3, update=1)
     assert optimizer.grad_scale.device.type == "meta"
     assert optimizer.grad_scale.dtype == torch.float32
 
