@@ -3,7 +3,6 @@
 from pathlib import Path
 
 import pytest
-import torch
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from hat.disk import Room
@@ -13,12 +12,10 @@ from hat.training.journal import Journal, Position
 from tests.small_disk import small_disk
 from tests.training.tiny import settings, stores, sub
 
-OPTIMIZER = torch.optim.SGD([torch.nn.Parameter(torch.zeros(1))], lr=0.5)
-
 
 def write(journal: Journal, update: int, loss: float) -> None:
     position = Position(update)
-    journal.update(position, loss=loss, norm=2.0, tokens=100, seconds=0.5, optimizer=OPTIMIZER)
+    journal.update(position, loss=loss, norm=2.0, tokens=100, seconds=0.5, learning_rate=0.5)
 
 
 def curve(folder: Path, tag: str) -> list[tuple[int, float]]:
