@@ -6,7 +6,7 @@ endif
 BIN := .venv/bin
 INSTALLED := .venv/.installed
 SANITIZED := build/sanitize
-# What builds hat.runtime._native; in .venv, so that a change of one file compiles that file only.
+# What builds the native modules; in .venv, so that a change of one file compiles that file only.
 BUILD_TOOLS := cmake nanobind ninja scikit-build-core
 NATIVE := $(wildcard native/CMakeLists.txt native/kernels/* native/engine/* native/python/*)
 # An editable install knows the Python files of its day: one that was moved or added since needs a new install.

@@ -62,8 +62,8 @@ def training(threads: str) -> Work:
 
     def trial(number: int) -> None:
         trainee.module.train()
-        updater.add_gradients(trainee.networks(number), text)
-        trainee.module.zero_grad()
+        updater.add_gradients(updater.networks(number), text)
+        updater.zero_grad()
 
     choose = _chooser(threads, trial)
 
@@ -71,9 +71,9 @@ def training(threads: str) -> Work:
         nonlocal update
         chosen = choose(state)
         trainee.module.train()
-        updater.add_gradients(trainee.networks(update), text)
+        updater.add_gradients(updater.networks(update), text)
         updater.step(text.target_tokens, update)
-        trainee.module.zero_grad()
+        updater.zero_grad()
         update += 1
         return text.target_tokens, chosen
 

@@ -96,14 +96,14 @@ class Sampling(UniformSampling):
 class Trainee(SuperTrainee):
     """A SuperTransformer whose passes forward the profiler can tell from the rest."""
 
-    def networks(self, update: int) -> list[Any]:
+    def networks(self, update: int, **options: Any) -> list[Any]:
         def recorded(network: Callable[[Tensor, Tensor], Tensor], source: Tensor, target: Tensor) -> Tensor:
             with record_function("phase: forward"):
                 return network(source, target)
 
         return [
             lambda source, target, network=network: recorded(network, source, target)
-            for network in super().networks(update)
+            for network in super().networks(update, **options)
         ]
 
 

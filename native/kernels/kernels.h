@@ -1,4 +1,5 @@
-// The interface between the engine and an instruction set: products of few rows, norms, attention, logits.
+// The interface between the engine and an instruction set: products of few rows, norms, attention, logits,
+// and a step of training.
 // Plain data only. Every file of an instruction set includes this header, so a function in it could be compiled
 // for one processor and linked into code that runs on another.
 #pragma once
@@ -86,6 +87,24 @@ struct LogitRow {
   int32_t* ids;   // tokens of the candidates
 };
 
+// ---- training ----
+
+// A row of weights in training, with the moments of its gradients and, unless null, a copy in bfloat16. The gradient
+// belongs to the first `gradient_size` weights, and the others have none.
+struct AdamWRow {
+  float *weights, *mean, *square;
+  uint16_t* copy;
+  Precision precision;  // of the gradient: float32 or bfloat16
+  const void* gradient;
+  size_t gradient_size;
+};
+
+// One step of AdamW, g = gradient_factor · gradient: mean += mean_rate · (g − mean); square = square_decay · square +
+// square_rate · g²; weight = weight_decay · weight − step_size · mean / (root_factor · √square + epsilon).
+struct AdamWStep {
+  float gradient_factor, mean_rate, square_decay, square_rate, weight_decay, step_size, root_factor, epsilon;
+};
+
 // ---- the kernels of one instruction set ----
 
 struct Kernels {
@@ -113,6 +132,12 @@ struct Kernels {
   // Looks through the logits of `count` rows in the chunks [chunk0, chunk1). `scratch` takes kLogitScratch floats.
   void (*project)(const Matrix& weights, const Operand& operand, LogitRow* rows, int count, int chunk0, int chunk1,
                   float* scratch);
+
+  // Steps a row of `size` weights and rounds them to its copy.
+  void (*adamw)(const AdamWRow& row, size_t size, const AdamWStep& step);
+
+  // The sum of the squares of a float32 or bfloat16 array.
+  float (*square_sum)(Precision precision, const void* values, size_t size);
 };
 
 }  // namespace hat

@@ -377,3 +377,35 @@ TEST(of_equal_logits_the_lower_ids_are_candidates) {
     }
   });
 }
+
+TEST(a_step_of_adamw_is_the_textbooks_inside_and_outside_the_gradient) {
+  for_each_set([](const Kernels& kernels) {
+    const AdamWStep by{0.25f, 0.1f, 0.98f, 0.02f, 0.999f, 1e-3f, 1.2f, 1e-8f};
+    for (const Precision precision : {Precision::float32, Precision::bfloat16})
+      for (const size_t size : {1, 7, 16, 45, 130}) {
+        const size_t inside = size * 2 / 3;
+        std::vector<float> weights = random_floats(size), mean = random_floats(size), square = random_floats(size);
+        for (float& value : square) value *= value;
+        std::vector<float> gradient = random_floats(inside);
+        std::vector<uint16_t> halves, copy(size);
+        for (float& value : gradient) {
+          halves.push_back(uint16_t(std::bit_cast<uint32_t>(value) >> 16));
+          value = widened(halves.back());
+        }
+        const void* read = precision == Precision::float32 ? static_cast<const void*>(gradient.data()) : halves.data();
+        const std::vector<float> w = weights, m = mean, v = square;
+        kernels.adamw({weights.data(), mean.data(), square.data(), copy.data(), precision, read, inside}, size, by);
+        double squares = 0;
+        for (size_t i = 0; i < size; ++i) {
+          const double slope = i < inside ? 0.25 * double(gradient[i]) : 0, moment = m[i] + 0.1 * (slope - m[i]);
+          const double power = 0.98 * v[i] + 0.02 * slope * slope;
+          CHECK_NEAR(mean[i], moment, 1e-6);
+          CHECK_NEAR(square[i], power, 1e-6);
+          CHECK_NEAR(weights[i], 0.999 * w[i] - 1e-3 * moment / (1.2 * std::sqrt(power) + 1e-8), 1e-6);
+          CHECK_NEAR(widened(copy[i]), weights[i], std::fabs(weights[i]) / 256);
+          if (i < inside) squares += 16 * slope * slope;
+        }
+        CHECK_NEAR(kernels.square_sum(precision, read, inside), squares, 1e-5 * squares);
+      }
+  });
+}

@@ -32,11 +32,16 @@ def test_a_tiny_model_learns_to_reverse(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("kind", ["sub", "super", "evolved"])
-@pytest.mark.parametrize(("stop_at", "optimizer"), [(3, "adam"), (7, "adam"), (18, "adam"), (7, "muon")])
-def test_resume_ends_in_the_same_bytes(tmp_path: Path, kind: str, stop_at: int, optimizer: str) -> None:
+@pytest.mark.parametrize(
+    ("stop_at", "changes"),
+    [(3, {}), (7, {}), (18, {}), (7, {"optimizer": "muon"}), (7, {"precision": "bf16"})],
+)
+def test_resume_ends_in_the_same_bytes(
+    tmp_path: Path, kind: str, stop_at: int, changes: dict[str, str]
+) -> None:
     """Killed without warning after any update; what lies on the disk then is all there is."""
     texts = stores(tmp_path)
-    plan = settings(accumulate=2, optimizer=optimizer)
+    plan = settings(accumulate=2, **changes)
 
     def trainee() -> Trainee:
         return {"sub": sub, "super": supernet, "evolved": evolved}[kind]()

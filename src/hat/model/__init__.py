@@ -6,12 +6,14 @@ from hat.model.build import build
 from hat.model.engine import TorchEngine
 from hat.model.layers import Dropout
 from hat.model.static_decode import StaticDecoder, Workspace
-from hat.model.supertransformer import SuperTransformer
+from hat.model.supertransformer import Lend, SuperTransformer
 from hat.model.transformer import Transformer
-from hat.model.translation_model import TranslationModel, sinusoids
+from hat.model.translation_model import RoundedEmbedding, TranslationModel, sinusoids
 
 __all__ = [
     "Dropout",
+    "Lend",
+    "RoundedEmbedding",
     "StaticDecoder",
     "SuperTransformer",
     "TorchEngine",

@@ -1,7 +1,8 @@
 """Weight sharing: one set of weights, of which every SubTransformer uses the leading corner."""
 
+from collections.abc import Callable, Mapping
 from dataclasses import replace
-from functools import lru_cache
+from functools import lru_cache, partial
 from typing import Any
 
 import torch
@@ -36,6 +37,16 @@ class Corner(torch.autograd.Function):
         return whole, None
 
 
+def corner(weights: Mapping[str, Tensor], name: str, shape: tuple[int, ...]) -> Tensor:
+    """The leading corner of a weight, or the weight itself if it has this shape."""
+    weight = weights[name]
+    return weight if weight.shape == shape else Corner.apply(weight, shape)  # type: ignore[no-untyped-call]
+
+
+# Gives the leading corner, of a shape, of the weight of a name.
+Lend = Callable[[str, tuple[int, ...]], Tensor]
+
+
 class SuperTransformer(nn.Module):
     """Holds the weights of the largest SubTransformer and lends them (HAT, section 3.2).
 
@@ -52,26 +63,29 @@ class SuperTransformer(nn.Module):
         """The configuration of one of its SubTransformers."""
         return replace(self.config, architecture=architecture)
 
-    def lend(self, architecture: Architecture) -> dict[str, Tensor]:
-        """Name → weight of a SubTransformer, through which gradients reach the shared weights.
+    def lend(self, architecture: Architecture, lend: Lend | None = None) -> dict[str, Tensor]:
+        """Name → weight of a SubTransformer, through which gradients reach the shared weights; or the weights
+        that `lend` gives instead of them.
 
         The weights are contiguous, so that products give the same bits as in the extracted model.
         Raises UserError if the architecture does not fit inside the SuperTransformer.
         """
         shared = dict(self.largest.named_parameters())
+        lend = lend or partial(corner, shared)
         lent = {}
         for name, shape in weight_shapes(self.sub_config(architecture)).items():
             if name not in shared or any(n > m for n, m in zip(shape, shared[name].shape, strict=True)):
                 have = tuple(shared[name].shape) if name in shared else "nothing"
                 raise UserError(f"outside the SuperTransformer: {name} needs {shape}, it has {have}")
-            weight = shared[name]
-            lent[name] = weight if weight.shape == shape else Corner.apply(weight, shape)  # type: ignore[no-untyped-call]
+            lent[name] = lend(name, shape)
         return lent
 
-    def forward(self, architecture: Architecture, source: Tensor, target_in: Tensor) -> Tensor:
+    def forward(
+        self, architecture: Architecture, source: Tensor, target_in: Tensor, *, lend: Lend | None = None
+    ) -> Tensor:
         """Logits (B, T, V) of a SubTransformer run on lent weights."""
         network = _skeleton(self.sub_config(architecture), self.dropout).train(self.training)
-        return functional_call(network, self.lend(architecture), (source, target_in))  # type: ignore[no-any-return]
+        return functional_call(network, self.lend(architecture, lend), (source, target_in))  # type: ignore[no-any-return]
 
     def extract(self, architecture: Architecture) -> Transformer:
         """The SubTransformer as a separate model, with copies of the lent weights."""

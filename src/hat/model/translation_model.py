@@ -28,6 +28,12 @@ class DecoderModule(Protocol):
         """The layer's output, of the shape of x; `mask` of its self-attention: None lets x see all."""
 
 
+class RoundedEmbedding(nn.Parameter):
+    """A shared embedding matrix in bf16, for the output projection; tokens are looked up in `exact`."""
+
+    exact: Tensor
+
+
 class TranslationModel(nn.Module):
     """An encoder and a decoder between their embeddings.
 
@@ -99,7 +105,10 @@ class TranslationModel(nn.Module):
         # The gradient of a shared matrix is that of the output projection, to which a few rows are added.
         # On a GPU these would be waited for, since pads are not among them.
         sparse = self.config.embeddings == "shared" and tokens.device.type == "cpu"
-        return embed(tokens, self._matrix(role), width, super_dim=super_dim, sparse=sparse)
+        matrix = self._matrix(role)
+        if isinstance(matrix, RoundedEmbedding):
+            matrix = matrix.exact
+        return embed(tokens, matrix, width, super_dim=super_dim, sparse=sparse)
 
     def embed_next(self, tokens: Tensor, length: int) -> Tensor:
         """The tokens (N) that follow `length` others -> (N, 1, D)."""

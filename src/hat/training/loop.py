@@ -21,10 +21,11 @@ from hat.training.checkpoint import load_checkpoint, save_checkpoint
 from hat.training.journal import Journal, Position
 from hat.training.loss import Lesson, Network, batch_loss, imitation_loss
 from hat.training.memory import kept_memory
+from hat.training.one_pass import OnePassAdamW
 from hat.training.optimizer import apply_gradients, optimizers
 from hat.training.settings import TrainingSettings
 from hat.training.threads import TrainingThreads, Trial
-from hat.training.trainees import Trainee
+from hat.training.trainees import SubTrainee, SuperTrainee, Trainee
 from hat.training.validation import CHECKPOINT, SUMMARY, TrainingResult, Validator, finished_result
 
 # A teacher's lessons on the training text and on the validation text.
@@ -114,7 +115,20 @@ class Updater:
         self, trainee: Trainee, settings: TrainingSettings, *, lesson: Lesson | None = None, seed: int = 0
     ) -> None:
         self.trainee, self.settings, self.lesson, self.seed = trainee, settings, lesson, seed
-        self.optimizers = optimizers(trainee.module, settings)
+        lends = isinstance(trainee, SubTrainee | SuperTrainee)
+        self.optimizers = optimizers(trainee.module, settings, lends=lends)
+
+    def networks(self, update: int) -> list[Network]:
+        """The networks of an update, on the weights that the optimiser lends where it does."""
+        optimizer, trainee = self.optimizers[0], self.trainee
+        if isinstance(optimizer, OnePassAdamW) and isinstance(trainee, SubTrainee | SuperTrainee):
+            return trainee.networks(update, lend=optimizer.lend)
+        return trainee.networks(update)
+
+    def zero_grad(self) -> None:
+        """Forget all gradients."""
+        for optimizer in self.optimizers:
+            optimizer.zero_grad()
 
     def update(self, position: Position, batches: Iterator[Batch], journal: Journal) -> None:
         """One update by the loss per target token of `accumulate` batches. Raises HatError if it diverges."""
@@ -122,8 +136,8 @@ class Updater:
         # All randomness of an update, so that resuming needs no generator's state.
         torch.manual_seed(self.seed + position.update)
         self.trainee.module.train()
-        networks = self.trainee.networks(position.update)
-        self.trainee.module.zero_grad()
+        networks = self.networks(position.update)
+        self.zero_grad()
         loss_sum, count = 0.0, 0
         for _ in range(self.settings.accumulate):
             batch = next(batches)
@@ -178,10 +192,10 @@ def _trial(updater: Updater, store: TokenStore) -> Trial:
     batches = cache(lambda: epoch_batches(store, updater.settings.batch_tokens, updater.seed, 0))
 
     def trial(update: int) -> None:
-        module = updater.trainee.module.train()
+        updater.trainee.module.train()
         batch = collate(store, batches()[update % len(batches())])
-        updater.add_gradients(updater.trainee.networks(update), batch)
-        module.zero_grad()
+        updater.add_gradients(updater.networks(update), batch)
+        updater.zero_grad()
 
     return trial
 

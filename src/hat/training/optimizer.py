@@ -11,13 +11,19 @@ from torch import nn, optim
 
 from hat.training.accelerator import uses_bf16
 from hat.training.muon import Muon
+from hat.training.one_pass import OnePassAdamW, one_pass_fits
 from hat.training.settings import TrainingSettings
 
 BETAS, EPSILON = (0.9, 0.98), 1e-8
 
 
-def optimizers(module: nn.Module, settings: TrainingSettings) -> list[optim.Optimizer]:
-    """The optimisers of a module's parameters, for `apply_gradients`: Adam, or Adam and Muon."""
+def optimizers(
+    module: nn.Module, settings: TrainingSettings, *, lends: bool = False
+) -> list[optim.Optimizer]:
+    """The optimisers of a module's parameters, for `apply_gradients`: Adam, or Adam and Muon. `lends`: the
+    trainee can run on the weights that `OnePassAdamW` lends."""
+    if settings.optimizer == "adam" and lends and one_pass_fits(module, settings):
+        return [OnePassAdamW(module, betas=BETAS, weight_decay=settings.weight_decay)]
     if settings.optimizer == "adam":
         return [adam(module.parameters(), settings)]
     matrices: list[nn.Parameter] = []
@@ -63,11 +69,11 @@ def apply_gradients(
 ) -> float:
     """Divide the summed gradients by `tokens`, clip them and step, unless they are not finite. Returns their
     norm before clipping."""
-    gradients = [parameter.grad for parameter in module.parameters() if parameter.grad is not None]
-    norm = float(nn.utils.get_total_norm(gradients)) / tokens
+    norm = gradient_norm(module, optimizers) / tokens
     too_long = norm / settings.clip_norm if settings.clip_norm else 0.0
     # The step divides each gradient as it reads it, by a float32 on the gradients' device.
-    divisor = torch.full((), tokens * max(1.0, too_long), dtype=torch.float32, device=gradients[0].device)
+    device = next(module.parameters()).device
+    divisor = torch.full((), tokens * max(1.0, too_long), dtype=torch.float32, device=device)
     rate = learning_rate(update, settings)
     for optimizer in optimizers:
         optimizer.grad_scale = divisor  # type: ignore[attr-defined]
@@ -81,3 +87,11 @@ def apply_gradients(
         if isfinite(norm):
             optimizer.step()
     return norm
+
+
+def gradient_norm(module: nn.Module, optimizers: Sequence[optim.Optimizer]) -> float:
+    """The norm of all gradients of an update together."""
+    if isinstance(optimizers[0], OnePassAdamW):
+        return optimizers[0].norm()
+    gradients = [parameter.grad for parameter in module.parameters() if parameter.grad is not None]
+    return float(nn.utils.get_total_norm(gradients))

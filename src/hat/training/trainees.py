@@ -4,10 +4,11 @@ from collections.abc import Mapping
 from functools import partial
 from typing import Protocol
 
-from torch import nn
+from torch import Tensor, nn
+from torch.func import functional_call
 
 from hat.architecture import Architecture
-from hat.model import SuperTransformer, TranslationModel
+from hat.model import Lend, SuperTransformer, TranslationModel
 from hat.training.loss import Network
 from hat.training.sampling import Sampling
 
@@ -38,8 +39,13 @@ class SubTrainee:
     def __init__(self, model: TranslationModel) -> None:
         self.module = model
 
-    def networks(self, update: int) -> list[Network]:
-        return [self.module]
+    def networks(self, update: int, lend: Lend | None = None) -> list[Network]:
+        """The model, on its own weights or on those of `lend`."""
+        return [self.module if lend is None else partial(self._lent, lend)]
+
+    def _lent(self, lend: Lend, source: Tensor, target_in: Tensor) -> Tensor:
+        weights = {name: lend(name, weight.shape) for name, weight in self.module.named_parameters()}
+        return functional_call(self.module, weights, (source, target_in))  # type: ignore[no-any-return]
 
     def validated(self) -> Mapping[str, Network]:
         return {"model": self.module}
@@ -55,9 +61,11 @@ class SuperTrainee:
         self.distils = sampling.distils
         self.ends = {"largest": model.config.architecture, "smallest": smallest}
 
-    def networks(self, update: int) -> list[Network]:
+    def networks(self, update: int, lend: Lend | None = None) -> list[Network]:
+        """The drawn SubTransformers, on lent weights or on those of `lend`."""
         self.model.train(self.module.training)
-        return [partial(self.model, architecture) for architecture in self.sampling.architectures(update)]
+        architectures = self.sampling.architectures(update)
+        return [partial(self.model, architecture, lend=lend) for architecture in architectures]
 
     def validated(self) -> Mapping[str, Network]:
         self.model.train(self.module.training)
