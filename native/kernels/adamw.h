@@ -4,17 +4,6 @@
 
 namespace hat::HAT_ISA {
 
-static inline float widened(float value) { return value; }
-static inline float widened(uint16_t bfloat16) {
-  return __builtin_bit_cast(float, static_cast<uint32_t>(bfloat16) << 16);
-}
-
-// To the nearest bfloat16, of two equally near ones to the even one, as PyTorch rounds. Not for NaN.
-static inline uint16_t rounded(float value) {
-  const uint32_t bits = __builtin_bit_cast(uint32_t, value);
-  return static_cast<uint16_t>((bits + 0x7fff + (bits >> 16 & 1)) >> 16);
-}
-
 // Updates a weight and its moments by the gradient `slope`.
 static inline void step(float& weight, float& mean, float& square, float slope, const AdamWStep& by) {
   slope *= by.gradient_factor;
@@ -34,7 +23,7 @@ static inline void step(const AdamWRow& row, size_t begin, size_t end, const Gra
   const AdamWStep by = of_row;
   for (size_t i = begin; i < end; ++i) {
     step(weights[i], mean[i], square[i], kTouched ? widened(gradient[i]) : 0.0f, by);
-    if constexpr (kCopied) copy[i] = rounded(weights[i]);
+    if constexpr (kCopied) copy[i] = to_bfloat16(weights[i]);
   }
 }
 

@@ -138,6 +138,11 @@ struct Kernels {
 
   // The sum of the squares of a float32 or bfloat16 array.
   float (*square_sum)(Precision precision, const void* values, size_t size);
+
+  // The cross-entropy of bfloat16 logits (vectors long at least) against `target`, with the mass `smoothing` spread
+  // evenly over the vocabulary; unless null, `gradient` gets its gradient. `scratch` takes `vocabulary` floats.
+  float (*smoothed_loss)(const uint16_t* logits, int vocabulary, int target, float smoothing, float* scratch,
+                         uint16_t* gradient);
 };
 
 }  // namespace hat

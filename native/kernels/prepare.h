@@ -52,12 +52,6 @@ static void prepare_int8(const float* x, int inputs, int row, const Operand& ope
   operand.sums[row] = static_cast<int32_t>(128 * static_cast<uint32_t>(sum_of_row));
 }
 
-static inline uint16_t to_bfloat16(float x) {
-  uint32_t bits;
-  std::memcpy(&bits, &x, 4);
-  return static_cast<uint16_t>((bits + 0x7fff + ((bits >> 16) & 1)) >> 16);
-}
-
 static void prepare(Precision precision, const float* x, int inputs, int row, const Operand& operand) {
   if (multiplies_in_int8(precision)) return prepare_int8(x, inputs, row, operand);
 #ifdef HAT_DOT2

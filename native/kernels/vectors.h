@@ -44,6 +44,27 @@ static inline void fetch_ahead(const void* data) {
   __builtin_prefetch(reinterpret_cast<const void*>(line + kPair / 2));
 }
 
+static inline float widened(float x) { return x; }
+static inline float widened(uint16_t bfloat16) { return __builtin_bit_cast(float, static_cast<uint32_t>(bfloat16) << 16); }
+
+// To the nearest bfloat16, of two equally near ones to the even one, as PyTorch rounds. Not for NaN.
+static inline uint16_t to_bfloat16(float x) {
+  const uint32_t bits = __builtin_bit_cast(uint32_t, x);
+  return static_cast<uint16_t>((bits + 0x7fff + ((bits >> 16) & 1)) >> 16);
+}
+
+typedef uint16_t Halves __attribute__((vector_size(2 * kWidth)));
+typedef uint16_t HalvesAt __attribute__((vector_size(2 * kWidth), aligned(2), may_alias));
+
+// kWidth bfloat16 as floats, and back.
+static inline Floats load_halves(const uint16_t* p) {
+  return (Floats)(__builtin_convertvector((Halves)*reinterpret_cast<const HalvesAt*>(p), Words) << 16);
+}
+static inline void store_halves(uint16_t* p, Floats x) {
+  const Words bits = (Words)x;
+  *reinterpret_cast<HalvesAt*>(p) = __builtin_convertvector((bits + 0x7fff + ((bits >> 16) & 1)) >> 16, Halves);
+}
+
 static inline float sum(Floats x) {
   float parts[kWidth];
   std::memcpy(parts, &x, sizeof parts);

@@ -4,7 +4,10 @@
 #include <nanobind/stl/optional.h>
 #include <nanobind/stl/vector.h>
 
+#include <unistd.h>
+
 #include <cmath>
+#include <cstring>
 #include <memory>
 #include <optional>
 #include <stdexcept>
@@ -19,6 +22,8 @@ namespace {
 
 using Array = nb::ndarray<nb::c_contig, nb::device::cpu>;
 using Floats = nb::ndarray<float, nb::c_contig, nb::device::cpu>;
+
+using Integers = nb::ndarray<const int64_t, nb::ndim<1>, nb::c_contig, nb::device::cpu>;
 
 constexpr nb::dlpack::dtype kBfloat16 = {static_cast<uint8_t>(nb::dlpack::dtype_code::Bfloat), 16, 1};
 constexpr size_t kMostAxes = 3;
@@ -47,6 +52,18 @@ struct Weight {
   std::optional<Array> copy;
   Shape shape;
 };
+
+// The threads of trainings on this thread, `threads` of them. While they wait they sleep: a moment of waiting actively
+// would be taken from the products that follow.
+Team& team(int threads) {
+  if (threads < 1 || threads > 1024) throw std::invalid_argument("threads must be between 1 and 1024");
+  thread_local std::unique_ptr<Team> team;
+  thread_local pid_t process = getpid();
+  if (process != getpid()) static_cast<void>(team.release());  // forked: its threads are the parent's
+  process = getpid();
+  if (!team || team->size() != threads) team = std::make_unique<Team>(threads, false);
+  return *team;
+}
 
 class PythonAdamW {
  public:
@@ -131,23 +148,50 @@ class PythonAdamW {
                    columns, by);
   }
 
-  // Threads that wait for work sleep: a moment of waiting actively would be taken from the products that follow.
-  Team& team(int threads) {
-    if (threads < 1 || threads > 1024) throw std::invalid_argument("threads must be between 1 and 1024");
-    if (!team_ || team_->size() != threads) team_ = std::make_unique<Team>(threads, false);
-    return *team_;
-  }
-
   const Kernels& kernels_ = choose_kernels("auto");
   const double beta1_, beta2_;
   std::vector<Weight> weights_;
-  std::unique_ptr<Team> team_;
 };
+
+double smoothed_loss(const Array& logits, const Integers& target, double smoothing, int64_t pad,
+                     const std::optional<Array>& gradient, int threads) {
+  if (logits.ndim() != 2 || logits.dtype() != kBfloat16 || (gradient && gradient->dtype() != kBfloat16))
+    throw std::invalid_argument("logits and their gradient are rows of bfloat16");
+  const size_t rows = logits.shape(0), vocabulary = logits.shape(1);
+  if (target.size() != rows || (gradient && gradient->size() != logits.size()))
+    throw std::invalid_argument("each row of logits needs one target and one row of the gradient");
+  if (vocabulary < kBlock || vocabulary > size_t{1} << 30) throw std::invalid_argument("a vocabulary of that size");
+  for (size_t row = 0; row < rows; ++row)
+    if (target.data()[row] < 0 || target.data()[row] >= int64_t(vocabulary))
+      throw std::invalid_argument("a target is outside the vocabulary");
+  const nb::gil_scoped_release release;
+  const Kernels& kernels = choose_kernels("auto");
+  std::vector<float> losses(rows);
+  std::vector<std::vector<float>> scratch(threads, std::vector<float>(vocabulary));
+  team(threads).parallel_for(static_cast<int>(rows), 1, [&](int member, int begin, int end) {
+    for (int row = begin; row < end; ++row) {
+      const int64_t word = target.data()[row];
+      uint16_t* slope = gradient ? static_cast<uint16_t*>(gradient->data()) + row * vocabulary : nullptr;
+      if (word == pad && slope) std::memset(slope, 0, 2 * vocabulary);
+      if (word == pad) continue;
+      losses[row] = kernels.smoothed_loss(static_cast<const uint16_t*>(logits.data()) + row * vocabulary,
+                                          static_cast<int>(vocabulary), static_cast<int>(word),
+                                          static_cast<float>(smoothing), scratch[member].data(), slope);
+    }
+  });
+  double total = 0;
+  for (const float loss : losses) total += loss;
+  return total;
+}
 
 }  // namespace
 
 NB_MODULE(_kernels, m) {
-  m.doc() = "AdamW in one pass over the weights, on several threads.";
+  m.doc() = "Parts of training in one pass over memory each, on several threads: steps of AdamW, the loss.";
+  m.def("smoothed_loss", &smoothed_loss, nb::arg("logits").noconvert(), nb::arg("target").noconvert(),
+        nb::arg("smoothing"), nb::arg("pad"), nb::arg("gradient").noconvert().none(), nb::arg("threads"),
+        "The label-smoothed loss of bfloat16 logits (N, V) at target (N), summed over the rows whose target is not "
+        "`pad`. `gradient`, or None, gets its gradient.");
   nb::class_<PythonAdamW>(m, "AdamW")
       .def(nb::init<double, double>(), nb::arg("beta1"), nb::arg("beta2"))
       .def("add", &PythonAdamW::add, nb::arg("weights").noconvert(), nb::arg("mean").noconvert(),

@@ -409,3 +409,23 @@ TEST(a_step_of_adamw_is_the_textbooks_inside_and_outside_the_gradient) {
       }
   });
 }
+
+TEST(the_smoothed_loss_and_its_gradient_are_the_textbooks) {
+  for_each_set([](const Kernels& kernels) {
+    const float smoothing = 0.1f;
+    for (const int words : {32, 45, 700}) {
+      std::vector<uint16_t> logits, gradient(words);
+      double total = 0, mean = 0;
+      for (const float value : random_floats(words)) logits.push_back(uint16_t(std::bit_cast<uint32_t>(4 * value) >> 16));
+      for (const uint16_t logit : logits) total += std::exp(double(widened(logit))), mean += widened(logit) / double(words);
+      const int target = words - 2;
+      std::vector<float> scratch(words);
+      const float loss = kernels.smoothed_loss(logits.data(), words, target, smoothing, scratch.data(), gradient.data());
+      CHECK_NEAR(loss, std::log(total) - 0.9 * widened(logits[target]) - 0.1 * mean, 1e-4);
+      for (int i = 0; i < words; ++i) {
+        const double exact = std::exp(double(widened(logits[i]))) / total - 0.1 / words - (i == target ? 0.9 : 0);
+        CHECK_NEAR(widened(gradient[i]), exact, std::fabs(exact) / 200 + 1e-7);
+      }
+    }
+  });
+}

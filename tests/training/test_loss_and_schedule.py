@@ -6,6 +6,7 @@ import pytest
 import torch
 from torch.nn import functional
 
+from hat.tokens import PAD
 from hat.training import label_smoothed_loss
 from hat.training.optimizer import BETAS, EPSILON, apply_gradients, learning_rate, optimizers
 from tests.training.tiny import settings
@@ -75,9 +76,23 @@ def test_the_loss_of_bf16_logits_is_computed_in_float32() -> None:
     wide = logits.detach().float().requires_grad_()
     loss, expected = (label_smoothed_loss(one, target, 0.1) for one in (logits, wide))
     assert loss.dtype == torch.float32
-    assert torch.equal(loss, expected)
+    torch.testing.assert_close(loss, expected, rtol=1e-6, atol=0)
     (gradient,), (reference,) = torch.autograd.grad(loss, logits), torch.autograd.grad(expected, wide)
-    assert torch.equal(gradient, reference.bfloat16())
+    torch.testing.assert_close(gradient, reference.bfloat16(), rtol=1e-2, atol=1e-6)
+
+
+@pytest.mark.parametrize("vocabulary", [31, 300])
+def test_pads_and_single_rows_of_bf16_logits_are_like_those_of_float32(vocabulary: int) -> None:
+    target = torch.tensor([[5, PAD, 7, PAD]])
+    logits = torch.randn(1, 4, vocabulary).bfloat16().requires_grad_()
+    loss = label_smoothed_loss(logits, target, 0.1)
+    rows = [label_smoothed_loss(logits[:, [at]], target[:, [at]], 0.1) for at in (0, 2)]
+    torch.testing.assert_close(loss, rows[0] + rows[1], rtol=1e-6, atol=0)
+    (gradient,) = torch.autograd.grad(loss, logits)
+    assert not gradient[0, [1, 3]].any()
+    assert gradient[0, [0, 2]].any()
+    with torch.inference_mode():
+        assert torch.equal(label_smoothed_loss(logits.detach(), target, 0.1), loss.detach())
 
 
 @pytest.mark.parametrize("clip_norm", [0.0, 1.0, 1e6])

@@ -6,7 +6,7 @@ from hat.model.build import build
 from hat.model.engine import TorchEngine
 from hat.model.layers import Dropout
 from hat.model.static_decode import StaticDecoder, Workspace
-from hat.model.supertransformer import Lend, SuperTransformer
+from hat.model.supertransformer import Lend, SuperTransformer, borrow
 from hat.model.transformer import Transformer
 from hat.model.translation_model import RoundedEmbedding, TranslationModel, sinusoids
 
@@ -21,6 +21,7 @@ __all__ = [
     "TranslationModel",
     "Workspace",
     "beam_search",
+    "borrow",
     "build",
     "sinusoids",
 ]

@@ -1,8 +1,8 @@
 """Weight sharing: one set of weights, of which every SubTransformer uses the leading corner."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import replace
-from functools import lru_cache, partial
+from functools import lru_cache
 from typing import Any
 
 import torch
@@ -37,14 +37,17 @@ class Corner(torch.autograd.Function):
         return whole, None
 
 
-def corner(weights: Mapping[str, Tensor], name: str, shape: tuple[int, ...]) -> Tensor:
-    """The leading corner of a weight, or the weight itself if it has this shape."""
-    weight = weights[name]
-    return weight if weight.shape == shape else Corner.apply(weight, shape)  # type: ignore[no-untyped-call]
-
-
-# Gives the leading corner, of a shape, of the weight of a name.
+# Gives the leading corner, of a shape, of the weight of a name. Of a shared embedding it is asked for the
+# columns that the output projection needs.
 Lend = Callable[[str, tuple[int, ...]], Tensor]
+
+
+def borrow(config: ModelConfig, lend: Lend) -> dict[str, Tensor]:
+    """All weights of a network from `lend`, by name."""
+    shapes = dict(weight_shapes(config))
+    if "embedding" in shapes:
+        shapes["embedding"] = (config.target_vocab, config.architecture.decoder_dim)
+    return {name: lend(name, shape) for name, shape in shapes.items()}
 
 
 class SuperTransformer(nn.Module):
@@ -63,29 +66,30 @@ class SuperTransformer(nn.Module):
         """The configuration of one of its SubTransformers."""
         return replace(self.config, architecture=architecture)
 
-    def lend(self, architecture: Architecture, lend: Lend | None = None) -> dict[str, Tensor]:
-        """Name → weight of a SubTransformer, through which gradients reach the shared weights; or the weights
-        that `lend` gives instead of them.
+    def lend(self, architecture: Architecture) -> dict[str, Tensor]:
+        """Name → weight of a SubTransformer, through which gradients reach the shared weights.
 
         The weights are contiguous, so that products give the same bits as in the extracted model.
         Raises UserError if the architecture does not fit inside the SuperTransformer.
         """
         shared = dict(self.largest.named_parameters())
-        lend = lend or partial(corner, shared)
         lent = {}
         for name, shape in weight_shapes(self.sub_config(architecture)).items():
             if name not in shared or any(n > m for n, m in zip(shape, shared[name].shape, strict=True)):
                 have = tuple(shared[name].shape) if name in shared else "nothing"
                 raise UserError(f"outside the SuperTransformer: {name} needs {shape}, it has {have}")
-            lent[name] = lend(name, shape)
+            weight = shared[name]
+            lent[name] = weight if weight.shape == shape else Corner.apply(weight, shape)  # type: ignore[no-untyped-call]
         return lent
 
     def forward(
         self, architecture: Architecture, source: Tensor, target_in: Tensor, *, lend: Lend | None = None
     ) -> Tensor:
-        """Logits (B, T, V) of a SubTransformer run on lent weights."""
-        network = _skeleton(self.sub_config(architecture), self.dropout).train(self.training)
-        return functional_call(network, self.lend(architecture, lend), (source, target_in))  # type: ignore[no-any-return]
+        """Logits (B, T, V) of a SubTransformer run on lent weights, its own or those of `lend`."""
+        config = self.sub_config(architecture)
+        network = _skeleton(config, self.dropout).train(self.training)
+        weights = self.lend(architecture) if lend is None else borrow(config, lend)
+        return functional_call(network, weights, (source, target_in))  # type: ignore[no-any-return]
 
     def extract(self, architecture: Architecture) -> Transformer:
         """The SubTransformer as a separate model, with copies of the lent weights."""

@@ -29,7 +29,8 @@ class DecoderModule(Protocol):
 
 
 class RoundedEmbedding(nn.Parameter):
-    """A shared embedding matrix in bf16, for the output projection; tokens are looked up in `exact`."""
+    """The columns of a shared embedding matrix that the output projection needs, in bf16. Tokens are looked
+    up in `exact`, the whole matrix in float32."""
 
     exact: Tensor
 

@@ -16,3 +16,7 @@ class AdamW:
         weight_decay: float,
         threads: int,
     ) -> None: ...
+
+def smoothed_loss(
+    logits: Any, target: Any, smoothing: float, pad: int, gradient: Any, threads: int
+) -> float: ...

@@ -10,6 +10,7 @@ from torch import Tensor
 from hat.data import Batch, SoftLabels
 from hat.tokens import PAD
 from hat.training.accelerator import tensors
+from hat.training.kernels import kernels
 
 Network = Callable[[Tensor, Tensor], Tensor]
 
@@ -17,17 +18,26 @@ Network = Callable[[Tensor, Tensor], Tensor]
 # Scores that one turn of `SmoothedCrossEntropy` holds in float32. On a processor they fit into a core's
 # second-level cache; on a GPU, which takes microseconds to start each operation, they are 256 MiB.
 CHUNK, GPU_CHUNK = 1 << 18, 1 << 26
+# The words that the kernel of `SmoothedCrossEntropy` needs at least.
+SMALLEST_VOCABULARY = 32
 
 
 class SmoothedCrossEntropy(torch.autograd.Function):
     """The label-smoothed loss of logits (N, V) at target (N), summed; its gradient is computed beside it.
 
-    Some rows at a time: float32 probabilities of a whole batch exist nowhere.
+    Some rows at a time, or in a kernel row by row: float32 probabilities of a whole batch exist nowhere.
     """
 
     @staticmethod
     def forward(ctx: Any, logits: Tensor, target: Tensor, smoothing: float) -> Tensor:
         """The loss, in float32 or, of float64 logits, in float64."""
+        if compiled := _compiled(logits):
+            gradient = torch.empty_like(logits) if ctx.needs_input_grad[0] else None
+            threads = torch.get_num_threads()
+            summed = compiled(logits.detach(), target, smoothing, PAD, gradient, threads)
+            if gradient is not None:
+                ctx.save_for_backward(gradient)
+            return torch.tensor(summed)
         vocabulary = logits.shape[-1]
         chunk_size = CHUNK if logits.device.type == "cpu" else GPU_CHUNK
         rows, even = max(1, chunk_size // vocabulary), smoothing / vocabulary
@@ -98,6 +108,15 @@ def imitation_loss(logits: Tensor, target: Tensor, teacher: Tensor) -> Tensor:
     It differs from the divergence KL(teacher ‖ logits) by the entropy of `teacher`, which has no gradient.
     """
     return ImitatedCrossEntropy.apply(logits.flatten(0, 1), target.flatten(), teacher.flatten(0, 1))  # type: ignore[no-any-return,no-untyped-call]
+
+
+def _compiled(logits: Tensor) -> Callable[..., float] | None:
+    """The kernel of the smoothed loss for logits (N, V), where there is one."""
+    module = kernels() if logits.device.type == "cpu" and logits.dtype == torch.bfloat16 else None
+    if module is None or logits.shape[1] < SMALLEST_VOCABULARY or not logits.is_contiguous():
+        return None
+    compiled: Callable[..., float] = module.smoothed_loss
+    return compiled
 
 
 def label_smoothed_loss(logits: Tensor, target: Tensor, smoothing: float) -> Tensor:

@@ -6,27 +6,23 @@ the gradients of the corners that were lent, as they come, and writes weights, m
 
 from collections.abc import Callable
 from functools import partial
-from importlib import import_module
 from typing import Any
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn, optim
 
 from hat.architecture.weights import EMBEDDING_NAMES
 from hat.model import RoundedEmbedding, Transformer
 from hat.training.accelerator import accelerator, uses_bf16
+from hat.training.kernels import kernels
 from hat.training.settings import TrainingSettings
 
 
 def one_pass_fits(module: nn.Module, settings: TrainingSettings) -> bool:
     """True if `OnePassAdamW` can train the module: a Transformer in bf16 on a processor, with kernels."""
-    if accelerator().type != "cpu" or not uses_bf16(settings) or not isinstance(module, Transformer):
-        return False
-    try:
-        import_module("hat.training._kernels")
-    except ImportError:  # an installation without a compiler
-        return False
-    return True
+    on_processor = accelerator().type == "cpu" and kernels() is not None
+    return on_processor and uses_bf16(settings) and isinstance(module, Transformer)
 
 
 class OnePassAdamW(optim.AdamW):
@@ -50,7 +46,9 @@ class OnePassAdamW(optim.AdamW):
         self._forget_moments()
 
     def _forget_moments(self) -> None:
-        self._native = import_module("hat.training._kernels").AdamW(*self.defaults["betas"])
+        module = kernels()
+        assert module is not None
+        self._native = module.AdamW(*self.defaults["betas"])
         self._indices: dict[str, int] = {}
 
     def lend(self, name: str, shape: tuple[int, ...]) -> Tensor:
@@ -94,6 +92,9 @@ class OnePassAdamW(optim.AdamW):
     def _add_rows(self, name: str, rows: Tensor) -> None:
         total, values = self.gradients[name], rows._values()
         tokens, places = torch.unique(rows._indices()[0], return_inverse=True)
+        width = total.shape[1]
+        if values[:, width:].any():  # the encoder is wider than the decoder
+            total = self.gradients[name] = F.pad(total, (0, values.shape[1] - width))
         # Occurrences of a token are added up in float32 before they meet a gradient in bf16.
         sums = values.new_zeros(len(tokens), values.shape[1]).index_add_(0, places, values)
         total[tokens] = (total[tokens] + sums[:, : total.shape[1]]).to(total.dtype)

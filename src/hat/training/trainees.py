@@ -8,7 +8,7 @@ from torch import Tensor, nn
 from torch.func import functional_call
 
 from hat.architecture import Architecture
-from hat.model import Lend, SuperTransformer, TranslationModel
+from hat.model import Lend, SuperTransformer, TranslationModel, borrow
 from hat.training.loss import Network
 from hat.training.sampling import Sampling
 
@@ -44,7 +44,7 @@ class SubTrainee:
         return [self.module if lend is None else partial(self._lent, lend)]
 
     def _lent(self, lend: Lend, source: Tensor, target_in: Tensor) -> Tensor:
-        weights = {name: lend(name, weight.shape) for name, weight in self.module.named_parameters()}
+        weights = borrow(self.module.config, lend)
         return functional_call(self.module, weights, (source, target_in))  # type: ignore[no-any-return]
 
     def validated(self) -> Mapping[str, Network]:
