@@ -13,8 +13,9 @@ the text and what is sampled; never these:
 - three seeds, which decide initial weights, order and dropout. Seconds and the processor's seconds are both
   recorded: the latter say something even on a busy machine, with one thread.
 
-Every training is a JSON line with its date, commit, settings and curve in `records.jsonl`; those that are
-there already are not repeated. The baseline is the recipe `multi30k` of commit 04afe2f.
+Every training is a JSON line with its date, commit, settings and curve in `records.jsonl`. The time until a
+target is read from the curve, so a training that is there is repeated only where it ended above the target
+and before its last update. The baseline is the recipe `multi30k` of commit 04afe2f.
 
     python benchmarks/speedrun.py [--data FOLDER] [--recipes baseline record] [--seeds 1 2 3] [--threads 2]
                                   [--networks NAME ...] [--texts NAME ...] [--set KEY=VALUE ...]
@@ -31,6 +32,7 @@ import subprocess
 import tempfile
 import time
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import date
 from pathlib import Path
@@ -68,6 +70,7 @@ from reports import parser, save_report, table
 DATA = Path(__file__).resolve().parents[2] / "shared" / "data"
 PIECES, SPACE, VALIDATE_EVERY = 4000, "multi30k", 50
 NEVER = 10**9
+MEASURES = ("update", "seconds", "processor_seconds")
 # Stems of the training, validation and test text; files end in .en.gz and .de.gz.
 TEXTS = {
     "multi30k": ("train", "val", "test_2016_flickr"),
@@ -135,7 +138,11 @@ class Attempt:
     settings: Mapping[str, Any]
     seed: int
     threads: int
-    target: float
+
+    @property
+    def target(self) -> float:
+        """The validation loss that ends it."""
+        return TARGETS[self.network, self.text]
 
     def __str__(self) -> str:
         return f"{self.network}, {self.text}, {self.recipe}, seed {self.seed}"
@@ -221,15 +228,24 @@ def run(attempt: Attempt, stores: tuple[TokenStore, TokenStore]) -> dict[str, An
         }
     )
     trainee = trainee_of(attempt, stores[0].vocab[1])
-    reached = False
-    with tempfile.TemporaryDirectory(prefix="speedrun-") as folder:
-        clock = Clock(trainee, stores[1], attempt.target)
-        try:
-            train(trainee, stores, settings=settings, folder=Path(folder), seed=attempt.seed, progress=clock)
-        except TargetReachedError:
-            reached = True
-    last = {key: clock.curve[-1][key] for key in ("update", "seconds", "processor_seconds", "loss")}
-    return {**attempt.described(), "reached": reached, **last, "curve": clock.curve}
+    clock = Clock(trainee, stores[1], attempt.target)
+    with tempfile.TemporaryDirectory(prefix="speedrun-") as folder, suppress(TargetReachedError):
+        train(trainee, stores, settings=settings, folder=Path(folder), seed=attempt.seed, progress=clock)
+    return {**attempt.described(), "curve": clock.curve}
+
+
+def end(record: Mapping[str, Any]) -> dict[str, Any]:
+    """The first point of a record's curve at the target or below, or else its last one; `reached` tells."""
+    target = TARGETS[record["network"], record["text"]]
+    below = [point for point in record["curve"] if point["loss"] <= target]
+    point: dict[str, Any] = below[0] if below else record["curve"][-1]
+    return {**point, "reached": bool(below)}
+
+
+def is_done(attempt: Attempt, record: Mapping[str, Any]) -> bool:
+    """True if a record is that of the attempt, and went on for long enough."""
+    same = all(record[key] == value for key, value in attempt.described().items())
+    return same and (end(record)["reached"] or end(record)["update"] == attempt.settings["updates"])
 
 
 def stores_of(text: str, data: Path, work: Path) -> tuple[TokenStore, TokenStore]:
@@ -261,8 +277,7 @@ def attempts(options: argparse.Namespace) -> Iterator[Attempt]:
                     settings, name = RECIPES[recipe][network], recipe
                     if changes and recipe == options.recipes[-1]:
                         settings, name = settings | changes, f"{recipe}, {', '.join(options.set)}"
-                    target = TARGETS[network, text]
-                    yield Attempt(network, text, name, settings, seed, options.threads, target)
+                    yield Attempt(network, text, name, settings, seed, options.threads)
 
 
 def parse_change(change: str) -> tuple[str, Any]:
@@ -290,23 +305,23 @@ def recorded(path: Path) -> list[dict[str, Any]]:
 
 def summary(records: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
     """Means over the seeds of each network, text and recipe, and the gain on the baseline of equal seeds."""
-    groups: dict[tuple[Any, ...], list[Mapping[str, Any]]] = {}
+    groups: dict[tuple[Any, ...], dict[int, dict[str, Any]]] = {}
     for one in records:
-        key = tuple(one[name] for name in ("network", "text", "target", "recipe", "threads"))
-        groups.setdefault(key, []).append(one)
+        key = (one["network"], one["text"], one["recipe"], one["threads"])
+        groups.setdefault(key, {})[one["seed"]] = end(one)
     rows = []
-    for (network, text, target, recipe, threads), found in groups.items():
-        start = groups.get((network, text, target, "baseline", threads), [])
-        row = {"network": network, "text": text, "target": target, "recipe": recipe, "threads": threads}
-        row |= {"seeds": len(found), "reached": sum(one["reached"] for one in found)}
-        row |= {"loss": round(statistics.mean(one["loss"] for one in found), 4)}
-        for key in ("update", "seconds", "processor_seconds"):
-            row[key] = round(statistics.mean(one[key] for one in found), 1)
-            pairs = [(a[key], b[key]) for a in start for b in found if a["seed"] == b["seed"]]
-            fair = pairs and all(one["reached"] for one in [*start, *found])
-            row[f"{key}_gain"] = (
-                round(sum(a for a, _ in pairs) / sum(b for _, b in pairs), 2) if fair else None
-            )
+    for (network, text, recipe, threads), ends in groups.items():
+        start = groups.get((network, text, "baseline", threads), {})
+        seeds = sorted(start.keys() & ends.keys())
+        comparable = seeds and all(one[seed]["reached"] for one in (start, ends) for seed in seeds)
+        row = {"network": network, "text": text, "target": TARGETS[network, text], "recipe": recipe}
+        row |= {"threads": threads, "seeds": len(ends)}
+        row["reached"] = sum(one["reached"] for one in ends.values())
+        for key in ("loss", *MEASURES):
+            row[key] = statistics.mean(one[key] for one in ends.values())
+        for key in MEASURES:
+            before, now = (sum(one[seed][key] for seed in seeds) for one in (start, ends))
+            row[f"{key}_gain"] = before / now if comparable else None
         rows.append(row)
     return sorted(rows, key=lambda row: (row["network"], row["text"], row["threads"], row["seconds"]))
 
@@ -360,16 +375,16 @@ def main() -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     done = recorded(path)
     for attempt in attempts(options):
-        described = attempt.described()
-        if any(described.items() <= one.items() for one in done):
+        if any(is_done(attempt, one) for one in done):
             continue
         record = run(attempt, stores_of(attempt.text, options.data, options.work))
         record = {"date": str(date.today()), "commit": revision(), **record}
         done.append(record)
         with path.open("a", encoding="utf-8", newline="\n") as stream:
             stream.write(json.dumps(record) + "\n")
-        end = "reached" if record["reached"] else f"not reached: {record['loss']}"
-        print(f"{attempt}: {end} after {record['update']} updates, {record['seconds']} s", flush=True)
+        found = end(record)
+        ended = "reached" if found["reached"] else "not reached"
+        print(f"{attempt}: {found['loss']} after {found['update']} updates, {found['seconds']} s: {ended}")
     if done:
         report = {"date": str(date.today()), "environment": environment(), "rows": summary(done)}
         save_report(options.output, report, markdown(report))
