@@ -9,7 +9,7 @@ the text and what is sampled; never these:
 - the loss: the negative log-likelihood of a reference token of the validation text, in nats, label smoothing
   left out, in float32, of the weights as they are after an update, every 50 updates;
 - the target, TARGETS below: the time ends with the first validation at or below it;
-- the time is that of updates alone, of `hat.training.train`, from the first one; validations do not count;
+- the time is that of `hat.training.train`, validations taken off;
 - three seeds, which decide initial weights, order and dropout. Seconds and the processor's seconds are both
   recorded: the latter say something even on a busy machine, with one thread.
 
