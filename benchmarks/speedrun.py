@@ -57,11 +57,12 @@ from hat.lines import read_lines
 from hat.model import Dropout, SuperTransformer, Transformer
 from hat.strict_yaml import parse_yaml
 from hat.training import (
+    SAMPLINGS,
     SubTrainee,
     SuperTrainee,
+    SuperTrainingSettings,
     Trainee,
     TrainingSettings,
-    UniformSampling,
     train,
     validation_loss,
 )
@@ -199,14 +200,21 @@ class Clock:
         return statistics.mean(validation_loss(one, self.batches, smoothing=0.0) for one in networks)
 
 
-def trainee_of(attempt: Attempt, vocabulary: int) -> Trainee:
+def settings_of(attempt: Attempt) -> TrainingSettings:
+    """The settings of an attempt, for `train`; validations are the clock's."""
+    kind = SuperTrainingSettings if attempt.network == "supertransformer" else TrainingSettings
+    changes = {"threads": attempt.threads, "validate_every": NEVER, "checkpoint_every": NEVER, "average": 1}
+    return kind.model_validate({**attempt.settings, **changes})
+
+
+def trainee_of(attempt: Attempt, settings: TrainingSettings, vocabulary: int) -> Trainee:
     """The network with the initial weights of the attempt's seed."""
     torch.manual_seed(attempt.seed)
-    dropout = Dropout(attempt.settings["dropout"])
-    if attempt.network == "supertransformer":
+    dropout = Dropout(settings.dropout, settings.attention_dropout)
+    if isinstance(settings, SuperTrainingSettings):
         space = zoo.space(SPACE)
         config = ModelConfig(space.largest(), vocabulary, vocabulary, norm="pre")
-        sampling = UniformSampling(space, attempt.seed)
+        sampling = SAMPLINGS[settings.sampling](space, attempt.seed, settings.draws)
         return SuperTrainee(SuperTransformer(config, dropout), sampling, space.smallest())
     architecture = Architecture(
         128,
@@ -218,16 +226,8 @@ def trainee_of(attempt: Attempt, vocabulary: int) -> Trainee:
 
 def run(attempt: Attempt, stores: tuple[TokenStore, TokenStore]) -> dict[str, Any]:
     """Train until the target or the end of the recipe; the record."""
-    settings = TrainingSettings.model_validate(
-        {
-            **attempt.settings,
-            "threads": attempt.threads,
-            "validate_every": NEVER,
-            "checkpoint_every": NEVER,
-            "average": 1,
-        }
-    )
-    trainee = trainee_of(attempt, stores[0].vocab[1])
+    settings = settings_of(attempt)
+    trainee = trainee_of(attempt, settings, stores[0].vocab[1])
     clock = Clock(trainee, stores[1], attempt.target)
     with tempfile.TemporaryDirectory(prefix="speedrun-") as folder, suppress(TargetReachedError):
         train(trainee, stores, settings=settings, folder=Path(folder), seed=attempt.seed, progress=clock)
