@@ -21,6 +21,7 @@ from hat.runtime import Translator
 
 if TYPE_CHECKING:  # the [train] extra, which a finished run does without
     from hat.architecture import AnyArchitecture, ModelConfig
+    from hat.data import TokenStore
     from hat.hardware import Measurement, MeasureProtocol, Timer
     from hat.pipeline.reporter import Reporter
     from hat.pipeline.steps.context import Context
@@ -182,6 +183,10 @@ class Run:
         from hat.pipeline.models.scoring import read_pair
 
         return read_pair(self._context().outcome(PREPARE).folder, TEST)
+
+    def token_stores(self) -> "tuple[TokenStore, TokenStore]":
+        """Training and validation text as tokens. Raises UserError until they are prepared."""
+        return self._context().stores(PREPARE)
 
     def model_config(self, architecture: "AnyArchitecture", *, elastic: bool = True) -> "ModelConfig":
         """An architecture with this run's vocabularies. `elastic`: it belongs to the design space. Raises

@@ -62,15 +62,15 @@ def difference(system: Statistics, rival: Statistics, samples: int, seed: int) -
     drawn = rng.multinomial(count, np.full(count, 1 / count), samples)
     totals = zip(drawn @ system, drawn @ rival, strict=True)
     differences = [_bleu(first) - _bleu(second) for first, second in totals]
-    left_out = _left_out(count)
+    left_out = share_left_out(count)
     low, high = np.quantile(differences, (left_out, 1 - left_out)).tolist()
     return Difference(whole, low, high, samples)
 
 
-def _left_out(count: int) -> float:
-    """The share of resamples outside the interval on either side.
+def share_left_out(count: int) -> float:
+    """The share of resamples outside the interval on either side, of `count` sentences or the like.
 
-    It is less than 2.5 % to make up for two effects of few sentences: resamples vary too little, by the
+    It is less than 2.5 % to make up for two effects of few of them: resamples vary too little, by the
     factor (n − 1) / n, and a normal interval is narrower than Student's (Hesterberg 2015, "What teachers
     should know about the bootstrap").
     """

@@ -5,7 +5,15 @@ from hat.predictor.features import AVERAGES
 from hat.predictor.paper_network import PaperMLP
 from hat.predictor.predictor import CostPredictor, FitReport
 from hat.predictor.published_sets import PublishedLatencies, read_latency_csv
-from hat.predictor.ranking import QualityRanker, RankAgreement, TrainedAlone, leave_one_out, transferred
+from hat.predictor.ranking import (
+    QualityRanker,
+    RankAgreement,
+    TrainedAlone,
+    kendall_tau,
+    leave_one_out,
+    left_out_scores,
+    transferred,
+)
 from hat.predictor.regression import RegressionSettings, fit_regression
 
 __all__ = [
@@ -19,7 +27,9 @@ __all__ = [
     "RegressionSettings",
     "TrainedAlone",
     "fit_regression",
+    "kendall_tau",
     "leave_one_out",
+    "left_out_scores",
     "ordinary",
     "read_latency_csv",
     "transferred",

@@ -135,15 +135,16 @@ def leave_one_out(task: TrainedAlone) -> RankAgreement:
     from hat.predictor import TrainedAlone, leave_one_out
     print(leave_one_out(TrainedAlone.load("wmt14ende.json")))
     """
-    scores = [
-        float(
-            QualityRanker.fit(task.without(index)).scores([architecture], task.inherited[index : index + 1])[
-                0
-            ]
-        )
-        for index, architecture in enumerate(task.architectures)
-    ]
-    return agreement(task, scores)
+    return agreement(task, left_out_scores(task))
+
+
+def left_out_scores(task: TrainedAlone) -> list[float]:
+    """The score of each architecture by a ranker that was fitted to all others."""
+    scores = []
+    for index, (architecture, inherited) in enumerate(zip(task.architectures, task.inherited, strict=True)):
+        ranker = QualityRanker.fit(task.without(index))
+        scores.append(float(ranker.scores([architecture], [inherited])[0]))
+    return scores
 
 
 def transferred(source: TrainedAlone, task: TrainedAlone) -> RankAgreement:

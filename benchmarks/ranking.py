@@ -1,0 +1,169 @@
+"""Weight sharing that ranks: how well inherited losses order architectures, for each sampling strategy.
+
+Architectures drawn from the space are trained alone, as the recipe's baselines are. Each strategy trains a
+SuperTransformer for the same processor time, that of the recipe's updates by the first strategy, and the
+architectures inherit its weights. Printed are Kendall's τ and the mean gap between inherited and stand-alone
+loss, with bootstrap intervals, beside the baselines "parameter count" and "decoder depth" and the ranker of
+hat.predictor. Results go to benchmarks/results/ranking-DATE/{report.md,report.json}.
+
+One thread. Finished trainings are lines of WORK/rows.jsonl, and a training that was stopped goes on. As the
+demo trains, 24 architectures and 4 strategies with 2 seeds each take about 70 minutes of an idle core;
+--processor-minutes ends earlier, before a training, and the same command goes on later.
+
+    python benchmarks/ranking.py [--recipe demo] [--space NAME|FILE] [--set KEY=VALUE ...] [--count 24]
+                                 [--seeds 2] [--super-seeds 2] [--strategies NAME ...]
+                                 [--processor-minutes M] [--work runs/ranking] [--output FOLDER]
+"""
+
+import argparse
+import time
+from collections.abc import Sequence
+from datetime import date
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from hat import Run
+from hat.architecture import Architecture, cost
+from hat.cli import Terminal
+from hat.files import read_yaml
+from hat.hardware import environment
+from hat.predictor import TrainedAlone, left_out_scores
+from hat.strict_yaml import parse_yaml
+from hat.training import SAMPLINGS, SuperTrainingSettings
+from ranking_report import agreement, markdown
+from ranking_study import Study
+from reports import parser, save_report
+
+FEWEST = 5  # architectures
+
+
+class OutOfTimeError(Exception):
+    """The processor time given is used up."""
+
+
+class Plan:
+    """The trainings of a study, in the order in which they are done."""
+
+    def __init__(self, options: argparse.Namespace) -> None:
+        self.options, self.show = options, Terminal()
+        self.study = Study(_run(options), options.work)
+        self.architectures = self.study.architectures(options.count)
+        recipe = self.study.run.recipe
+        self.alone_training = recipe.baseline_training.model_copy(update={"threads": 1})
+        self.strategies: dict[str, SuperTrainingSettings] = {
+            name: recipe.super_training.model_copy(update={"threads": 1, "sampling": name})
+            for name in options.strategies
+        }
+
+    def work(self) -> dict[str, Any]:
+        """The record of all results. Raises OutOfTimeError before the next training."""
+        costs = self.study.step_costs(self.strategies)
+        equal = {name: _of_equal_time(one, costs[name]) for name, one in self.strategies.items()}
+        alone: list[list[float]] = []
+        inherited: dict[str, list[list[float]]] = {name: [] for name in equal}
+        for seed in range(1, self.options.seeds + 1):
+            alone.append(self._alone(seed))
+            if seed > self.options.super_seeds:
+                continue
+            for name, settings in equal.items():
+                inherited[name].append(self._inherited(name, settings, seed))
+        return {
+            "alone": np.array(alone).T.tolist(),
+            "inherited": inherited,
+            "baselines": baselines(self.architectures, alone, next(iter(inherited.values()))),
+            "costs": costs,
+            "updates": {name: settings.updates for name, settings in equal.items()},
+            "architectures": [one.to_dict() for one in self.architectures],
+            "super_seeds": self.options.super_seeds,
+            "super_updates": next(iter(self.strategies.values())).updates,
+            "alone_training": self.alone_training.model_dump(mode="json"),
+            "processor_seconds": self.study.processor_seconds(),
+        }
+
+    def _alone(self, seed: int) -> list[float]:
+        losses = []
+        for number, architecture in enumerate(self.architectures, start=1):
+            self._check_time()
+            with self.show.working(f"alone {number} of {len(self.architectures)}, seed {seed}") as progress:
+                losses.append(self.study.alone(architecture, seed, self.alone_training, progress))
+        return losses
+
+    def _inherited(self, name: str, settings: SuperTrainingSettings, seed: int) -> list[float]:
+        self._check_time()
+        with self.show.working(f"{name}, seed {seed}") as progress:
+            return self.study.inherited(self.architectures, seed, settings, progress)
+
+    def _check_time(self) -> None:
+        if time.process_time() > 60 * self.options.processor_minutes:
+            raise OutOfTimeError
+
+
+def _run(options: argparse.Namespace) -> Run:
+    """The run of the recipe, of which only the text is prepared."""
+    settings = {}
+    for setting in options.set:
+        key, _, value = setting.partition("=")
+        settings[key] = parse_yaml(value, f"--set {key}")
+    if options.space:
+        path = Path(options.space)
+        settings["space"] = read_yaml(path) if path.is_file() else options.space
+    return Run(options.recipe, options.work / "text", settings=settings)
+
+
+def _of_equal_time(settings: SuperTrainingSettings, step: float) -> SuperTrainingSettings:
+    """The settings with as many updates of this relative cost as take the time of the recipe's; warm-up and
+    validations keep their shares of them."""
+    names = ("updates", "warmup", "validate_every")
+    return settings.model_copy(update={name: max(1, round(getattr(settings, name) / step)) for name in names})
+
+
+def baselines(
+    architectures: Sequence[Architecture], alone: Sequence[Any], inherited: Sequence[Any]
+) -> dict[str, list[float]]:
+    """Values that should rise as losses fall: known before any training, and the ranker's scores of each
+    architecture after fitting it to all others. `alone`, `inherited`: losses (seeds, architectures)."""
+    task = TrainedAlone(architectures, -np.mean(inherited, axis=0), -np.mean(alone, axis=0))
+    return {
+        "parameter count": [float(cost(one).parameters) for one in architectures],
+        "decoder depth": [float(len(one.decoder.layers)) for one in architectures],
+        "ranker of hat.predictor, leave-one-out": left_out_scores(task),
+    }
+
+
+def main() -> None:
+    line = parser(__doc__, "ranking")
+    line.add_argument("--recipe", default="demo")
+    line.add_argument("--space", help="a shipped design space or a YAML file; by default the recipe's")
+    line.add_argument("--set", nargs="+", default=[], metavar="KEY=VALUE", help="as for `hat run`")
+    line.add_argument("--count", type=int, default=24, help="architectures trained alone")
+    line.add_argument("--seeds", type=int, default=2, help="of each architecture")
+    line.add_argument("--super-seeds", type=int, default=2, help="of each SuperTransformer, at most --seeds")
+    line.add_argument("--strategies", nargs="+", choices=[*SAMPLINGS], default=[*SAMPLINGS])
+    line.add_argument("--processor-minutes", type=float, default=float("inf"))
+    line.add_argument("--work", type=Path, default=Path("runs") / "ranking")
+    options = line.parse_args()
+    if options.count < FEWEST:
+        line.error(f"--count: at least {FEWEST}, so that the ranker can be fitted to all but one")
+    torch.set_num_threads(1)
+    try:
+        record = Plan(options).work()
+    except OutOfTimeError:
+        print(f"{options.processor_minutes:g} minutes of processor time are used up; more go on from here")
+        return
+    report = {
+        "date": str(date.today()),
+        "environment": environment(),
+        "recipe": options.recipe,
+        "space_name": f"space {options.space}" if options.space else "its space",
+        "settings": options.set,
+        **record,
+        "agreement": agreement(record),
+    }
+    save_report(options.output, report, markdown(report))
+
+
+if __name__ == "__main__":
+    main()
