@@ -44,6 +44,7 @@ SOURCES = {
     "en-fr": ("headline", "report.json", "tasks/en-fr/models"),
     "fine-tuning": ("fine-tuning", "", "rows"),
     "distillation": ("distillation", "", "rows"),
+    "ranking": ("ranking", "report.json", ""),
     "speed-4-bits": ("compression-speed", "", "rows"),
 }
 

@@ -4,7 +4,8 @@ Architectures drawn from the space are trained alone, as the recipe's baselines 
 SuperTransformer for the same processor time, that of the recipe's updates by the first strategy, and the
 architectures inherit its weights. Printed are Kendall's τ and the mean gap between inherited and stand-alone
 loss, with bootstrap intervals, beside the baselines "parameter count" and "decoder depth" and the ranker of
-hat.predictor. Results go to benchmarks/results/ranking-DATE/{report.md,report.json}.
+hat.predictor. Results go to benchmarks/results/ranking-DATE/{report.md,report.json}. --quality adds how well
+the ranker orders the architectures of published tasks: JSON files as hat.predictor.TrainedAlone reads them.
 
 One thread. Finished trainings are lines of WORK/rows.jsonl, and a training that was stopped goes on. As the
 demo trains, 24 architectures and 4 strategies with 2 seeds each take about 70 minutes of an idle core;
@@ -12,12 +13,14 @@ demo trains, 24 architectures and 4 strategies with 2 seeds each take about 70 m
 
     python benchmarks/ranking.py [--recipe demo] [--space NAME|FILE] [--set KEY=VALUE ...] [--count 24]
                                  [--seeds 2] [--super-seeds 2] [--strategies NAME ...]
-                                 [--processor-minutes M] [--work runs/ranking] [--output FOLDER]
+                                 [--processor-minutes M] [--quality FOLDER] [--work runs/ranking]
+                                 [--output FOLDER]
 """
 
 import argparse
 import time
 from collections.abc import Sequence
+from dataclasses import asdict
 from datetime import date
 from pathlib import Path
 from typing import Any
@@ -30,7 +33,7 @@ from hat.architecture import Architecture, cost
 from hat.cli import Terminal
 from hat.files import read_yaml
 from hat.hardware import environment
-from hat.predictor import TrainedAlone, left_out_scores
+from hat.predictor import TrainedAlone, leave_one_out, left_out_scores, transferred
 from hat.strict_yaml import parse_yaml
 from hat.training import SAMPLINGS, SuperTrainingSettings
 from ranking_report import agreement, markdown
@@ -133,6 +136,21 @@ def baselines(
     }
 
 
+def published(folder: Path) -> dict[str, Any]:
+    """τ of the ranker and its baselines on each task in `folder`, and of rankers fitted to the others."""
+    tasks = {path.stem: TrainedAlone.load(path) for path in sorted(folder.glob("*.json"))}
+    return {
+        name: {
+            **asdict(leave_one_out(task)),
+            "architectures": len(task.architectures),
+            "transferred": {
+                source: transferred(tasks[source], task).ranker for source in tasks if source != name
+            },
+        }
+        for name, task in tasks.items()
+    }
+
+
 def main() -> None:
     line = parser(__doc__, "ranking")
     line.add_argument("--recipe", default="demo")
@@ -143,6 +161,7 @@ def main() -> None:
     line.add_argument("--super-seeds", type=int, default=2, help="of each SuperTransformer, at most --seeds")
     line.add_argument("--strategies", nargs="+", choices=[*SAMPLINGS], default=[*SAMPLINGS])
     line.add_argument("--processor-minutes", type=float, default=float("inf"))
+    line.add_argument("--quality", type=Path, help="a folder of published qualities")
     line.add_argument("--work", type=Path, default=Path("runs") / "ranking")
     options = line.parse_args()
     if options.count < FEWEST:
@@ -162,6 +181,8 @@ def main() -> None:
         **record,
         "agreement": agreement(record),
     }
+    if options.quality:
+        report["published"] = published(options.quality)
     save_report(options.output, report, markdown(report))
 
 

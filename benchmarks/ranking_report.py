@@ -107,7 +107,26 @@ def markdown(report: Mapping[str, Any]) -> str:
     lines += [table(head, rows), ""]
     others = [[name, _shown(found["tau"])] for name, found in report["agreement"]["baselines"].items()]
     lines += [table(["predictor of the stand-alone loss", "τ"], others), ""]
+    if "published" in report:
+        lines += [
+            "On published tasks, τ with BLEU after training alone:",
+            "",
+            published_table(report["published"]),
+            "",
+        ]
     return "\n".join(lines)
+
+
+def published_table(tasks: Mapping[str, Any]) -> str:
+    """The ranker and its baselines on published tasks."""
+    columns = ("inherited", "parameters", "decoder_layers", "ranker")
+    rows = []
+    for name, found in tasks.items():
+        elsewhere = ", ".join(f"{tau:.3f} ({source})" for source, tau in found["transferred"].items())
+        here = (f"{found[column]:.3f}" for column in columns)
+        rows.append([name, str(found["architectures"]), *here, elsewhere])
+    head = ["task", "architectures", "inherited BLEU", "parameter count", "decoder depth"]
+    return table([*head, "ranker, leave-one-out", "ranker fitted to another task"], rows)
 
 
 def _shown(found: Mapping[str, Any]) -> str:

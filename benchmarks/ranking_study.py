@@ -80,7 +80,7 @@ class Study:
         self.task = {
             "space": self.run.space.to_dict(),
             "norm": recipe.norm,
-            "text": {"seed": recipe.seed, **recipe.data.model_dump(mode="json")},
+            "text": {"seed": recipe.seed, **recipe.data.model_dump(mode="json", exclude_defaults=True)},
         }
 
     def architectures(self, count: int) -> list[Architecture]:
@@ -152,7 +152,7 @@ class Study:
                 for name, updater in updaters.items():
                     began = time.process_time()
                     networks = updater.trainee.networks(update)
-                    updater.optimizer.zero_grad()
+                    updater.trainee.module.zero_grad()
                     updater.add_gradients(networks, batch)
                     updater.step(batch.target_tokens * len(networks), update)
                     times[name].append(time.process_time() - began)
@@ -192,8 +192,8 @@ class Study:
 
 
 def _inputs(settings: TrainingSettings) -> Row:
-    """The settings that decide the result."""
-    return settings.model_dump(mode="json", exclude={"checkpoint_every", "threads"})
+    """The settings that decide the result, without those that have their defaults."""
+    return settings.model_dump(mode="json", exclude={"checkpoint_every", "threads"}, exclude_defaults=True)
 
 
 def _dropout(settings: TrainingSettings) -> Dropout:

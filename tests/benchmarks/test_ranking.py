@@ -1,5 +1,6 @@
 """The ranking study: its intervals, its verdicts on known rankings, and going on after a stop."""
 
+import json
 from math import asin, pi
 from pathlib import Path
 from typing import Any
@@ -9,10 +10,11 @@ import pytest
 
 import ranking
 import ranking_report
-from hat.training import SAMPLINGS
+from hat.predictor import leave_one_out
 from ranking_report import agreement, interval, markdown, tau_of
-from ranking_study import Rows, Study
+from ranking_study import Rows
 from tests.pipeline.tiny import TINY
+from tests.predictor.test_ranking import entries, simulated
 
 
 def test_intervals_cover_tau_and_gap(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -84,6 +86,16 @@ def test_the_report_shows_every_strategy_and_baseline() -> None:
         assert f"| {baseline} | " in text
 
 
+def test_published_tasks_are_in_the_report(tmp_path: Path) -> None:
+    for seed in (1, 2):
+        (tmp_path / f"task{seed}.json").write_text(json.dumps(entries(simulated(seed, 8))))
+    found = ranking.published(tmp_path)
+    assert found["task1"]["ranker"] == leave_one_out(simulated(1, 8)).ranker
+    assert found["task2"]["transferred"].keys() == {"task1"}
+    text = ranking_report.published_table(found)
+    assert f"| task1 | 8 | {found['task1']['inherited']:.3f} |" in text
+
+
 def test_finished_rows_are_not_made_again_and_a_torn_one_is(tmp_path: Path) -> None:
     path, made = tmp_path / "rows.jsonl", list[str]()
 
@@ -103,9 +115,8 @@ def test_finished_rows_are_not_made_again_and_a_torn_one_is(tmp_path: Path) -> N
 
 
 def test_a_study_goes_on_where_it_stopped(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The costs are set: they are measured, and decide the numbers of updates."""
-    costs = {name: 2.0 if "sandwich" in name else 1.0 for name in SAMPLINGS}
-    monkeypatch.setattr(Study, "step_costs", lambda self, strategies: costs)
+    """The measured cost of updates is a finished row as well, and decides the same numbers again."""
+    monkeypatch.setattr("ranking_study.COST_UPDATES", 3)
     changes = [f"{part}_training.updates=4" for part in ("super", "baseline")]
     options = [
         *(
@@ -130,7 +141,7 @@ def test_a_study_goes_on_where_it_stopped(tmp_path: Path, monkeypatch: pytest.Mo
     ranking.main()
     lines = (tmp_path / "work" / "rows.jsonl").read_bytes()
     first = (tmp_path / "result" / "report.json").read_bytes()
-    assert lines.count(b"\n") == 5 * 2 + 2
+    assert lines.count(b"\n") == 5 * 2 + 2 + 1
     assert not list((tmp_path / "work" / "trainings").iterdir()), "weights are removed"
     ranking.main()
     assert (tmp_path / "work" / "rows.jsonl").read_bytes() == lines
