@@ -1,6 +1,7 @@
 """The folder in which a page's commands run: the programs it needs, and files under the names it uses."""
 
 import csv
+import json
 import os
 import random
 import shutil
@@ -25,6 +26,7 @@ from tests.docs.blocks import ROOT, Block
 from tests.interop.published_checkpoint import predictor_tensors, published_args, published_tensors
 from tests.interop.published_settings import CHOICES, MODEL
 from tests.pipeline.tiny import TINY, flops_timer
+from tests.predictor.test_ranking import entries, simulated
 from tests.runtime.tiny_bpe import train_bpe
 
 SECONDS = 300
@@ -120,7 +122,11 @@ def architecture(folder: Path) -> None:
     (folder / "arch.yaml").write_text(yaml.safe_dump(known.to_dict()))
 
 
-FILES: tuple[Callable[[Path], None], ...] = (text, devices, published, latencies, architecture)
+def qualities(folder: Path) -> None:
+    (folder / "qualities.json").write_text(json.dumps(entries(simulated(0, 12))))
+
+
+FILES: tuple[Callable[[Path], None], ...] = (text, devices, published, latencies, architecture, qualities)
 
 
 def furnish(folder: Path, run: Path) -> Scratch:
