@@ -48,8 +48,7 @@ class SmoothedCrossEntropy(torch.autograd.Function):
             chunk = slice(start, start + rows)
             scores, words = logits[chunk].to(dtype), target[chunk, None]
             probabilities = scores.softmax(-1)
-            # The largest probability is that of the largest score, and never 0.
-            normalizer = scores.amax(-1) - probabilities.amax(-1).log()
+            normalizer = _normalizer(scores, probabilities)
             losses = normalizer - (1 - smoothing) * scores.gather(-1, words)[:, 0] - even * scores.sum(-1)
             loss += losses.masked_fill_(words[:, 0] == PAD, 0).sum()
             if gradient is not None:
@@ -81,10 +80,11 @@ class ImitatedCrossEntropy(torch.autograd.Function):
             chunk = slice(start, start + rows)
             scores, pads = logits[chunk].to(dtype), target[chunk] == PAD
             wanted = teacher[chunk].to(dtype).softmax(-1)
-            losses = scores.logsumexp(-1) - (wanted * scores).sum(-1)
+            probabilities = scores.softmax(-1)
+            losses = _normalizer(scores, probabilities) - torch.linalg.vecdot(wanted, scores)
             loss += losses.masked_fill_(pads, 0).sum()
             if gradient is not None:
-                gradient[chunk] = scores.softmax(-1).sub_(wanted).masked_fill_(pads[:, None], 0)
+                gradient[chunk] = probabilities.sub_(wanted).masked_fill_(pads[:, None], 0)
         if gradient is not None:
             ctx.save_for_backward(gradient)
         return loss
@@ -93,6 +93,12 @@ class ImitatedCrossEntropy(torch.autograd.Function):
     def backward(ctx: Any, *factors: Tensor) -> tuple[Tensor, None, None]:
         """The gradient with respect to the logits."""
         return _scaled(ctx.saved_tensors[0], factors[0]), None, None
+
+
+def _normalizer(scores: Tensor, probabilities: Tensor) -> Tensor:
+    """The logarithm of the sum of e^score, from the softmax: the largest probability is that of the largest
+    score, and never 0."""
+    return scores.amax(-1) - probabilities.amax(-1).log()
 
 
 def _scaled(gradient: Tensor, factor: Tensor) -> Tensor:
