@@ -9,7 +9,8 @@ the ranker orders the architectures of published tasks: JSON files as hat.predic
 
 One thread. Finished trainings are lines of WORK/rows.jsonl, and a training that was stopped goes on. As the
 demo trains, 24 architectures and 4 strategies with 2 seeds each take about 70 minutes of an idle core;
---processor-minutes ends earlier, before a training, and the same command goes on later.
+--processor-minutes ends earlier, before a training, and the same command goes on later; once the first seed
+is finished, the results so far are reported.
 
     python benchmarks/ranking.py [--recipe demo] [--space NAME|FILE] [--set KEY=VALUE ...] [--count 24]
                                  [--seeds 2] [--super-seeds 2] [--strategies NAME ...]
@@ -19,7 +20,7 @@ demo trains, 24 architectures and 4 strategies with 2 seeds each take about 70 m
 
 import argparse
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from datetime import date
 from pathlib import Path
@@ -62,42 +63,49 @@ class Plan:
         }
 
     def work(self) -> dict[str, Any]:
-        """The record of all results. Raises OutOfTimeError before the next training."""
+        """The record of all results; if time ends after the first seed, of those that are finished. Raises
+        OutOfTimeError if it ends before."""
         costs = self.study.step_costs(self.strategies)
         equal = {name: _of_equal_time(one, costs[name]) for name, one in self.strategies.items()}
-        alone: list[list[float]] = []
+        alone: list[list[float]] = [[] for _ in self.architectures]
         inherited: dict[str, list[list[float]]] = {name: [] for name in equal}
         for seed in range(1, self.options.seeds + 1):
-            alone.append(self._alone(seed))
-            if seed > self.options.super_seeds:
-                continue
-            for name, settings in equal.items():
-                inherited[name].append(self._inherited(name, settings, seed))
+            try:
+                self._alone(seed, alone)
+                if seed <= self.options.super_seeds:
+                    self._inherited(seed, equal, inherited)
+            except OutOfTimeError:
+                if seed == 1:
+                    raise
+                break
         return {
-            "alone": np.array(alone).T.tolist(),
+            "alone": alone,
             "inherited": inherited,
             "baselines": baselines(self.architectures, alone, next(iter(inherited.values()))),
             "costs": costs,
             "updates": {name: settings.updates for name, settings in equal.items()},
             "architectures": [one.to_dict() for one in self.architectures],
-            "super_seeds": self.options.super_seeds,
             "super_updates": next(iter(self.strategies.values())).updates,
             "alone_training": self.alone_training.model_dump(mode="json"),
             "processor_seconds": self.study.processor_seconds(),
         }
 
-    def _alone(self, seed: int) -> list[float]:
-        losses = []
-        for number, architecture in enumerate(self.architectures, start=1):
+    def _alone(self, seed: int, losses: list[list[float]]) -> None:
+        for number, (architecture, known) in enumerate(zip(self.architectures, losses, strict=True), start=1):
             self._check_time()
-            with self.show.working(f"alone {number} of {len(self.architectures)}, seed {seed}") as progress:
-                losses.append(self.study.alone(architecture, seed, self.alone_training, progress))
-        return losses
+            with self.show.working(f"alone {number} of {len(losses)}, seed {seed}") as progress:
+                known.append(self.study.alone(architecture, seed, self.alone_training, progress))
 
-    def _inherited(self, name: str, settings: SuperTrainingSettings, seed: int) -> list[float]:
-        self._check_time()
-        with self.show.working(f"{name}, seed {seed}") as progress:
-            return self.study.inherited(self.architectures, seed, settings, progress)
+    def _inherited(
+        self,
+        seed: int,
+        strategies: Mapping[str, SuperTrainingSettings],
+        losses: Mapping[str, list[list[float]]],
+    ) -> None:
+        for name, settings in strategies.items():
+            self._check_time()
+            with self.show.working(f"{name}, seed {seed}") as progress:
+                losses[name].append(self.study.inherited(self.architectures, seed, settings, progress))
 
     def _check_time(self) -> None:
         if time.process_time() > 60 * self.options.processor_minutes:
@@ -127,8 +135,10 @@ def baselines(
     architectures: Sequence[Architecture], alone: Sequence[Any], inherited: Sequence[Any]
 ) -> dict[str, list[float]]:
     """Values that should rise as losses fall: known before any training, and the ranker's scores of each
-    architecture after fitting it to all others. `alone`, `inherited`: losses (seeds, architectures)."""
-    task = TrainedAlone(architectures, -np.mean(inherited, axis=0), -np.mean(alone, axis=0))
+    architecture after fitting it to all others. `alone`: losses of each architecture; `inherited`: losses
+    (seeds, architectures)."""
+    means = np.array([np.mean(losses) for losses in alone])
+    task = TrainedAlone(architectures, -np.mean(inherited, axis=0), -means)
     return {
         "parameter count": [float(cost(one).parameters) for one in architectures],
         "decoder depth": [float(len(one.decoder.layers)) for one in architectures],

@@ -46,11 +46,12 @@ def tau_of(predictions: Sequence[Sequence[float]], alone: Array) -> Callable[[In
 def agreement(record: Mapping[str, Any]) -> dict[str, Any]:
     """τ and mean gap of every strategy, its τ beyond the first strategy's, and τ of the baselines.
 
-    `record`: "alone", losses (architectures, seeds); "inherited", of each strategy losses (seeds,
-    architectures); "baselines", of each a value for every architecture that rises as losses fall.
+    `record`: "alone", of each architecture its losses, one for each seed; "inherited", of each strategy
+    losses (seeds, architectures); "baselines", of each a value for every architecture that rises as losses
+    fall.
     """
-    losses = np.array(record["alone"], float)
-    alone, count = losses.mean(axis=1), len(losses)
+    alone = np.array([np.mean(losses) for losses in record["alone"]])
+    count = len(alone)
     strategies = {}
     first: Callable[[Indices], float] | None = None
     for name, inherited in record["inherited"].items():
@@ -68,28 +69,34 @@ def agreement(record: Mapping[str, Any]) -> dict[str, Any]:
         name: {"tau": estimate(tau_of([-np.asarray(values, float)], alone), count)}
         for name, values in record["baselines"].items()
     }
-    if losses.shape[1] > 1:
+    pairs = several(record["alone"])
+    if len(pairs) > 2:
         baselines["another seed, trained alone"] = {
-            "tau": estimate(tau_of([losses[:, 1]], losses[:, 0]), count)
+            "tau": estimate(tau_of([pairs[:, 1]], pairs[:, 0]), len(pairs))
         }
     return {"strategies": strategies, "baselines": baselines}
+
+
+def several(alone: Sequence[Sequence[float]]) -> Array:
+    """The losses with the first two seeds, of the architectures that were trained with so many: (N, 2)."""
+    return np.array([losses[:2] for losses in alone if len(losses) > 1], float).reshape(-1, 2)
 
 
 def markdown(report: Mapping[str, Any]) -> str:
     """The report as people read it."""
     machine, alone = report["environment"], report["alone_training"]
-    losses = np.array(report["alone"], float)
-    seeds = losses.shape[1]
-    noise = f"{np.sqrt(losses.var(axis=1, ddof=1).mean()):.3f}" if seeds > 1 else "unknown"
+    pairs = several(report["alone"])
+    noise = f"{np.sqrt(pairs.var(axis=1, ddof=1).mean()):.3f}" if len(pairs) else "unknown"
+    means = np.array([np.mean(losses) for losses in report["alone"]])
+    super_seeds = " and ".join(sorted({str(len(rows)) for rows in report["inherited"].values()}))
     lines = [
         f"# Ranking by inherited losses, {report['date']}",
         "",
         f"{machine['cpu']}, one thread of {machine['cores_allowed']}; PyTorch {machine['torch']}. Recipe "
-        f"{report['recipe']}, {report['space_name']}; {len(losses)} architectures trained alone, "
-        f"{seeds} seeds each, {alone['updates']} updates of {alone['batch_tokens']} tokens: mean loss "
-        f"{losses.mean():.3f} nats, standard deviation between architectures "
-        f"{losses.mean(axis=1).std(ddof=1):.3f}, between seeds {noise}. "
-        f"SuperTransformers: {report['super_seeds']} seed(s), each for the processor time of "
+        f"{report['recipe']}, {report['space_name']}; {len(means)} architectures trained alone, "
+        f"{len(pairs)} of them with two seeds, {alone['updates']} updates of {alone['batch_tokens']} tokens: mean loss "
+        f"{means.mean():.3f} nats, standard deviation between architectures {means.std(ddof=1):.3f}, between "
+        f"seeds {noise}. SuperTransformers: {super_seeds} seed(s), each for the processor time of "
         f"{report['super_updates']} updates of the first strategy. "
         f"{report['processor_seconds'] / 60:.0f} minutes of processor time in all.",
         "",

@@ -64,6 +64,18 @@ def test_known_rankings_have_known_agreements() -> None:
     assert found["baselines"]["another seed, trained alone"]["tau"]["value"] > 0.9
 
 
+def test_a_second_seed_of_some_architectures_counts_for_these() -> None:
+    whole = record()
+    some = [losses if number < 5 else losses[:1] for number, losses in enumerate(whole["alone"])]
+    found = agreement(whole | {"alone": some})
+    alone = np.array([np.mean(losses) for losses in some])
+    gap = np.mean(whole["inherited"]["good"][0] - alone)
+    assert found["strategies"]["good"]["gap"]["value"] == pytest.approx(gap, abs=1e-4)
+    assert found["baselines"]["another seed, trained alone"]["tau"]["value"] == 1
+    single = agreement(whole | {"alone": [losses[:1] for losses in some]})
+    assert "another seed, trained alone" not in single["baselines"]
+
+
 def test_the_report_shows_every_strategy_and_baseline() -> None:
     found = record()
     report = found | {
@@ -72,7 +84,6 @@ def test_the_report_shows_every_strategy_and_baseline() -> None:
         "recipe": "demo",
         "space_name": "its space",
         "alone_training": {"updates": 800, "batch_tokens": 1200},
-        "super_seeds": 2,
         "super_updates": 1800,
         "processor_seconds": 90.0,
         "costs": {"good": 1, "bad": 2.5},
