@@ -19,7 +19,6 @@ is finished, the results so far are reported.
 """
 
 import argparse
-import time
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from datetime import date
@@ -38,14 +37,10 @@ from hat.predictor import TrainedAlone, leave_one_out, left_out_scores, transfer
 from hat.strict_yaml import parse_yaml
 from hat.training import SAMPLINGS, SuperTrainingSettings
 from ranking_report import agreement, markdown
-from ranking_study import Study
+from ranking_study import OutOfTimeError, Study
 from reports import parser, save_report
 
 FEWEST = 5  # architectures
-
-
-class OutOfTimeError(Exception):
-    """The processor time given is used up."""
 
 
 class Plan:
@@ -53,7 +48,7 @@ class Plan:
 
     def __init__(self, options: argparse.Namespace) -> None:
         self.options, self.show = options, Terminal()
-        self.study = Study(_run(options), options.work)
+        self.study = Study(_run(options), options.work, 60 * options.processor_minutes)
         self.architectures = self.study.architectures(options.count)
         recipe = self.study.run.recipe
         self.alone_training = recipe.baseline_training.model_copy(update={"threads": 1})
@@ -92,7 +87,6 @@ class Plan:
 
     def _alone(self, seed: int, losses: list[list[float]]) -> None:
         for number, (architecture, known) in enumerate(zip(self.architectures, losses, strict=True), start=1):
-            self._check_time()
             with self.show.working(f"alone {number} of {len(losses)}, seed {seed}") as progress:
                 known.append(self.study.alone(architecture, seed, self.alone_training, progress))
 
@@ -103,13 +97,8 @@ class Plan:
         losses: Mapping[str, list[list[float]]],
     ) -> None:
         for name, settings in strategies.items():
-            self._check_time()
             with self.show.working(f"{name}, seed {seed}") as progress:
                 losses[name].append(self.study.inherited(self.architectures, seed, settings, progress))
-
-    def _check_time(self) -> None:
-        if time.process_time() > 60 * self.options.processor_minutes:
-            raise OutOfTimeError
 
 
 def _run(options: argparse.Namespace) -> Run:

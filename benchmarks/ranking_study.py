@@ -10,6 +10,7 @@ import statistics
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from math import inf
 from pathlib import Path
 from typing import Any
 
@@ -39,11 +40,16 @@ TRAININGS = "trainings"
 COST_UPDATES = 30  # of each strategy, in turn
 
 
-class Rows:
-    """Finished results by key, one line of JSON each; a line that a kill cut short is written again."""
+class OutOfTimeError(Exception):
+    """The processor time given is used up."""
 
-    def __init__(self, path: Path) -> None:
-        self.path = path
+
+class Rows:
+    """Finished results by key, one line of JSON each; a line that a kill cut short is written again.
+    `seconds`: processor time of this process after which no result is begun."""
+
+    def __init__(self, path: Path, seconds: float = inf) -> None:
+        self.path, self.seconds = path, seconds
         self.known: dict[str, Row] = {}
         whole = [line for line in (read_lines(path) if path.exists() else []) if line.endswith("}")]
         for line in whole:
@@ -51,10 +57,13 @@ class Rows:
             self.known[row["key"]] = row
 
     def get(self, inputs: Mapping[str, Any], work: Callable[[str], Row]) -> Row:
-        """The row of these inputs: known, or the result of `work`, which is given their key."""
+        """The row of these inputs: known, or the result of `work`, which is given their key. Raises
+        OutOfTimeError."""
         key = digest(dict(inputs))[:16]
         if key not in self.known:
             began = time.process_time()
+            if began >= self.seconds:
+                raise OutOfTimeError
             row = {"key": key, **inputs, **work(key)}
             row["processor_seconds"] = round(time.process_time() - began, 1)
             self.path.parent.mkdir(parents=True, exist_ok=True)
@@ -67,15 +76,17 @@ class Rows:
 
 @dataclass
 class Study:
-    """Trainings on the text and in the design space of a run, recorded in `folder`."""
+    """Trainings on the text and in the design space of a run, recorded in `folder`. `seconds`: as for `Rows`;
+    all methods that train raise OutOfTimeError."""
 
     run: Run
     folder: Path
+    seconds: float = inf
 
     def __post_init__(self) -> None:
         self.run.work(["prepare"])
         self.texts = self.run.token_stores()
-        self.rows = Rows(self.folder / "rows.jsonl")
+        self.rows = Rows(self.folder / "rows.jsonl", self.seconds)
         recipe = self.run.recipe
         self.task = {
             "space": self.run.space.to_dict(),
