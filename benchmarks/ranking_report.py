@@ -95,9 +95,9 @@ def markdown(report: Mapping[str, Any]) -> str:
         f"{machine['cpu']}, one thread of {machine['cores_allowed']}; PyTorch {machine['torch']}. Recipe "
         f"{report['recipe']}, {report['space_name']}; {len(means)} architectures trained alone, "
         f"{len(pairs)} of them with two seeds, {alone['updates']} updates of {alone['batch_tokens']} tokens: "
-        f"mean loss {means.mean():.3f} nats, standard deviation between architectures {means.std(ddof=1):.3f}, between "
-        f"seeds {noise}. SuperTransformers: {super_seeds} seed(s), each for the processor time of "
-        f"{report['super_updates']} updates of the first strategy. "
+        f"mean loss {means.mean():.3f} nats, standard deviation between architectures "
+        f"{means.std(ddof=1):.3f}, between seeds {noise}. SuperTransformers: {super_seeds} seed(s), each for "
+        f"the processor time of {report['super_updates']} updates of the first strategy. "
         f"{report['processor_seconds'] / 60:.0f} minutes of processor time in all.",
         "",
         "τ: Kendall's, between inherited and stand-alone loss. Gap: mean of inherited minus stand-alone "
