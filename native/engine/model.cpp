@@ -29,33 +29,59 @@ void check_width(const char* name, int width, Precision precision) {
                                 ", the most without overflow in int8 products; use float32 or bfloat16");
 }
 
-void check_heads(const char* name, int heads, int qkv_dim) {
-  check_range(name, heads, 1, qkv_dim);
-  if (qkv_dim % heads) throw std::invalid_argument(std::string(name) + " do not divide qkv_dim");
+// Throws std::invalid_argument where the heads, if any, do not divide the width.
+void check_attention(const std::string& name, const AttentionShape& shape, Precision precision) {
+  if (shape.heads == 0) return;
+  check_width((name + "qkv_dim").c_str(), shape.qkv_dim, precision);
+  check_range((name + "heads").c_str(), shape.heads, 1, shape.qkv_dim);
+  if (shape.qkv_dim % shape.heads) throw std::invalid_argument(name + "heads do not divide qkv_dim");
+}
+
+void check_feed_forward(const char* name, int ffn_dim, Precision precision) {
+  if (ffn_dim != 0) check_width(name, ffn_dim, precision);
+}
+
+void add_self_attention(Packer& packer, const std::string& name, int dim, const AttentionShape& shape, auto& layer) {
+  if (!shape.present()) return;
+  layer.qkv = packer.linear(name + ".self_attention.qkv", 3 * shape.qkv_dim, dim);
+  layer.out = packer.linear(name + ".self_attention.out", dim, shape.qkv_dim);
+  layer.attention_norm.norm = packer.norm(name + ".self_attention_norm", dim);
+}
+
+void add_feed_forward(Packer& packer, const std::string& name, int dim, auto& layer) {
+  const int ffn_dim = layer.shape.ffn_dim;
+  if (ffn_dim == 0) return;
+  layer.fc1 = packer.linear(name + ".fc1", ffn_dim, dim);
+  layer.fc2 = packer.linear(name + ".fc2", dim, ffn_dim);
+  layer.ffn_norm.norm = packer.norm(name + ".ffn_norm", dim);
 }
 
 EncoderLayer encoder_layer(Packer& packer, const std::string& name, const ModelConfig& c, const EncoderShape& shape) {
-  return {shape,
-          packer.linear(name + ".self_attention.qkv", 3 * c.qkv_dim, c.encoder_dim),
-          packer.linear(name + ".self_attention.out", c.encoder_dim, c.qkv_dim),
-          packer.linear(name + ".fc1", shape.ffn_dim, c.encoder_dim),
-          packer.linear(name + ".fc2", c.encoder_dim, shape.ffn_dim),
-          packer.norm(name + ".self_attention_norm", c.encoder_dim),
-          packer.norm(name + ".ffn_norm", c.encoder_dim)};
+  EncoderLayer layer{.shape = shape};
+  add_self_attention(packer, name, c.encoder_dim, shape.attention, layer);
+  add_feed_forward(packer, name, c.encoder_dim, layer);
+  return layer;
 }
 
 DecoderLayer decoder_layer(Packer& packer, const std::string& name, const ModelConfig& c, const DecoderShape& shape) {
-  return {shape,
-          packer.linear(name + ".cross_attention.kv", 2 * c.qkv_dim, c.encoder_dim),
-          packer.linear(name + ".self_attention.qkv", 3 * c.qkv_dim, c.decoder_dim),
-          packer.linear(name + ".self_attention.out", c.decoder_dim, c.qkv_dim),
-          packer.linear(name + ".cross_attention.q", c.qkv_dim, c.decoder_dim),
-          packer.linear(name + ".cross_attention.out", c.decoder_dim, c.qkv_dim),
-          packer.linear(name + ".fc1", shape.ffn_dim, c.decoder_dim),
-          packer.linear(name + ".fc2", c.decoder_dim, shape.ffn_dim),
-          packer.norm(name + ".self_attention_norm", c.decoder_dim),
-          packer.norm(name + ".cross_attention_norm", c.decoder_dim),
-          packer.norm(name + ".ffn_norm", c.decoder_dim)};
+  DecoderLayer layer{.shape = shape};
+  const int cross = shape.cross.qkv_dim;
+  if (shape.cross.present()) layer.cross_kv = packer.linear(name + ".cross_attention.kv", 2 * cross, c.encoder_dim);
+  add_self_attention(packer, name, c.decoder_dim, shape.attention, layer);
+  if (shape.cross.present()) {
+    layer.cross_q = packer.linear(name + ".cross_attention.q", cross, c.decoder_dim);
+    layer.cross_out = packer.linear(name + ".cross_attention.out", c.decoder_dim, cross);
+    layer.cross_norm.norm = packer.norm(name + ".cross_attention_norm", c.decoder_dim);
+  }
+  add_feed_forward(packer, name, c.decoder_dim, layer);
+  return layer;
+}
+
+// `branch` is followed by one whose norm is `next`, unless the layer lacks it; it becomes the next of the one before.
+void link(bool present, BranchNorm& branch, Norm& next) {
+  if (!present) return;
+  branch.next = next;
+  next = branch.norm;
 }
 
 }  // namespace
@@ -63,7 +89,6 @@ DecoderLayer decoder_layer(Packer& packer, const std::string& name, const ModelC
 void ModelConfig::check() const {
   if (precision != embedding_precision && !(multiplies_in_int8(precision) && multiplies_in_int8(embedding_precision)))
     throw std::invalid_argument("embedding_precision must equal precision, unless both are int8 or table");
-  check_width("qkv_dim", qkv_dim, precision);
   check_width("encoder embed_dim", encoder_dim, precision);
   check_width("decoder embed_dim", decoder_dim, precision);
   check_range("encoder_super_dim", encoder_super_dim, encoder_dim, kMaxDim);
@@ -75,13 +100,13 @@ void ModelConfig::check() const {
   check_range("encoder layers", static_cast<int>(encoder.size()), 1, kMaxLayers);
   check_range("decoder layers", static_cast<int>(decoder.size()), 1, kMaxLayers);
   for (const EncoderShape& layer : encoder) {
-    check_width("encoder ffn_dim", layer.ffn_dim, precision);
-    check_heads("encoder heads", layer.heads, qkv_dim);
+    check_feed_forward("encoder ffn_dim", layer.ffn_dim, precision);
+    check_attention("encoder ", layer.attention, precision);
   }
   for (const DecoderShape& layer : decoder) {
-    check_width("decoder ffn_dim", layer.ffn_dim, precision);
-    check_heads("decoder self_heads", layer.self_heads, qkv_dim);
-    check_heads("decoder cross_heads", layer.cross_heads, qkv_dim);
+    check_feed_forward("decoder ffn_dim", layer.ffn_dim, precision);
+    check_attention("decoder self_", layer.attention, precision);
+    check_attention("decoder cross_", layer.cross, precision);
     check_range("encoder_layers_attended", layer.encoder_layers_attended, 1, static_cast<int>(encoder.size()));
   }
 }
@@ -111,6 +136,21 @@ void Model::lay_out(Packer& packer) {
   output.inputs = c.decoder_dim;
 }
 
+void Model::link_norms() {
+  for (EncoderLayer& layer : encoder) {
+    Norm next = encoder_norm;
+    link(layer.shape.ffn_dim > 0, layer.ffn_norm, next);
+    link(layer.shape.attention.present(), layer.attention_norm, next);
+    layer.first_norm = next;
+  }
+  first_decoder_norm = decoder_norm;
+  for (auto layer = decoder.rbegin(); layer != decoder.rend(); ++layer) {
+    link(layer->shape.ffn_dim > 0, layer->ffn_norm, first_decoder_norm);
+    link(layer->shape.cross.present(), layer->cross_norm, first_decoder_norm);
+    link(layer->shape.attention.present(), layer->attention_norm, first_decoder_norm);
+  }
+}
+
 Model::Model(const ModelConfig& config_, const Kernels& kernels_, const WeightSource& source)
     : config(config_), kernels(kernels_) {
   config.check();
@@ -127,6 +167,7 @@ Model::Model(const ModelConfig& config_, const Kernels& kernels_, const WeightSo
 #endif
   packer.fill(memory_.get(), source);
   lay_out(packer);
+  link_norms();
 }
 
 }  // namespace hat

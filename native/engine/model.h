@@ -7,19 +7,29 @@
 
 namespace hat {
 
+// An attention, which a layer without heads lacks.
+struct AttentionShape {
+  int heads, qkv_dim;  // qkv_dim: the width of all heads together
+
+  bool present() const { return heads > 0; }
+};
+
+// A layer without ffn_dim lacks the feed-forward part.
 struct EncoderShape {
-  int ffn_dim, heads;
+  int ffn_dim;
+  AttentionShape attention;
 };
 
 struct DecoderShape {
-  int ffn_dim, self_heads, cross_heads;
+  int ffn_dim;
+  AttentionShape attention, cross;
   int encoder_layers_attended;  // n: cross-attention reads the last n encoder layers
 };
 
 // As hat.architecture.ModelConfig in Python.
 struct ModelConfig {
   Precision precision, embedding_precision;  // of the layers' matrices; of the embeddings and the output projection
-  int qkv_dim, encoder_dim, decoder_dim;
+  int encoder_dim, decoder_dim;
   int encoder_super_dim, decoder_super_dim;  // widths of the SuperTransformer, which the positions depend on
   int source_vocab, target_vocab;
   bool shared_embeddings, pre_norm;
@@ -30,17 +40,25 @@ struct ModelConfig {
   void check() const;
 };
 
+// The norm of a branch of the residual stream, and that of the branch which comes next, where pre-norm models prepare
+// the row for it; after the last branch that of the decoder, or of the encoder after the last one of each layer.
+struct BranchNorm {
+  Norm norm, next;
+};
+
+// Only the branches that the shape has are filled in.
 struct EncoderLayer {
   EncoderShape shape;
   Matrix qkv, out, fc1, fc2;
-  Norm attention_norm, ffn_norm;
+  BranchNorm attention_norm, ffn_norm;
+  Norm first_norm;  // of the layer's first branch; of the encoder where it has none
 };
 
 struct DecoderLayer {
   DecoderShape shape;
   Matrix cross_kv;  // multiplied once a sentence; the others one after another at every step
   Matrix qkv, out, cross_q, cross_out, fc1, fc2;
-  Norm attention_norm, cross_norm, ffn_norm;
+  BranchNorm attention_norm, cross_norm, ffn_norm;
 };
 
 class Model {
@@ -54,10 +72,12 @@ class Model {
   std::vector<EncoderLayer> encoder;
   std::vector<DecoderLayer> decoder;
   Norm encoder_norm{}, decoder_norm{};  // after the last layer; pre-norm models only
+  Norm first_decoder_norm{};            // of the decoder's first branch
   size_t packed_bytes = 0;
 
  private:
   void lay_out(Packer& packer);
+  void link_norms();
 
   Buffer<std::byte> memory_;
 };

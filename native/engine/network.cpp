@@ -73,16 +73,21 @@ void Network::group_sentences() {
 void Network::allocate(int longest) {
   const size_t rows = std::max(slots_, group_rows_);
   const int widest_x = std::max(config_.encoder_dim, config_.decoder_dim);
-  int widest_y = std::max(widest_x, 3 * config_.qkv_dim), most_attended = 1;
-  for (const EncoderShape& layer : config_.encoder) widest_y = std::max(widest_y, layer.ffn_dim);
+  int widest_y = widest_x, widest_qkv = 1, most_attended = 1;
+  for (const EncoderShape& layer : config_.encoder) {
+    widest_y = std::max({widest_y, layer.ffn_dim, 3 * layer.attention.qkv_dim});
+    widest_qkv = std::max(widest_qkv, layer.attention.qkv_dim);
+  }
+  std::vector<size_t> cache_widths;
   for (const DecoderShape& layer : config_.decoder) {
-    widest_y = std::max(widest_y, layer.ffn_dim);
+    widest_y = std::max({widest_y, layer.ffn_dim, 3 * layer.attention.qkv_dim, layer.cross.qkv_dim});
+    widest_qkv = std::max({widest_qkv, layer.attention.qkv_dim, layer.cross.qkv_dim});
     most_attended = std::max(most_attended, layer.encoder_layers_attended);
+    cache_widths.push_back(2 * static_cast<size_t>(layer.attention.qkv_dim));
   }
   x_stride_ = round_up(widest_x, kBlock);
   y_stride_ = round_up(widest_y, kBlock);
   operand_stride_ = round_up(y_stride_ * (multiplies_in_int8(config_.precision) ? 1 : 4), kCacheLine);
-  cross_kv_stride_ = round_up(2 * config_.qkv_dim, kBlock);
   x_.grow(rows * x_stride_);
   y_.grow(rows * y_stride_);
   operand_.grow(rows * operand_stride_);
@@ -90,11 +95,12 @@ void Network::allocate(int longest) {
   operand_sums_.grow(rows);
   cross_kv_.resize(config_.decoder.size());
   for (size_t i = 0; i < cross_kv_.size(); ++i)
-    cross_kv_[i].grow(cross_kv_stride_ * offsets_.back() * config_.decoder[i].encoder_layers_attended);
-  cache_.start(static_cast<int>(config_.decoder.size()), slots_, 2 * static_cast<size_t>(config_.qkv_dim));
+    cross_kv_[i].grow(cross_kv_stride(static_cast<int>(i)) * offsets_.back() *
+                      config_.decoder[i].encoder_layers_attended);
+  cache_.start(cache_widths, slots_);
   for (Scratch& scratch : scratch_) {
     const size_t keys = std::max(longest * most_attended, 256);
-    scratch.context.grow(config_.qkv_dim);
+    scratch.context.grow(widest_qkv);
     scratch.logits.grow(kLogitScratch);
     scratch.attention.grow(keys);
     scratch.kv_rows.resize(keys);
@@ -128,17 +134,17 @@ void Network::for_each_row(int rows, int grain, const Work& work) {
 }
 
 // x += weights · row, then the norm; see add_residual.
-void Network::multiply_and_add(const Matrix& weights, const Norm& norm, const Norm& next, int rows) {
+void Network::multiply_and_add(const Matrix& weights, const BranchNorm& norm, int rows) {
   multiply(weights, rows);
   for_each_row(rows, grain_of_rows(weights.outputs), [&](int row, Scratch&) {
-    add_residual(row, norm, next, weights.outputs);
+    add_residual(row, norm, weights.outputs);
   });
 }
 
-void Network::feed_forward(const Matrix& fc1, const Matrix& fc2, const Norm& norm, const Norm& next, int rows) {
+void Network::feed_forward(const Matrix& fc1, const Matrix& fc2, const BranchNorm& norm, int rows) {
   multiply(fc1, rows, true);
   for_each_row(rows, grain_of_rows(fc1.outputs), [&](int row, Scratch&) { prepare(y(row), fc1.outputs, row); });
-  multiply_and_add(fc2, norm, next, rows);
+  multiply_and_add(fc2, norm, rows);
 }
 
 // ---- work of one member on one row ----
@@ -164,15 +170,15 @@ void Network::normalize(int row, const Norm& norm, int dim) const {
   prepare(y(row), dim, row);
 }
 
-void Network::attend(Scratch& scratch, const float* query, int keys, int heads, int row) const {
-  kernels_.attend(query, scratch.kv_rows.data(), keys, heads, config_.qkv_dim / heads, scratch.attention.get(),
-                  scratch.context.get());
-  prepare(scratch.context.get(), config_.qkv_dim, row);
+void Network::attend(Scratch& scratch, const float* query, int keys, const AttentionShape& shape, int row) const {
+  kernels_.attend(query, scratch.kv_rows.data(), keys, shape.heads, shape.qkv_dim / shape.heads,
+                  scratch.attention.get(), scratch.context.get());
+  prepare(scratch.context.get(), shape.qkv_dim, row);
 }
 
-// x += y, the output of a branch with the norm `norm`; `next` is the norm of the branch that follows.
-void Network::add_residual(int row, const Norm& norm, const Norm& next, int dim) const {
-  const Norm& used = config_.pre_norm ? next : norm;
+// x += y, the output of a branch with the norm `norm`.
+void Network::add_residual(int row, const BranchNorm& norm, int dim) const {
+  const Norm& used = config_.pre_norm ? norm.next : norm.norm;
   float* out = config_.pre_norm ? y(row) : x(row);
   kernels_.add_norm(x(row), y(row), used.gain, used.bias, dim, out);
   prepare(out, dim, row);
@@ -185,8 +191,7 @@ void Network::encode(const Range& group) {
   for_each_row(rows, grain_of_rows(config_.encoder_dim), [&](int row, Scratch&) {
     const TokenPlace place = locate(group, first + row);
     embed(model_->source_embedding, (*sources_)[place.sentence][place.position],
-          source_positions_.row(kPad + 1 + place.position), model_->encoder[0].attention_norm, config_.encoder_dim,
-          row);
+          source_positions_.row(kPad + 1 + place.position), model_->encoder[0].first_norm, config_.encoder_dim, row);
   });
   charge(Part::embedding);
   for (int index = 0; index < static_cast<int>(model_->encoder.size()); ++index) encode_layer(index, group);
@@ -194,23 +199,29 @@ void Network::encode(const Range& group) {
 
 void Network::encode_layer(int index, const Range& group) {
   const EncoderLayer& layer = model_->encoder[index];
-  const int first = offsets_[group.begin], rows = offsets_[group.end] - first;
+  const int rows = offsets_[group.end] - offsets_[group.begin];
   const int dim = config_.encoder_dim, last = static_cast<int>(model_->encoder.size()) - 1;
-  multiply(layer.qkv, rows);
-  for_each_row(rows, 1, [&](int row, Scratch& scratch) {
-    const int sentence = locate(group, first + row).sentence, length = sentence_length(sentence);
-    for (int i = 0; i < length; ++i) scratch.kv_rows[i] = y(offsets_[sentence] - first + i) + config_.qkv_dim;
-    attend(scratch, y(row), length, layer.shape.heads, row);
-  });
-  multiply_and_add(layer.out, layer.attention_norm, layer.ffn_norm, rows);
-  feed_forward(layer.fc1, layer.fc2, layer.ffn_norm, model_->encoder_norm, rows);
+  if (layer.shape.attention.present()) attend_within(layer, group);
+  if (layer.shape.ffn_dim) feed_forward(layer.fc1, layer.fc2, layer.ffn_norm, rows);
   charge(Part::encoder);
   compute_cross_kv(group, last - index);
   charge(Part::cross_attention);
   if (config_.pre_norm && index < last)
     for_each_row(rows, grain_of_rows(dim), [&](int row, Scratch&) {
-      normalize(row, model_->encoder[index + 1].attention_norm, dim);
+      normalize(row, model_->encoder[index + 1].first_norm, dim);
     });
+}
+
+void Network::attend_within(const EncoderLayer& layer, const Range& group) {
+  const int first = offsets_[group.begin], rows = offsets_[group.end] - first;
+  const AttentionShape& shape = layer.shape.attention;
+  multiply(layer.qkv, rows);
+  for_each_row(rows, 1, [&](int row, Scratch& scratch) {
+    const int sentence = locate(group, first + row).sentence, length = sentence_length(sentence);
+    for (int i = 0; i < length; ++i) scratch.kv_rows[i] = y(offsets_[sentence] - first + i) + shape.qkv_dim;
+    attend(scratch, y(row), length, shape, row);
+  });
+  multiply_and_add(layer.out, layer.attention_norm, rows);
 }
 
 // Computes the keys and values of every decoder layer that attends to the encoder layer just finished, the
@@ -218,14 +229,14 @@ void Network::encode_layer(int index, const Range& group) {
 void Network::compute_cross_kv(const Range& group, int from_last) {
   for (size_t i = 0; i < model_->decoder.size(); ++i) {
     const DecoderLayer& layer = model_->decoder[i];
-    if (from_last >= layer.shape.encoder_layers_attended) continue;
+    if (!layer.shape.cross.present() || from_last >= layer.shape.encoder_layers_attended) continue;
     const Matrix& weights = layer.cross_kv;
     team_.parallel_for(blocks_of(weights), grain_of_blocks(weights), [&](int, int begin, int end) {
       for (int sentence = group.begin; sentence < group.end; ++sentence) {
         const int length = sentence_length(sentence);
         float* out = cross_kv_row(static_cast<int>(i), sentence, from_last * length);
         kernels_.multiply(weights, operand(), offsets_[sentence] - offsets_[group.begin], length, begin, end, false,
-                          out + begin * kBlock, cross_kv_stride_);
+                          out + begin * kBlock, cross_kv_stride(static_cast<int>(i)));
       }
     });
   }
@@ -233,7 +244,7 @@ void Network::compute_cross_kv(const Range& group, int from_last) {
 
 float* Network::cross_kv_row(int layer, int sentence, int key) const {
   const size_t row = static_cast<size_t>(offsets_[sentence]) * config_.decoder[layer].encoder_layers_attended + key;
-  return cross_kv_[layer] + row * cross_kv_stride_;
+  return cross_kv_[layer] + row * cross_kv_stride(layer);
 }
 
 Network::TokenPlace Network::locate(const Range& group, int token) const {
@@ -250,7 +261,7 @@ void Network::decode(int step) {
   const int rows = static_cast<int>(rows_.size());
   for_each_row(rows, grain_of_rows(config_.decoder_dim), [&](int row, Scratch&) {
     embed(model_->target_embedding, rows_[row].token, target_positions_.row(kPad + 1 + step),
-          model_->decoder[0].attention_norm, config_.decoder_dim, row);
+          model_->first_decoder_norm, config_.decoder_dim, row);
   });
   charge(Part::embedding);
   for (int index = 0; index < static_cast<int>(model_->decoder.size()); ++index) decode_layer(index, step);
@@ -263,31 +274,42 @@ void Network::decode(int step) {
 
 void Network::decode_layer(int index, int step) {
   const DecoderLayer& layer = model_->decoder[index];
+  if (layer.shape.attention.present()) attend_to_target(index, step);
+  if (layer.shape.cross.present()) attend_to_source(index);
+  if (layer.shape.ffn_dim) feed_forward(layer.fc1, layer.fc2, layer.ffn_norm, static_cast<int>(rows_.size()));
+  charge(Part::feed_forward);
+}
+
+void Network::attend_to_target(int index, int step) {
+  const DecoderLayer& layer = model_->decoder[index];
+  const AttentionShape& shape = layer.shape.attention;
   const int rows = static_cast<int>(rows_.size());
   multiply(layer.qkv, rows);
   for_each_row(rows, 1, [&](int row, Scratch& scratch) {
     const Row& hypothesis = rows_[row];
     float* kv = cache_.at(index, step, hypothesis.slot);
-    std::copy_n(y(row) + config_.qkv_dim, 2 * config_.qkv_dim, kv);
+    std::copy_n(y(row) + shape.qkv_dim, 2 * shape.qkv_dim, kv);
     for (int i = 0; i < step; ++i) scratch.kv_rows[i] = cache_.at(index, i, hypothesis.ancestors[i]);
     scratch.kv_rows[step] = kv;
-    attend(scratch, y(row), step + 1, layer.shape.self_heads, row);
+    attend(scratch, y(row), step + 1, shape, row);
   });
-  multiply_and_add(layer.out, layer.attention_norm, layer.cross_norm, rows);
+  multiply_and_add(layer.out, layer.attention_norm, rows);
   charge(Part::self_attention);
+}
+
+void Network::attend_to_source(int index) {
+  const DecoderLayer& layer = model_->decoder[index];
+  const int rows = static_cast<int>(rows_.size());
+  const size_t stride = cross_kv_stride(index);
   multiply(layer.cross_q, rows);
   for_each_row(rows, 1, [&](int row, Scratch& scratch) {
     const int sentence = rows_[row].sentence, keys = sentence_length(sentence) * layer.shape.encoder_layers_attended;
     const float* first = cross_kv_row(index, sentence, 0);
-    for (int i = 0; i < keys; ++i) scratch.kv_rows[i] = first + i * cross_kv_stride_;
-    attend(scratch, y(row), keys, layer.shape.cross_heads, row);
+    for (int i = 0; i < keys; ++i) scratch.kv_rows[i] = first + i * stride;
+    attend(scratch, y(row), keys, layer.shape.cross, row);
   });
-  multiply_and_add(layer.cross_out, layer.cross_norm, layer.ffn_norm, rows);
+  multiply_and_add(layer.cross_out, layer.cross_norm, rows);
   charge(Part::cross_attention);
-  const bool last = index + 1 == static_cast<int>(model_->decoder.size());
-  const Norm& next = last ? model_->decoder_norm : model_->decoder[index + 1].attention_norm;
-  feed_forward(layer.fc1, layer.fc2, layer.ffn_norm, next, rows);
-  charge(Part::feed_forward);
 }
 
 }  // namespace hat

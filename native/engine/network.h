@@ -76,26 +76,30 @@ class Network {
 
   void encode(const Range& group);
   void encode_layer(int index, const Range& group);
+  void attend_within(const EncoderLayer& layer, const Range& group);
   void compute_cross_kv(const Range& group, int from_last);
   void decode(int step);
   void decode_layer(int index, int step);
+  void attend_to_target(int index, int step);
+  void attend_to_source(int index);
 
   void multiply(const Matrix& weights, int rows, bool relu = false);
   // Calls work(row, scratch of the member that does it); `grain` as for Team::parallel_for.
   template <class Work>
   void for_each_row(int rows, int grain, const Work& work);
-  void multiply_and_add(const Matrix& weights, const Norm& norm, const Norm& next, int rows);
-  void feed_forward(const Matrix& fc1, const Matrix& fc2, const Norm& norm, const Norm& next, int rows);
+  void multiply_and_add(const Matrix& weights, const BranchNorm& norm, int rows);
+  void feed_forward(const Matrix& fc1, const Matrix& fc2, const BranchNorm& norm, int rows);
   void embed(const Matrix& embedding, int token, const float* position, const Norm& next, int dim, int row) const;
-  void attend(Scratch& scratch, const float* query, int keys, int heads, int row) const;
+  void attend(Scratch& scratch, const float* query, int keys, const AttentionShape& shape, int row) const;
   void normalize(int row, const Norm& norm, int dim) const;
-  void add_residual(int row, const Norm& norm, const Norm& next, int dim) const;
+  void add_residual(int row, const BranchNorm& norm, int dim) const;
   void prepare(const float* values, int inputs, int row) const;
 
   Operand operand() const { return {operand_.get(), operand_stride_, operand_scales_.get(), operand_sums_.get()}; }
   float* x(int row) const { return x_ + row * x_stride_; }
   float* y(int row) const { return y_ + row * y_stride_; }
   float* cross_kv_row(int layer, int sentence, int key) const;
+  size_t cross_kv_stride(int layer) const { return round_up(2 * config_.decoder[layer].cross.qkv_dim, kBlock); }
   int sentence_length(int sentence) const { return offsets_[sentence + 1] - offsets_[sentence]; }
   TokenPlace locate(const Range& group, int token) const;
 
@@ -114,8 +118,8 @@ class Network {
   Buffer<std::byte> operand_;
   Buffer<float> operand_scales_;
   Buffer<int32_t> operand_sums_;
-  size_t x_stride_ = 0, y_stride_ = 0, operand_stride_ = 0, cross_kv_stride_ = 0;
-  std::vector<Buffer<float>> cross_kv_;  // per decoder layer: keys and values of cross-attention
+  size_t x_stride_ = 0, y_stride_ = 0, operand_stride_ = 0;
+  std::vector<Buffer<float>> cross_kv_;  // per decoder layer: keys and values of cross-attention, if it has one
   KeyValueCache cache_;
   std::vector<Scratch> scratch_;
 

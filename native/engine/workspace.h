@@ -38,16 +38,21 @@ class Buffer {
   size_t size_ = 0;
 };
 
-// Keys and values of self-attention: `width` floats for each layer, position and slot. Allocated for a stretch of
-// positions at a time, since the longest hypothesis is seldom as long as it may become.
+// Keys and values of self-attention: for each layer so many floats for each position and slot. Allocated for a stretch
+// of positions at a time, since the longest hypothesis is seldom as long as it may become.
 class KeyValueCache {
  public:
-  void start(int layers, int slots, size_t width) {
-    const size_t size = static_cast<size_t>(layers) * kStretch * slots * width;
+  // `widths`: floats of each layer.
+  void start(const std::vector<size_t>& widths, int slots) {
+    layers_.clear();
+    size_t size = 0;
+    for (const size_t width : widths) {
+      layers_.push_back({size, width});
+      size += kStretch * slots * width;
+    }
     if (size > stretch_floats_) stretches_.clear();
     stretch_floats_ = std::max(stretch_floats_, size);
     slots_ = slots;
-    width_ = width;
   }
   // Makes room for `position`.
   void extend(int position) {
@@ -58,15 +63,19 @@ class KeyValueCache {
     }
   }
   float* at(int layer, int position, int slot) const {
-    const size_t row = (static_cast<size_t>(layer) * kStretch + position % kStretch) * slots_ + slot;
-    return stretches_[position / kStretch] + row * width_;
+    const size_t row = static_cast<size_t>(position % kStretch) * slots_ + slot;
+    return stretches_[position / kStretch] + layers_[layer].first + row * layers_[layer].width;
   }
   size_t bytes() const { return stretches_.size() * stretch_floats_ * sizeof(float); }
 
  private:
+  struct Layer {
+    size_t first, width;  // the place of its floats in a stretch, and how many a row has
+  };
   static constexpr int kStretch = 16;  // positions
   std::vector<Buffer<float>> stretches_;
-  size_t stretch_floats_ = 0, width_ = 0;
+  std::vector<Layer> layers_;
+  size_t stretch_floats_ = 0;
   int slots_ = 0;
 };
 

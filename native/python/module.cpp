@@ -33,17 +33,21 @@ T get(nb::handle values, const char* name) {
   return nb::cast<T>(values[name]);
 }
 
+AttentionShape attention_of(nb::handle layer, const char* heads, const char* qkv_dim) {
+  return {get(layer, heads), get(layer, qkv_dim)};
+}
+
 // From the dict that hat.runtime.engines.native makes of a hat.architecture.ModelConfig.
 ModelConfig config_of(const nb::dict& d) {
   ModelConfig config{
       precision_of(get<std::string>(d, "precision")), precision_of(get<std::string>(d, "embedding_precision")),
-      get(d, "qkv_dim"), get(d, "encoder_dim"), get(d, "decoder_dim"),
-      get(d, "encoder_super_dim"), get(d, "decoder_super_dim"), get(d, "source_vocab"), get(d, "target_vocab"),
+      get(d, "encoder_dim"), get(d, "decoder_dim"), get(d, "encoder_super_dim"), get(d, "decoder_super_dim"), get(d, "source_vocab"), get(d, "target_vocab"),
       get<bool>(d, "shared_embeddings"), get<bool>(d, "pre_norm"), {}, {}};
   for (nb::handle layer : get<nb::list>(d, "encoder"))
-    config.encoder.push_back({get(layer, "ffn_dim"), get(layer, "heads")});
+    config.encoder.push_back({get(layer, "ffn_dim"), attention_of(layer, "heads", "qkv_dim")});
   for (nb::handle layer : get<nb::list>(d, "decoder"))
-    config.decoder.push_back({get(layer, "ffn_dim"), get(layer, "self_heads"), get(layer, "cross_heads"),
+    config.decoder.push_back({get(layer, "ffn_dim"), attention_of(layer, "self_heads", "self_qkv_dim"),
+                              attention_of(layer, "cross_heads", "cross_qkv_dim"),
                               get(layer, "encoder_layers_attended")});
   return config;
 }

@@ -19,8 +19,8 @@ constexpr Precision kPrecisions[] = {Precision::float32, Precision::bfloat16, Pr
 
 // Those with separate embeddings are pre-norm.
 ModelConfig config_of(Precision precision, bool shared) {
-  return {precision, precision, 24, 21, 18, 24, 18, shared ? 300 : 40, 300, shared, !shared, {{37, 2}, {16, 3}, {5, 1}},
-          {{29, 3, 4, 2}, {40, 1, 6, 3}}};
+  return {precision, precision, 21, 18, 24, 18, shared ? 300 : 40, 300, shared, !shared,
+          {{37, {2, 24}}, {16, {3, 24}}, {5, {1, 24}}}, {{29, {3, 24}, {4, 24}, 2}, {40, {1, 24}, {6, 24}, 3}}};
 }
 
 // Random elements, which depend on the name only.
@@ -78,6 +78,14 @@ void check_translations(Engine& engine, const DecodeOptions& options) {
   }
 }
 
+// Widths of attentions of their own, and layers without one part, with no part, or with only one.
+ModelConfig uneven_config_of(Precision precision, bool shared) {
+  ModelConfig config = config_of(precision, shared);
+  config.encoder = {{37, {0, 0}}, {0, {3, 36}}, {0, {0, 0}}, {5, {1, 8}}};
+  config.decoder = {{0, {3, 12}, {0, 0}, 1}, {40, {0, 0}, {6, 48}, 3}, {0, {0, 0}, {0, 0}, 1}, {0, {0, 0}, {1, 5}, 2}};
+  return config;
+}
+
 void for_each_model(const std::function<void(const ModelConfig&, const Kernels&)>& check) {
   for (const InstructionSet& set : instruction_sets()) {
     if (!set.usable()) continue;
@@ -86,6 +94,8 @@ void for_each_model(const std::function<void(const ModelConfig&, const Kernels&)
         if (precision == Precision::table && !set.kernels->has_tables) continue;
         context = std::string(set.name) + ", precision " + std::to_string(int(precision)) + (shared ? ", shared" : "");
         check(config_of(precision, shared), *set.kernels);
+        context += ", uneven";
+        check(uneven_config_of(precision, shared), *set.kernels);
       }
   }
 }
@@ -159,7 +169,7 @@ TEST(impossible_inputs_and_shapes_are_refused) {
   CHECK_THROWS(std::invalid_argument, engine.translate(std::vector<Sentence>(5, {5, 2}), widest));
   CHECK_THROWS(std::invalid_argument, choose_kernels("abacus"));
   for (int ModelConfig::*member :
-       {&ModelConfig::qkv_dim, &ModelConfig::encoder_dim, &ModelConfig::decoder_dim, &ModelConfig::target_vocab})
+       {&ModelConfig::encoder_dim, &ModelConfig::decoder_dim, &ModelConfig::target_vocab})
     for (const int value : {0, -1, 1 << 30}) {
       ModelConfig bad = good;
       bad.*member = value;
@@ -172,7 +182,21 @@ TEST(impossible_inputs_and_shapes_are_refused) {
   bad.embedding_precision = Precision::int8;
   CHECK_THROWS(std::invalid_argument, bad.check());
   bad = good;
-  bad.encoder[1].heads = 5;
+  bad.encoder[1].attention.heads = 5;
+  CHECK_THROWS(std::invalid_argument, bad.check());
+  for (const int value : {0, -1, 1 << 30}) {
+    bad = good;
+    bad.decoder[1].attention.qkv_dim = value;
+    CHECK_THROWS(std::invalid_argument, bad.check());
+    bad = good;
+    bad.decoder[0].cross.qkv_dim = value;
+    CHECK_THROWS(std::invalid_argument, bad.check());
+  }
+  bad = good;
+  bad.decoder[0].cross.heads = -1;
+  CHECK_THROWS(std::invalid_argument, bad.check());
+  bad = good;
+  bad.encoder[0].ffn_dim = -1;
   CHECK_THROWS(std::invalid_argument, bad.check());
 }
 
@@ -196,9 +220,7 @@ TEST(widths_whose_int8_sums_overflow_are_refused_in_int8_only) {
       CHECK(accepted([&](ModelConfig& c) { c.encoder_dim = c.encoder_super_dim = width; }) == fits);
       CHECK(accepted([&](ModelConfig& c) { c.decoder_dim = c.decoder_super_dim = width; }) == fits);
       CHECK(accepted([&](ModelConfig& c) {
-              c.qkv_dim = width;
-              for (EncoderShape& layer : c.encoder) layer.heads = 1;
-              for (DecoderShape& layer : c.decoder) layer.self_heads = layer.cross_heads = 1;
+              c.encoder[0].attention = c.decoder[0].cross = c.decoder[1].attention = {1, width};
             }) == fits);
     }
   }

@@ -11,6 +11,7 @@ import yaml
 
 from hat import zoo
 from hat.architecture import Architecture, Decoder, DecoderLayer, Encoder, EncoderLayer, ModelConfig
+from hat.architecture.transformer import transformer_text
 from hat.errors import UserError
 
 SMALL = Architecture(
@@ -73,6 +74,17 @@ def test_attended_layers_default_to_the_last() -> None:
         (("encoder", "layers", 0, "ffn"), 10, r"encoder.layers\[0\]: unknown key ffn; .* ffn_dim"),
         (("decoder", "layers", 0, "cross_heads"), 5, r"decoder.layers\[0\].cross_heads: 5"),
         (("decoder", "layers", 0, "encoder_layers_attended"), 3, "attended: 3, .* has 2 layers"),
+        (("encoder", "layers", 0, "ffn_dim"), -1, r"encoder.layers\[0\].ffn_dim: -1"),
+        (("encoder", "layers", 0, "qkv_dim"), None, r"encoder.layers\[0\].qkv_dim: None is not a whole"),
+        (("encoder", "layers", 0, "qkv_dim"), 0, r"encoder.layers\[0\].qkv_dim: 0 is not a positive"),
+        (("encoder", "layers", 0, "qkv_dim"), 5, r"encoder.layers\[0\].heads: 2 heads .* qkv_dim 5"),
+        (("encoder", "layers", 0, "self_qkv_dim"), 8, r"unknown key self_qkv_dim; .* qkv_dim"),
+        (("decoder", "layers", 0, "cross_qkv_dim"), 3, r"decoder.layers\[0\].cross_heads: 2 heads"),
+        (
+            ("decoder", "layers", 0, "cross_heads"),
+            0,
+            r"layers\[0\].encoder_layers_attended: 2, but cross_heads is 0",
+        ),
         (
             ("decoder", "depth"),
             1,
@@ -88,6 +100,43 @@ def test_bad_architectures_name_the_place(path: tuple[Any, ...], value: object, 
     place[path[-1]] = value
     with pytest.raises(UserError, match=message):
         Architecture.from_dict(changed, "a.yaml")
+
+
+def test_a_layer_that_lacks_an_attention_has_no_width_of_it() -> None:
+    value = SMALL.to_dict()
+    value["encoder"]["layers"][0] |= {"heads": 0, "qkv_dim": 8}
+    with pytest.raises(
+        UserError, match=r"encoder.layers\[0\].qkv_dim: 8, but heads is 0: the layer has no such"
+    ):
+        Architecture.from_dict(value)
+
+
+def test_widths_and_parts_of_layers_round_trip() -> None:
+    layers = (EncoderLayer(0, 2, qkv_dim=6), EncoderLayer(12, 0))
+    decoder = (DecoderLayer(0, 0, 2, 2, cross_qkv_dim=4), DecoderLayer(12, 1, 0, self_qkv_dim=3))
+    architecture = Architecture(8, Encoder(6, layers), Decoder(4, decoder))
+    value = json.loads(json.dumps(architecture.to_dict()))
+    assert value["encoder"]["layers"] == [
+        {"ffn_dim": 0, "heads": 2, "qkv_dim": 6},
+        {"ffn_dim": 12, "heads": 0},
+    ]
+    assert Architecture.from_dict(value) == architecture
+    assert transformer_text(architecture).splitlines()[2:4] == [
+        "  1: no ffn, heads 2 (qkv_dim 6)",
+        "  2: ffn 12, no attention",
+    ]
+    assert transformer_text(architecture).splitlines()[5:] == [
+        "  1: no ffn, no self-attention, heads 2 (qkv_dim 4) cross, attends to the last 2",
+        "  2: ffn 12, heads 1 (qkv_dim 3) self, no attention to the encoder",
+    ]
+
+
+def test_an_equal_width_of_its_own_changes_nothing() -> None:
+    value = SMALL.to_dict()
+    value["encoder"]["layers"][0]["qkv_dim"] = value["decoder"]["layers"][0]["self_qkv_dim"] = 8
+    again = Architecture.from_dict(value)
+    assert again == SMALL
+    assert again.short_hash() == SMALL.short_hash()
 
 
 @pytest.mark.parametrize("key", ["qkv_dim", "encoder", "decoder"])

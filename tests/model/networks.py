@@ -1,13 +1,24 @@
 """Small networks of every family with random weights, sentences for them, and comparisons of translations."""
 
 import random
+from dataclasses import replace
 
 import numpy as np
 import pytest
 import torch
 from torch import Tensor
 
-from hat.architecture import AnyArchitecture, EvolvedArchitecture, ModelConfig, family_of
+from hat.architecture import (
+    AnyArchitecture,
+    Architecture,
+    Decoder,
+    DecoderLayer,
+    Encoder,
+    EncoderLayer,
+    EvolvedArchitecture,
+    ModelConfig,
+    family_of,
+)
 from hat.model import SuperTransformer, TranslationModel, build
 from hat.runtime import Artefact, ArtefactConfig, Hypothesis
 from hat.space import DesignSpace
@@ -30,9 +41,40 @@ SPACE = DesignSpace.from_dict(
     },
     "test space",
 )
+# With everything beyond the published choices: attentions with widths of their own, layers without a part.
+WIDE_SPACE = DesignSpace.from_dict(
+    SPACE.to_dict()
+    | {
+        "encoder_ffn_dim": [48, 32, 0],
+        "encoder_heads": [4, 2, 0],
+        "decoder_ffn_dim": [48, 0, 32],
+        "decoder_self_heads": [0, 4, 2],
+        "decoder_cross_heads": [4, 2, 0],
+        "encoder_qkv_dim": [32, 16, 8],
+        "decoder_self_qkv_dim": [16, 48, 8],
+        "decoder_cross_qkv_dim": [8, 24],
+        "qkv_dim": [32],
+    },
+    "wide test space",
+)
+# A decoder without self-attention, below and above a layer that has only that, and layers without any part.
+SPARSE = Architecture(
+    16,
+    Encoder(16, (EncoderLayer(0, 2), EncoderLayer(0, 0), EncoderLayer(24, 0))),
+    Decoder(24, (DecoderLayer(0, 0, 2, 3, cross_qkv_dim=8), DecoderLayer(0, 0, 0), DecoderLayer(16, 0, 4))),
+)
+SPARSE_SELF = replace(
+    SPARSE,
+    decoder=Decoder(
+        24, (DecoderLayer(16, 0, 0), DecoderLayer(0, 2, 0, self_qkv_dim=24), DecoderLayer(0, 0, 1))
+    ),
+)
 # Family → architectures that the tests of all families build.
 EXAMPLES: dict[str, list[AnyArchitecture]] = {
-    "transformer": [SPACE.largest(), *(SPACE.sample(random.Random(seed)) for seed in range(5))],
+    "transformer": [
+        *(SPACE.largest(), *(SPACE.sample(random.Random(seed)) for seed in range(5))),
+        *(WIDE_SPACE.largest(), SPARSE, SPARSE_SELF),
+    ],
     "evolved": [EvolvedArchitecture(16, 4, 2, 2)],
 }
 _RNG = random.Random(5)
@@ -52,11 +94,11 @@ def padded(sources: list[list[int]]) -> Tensor:
     return torch.tensor([[1] * (longest - len(source)) + source for source in sources])
 
 
-def perturbed(embeddings: str, dtype: torch.dtype) -> SuperTransformer:
-    """The largest of SPACE. Norms come after with shared embeddings, before with separate ones."""
+def perturbed(embeddings: str, dtype: torch.dtype, space: DesignSpace = SPACE) -> SuperTransformer:
+    """The largest of a space. Norms come after with shared embeddings, before with separate ones."""
     torch.manual_seed(7)
     norm = "post" if embeddings == "shared" else "pre"
-    config = ModelConfig(SPACE.largest(), VOCAB, VOCAB, embeddings=embeddings, norm=norm)  # type: ignore[arg-type]
+    config = ModelConfig(space.largest(), VOCAB, VOCAB, embeddings=embeddings, norm=norm)  # type: ignore[arg-type]
     network = SuperTransformer(config).to(dtype).eval()
     _perturb(network)
     return network

@@ -14,7 +14,7 @@ from hat.model.engine import TorchEngine
 from hat.model.static_decode import StaticDecoder
 from hat.runtime import Artefact, ArtefactConfig, DecodeOptions, EngineSettings
 from tests.gpu import on_gpu
-from tests.model.networks import SOURCES, SPACE, assert_same, padded, perturbed
+from tests.model.networks import SOURCES, SPACE, WIDE_SPACE, assert_same, padded, perturbed
 from tests.model.pretend_graphs import pretend_graphs
 
 OPTIONS = DecodeOptions(beam=3, nbest=3, max_length_factor=1.0, max_length_offset=4)
@@ -49,6 +49,18 @@ def test_static_decoder_is_beam_search_over_random_architectures(
         options = DecodeOptions(beam=beam, nbest=beam, max_length_factor=1.2, max_length_offset=3)
         source = padded(sources)
         assert_same(beam_search(decoder, source, options), beam_search(model, source, options))
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_static_decoder_is_beam_search_over_layers_without_some_parts(seed: int) -> None:
+    rng = random.Random(seed)
+    network = perturbed(EMBEDDINGS[seed % 2], torch.float32, WIDE_SPACE)
+    architecture = WIDE_SPACE.sample(rng)
+    model = network.extract(architecture).eval()
+    source = padded(SOURCES)
+    assert_same(
+        beam_search(StaticDecoder(model, capture=False), source, OPTIONS), beam_search(model, source, OPTIONS)
+    )
 
 
 def test_static_decoder_outgrows_its_cache(network: SuperTransformer) -> None:

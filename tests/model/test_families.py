@@ -1,5 +1,6 @@
 """Networks of every family: weights, padding, causality, incremental decoding, gradients, learning."""
 
+from collections.abc import Iterator
 from math import prod
 
 import pytest
@@ -160,9 +161,25 @@ def test_it_learns_to_copy(architecture: AnyArchitecture) -> None:
 
 
 @each
-def test_decoder_states_fit_the_architecture(architecture: AnyArchitecture) -> None:
-    states = decoder_states(architecture)
-    assert "self" in dict(states[0].self_attentions)
-    for state in states:
-        for _, heads, *_ in (*state.self_attentions, *state.cross_attentions):
-            assert architecture.qkv_dim % heads == 0
+def test_decoder_states_are_those_of_the_network(architecture: AnyArchitecture) -> None:
+    """Keys and values of the first step have the heads and widths that the states name."""
+    network = example_network(architecture)
+    state = network.start(batch(0)[0])
+    network.step(torch.tensor([5, 6, 7]), state)
+    shapes = {tuple(tensor.shape) for tensor in _tensors([*state.memories, *state.caches])}
+    for layer in decoder_states(architecture):
+        for _, heads, width in layer.self_attentions:
+            assert (3, heads, 1, width) in shapes
+        for _, heads, width, attended in layer.cross_attentions:
+            assert (3, heads, 7 * attended, width) in shapes
+
+
+def _tensors(value: object) -> Iterator[Tensor]:
+    """All tensors within lists and objects."""
+    if isinstance(value, Tensor):
+        yield value
+    elif isinstance(value, list):
+        for one in value:
+            yield from _tensors(one)
+    elif hasattr(value, "__dict__"):
+        yield from _tensors([*vars(value).values()])

@@ -4,26 +4,30 @@ import random
 
 import pytest
 import torch
+from torch.utils.flop_counter import FlopCounterMode
 
 from hat import zoo
 from hat.architecture import Architecture, ModelConfig, cost, weight_shapes
 from hat.architecture.weights import EMBEDDING_NAMES
 from hat.errors import UserError
 from hat.model import Dropout, Transformer
+from hat.model.layers import Attention, BranchNorm
 from hat.model.supertransformer import build_empty
-from tests.model.networks import SPACE, batch, perturbed
+from hat.space import DesignSpace
+from tests.model.networks import SPACE, VOCAB, WIDE_SPACE, batch, perturbed
 
 
+@pytest.mark.parametrize("space", [SPACE, WIDE_SPACE])
 @pytest.mark.parametrize("embeddings", ["shared", "separate"])
 @pytest.mark.parametrize(("dtype", "tolerance"), [(torch.float64, 0.0), (torch.float32, 1e-6)])
 @torch.no_grad()
 def test_lent_and_extracted_give_the_same_outputs(
-    embeddings: str, dtype: torch.dtype, tolerance: float
+    space: DesignSpace, embeddings: str, dtype: torch.dtype, tolerance: float
 ) -> None:
-    network = perturbed(embeddings, dtype)
+    network = perturbed(embeddings, dtype, space)
     rng = random.Random(3)
-    for seed in range(200):
-        architecture = SPACE.sample(rng)
+    for seed in range(200 if space is SPACE else 80):
+        architecture = space.sample(rng)
         lent = network(architecture, *batch(seed))
         extracted = network.extract(architecture)(*batch(seed))
         assert (lent - extracted).abs().max() <= tolerance, architecture
@@ -31,9 +35,9 @@ def test_lent_and_extracted_give_the_same_outputs(
 
 def test_built_modules_have_the_closed_forms_shapes_and_parameters() -> None:
     rng = random.Random(5)
-    spaces = [SPACE, *map(zoo.space, zoo.space_names())]
-    for trial in range(100):
-        architecture = spaces[trial % len(spaces)].sample(rng)
+    spaces = [SPACE, WIDE_SPACE, *map(zoo.space, zoo.space_names())]
+    for trial in range(300):
+        architecture = (WIDE_SPACE if trial >= 100 else spaces[trial % len(spaces)]).sample(rng)
         config = ModelConfig(architecture, 50, 50)
         if trial % 2:
             config = ModelConfig(architecture, 50, 60, embeddings="separate", norm="pre")
@@ -42,6 +46,26 @@ def test_built_modules_have_the_closed_forms_shapes_and_parameters() -> None:
         counted = sum(value.numel() for name, value in parameters.items() if name not in EMBEDDING_NAMES)
         final_norms = trial % 2 * 2 * (architecture.encoder_dim + architecture.decoder_dim)
         assert counted == cost(architecture).parameters + final_norms
+
+
+def test_the_closed_forms_work_is_what_the_module_multiplies() -> None:
+    """Counted in 200 networks: the products of matrices, elements of norms and of queries, and what `cost`
+    says of the rest."""
+    rng, length = random.Random(6), 7
+    tokens = torch.full((1, length), 5)
+    for _ in range(200):
+        architecture = WIDE_SPACE.sample(rng)
+        network = Transformer(ModelConfig(architecture, VOCAB, VOCAB)).train()
+        with FlopCounterMode(display=False) as counter:
+            network(tokens, tokens)
+        counted = counter.get_total_flops() // 2 - length * architecture.decoder_dim * VOCAB
+        counted += length * (architecture.encoder_dim + architecture.decoder_dim + 2)
+        for module in network.modules():
+            if isinstance(module, BranchNorm):
+                counted += length * module.normalized_shape[0]
+            elif isinstance(module, Attention):
+                counted += length * module.out.in_features + 3
+        assert cost(architecture, length).flops == 2 * counted, architecture
 
 
 def test_gradients_reach_the_lent_corner_only() -> None:

@@ -46,10 +46,11 @@ def torch_engine(artefact: Artefact) -> Engine:
     return module.TorchEngine(artefact, EngineSettings(1))  # type: ignore[no-any-return]
 
 
+@pytest.mark.parametrize("uneven", [False, True])
 @pytest.mark.parametrize("seed", range(24))
-def test_float32_equals_torch(seed: int) -> None:
+def test_float32_equals_torch(seed: int, uneven: bool) -> None:
     """Over heads, widths, depths, attended layers, beams 1–8, ragged batches, 1–4 threads, every set."""
-    artefact = random_artefact(seed)
+    artefact = random_artefact(seed, uneven=uneven)
     batch, beam, threads = sources(artefact, seed), 1 + seed % 8, 1 + seed % 4
     reference = torch_engine(artefact)
     for options in (
@@ -67,10 +68,11 @@ def test_float32_equals_torch(seed: int) -> None:
                 assert found == pytest.approx(wanted, abs=1e-4)
 
 
+@pytest.mark.parametrize("uneven", [False, True])
 @pytest.mark.parametrize("precision", ["int8", "bfloat16", "kmeans4", "kmeans7"])
 @pytest.mark.parametrize("seed", range(4))
-def test_low_precision_is_near_its_own_weights_in_float32(seed: int, precision: str) -> None:
-    artefact = random_artefact(seed, precision)
+def test_low_precision_is_near_its_own_weights_in_float32(seed: int, precision: str, uneven: bool) -> None:
+    artefact = random_artefact(seed, precision, uneven)
     batch = sources(artefact, seed)
     targets = sources(artefact, seed + 1, (6, 3, 9, 2))
     if artefact.config.model.embeddings == "separate":

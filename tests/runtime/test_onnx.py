@@ -21,9 +21,10 @@ from tests.runtime.random_models import assert_equal, random_artefact, sources
 ONE = EngineSettings()
 
 
+@pytest.mark.parametrize("uneven", [False, True])
 @pytest.mark.parametrize("seed", range(14))
-def test_float32_equals_torch(seed: int) -> None:
-    artefact = random_artefact(seed)
+def test_float32_equals_torch(seed: int, uneven: bool) -> None:
+    artefact = random_artefact(seed, uneven=uneven)
     engine, torch_engine = OnnxEngine(artefact, ONE), TorchEngine(artefact, ONE)
     batch, beam = sources(artefact, seed), 1 + seed % 5
     for options in (
@@ -84,9 +85,9 @@ def test_int8_translates_alone_as_it_scores() -> None:
 
 
 @pytest.mark.parametrize("precision", ["float32", "int8"])
-@pytest.mark.parametrize("seed", [2, 3])
-def test_the_graphs_are_valid_and_say_what_they_are(seed: int, precision: str) -> None:
-    artefact = random_artefact(seed, precision)
+@pytest.mark.parametrize(("seed", "uneven"), [(2, False), (3, False), (2, True), (3, True)])
+def test_the_graphs_are_valid_and_say_what_they_are(seed: int, uneven: bool, precision: str) -> None:
+    artefact = random_artefact(seed, precision, uneven)
     for model in (encoder_model(artefact), decoder_model(artefact)):
         onnx.checker.check_model(model, full_check=precision == "float32")
         domains = {opset.domain: opset.version for opset in model.opset_import}

@@ -11,7 +11,8 @@ from hat.architecture.families import (
     load_architecture,
 )
 from hat.architecture.family import AnyArchitecture, Family, LayerState, Norm, load
-from hat.architecture.transformer import Architecture, Decoder, DecoderLayer, Encoder, EncoderLayer
+from hat.architecture.layers import AttentionShape, DecoderLayer, EncoderLayer
+from hat.architecture.transformer import Architecture, Decoder, Encoder
 from hat.architecture.weights import EMBEDDING_NAMES, Embeddings, ModelConfig, weight_shapes
 
 __all__ = [
@@ -20,6 +21,7 @@ __all__ = [
     "TRANSFORMER",
     "AnyArchitecture",
     "Architecture",
+    "AttentionShape",
     "Cost",
     "Decoder",
     "DecoderLayer",

@@ -86,10 +86,10 @@ def evolved_work(architecture: EvolvedArchitecture, length: int) -> int:
 
 def evolved_decoder_states(architecture: EvolvedArchitecture) -> list[LayerState]:
     """Two attentions of each kind in a cell, and the past inputs of its two convolutions."""
-    heads, d = architecture.heads, architecture.embed_dim
+    heads, many, d = architecture.heads, architecture.many_heads, architecture.embed_dim
     cell = LayerState(
-        self_attentions=(("many", architecture.many_heads), ("self", heads)),
-        cross_attentions=(("first", heads, 1), ("cross", heads, 1)),
+        self_attentions=(("many", many, d // many), ("self", heads, d // heads)),
+        cross_attentions=(("first", heads, d // heads, 1), ("cross", heads, d // heads, 1)),
         windows=(("branch", LONG - 1, d), ("merge", CAUSAL_MERGE - 1, 2 * d)),
     )
     return [cell] * architecture.decoder_cells

@@ -27,7 +27,7 @@ class AnyArchitecture(Protocol):
 
     @property
     def qkv_dim(self) -> int:
-        """Total width of the queries, keys and values of every attention."""
+        """Total width of the queries, keys and values of every attention without a width of its own."""
 
     def to_dict(self) -> dict[str, Any]:
         """The architecture as in files: mappings, lists and integers only; `family` names the family, except
@@ -83,13 +83,13 @@ class PlainArchitecture:
 class LayerState:
     """The state of incremental decoding in one decoder layer.
 
-    `self_attentions`: name and heads of each; one of the first layer's is called "self".
-    `cross_attentions`: name, heads and number of attended encoder layers of each.
+    `self_attentions`: name, heads, and width of a head, of each.
+    `cross_attentions`: name, heads, width of a head, and number of attended encoder layers, of each.
     `windows`: name, positions and channels of each causal convolution's past input.
     """
 
-    self_attentions: tuple[tuple[str, int], ...]
-    cross_attentions: tuple[tuple[str, int, int], ...]
+    self_attentions: tuple[tuple[str, int, int], ...]
+    cross_attentions: tuple[tuple[str, int, int, int], ...]
     windows: tuple[tuple[str, int, int], ...] = ()
 
 

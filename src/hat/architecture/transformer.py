@@ -1,47 +1,22 @@
 """The Transformer, HAT's SubTransformers among them, as plain data: its layers, weights and cost."""
 
-from dataclasses import asdict, dataclass, fields
+from dataclasses import MISSING, asdict, dataclass, fields
 from pathlib import Path
 from typing import Any, TypeVar
 
 from hat.architecture.family import LayerState, Norm
+from hat.architecture.layers import AttentionShape, DecoderLayer, EncoderLayer, Layer, Part
 from hat.architecture.published import naming_record_lines, read_record
 from hat.architecture.shapes import Shapes, attention_macs, cross_attention, linear, norm, self_attention
 from hat.arguments import check_count, plain_numbers
 from hat.errors import UserError
 from hat.files import check_keys, digest
 
-
-class _Part:
-    """A part of an architecture, a dataclass; NumPy's numbers in its fields become Python's."""
-
-    def __post_init__(self) -> None:
-        plain_numbers(self)
+Kind = TypeVar("Kind", EncoderLayer, DecoderLayer)
 
 
 @dataclass(frozen=True)
-class EncoderLayer(_Part):
-    """One encoder layer: width of its feed-forward part, heads of its self-attention."""
-
-    ffn_dim: int
-    heads: int
-
-
-@dataclass(frozen=True)
-class DecoderLayer(_Part):
-    """One decoder layer. `encoder_layers_attended` = n: cross-attention sees the last n encoder layers."""
-
-    ffn_dim: int
-    self_heads: int
-    cross_heads: int
-    encoder_layers_attended: int = 1
-
-
-Layer = TypeVar("Layer", EncoderLayer, DecoderLayer)
-
-
-@dataclass(frozen=True)
-class Encoder(_Part):
+class Encoder(Part):
     """The encoder: width of its residual stream, and its layers from the source upwards."""
 
     embed_dim: int
@@ -49,7 +24,7 @@ class Encoder(_Part):
 
 
 @dataclass(frozen=True)
-class Decoder(_Part):
+class Decoder(Part):
     """The decoder: width of its residual stream, and its layers from the target upwards."""
 
     embed_dim: int
@@ -60,8 +35,9 @@ class Decoder(_Part):
 class Architecture:
     """One SubTransformer of the design space (HAT, section 3.1).
 
-    `qkv_dim` is the total width of queries, keys and values; a layer's heads partition it.
-    Raises UserError where it cannot be built.
+    `qkv_dim` is the total width of queries, keys and values of every attention that has no width of its own;
+    a layer's own width becomes None where it is equal, so that equal networks are equal data. Raises
+    UserError where it cannot be built.
     """
 
     qkv_dim: int
@@ -71,14 +47,15 @@ class Architecture:
     def __post_init__(self) -> None:
         plain_numbers(self)
         check_count("qkv_dim", self.qkv_dim)
-        for side in ("encoder", "decoder"):
-            part: Encoder | Decoder = getattr(self, side)
+        for side, part in self._sides():
             check_count(f"{side}.embed_dim", part.embed_dim)
             if not part.layers:
                 raise UserError(f"{side}.layers: at least one layer is needed")
-            layers: tuple[EncoderLayer | DecoderLayer, ...] = part.layers
-            for index, layer in enumerate(layers):
+            for index, layer in enumerate(part.layers):
                 self._check_layer(layer, f"{side}.layers[{index}]")
+        for side, part in self._sides():
+            plain: Any = tuple(layer.without_width(self.qkv_dim) for layer in part.layers)
+            object.__setattr__(self, side, type(part)(part.embed_dim, plain))
 
     @property
     def encoder_dim(self) -> int:
@@ -90,11 +67,14 @@ class Architecture:
         """Width of the decoder's residual stream."""
         return self.decoder.embed_dim
 
-    def _check_layer(self, layer: EncoderLayer | DecoderLayer, where: str) -> None:
-        for name, value in vars(layer).items():
-            check_count(f"{where}.{name}", value)
-            if name.endswith("heads") and self.qkv_dim % value:
-                raise UserError(f"{where}.{name}: {value} heads do not divide qkv_dim {self.qkv_dim}")
+    def _sides(self) -> "tuple[tuple[str, Encoder | Decoder], ...]":
+        return ("encoder", self.encoder), ("decoder", self.decoder)
+
+    def _check_layer(self, layer: Layer, where: str) -> None:
+        try:
+            layer.check(self.qkv_dim)
+        except UserError as error:
+            raise UserError(f"{where}.{error}") from error
         attended = getattr(layer, "encoder_layers_attended", 1)
         if attended > len(self.encoder.layers):
             raise UserError(
@@ -114,10 +94,14 @@ class Architecture:
             raise UserError(f"{where}.{error}") from error
 
     def to_dict(self) -> dict[str, Any]:
-        """The published schema: mappings, lists and integers only."""
+        """The published schema: mappings, lists and integers only. Fields that the published networks lack
+        are left out where they are None."""
         value = asdict(self)
         for side in ("encoder", "decoder"):
-            value[side]["layers"] = list(value[side]["layers"])
+            layers = value[side]["layers"]
+            value[side]["layers"] = [
+                {name: number for name, number in layer.items() if number is not None} for layer in layers
+            ]
         return value
 
     @classmethod
@@ -140,20 +124,28 @@ def transformer_shapes(architecture: Architecture, norms: Norm) -> Shapes:
     shapes = Shapes()
     for index, encoder_layer in enumerate(architecture.encoder.layers):
         name = f"encoder.{index}"
-        shapes |= self_attention(f"{name}.self_attention", enc, qkv)
-        shapes |= norm(f"{name}.self_attention_norm", enc)
+        shapes |= _self_attention(name, enc, encoder_layer.self_attention(qkv))
         shapes |= _feed_forward(name, enc, encoder_layer.ffn_dim)
     for index, decoder_layer in enumerate(architecture.decoder.layers):
         name = f"decoder.{index}"
-        shapes |= self_attention(f"{name}.self_attention", dec, qkv)
-        shapes |= norm(f"{name}.self_attention_norm", dec)
-        shapes |= cross_attention(f"{name}.cross_attention", dec, enc, qkv)
-        shapes |= norm(f"{name}.cross_attention_norm", dec)
+        shapes |= _self_attention(name, dec, decoder_layer.self_attention(qkv))
+        if cross := decoder_layer.cross_attention(qkv):
+            shapes |= cross_attention(f"{name}.cross_attention", dec, enc, cross.qkv_dim)
+            shapes |= norm(f"{name}.cross_attention_norm", dec)
         shapes |= _feed_forward(name, dec, decoder_layer.ffn_dim)
     return shapes if norms == "post" else shapes | norm("encoder_norm", enc) | norm("decoder_norm", dec)
 
 
+def _self_attention(name: str, dim: int, shape: AttentionShape | None) -> Shapes:
+    if shape is None:
+        return {}
+    attention = self_attention(f"{name}.self_attention", dim, shape.qkv_dim)
+    return attention | norm(f"{name}.self_attention_norm", dim)
+
+
 def _feed_forward(name: str, dim: int, ffn_dim: int) -> Shapes:
+    if ffn_dim == 0:
+        return {}
     fc1, fc2 = linear(f"{name}.fc1", ffn_dim, dim), linear(f"{name}.fc2", dim, ffn_dim)
     return fc1 | fc2 | norm(f"{name}.ffn_norm", dim)
 
@@ -163,45 +155,88 @@ def transformer_work(architecture: Architecture, length: int) -> int:
     qkv, enc, dec = architecture.qkv_dim, architecture.encoder_dim, architecture.decoder_dim
     macs = length * (enc + 1) + length * (dec + 1)
     for layer in architecture.encoder.layers:
-        macs += attention_macs(qkv, enc, enc, queries=length, keys=length)
-        macs += 2 * length * enc + 2 * length * enc * layer.ffn_dim
+        macs += _attention_work(layer.self_attention(qkv), enc, enc, queries=length, keys=length)
+        macs += _feed_forward_work(layer.ffn_dim, enc, length)
     for decoder_layer in architecture.decoder.layers:
         keys = length * decoder_layer.encoder_layers_attended
-        macs += attention_macs(qkv, dec, dec, queries=length, keys=length)
-        macs += attention_macs(qkv, dec, enc, queries=length, keys=keys)
-        macs += 3 * length * dec + 2 * length * dec * decoder_layer.ffn_dim
+        macs += _attention_work(decoder_layer.self_attention(qkv), dec, dec, queries=length, keys=length)
+        macs += _attention_work(decoder_layer.cross_attention(qkv), dec, enc, queries=length, keys=keys)
+        macs += _feed_forward_work(decoder_layer.ffn_dim, dec, length)
     return macs
 
 
+def _attention_work(shape: AttentionShape | None, dim: int, key_dim: int, *, queries: int, keys: int) -> int:
+    """An attention with its layer normalization."""
+    if shape is None:
+        return 0
+    return attention_macs(shape.qkv_dim, dim, key_dim, queries=queries, keys=keys) + queries * dim
+
+
+def _feed_forward_work(ffn_dim: int, dim: int, length: int) -> int:
+    """A feed-forward part with its layer normalization."""
+    return 2 * length * dim * ffn_dim + length * dim if ffn_dim else 0
+
+
 def transformer_decoder_states(architecture: Architecture) -> list[LayerState]:
-    """One self-attention and one cross-attention a layer."""
-    return [
-        LayerState(
-            (("self", layer.self_heads),), (("cross", layer.cross_heads, layer.encoder_layers_attended),)
+    """One self-attention and one cross-attention a layer, unless it lacks them."""
+    states = []
+    for layer in architecture.decoder.layers:
+        own = layer.self_attention(architecture.qkv_dim)
+        cross = layer.cross_attention(architecture.qkv_dim)
+        attended = layer.encoder_layers_attended
+        states.append(
+            LayerState(
+                (("self", own.heads, own.head_dim),) if own else (),
+                (("cross", cross.heads, cross.head_dim, attended),) if cross else (),
+            )
         )
-        for layer in architecture.decoder.layers
-    ]
+    return states
 
 
 def transformer_text(architecture: Architecture) -> str:
     """The layers, one a line."""
     encoder, decoder = architecture.encoder, architecture.decoder
     lines = [f"qkv_dim {architecture.qkv_dim}", f"encoder, embed_dim {encoder.embed_dim}"]
-    lines += [f"  {n}: ffn {layer.ffn_dim}, heads {layer.heads}" for n, layer in enumerate(encoder.layers, 1)]
+    lines += [f"  {n}: {_encoder_layer_text(layer)}" for n, layer in enumerate(encoder.layers, 1)]
     lines.append(f"decoder, embed_dim {decoder.embed_dim}")
-    for n, row in enumerate(decoder.layers, 1):
-        heads = f"heads {row.self_heads} self, {row.cross_heads} cross"
-        lines.append(f"  {n}: ffn {row.ffn_dim}, {heads}, attends to the last {row.encoder_layers_attended}")
+    lines += [f"  {n}: {_decoder_layer_text(layer)}" for n, layer in enumerate(decoder.layers, 1)]
     return "\n".join(lines)
 
 
-def _side(kind: type[Layer], value: object, where: str) -> tuple[Any, tuple[Layer, ...]]:
+def _encoder_layer_text(layer: EncoderLayer) -> str:
+    heads = f"heads {_heads_text(layer, '')}" if layer.heads else "no attention"
+    return f"{_ffn_text(layer)}, {heads}"
+
+
+def _decoder_layer_text(layer: DecoderLayer) -> str:
+    own = f"heads {_heads_text(layer, 'self_')} self" if layer.self_heads else "no self-attention"
+    if not layer.cross_heads:
+        return f"{_ffn_text(layer)}, {own}, no attention to the encoder"
+    cross = f"{'' if layer.self_heads else 'heads '}{_heads_text(layer, 'cross_')} cross"
+    return f"{_ffn_text(layer)}, {own}, {cross}, attends to the last {layer.encoder_layers_attended}"
+
+
+def _ffn_text(layer: EncoderLayer | DecoderLayer) -> str:
+    return f"ffn {layer.ffn_dim}" if layer.ffn_dim else "no ffn"
+
+
+def _heads_text(layer: EncoderLayer | DecoderLayer, prefix: str) -> str:
+    heads, width = getattr(layer, f"{prefix}heads"), getattr(layer, f"{prefix}qkv_dim")
+    return f"{heads} (qkv_dim {width})" if width else f"{heads}"
+
+
+def _side(kind: type[Kind], value: object, where: str) -> tuple[Any, tuple[Kind, ...]]:
     """The width and the layers of one side."""
     side = check_keys(value, ("embed_dim", "layers"), where)
     if not isinstance(side["layers"], list | tuple):
         raise UserError(f"{where}.layers: expected a list of layers")
-    names = [field.name for field in fields(kind)]
-    return side["embed_dim"], tuple(
-        kind(**check_keys(layer, names, f"{where}.layers[{index}]", optional=("encoder_layers_attended",)))
-        for index, layer in enumerate(side["layers"])
-    )
+    layers = (_layer(kind, layer, f"{where}.layers[{index}]") for index, layer in enumerate(side["layers"]))
+    return side["embed_dim"], tuple(layers)
+
+
+def _layer(kind: type[Kind], value: object, where: str) -> Kind:
+    optional = [field.name for field in fields(kind) if field.default is not MISSING]
+    layer = check_keys(value, [field.name for field in fields(kind)], where, optional)
+    for name, number in layer.items():
+        check_count(f"{where}.{name}", number, 0)
+    return kind(**layer)

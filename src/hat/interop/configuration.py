@@ -20,10 +20,15 @@ def architecture_from_reference(
 def architecture_to_reference(architecture: Architecture) -> dict[str, dict[str, Any]]:
     """The published field names (`qkv_dim`, fixed there, is left out).
 
-    Raises UserError for attention to more than three encoder layers, which they cannot express.
+    Raises UserError for what they cannot express: attention to more than three encoder layers, sub-layers
+    that are absent, attentions with a width of their own.
     """
     codes = {attended: code for code, attended in ATTENDED.items()}
     encoder, decoder = architecture.encoder, architecture.decoder
+    for any_layer in (*encoder.layers, *decoder.layers):
+        for name, value in vars(any_layer).items():
+            if value == 0 or (name.endswith("qkv_dim") and value is not None):
+                raise UserError(f"{name} {value}: the published fields cannot express it")
     for layer in decoder.layers:
         if layer.encoder_layers_attended not in codes:
             attended = f"encoder_layers_attended {layer.encoder_layers_attended}"

@@ -33,6 +33,12 @@ class Memory:
     values: Tensor
     mask: Tensor | None
 
+    @classmethod
+    def without_keys(cls, encoded: Tensor) -> "Memory":
+        """That of a layer without attention to the encoder, for the sentences of `encoded` (B, S, D)."""
+        nothing = encoded.new_empty(encoded.shape[0], 1, 0, 1)
+        return cls(nothing, nothing, None)
+
     @property
     def sentences(self) -> int:
         """B."""

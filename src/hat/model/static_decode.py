@@ -10,6 +10,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from hat.architecture import decoder_states
 from hat.model.state import Cache, Memory
 from hat.model.transformer import Transformer
 from hat.tokens import PAD
@@ -112,6 +113,8 @@ class Workspace:
             self.memories.append(Memory(keys, torch.zeros_like(keys), mask))
         self.graphs: dict[tuple[int, int, int], _Graph] = {}
         self._model = model
+        states = decoder_states(model.config.architecture)
+        self._widths = [sum(heads * width for _, heads, width in state.self_attentions) for state in states]
         self._matrix = model.target_matrix()
         self.position = torch.zeros(1, dtype=torch.long, device=self._matrix.device)
         self._allocate(0, 0)
@@ -135,8 +138,8 @@ class Workspace:
         self.cache[:, :, :old_rows, :old_length] = old
 
     def _allocate(self, rows: int, length: int) -> None:
-        layers, qkv = len(self._model.decoder), self._model.config.transformer.qkv_dim
-        self.cache = self._matrix.new_zeros(layers, 2, rows, length, qkv)  # keys, values
+        # Keys and values of each layer, in the width of the widest.
+        self.cache = self._matrix.new_zeros(len(self._widths), 2, rows, length, max(self._widths))
         self.rows = torch.arange(rows, device=self._matrix.device)
         self.tokens, self.parents = torch.zeros_like(self.rows), torch.zeros_like(self.rows)
         self._order = torch.arange(length, device=self._matrix.device)
@@ -149,10 +152,11 @@ class Workspace:
         cache[:, :, :rows] = cache.index_select(2, self.parents[:rows])
         seen = (self._order[:length] <= self.position)[None]
         x = self._model.embed_at(self.tokens[:rows], self._positions[self.position])
-        for block, past, memory in zip(self._model.decoder, cache[:, :, :rows], self.memories, strict=True):
+        layers = zip(self._model.decoder, cache[:, :, :rows], self._widths, self.memories, strict=True)
+        for block, past, width, memory in layers:
             assert memory.mask is not None
             first = Memory(memory.keys[:sentences], memory.values[:sentences], memory.mask[:sentences])
-            x = block(x, first, seen, _StaticCache(past, self.position))
+            x = block(x, first, seen, _StaticCache(past[..., :width], self.position))
         return self._model.logits(self._model.decoder_norm(x)[:, 0])
 
 

@@ -9,7 +9,7 @@ Axes: B batch, S source length, T target length, K beam, D embedding, Q qkv_dim,
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from hat.architecture import DecoderLayer, EncoderLayer, ModelConfig
+from hat.architecture import AttentionShape, DecoderLayer, EncoderLayer, ModelConfig
 from hat.model.layers import NO_DROPOUT, BranchNorm, CrossAttention, Dropout, FastDropout, SelfAttention
 from hat.model.state import Cache, Encoded, Memory
 from hat.model.translation_model import TranslationModel
@@ -17,48 +17,62 @@ from hat.tokens import PAD
 
 
 class EncoderBlock(nn.Module):
-    """One encoder layer. `rates.rate` is scaled by width; `unscaled`: the rate behind self-attention, which
-    the published code does not scale."""
+    """One encoder layer, without the sub-layers that it lacks. `rates.rate` is scaled by width; `unscaled`:
+    the rate behind self-attention, which the published code does not scale."""
 
     def __init__(
         self, dim: int, qkv_dim: int, layer: EncoderLayer, *, pre: bool, rates: Dropout, unscaled: float
     ) -> None:
         super().__init__()
-        self.self_attention = SelfAttention(dim, qkv_dim, heads=layer.heads, dropout=rates.attention)
-        self.self_attention_norm = BranchNorm(dim, pre=pre)
-        self.fc1 = nn.Linear(dim, layer.ffn_dim)
-        self.fc2 = nn.Linear(layer.ffn_dim, dim)
-        self.ffn_norm = BranchNorm(dim, pre=pre)
+        self.self_attention = _self_attention(dim, layer.self_attention(qkv_dim), rates.attention)
+        if self.self_attention is not None:
+            self.self_attention_norm = BranchNorm(dim, pre=pre)
+        self.ffn_dim = layer.ffn_dim
+        if self.ffn_dim:
+            self.fc1 = nn.Linear(dim, layer.ffn_dim)
+            self.fc2 = nn.Linear(layer.ffn_dim, dim)
+            self.ffn_norm = BranchNorm(dim, pre=pre)
         self.drop_attention = FastDropout(unscaled)
         self.drop = FastDropout(rates.rate)
 
     def forward(self, x: Tensor, mask: Tensor | None) -> Tensor:
-        norm1, norm2 = self.self_attention_norm, self.ffn_norm
-        x = norm1.after(x + self.drop_attention(self.self_attention(norm1.before(x), mask)))
-        return norm2.after(x + self.drop(self.fc2(F.relu(self.fc1(norm2.before(x))))))
+        if self.self_attention is not None:
+            norm = self.self_attention_norm
+            x = norm.after(x + self.drop_attention(self.self_attention(norm.before(x), mask)))
+        if self.ffn_dim:
+            norm = self.ffn_norm
+            x = norm.after(x + self.drop(self.fc2(F.relu(self.fc1(norm.before(x))))))
+        return x
 
 
 class DecoderBlock(nn.Module):
-    """One decoder layer, for a whole target or for one more position of it."""
+    """One decoder layer, without the sub-layers that it lacks, for a whole target or for one more position of
+    it."""
 
     def __init__(
         self, dim: int, qkv_dim: int, layer: DecoderLayer, *, memory_dim: int, pre: bool, rates: Dropout
     ) -> None:
         super().__init__()
         self.attended = layer.encoder_layers_attended
-        self.self_attention = SelfAttention(dim, qkv_dim, heads=layer.self_heads, dropout=rates.attention)
-        self.self_attention_norm = BranchNorm(dim, pre=pre)
-        self.cross_attention = CrossAttention(
-            dim, qkv_dim, memory_dim=memory_dim, heads=layer.cross_heads, dropout=rates.attention
+        self.self_attention = _self_attention(dim, layer.self_attention(qkv_dim), rates.attention)
+        if self.self_attention is not None:
+            self.self_attention_norm = BranchNorm(dim, pre=pre)
+        self.cross_attention = _cross_attention(
+            dim, layer.cross_attention(qkv_dim), memory_dim=memory_dim, dropout=rates.attention
         )
-        self.cross_attention_norm = BranchNorm(dim, pre=pre)
-        self.fc1 = nn.Linear(dim, layer.ffn_dim)
-        self.fc2 = nn.Linear(layer.ffn_dim, dim)
-        self.ffn_norm = BranchNorm(dim, pre=pre)
+        if self.cross_attention is not None:
+            self.cross_attention_norm = BranchNorm(dim, pre=pre)
+        self.ffn_dim = layer.ffn_dim
+        if self.ffn_dim:
+            self.fc1 = nn.Linear(dim, layer.ffn_dim)
+            self.fc2 = nn.Linear(layer.ffn_dim, dim)
+            self.ffn_norm = BranchNorm(dim, pre=pre)
         self.drop = FastDropout(rates.rate)
 
     def memory(self, encoded: Encoded) -> Memory:
         """Keys, values and mask of the encoder layers that this layer attends to."""
+        if self.cross_attention is None:
+            return Memory.without_keys(encoded.layers[-1])
         return self.cross_attention.memory(*encoded.last(self.attended))
 
     def cache(self) -> Cache:
@@ -67,10 +81,30 @@ class DecoderBlock(nn.Module):
 
     def forward(self, x: Tensor, memory: Memory, mask: Tensor | None, cache: Cache | None = None) -> Tensor:
         """x (B, T, D); with the cache of the positions before, x (B·K, 1, D)."""
-        norm1, norm2, norm3 = self.self_attention_norm, self.cross_attention_norm, self.ffn_norm
-        x = norm1.after(x + self.drop(self.self_attention(norm1.before(x), mask, cache)))
-        x = norm2.after(x + self.drop(self.cross_attention(norm2.before(x), memory)))
-        return norm3.after(x + self.drop(self.fc2(F.relu(self.fc1(norm3.before(x))))))
+        if self.self_attention is not None:
+            norm = self.self_attention_norm
+            x = norm.after(x + self.drop(self.self_attention(norm.before(x), mask, cache)))
+        if self.cross_attention is not None:
+            norm = self.cross_attention_norm
+            x = norm.after(x + self.drop(self.cross_attention(norm.before(x), memory)))
+        if self.ffn_dim:
+            norm = self.ffn_norm
+            x = norm.after(x + self.drop(self.fc2(F.relu(self.fc1(norm.before(x))))))
+        return x
+
+
+def _self_attention(dim: int, shape: AttentionShape | None, dropout: float) -> SelfAttention | None:
+    if shape is None:
+        return None
+    return SelfAttention(dim, shape.qkv_dim, heads=shape.heads, dropout=dropout)
+
+
+def _cross_attention(
+    dim: int, shape: AttentionShape | None, *, memory_dim: int, dropout: float
+) -> CrossAttention | None:
+    if shape is None:
+        return None
+    return CrossAttention(dim, shape.qkv_dim, memory_dim=memory_dim, heads=shape.heads, dropout=dropout)
 
 
 class Transformer(TranslationModel):

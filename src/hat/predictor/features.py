@@ -43,21 +43,54 @@ class Term:
     target: int = 0
 
 
+def _encoder_width(a: Architecture) -> int:
+    """Total width of the encoder's attentions."""
+    return sum(x.qkv_dim or a.qkv_dim for x in a.encoder.layers if x.heads)
+
+
+def _self_width(a: Architecture) -> int:
+    """Total width of the decoder's self-attentions."""
+    return sum(x.self_qkv_dim or a.qkv_dim for x in a.decoder.layers if x.self_heads)
+
+
+def _cross_width(a: Architecture) -> int:
+    """Total width of the attentions to the encoder."""
+    return sum(x.cross_qkv_dim or a.qkv_dim for x in a.decoder.layers if x.cross_heads)
+
+
+def _attended_width(a: Architecture) -> int:
+    """Total width of the attentions to the encoder, each as often as it attends to encoder layers."""
+    attentions = [x for x in a.decoder.layers if x.cross_heads]
+    return sum((x.cross_qkv_dim or a.qkv_dim) * x.encoder_layers_attended for x in attentions)
+
+
+def _parts(*widths: int) -> int:
+    """The number of sub-layers that are not absent."""
+    return sum(map(bool, widths))
+
+
 # More of any of these is never faster: work (multiply-accumulates; in the decoder also the weights that each
-# step reads), keys and values read, elements of the attention softmax, kernels started (layers). The weights
-# stand for constant factors, the intercept for the cost that every sentence has.
+# step reads), keys and values read, elements of the attention softmax, kernels started (layers; a layer that
+# lacks sub-layers is a fraction of one). The weights stand for constant factors, the intercept for the cost
+# that every sentence has.
 TERMS = {
-    "encoder_attention": Term(lambda a: len(a.encoder.layers) * a.encoder.embed_dim * a.qkv_dim, source=1),
+    "encoder_attention": Term(lambda a: a.encoder.embed_dim * _encoder_width(a), source=1),
     "encoder_ffn": Term(lambda a: a.encoder.embed_dim * sum(x.ffn_dim for x in a.encoder.layers), source=1),
     "encoder_softmax": Term(lambda a: sum(x.heads for x in a.encoder.layers), source=2),
-    "encoder_layers": Term(lambda a: len(a.encoder.layers)),
-    "cross_projection": Term(lambda a: a.encoder.embed_dim * a.qkv_dim * _attended(a), source=1),
-    "decoder_attention": Term(lambda a: len(a.decoder.layers) * a.decoder.embed_dim * a.qkv_dim, target=1),
+    "encoder_layers": Term(lambda a: sum(_parts(x.ffn_dim, x.heads) for x in a.encoder.layers) / 2),
+    "cross_projection": Term(lambda a: a.encoder.embed_dim * _attended_width(a), source=1),
+    # Of a decoder layer's weights four matrices are its self-attention's and two its attention's to the
+    # encoder.
+    "decoder_attention": Term(
+        lambda a: a.decoder.embed_dim * (2 * _self_width(a) + _cross_width(a)) / 3, target=1
+    ),
     "decoder_ffn": Term(lambda a: a.decoder.embed_dim * sum(x.ffn_dim for x in a.decoder.layers), target=1),
-    "decoder_layers": Term(lambda a: len(a.decoder.layers), target=1),
-    "self_keys": Term(lambda a: len(a.decoder.layers) * a.qkv_dim, target=2),
+    "decoder_layers": Term(
+        lambda a: sum(_parts(x.ffn_dim, x.self_heads, x.cross_heads) for x in a.decoder.layers) / 3, target=1
+    ),
+    "self_keys": Term(_self_width, target=2),
     "self_softmax": Term(lambda a: sum(x.self_heads for x in a.decoder.layers), target=2),
-    "cross_keys": Term(lambda a: a.qkv_dim * _attended(a), source=1, target=1),
+    "cross_keys": Term(_attended_width, source=1, target=1),
     "cross_softmax": Term(
         lambda a: sum(x.cross_heads * x.encoder_layers_attended for x in a.decoder.layers), source=1, target=1
     ),
@@ -72,7 +105,7 @@ WEIGHTS: dict[str, Callable[[Architecture], float]] = {
     "shared_embedding": lambda a: max(a.encoder.embed_dim, a.decoder.embed_dim),
     "encoder_attention": TERMS["encoder_attention"].count,
     "encoder_ffn": TERMS["encoder_ffn"].count,
-    "cross_attention": lambda a: len(a.decoder.layers) * a.encoder.embed_dim * a.qkv_dim,
+    "cross_attention": lambda a: a.encoder.embed_dim * _cross_width(a),
     "decoder_attention": TERMS["decoder_attention"].count,
     "decoder_ffn": TERMS["decoder_ffn"].count,
     "self_keys": TERMS["self_keys"].count,
@@ -153,10 +186,6 @@ def _no_lengths(pairs: Pairs) -> Array:
     if pairs != TYPICAL:
         raise UserError("a predictor of averages or weights knows no sentence lengths")
     return np.ones((1, 1))
-
-
-def _attended(architecture: Architecture) -> int:
-    return sum(layer.encoder_layers_attended for layer in architecture.decoder.layers)
 
 
 LAYERS = FeatureSet(

@@ -4,7 +4,7 @@ import os
 from collections.abc import Sequence
 from typing import Any
 
-from hat.architecture import ModelConfig
+from hat.architecture import DecoderLayer, EncoderLayer, ModelConfig
 from hat.errors import HatError, UserError
 from hat.runtime import _native
 from hat.runtime.artefact import Artefact
@@ -96,9 +96,19 @@ def _as_multiplied(artefact: Artefact, instruction_set: str) -> tuple[dict[str, 
 
 
 def _native_config(model: ModelConfig) -> dict[str, Any]:
-    architecture = model.transformer.to_dict()
-    config = {name: getattr(model.transformer, name) for name in ("qkv_dim", "encoder_dim", "decoder_dim")}
+    architecture = model.transformer
+    config: dict[str, Any] = {name: getattr(architecture, name) for name in ("encoder_dim", "decoder_dim")}
     for side, tokens in (("encoder", "source"), ("decoder", "target")):
         config |= {name: getattr(model, name) for name in (f"{side}_super_dim", f"{tokens}_vocab")}
-        config[side] = architecture[side]["layers"]
+    for side, layers in (("encoder", architecture.encoder.layers), ("decoder", architecture.decoder.layers)):
+        config[side] = [_native_layer(layer, architecture.qkv_dim) for layer in layers]
     return config | {"shared_embeddings": model.embeddings == "shared", "pre_norm": model.norm == "pre"}
+
+
+def _native_layer(layer: EncoderLayer | DecoderLayer, qkv_dim: int) -> dict[str, int]:
+    """The numbers of a layer, with the width of each attention: 0 for one that it lacks."""
+    fields = dict(vars(layer))
+    for prefix in layer.ATTENTIONS:
+        shape = layer.attention(prefix, qkv_dim)
+        fields[f"{prefix}qkv_dim"] = shape.qkv_dim if shape else 0
+    return fields

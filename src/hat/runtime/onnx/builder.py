@@ -66,6 +66,10 @@ class GraphBuilder:
         """A constant int64 vector."""
         return self.constant(f"integers{list(values)}", np.array(values, np.int64))
 
+    def width(self, name: str) -> int:
+        """The number of outputs of each of a layer's stacked projections."""
+        return self._shapes[f"{name}.weight"][1]
+
     def linear(
         self, x: str, name: str, factors: NDArray[np.float32] | None = None, inner: bool = False
     ) -> str:

@@ -22,7 +22,15 @@ from hat.runtime.engines import EngineSettings, Origin
 from hat.runtime.engines.huge_pages import huge_pages
 from hat.runtime.onnx.beam_search import Array, Integers, Scored, beam_search
 from hat.runtime.onnx.file import check_onnx_file
-from hat.runtime.onnx.interface import ONNX_FORMAT, Ports, caches, decoder_ports, encoder_ports
+from hat.runtime.onnx.interface import (
+    ONNX_FORMAT,
+    POSITION,
+    Ports,
+    caches,
+    decoder_ports,
+    encoder_ports,
+    first_keys,
+)
 from hat.threads import check_can_start
 from hat.tokens import EOS, PAD
 
@@ -113,6 +121,8 @@ class _SessionSteps:
         self._feeds: dict[str, Array] = dict(zip(self._memory, encoded, strict=True))
         self._outputs = [port.name for port in decoder_ports(config)[1]]
         sizes = {"P": len(sources), "T": 0}
+        if first_keys(config) is None:
+            self._feeds[POSITION] = np.zeros(1, np.int64)
         self._caches = [port.name for port in caches(config)]
         for port in caches(config):
             shape = [sizes[size] if isinstance(size, str) else size for size in port.shape]
@@ -124,6 +134,8 @@ class _SessionSteps:
         feeds |= {"wanted": wanted[:, None], "candidates": np.array([candidates])}
         log_probs, words, wanted_log_probs, *kept = self._run(self._outputs, feeds)
         feeds |= zip(self._caches, kept, strict=True)
+        if POSITION in feeds:
+            feeds[POSITION] = feeds[POSITION] + 1
         return log_probs, words, wanted_log_probs[:, 0]
 
     def select(self, rows: Integers) -> None:

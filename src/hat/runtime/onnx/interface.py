@@ -17,9 +17,12 @@ to each other:
 | `source_bias`, `cross_keys.i`, `cross_values.i` | the encoder's outputs, one row per sentence |
 | `self_keys.i`, `self_values.i` (R', H, T, d) | `present_keys.i`, … of the last step; T = 0 at first |
 
+A layer without self-attention or without attention to the encoder lacks those inputs and outputs. A decoder
+without any self-attention has the input `position` (1) int64 instead, the number of tokens decoded so far.
+
 → `log_probs`, `words` (R, C), best first, `wanted_log_probs` (R, W), and `present_keys.i`,
 `present_values.i` (R, H, T + 1, d). Everything that is not int64 is float32. Axes: B sentences, S
-source length, K beam, T target length so far, H heads of the layer, d = qkv_dim / H.
+source length, K beam, T target length so far, H heads of the attention, d = its qkv_dim / H.
 
 An Evolved Transformer has two of each in a decoder cell i: attentions to the encoder with `first_keys.i`
 and `first_values.i` besides, self-attentions with `many_keys.i` and `many_values.i` besides, and the
@@ -33,6 +36,7 @@ from hat.architecture import ModelConfig, decoder_states
 from hat.runtime.weights import is_kmeans
 
 ONNX_FORMAT = "onnx-1"  # stands in an export's config.json where an artefact has its format's number
+POSITION = "position"
 NEGATIVE_BIAS = -1e9  # as good as minus infinity to a softmax, and no risk of inf - inf
 
 
@@ -63,6 +67,8 @@ def decoder_ports(config: ModelConfig) -> Ports:
     """Inputs and outputs of the decoder's step."""
     inputs = [Port(name, "int64", ("R",)) for name in ("tokens", "parents")]
     inputs += [Port("wanted", "int64", ("R", "W")), Port("candidates", "int64", (1,))]
+    if first_keys(config) is None:
+        inputs.append(Port(POSITION, "int64", (1,)))
     inputs += [*_memories(config), *caches(config)]
     outputs = [Port("log_probs", "float", ("R", "C")), Port("words", "int64", ("R", "C"))]
     outputs.append(Port("wanted_log_probs", "float", ("R", "W")))
@@ -78,12 +84,17 @@ def present(cache: str) -> str:
     return f"present_{cache.removeprefix('self_')}"
 
 
+def first_keys(config: ModelConfig) -> str | None:
+    """The first of the inputs that hold the keys of all positions so far; None without self-attention."""
+    return next((port.name for port in caches(config) if "T" in port.shape), None)
+
+
 def caches(config: ModelConfig) -> list[Port]:
     """The state that a step takes from the one before: P rows; T = 0 positions at first, windows of zeros."""
-    ports, qkv = list[Port](), config.architecture.qkv_dim
+    ports = list[Port]()
     for index, state in enumerate(decoder_states(config.architecture)):
-        for name, heads in state.self_attentions:
-            shape = ("P", heads, "T", qkv // heads)
+        for name, heads, width in state.self_attentions:
+            shape = ("P", heads, "T", width)
             ports += [Port(f"{name}_{part}.{index}", "float", shape) for part in ("keys", "values")]
         for name, positions, channels in state.windows:
             ports.append(Port(f"{name}_window.{index}", "float", ("P", positions, channels)))
@@ -91,10 +102,10 @@ def caches(config: ModelConfig) -> list[Port]:
 
 
 def _memories(config: ModelConfig) -> list[Port]:
-    ports, qkv = [Port("source_bias", "float", ("B", 1, 1, "S"))], config.architecture.qkv_dim
+    ports = [Port("source_bias", "float", ("B", 1, 1, "S"))]
     for index, state in enumerate(decoder_states(config.architecture)):
-        for name, heads, attended in state.cross_attentions:
+        for name, heads, width, attended in state.cross_attentions:
             length = "S" if attended == 1 else f"{attended}S"
-            keys = Port(f"{name}_keys.{index}", "float", ("B", heads, qkv // heads, length))
-            ports += [keys, Port(f"{name}_values.{index}", "float", ("B", heads, length, qkv // heads))]
+            ports.append(Port(f"{name}_keys.{index}", "float", ("B", heads, width, length)))
+            ports.append(Port(f"{name}_values.{index}", "float", ("B", heads, length, width)))
     return ports

@@ -13,7 +13,7 @@ from onnx import TensorProto
 from hat.architecture import ModelConfig
 from hat.runtime.artefact import Artefact
 from hat.runtime.onnx.builder import GraphBuilder
-from hat.runtime.onnx.interface import NEGATIVE_BIAS, present
+from hat.runtime.onnx.interface import NEGATIVE_BIAS, POSITION, first_keys, present
 from hat.tokens import PAD
 
 TOP_GROUP = 64  # words; measured the same from 32 to 128
@@ -26,15 +26,10 @@ class Side(GraphBuilder):
         super().__init__(artefact)
         self.config: ModelConfig = artefact.config.model
 
-    @property
-    def qkv(self) -> int:
-        """Total width of queries, keys and values."""
-        return self.config.architecture.qkv_dim
-
-    def query_factors(self, outputs: int, heads: int) -> NDArray[np.float32]:
-        """1/√d for the first qkv_dim outputs of a projection, the queries; 1 for the others."""
-        factors = np.ones(outputs, np.float32)
-        factors[: self.qkv] = (self.qkv // heads) ** -0.5
+    def query_factors(self, projections: int, qkv_dim: int, heads: int) -> NDArray[np.float32]:
+        """1/√d for the outputs of the first of a layer's projections, the queries; 1 for the others."""
+        factors = np.ones(projections * qkv_dim, np.float32)
+        factors[:qkv_dim] = (qkv_dim // heads) ** -0.5
         return factors
 
     def attend(self, q: str, k: str, v: str, bias: str | None) -> str:
@@ -90,20 +85,22 @@ class EncoderSide(Side):
 
     def self_attention(self, x: str, name: str, heads: int) -> str:
         """Attention of x (N, D) to its sentence: (N, D)."""
-        width = self.qkv // heads
-        qkv = self.linear(x, f"{name}.qkv", self.query_factors(3 * self.qkv, heads))
-        split = self.op("Transpose", self.op("Reshape", qkv, self.shape(3 * heads, width)), perm=[0, 2, 1, 3])
+        width = self.width(f"{name}.qkv")
+        qkv = self.linear(x, f"{name}.qkv", self.query_factors(3, width, heads))
+        in_heads = self.op("Reshape", qkv, self.shape(3 * heads, width // heads))
+        split = self.op("Transpose", in_heads, perm=[0, 2, 1, 3])
         names = [f"{name}.{part}" for part in ("queries", "keys", "values")]
         q, k, v = self.ops("Split", split, self.integers(heads, heads, heads), names=names, axis=1)
         y = self.attend(q, self.op("Transpose", k, perm=[0, 1, 3, 2]), v, self._bias)
-        y = self.op("Reshape", self.op("Transpose", y, perm=[0, 2, 1, 3]), self.integers(-1, self.qkv))
+        y = self.op("Reshape", self.op("Transpose", y, perm=[0, 2, 1, 3]), self.integers(-1, width))
         return self.linear(y, f"{name}.out", inner=True)
 
     def memory(self, encoded: str, name: str, heads: int, outputs: tuple[str, str]) -> None:
         """Keys and values of the attention `name` to the encoder's states (N, D), as graph outputs."""
+        width = self.width(f"{name}.kv")
         [kv] = self.spoiled(self.linear(encoded, f"{name}.kv", inner=True))
         sentences = self.op("Slice", self._size, self.integers(0), self.integers(1))
-        shape = self.op("Concat", sentences, self.integers(-1, 2 * heads, self.qkv // heads), axis=0)
+        shape = self.op("Concat", sentences, self.integers(-1, 2 * heads, width // heads), axis=0)
         split = self.op("Transpose", self.op("Reshape", kv, shape), perm=[0, 2, 1, 3])
         keys, values = outputs
         names = [f"{name}.keys", values]
@@ -117,7 +114,8 @@ class DecoderSide(Side):
     def embedded(self) -> str:
         """Embeddings with positions (R, D) of the last tokens."""
         dim = self.config.architecture.decoder_dim
-        done = self.op("Shape", "self_keys.0", start=2, end=3)
+        keys = first_keys(self.config)
+        done = POSITION if keys is None else self.op("Shape", keys, start=2, end=3)
         number = self.op("Add", done, self.integers(PAD + 1))
         self._sentences = self.op("Shape", "source_bias", start=0, end=1)
         x = self.lookup("tokens", self.embedding("target"), dim)
@@ -129,25 +127,27 @@ class DecoderSide(Side):
 
     def self_attention(self, x: str, name: str, heads: int, caches: tuple[str, str]) -> str:
         """Attention of x (R, D) to the positions before it and itself: (R, D)."""
-        qkv = self.linear(x, f"{name}.qkv", self.query_factors(3 * self.qkv, heads))
-        split = self.op("Reshape", qkv, self.integers(-1, 3 * heads, 1, self.qkv // heads))
+        width = self.width(f"{name}.qkv")
+        qkv = self.linear(x, f"{name}.qkv", self.query_factors(3, width, heads))
+        split = self.op("Reshape", qkv, self.integers(-1, 3 * heads, 1, width // heads))
         names = [f"{name}.{part}" for part in ("query", "key", "value")]
         q, k, v = self.ops("Split", split, self.integers(heads, heads, heads), names=names, axis=1)
         keys, values = (self.followed(cache, new, 2) for cache, new in zip(caches, (k, v), strict=True))
         y = self.attend(q, self.op("Transpose", keys, perm=[0, 1, 3, 2]), values, None)
-        return self.linear(self.op("Reshape", y, self.integers(-1, self.qkv)), f"{name}.out", inner=True)
+        return self.linear(self.op("Reshape", y, self.integers(-1, width)), f"{name}.out", inner=True)
 
     def cross_attention(self, x: str, name: str, heads: int, memory: tuple[str, str], attended: int) -> str:
         """Attention of x (R, D) to the last `attended` encoder layers: (R, D). The K hypotheses of a
         sentence are K queries to the same keys: nothing is copied per beam."""
-        q = self.linear(x, f"{name}.q", self.query_factors(self.qkv, heads))
-        shape = self.op("Concat", self._sentences, self.integers(-1, heads, self.qkv // heads), axis=0)
+        width = self.width(f"{name}.q")
+        q = self.linear(x, f"{name}.q", self.query_factors(1, width, heads))
+        shape = self.op("Concat", self._sentences, self.integers(-1, heads, width // heads), axis=0)
         q = self.op("Transpose", self.op("Reshape", q, shape), perm=[0, 2, 1, 3])
         bias = "source_bias"
         if attended > 1:
             bias = self.op("Concat", *[bias] * attended, axis=3)
         y = self.attend(q, *memory, bias)
-        y = self.op("Reshape", self.op("Transpose", y, perm=[0, 2, 1, 3]), self.integers(-1, self.qkv))
+        y = self.op("Reshape", self.op("Transpose", y, perm=[0, 2, 1, 3]), self.integers(-1, width))
         return self.linear(y, f"{name}.out", inner=True)
 
     def best(self, x: str) -> None:

@@ -19,16 +19,18 @@ class EncoderGraph(EncoderSide):
         layers = []
         for index, layer in enumerate(architecture.encoder.layers):
             name = f"encoder.{index}"
-            attend = partial(self.self_attention, name=f"{name}.self_attention", heads=layer.heads)
-            x = _add(self, x, f"{name}.self_attention_norm", attend)
-            x = _feed_forward(self, x, name)
+            if layer.heads:
+                attend = partial(self.self_attention, name=f"{name}.self_attention", heads=layer.heads)
+                x = _add(self, x, f"{name}.self_attention_norm", attend)
+            x = _feed_forward(self, x, name, layer.ffn_dim)
             layers.append(x)
         [layers[-1]] = self.spoiled(layers[-1])
         if self.config.norm == "pre":
             attended = max(layer.encoder_layers_attended for layer in architecture.decoder.layers)
             layers[-attended:] = [self.layer_norm(x, "encoder_norm") for x in layers[-attended:]]
         for index, decoder_layer in enumerate(architecture.decoder.layers):
-            self._memory(layers, index, decoder_layer)
+            if decoder_layer.cross_heads:
+                self._memory(layers, index, decoder_layer)
         return self.model("encoder", encoder_ports(self.config))
 
     def _memory(self, layers: list[str], index: int, layer: DecoderLayer) -> None:
@@ -63,16 +65,18 @@ class DecoderGraph(DecoderSide):
         def attend_cross(z: str) -> str:
             return self.cross_attention(z, f"{name}.cross_attention", layer.cross_heads, memory, attended)
 
-        x = _add(self, x, f"{name}.self_attention_norm", attend_self)
-        x = _add(self, x, f"{name}.cross_attention_norm", attend_cross)
-        return _feed_forward(self, x, name)
+        if layer.self_heads:
+            x = _add(self, x, f"{name}.self_attention_norm", attend_self)
+        if layer.cross_heads:
+            x = _add(self, x, f"{name}.cross_attention_norm", attend_cross)
+        return _feed_forward(self, x, name, layer.ffn_dim)
 
 
-def _feed_forward(side: Side, x: str, name: str) -> str:
+def _feed_forward(side: Side, x: str, name: str, ffn_dim: int) -> str:
     def branch(z: str) -> str:
         return side.linear(side.op("Relu", side.linear(z, f"{name}.fc1")), f"{name}.fc2", inner=True)
 
-    return _add(side, x, f"{name}.ffn_norm", branch)
+    return _add(side, x, f"{name}.ffn_norm", branch) if ffn_dim else x
 
 
 def _add(side: Side, x: str, norm: str, branch: Callable[[str], str]) -> str:
