@@ -188,9 +188,11 @@ def step_bytes(shape: Shape) -> Counter[str]:
     # A step reads some rows of the target's embedding only.
     del read["embedding"]
     for layer in architecture.decoder.layers:
-        key_and_value = 2 * 4 * architecture.qkv_dim
-        read["self-attention"] += key_and_value * shape.beam * LENGTH // 2
-        read["cross-attention"] += key_and_value * LENGTH * layer.encoder_layers_attended
+        if own := layer.self_attention(architecture.qkv_dim):
+            read["self-attention"] += layer.passes * 2 * 4 * own.qkv_dim * shape.beam * LENGTH // 2
+        if cross := layer.cross_attention(architecture.qkv_dim):
+            keys = LENGTH * layer.encoder_layers_attended
+            read["cross-attention"] += layer.passes * 2 * 4 * cross.qkv_dim * keys
     return read
 
 

@@ -11,7 +11,7 @@
 namespace hat {
 namespace {
 
-constexpr int kMaxDim = 1 << 20, kMaxVocab = 1 << 26, kMaxLayers = 1000;
+constexpr int kMaxDim = 1 << 20, kMaxVocab = 1 << 26, kMaxLayers = 1000, kMaxPasses = 64;
 constexpr size_t kHugePage = size_t{1} << 21;
 
 void check_range(const char* name, int value, int least, int most) {
@@ -102,11 +102,13 @@ void ModelConfig::check() const {
   for (const EncoderShape& layer : encoder) {
     check_feed_forward("encoder ffn_dim", layer.ffn_dim, precision);
     check_attention("encoder ", layer.attention, precision);
+    check_range("encoder passes", layer.passes, 1, kMaxPasses);
   }
   for (const DecoderShape& layer : decoder) {
     check_feed_forward("decoder ffn_dim", layer.ffn_dim, precision);
     check_attention("decoder self_", layer.attention, precision);
     check_attention("decoder cross_", layer.cross, precision);
+    check_range("decoder passes", layer.passes, 1, kMaxPasses);
     check_range("encoder_layers_attended", layer.encoder_layers_attended, 1, static_cast<int>(encoder.size()));
   }
 }
@@ -148,6 +150,7 @@ void Model::link_norms() {
     link(layer->shape.ffn_dim > 0, layer->ffn_norm, first_decoder_norm);
     link(layer->shape.cross.present(), layer->cross_norm, first_decoder_norm);
     link(layer->shape.attention.present(), layer->attention_norm, first_decoder_norm);
+    layer->first_norm = first_decoder_norm;
   }
 }
 

@@ -14,16 +14,18 @@ struct AttentionShape {
   bool present() const { return heads > 0; }
 };
 
-// A layer without ffn_dim lacks the feed-forward part.
+// A layer without ffn_dim lacks the feed-forward part. It runs `passes` times, one after another.
 struct EncoderShape {
   int ffn_dim;
   AttentionShape attention;
+  int passes = 1;
 };
 
 struct DecoderShape {
   int ffn_dim;
   AttentionShape attention, cross;
   int encoder_layers_attended;  // n: cross-attention reads the last n encoder layers
+  int passes = 1;
 };
 
 // As hat.architecture.ModelConfig in Python.
@@ -59,6 +61,7 @@ struct DecoderLayer {
   Matrix cross_kv;  // multiplied once a sentence; the others one after another at every step
   Matrix qkv, out, cross_q, cross_out, fc1, fc2;
   BranchNorm attention_norm, cross_norm, ffn_norm;
+  Norm first_norm;  // of the layer's first branch, or of a later layer's where it has none
 };
 
 class Model {

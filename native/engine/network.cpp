@@ -83,7 +83,7 @@ void Network::allocate(int longest) {
     widest_y = std::max({widest_y, layer.ffn_dim, 3 * layer.attention.qkv_dim, layer.cross.qkv_dim});
     widest_qkv = std::max({widest_qkv, layer.attention.qkv_dim, layer.cross.qkv_dim});
     most_attended = std::max(most_attended, layer.encoder_layers_attended);
-    cache_widths.push_back(2 * static_cast<size_t>(layer.attention.qkv_dim));
+    cache_widths.insert(cache_widths.end(), layer.passes, 2 * static_cast<size_t>(layer.attention.qkv_dim));
   }
   x_stride_ = round_up(widest_x, kBlock);
   y_stride_ = round_up(widest_y, kBlock);
@@ -184,6 +184,12 @@ void Network::add_residual(int row, const BranchNorm& norm, int dim) const {
   prepare(out, dim, row);
 }
 
+// Prepares rows, which another norm has prepared, for the branch with this norm.
+void Network::enter(const Norm& norm, int dim, int rows) {
+  if (!config_.pre_norm) return;
+  for_each_row(rows, grain_of_rows(dim), [&](int row, Scratch&) { normalize(row, norm, dim); });
+}
+
 // ---- encoder ----
 
 void Network::encode(const Range& group) {
@@ -200,16 +206,16 @@ void Network::encode(const Range& group) {
 void Network::encode_layer(int index, const Range& group) {
   const EncoderLayer& layer = model_->encoder[index];
   const int rows = offsets_[group.end] - offsets_[group.begin];
-  const int dim = config_.encoder_dim, last = static_cast<int>(model_->encoder.size()) - 1;
-  if (layer.shape.attention.present()) attend_within(layer, group);
-  if (layer.shape.ffn_dim) feed_forward(layer.fc1, layer.fc2, layer.ffn_norm, rows);
+  const int last = static_cast<int>(model_->encoder.size()) - 1;
+  for (int pass = 0; pass < layer.shape.passes; ++pass) {
+    if (pass > 0) enter(layer.first_norm, config_.encoder_dim, rows);
+    if (layer.shape.attention.present()) attend_within(layer, group);
+    if (layer.shape.ffn_dim) feed_forward(layer.fc1, layer.fc2, layer.ffn_norm, rows);
+  }
   charge(Part::encoder);
   compute_cross_kv(group, last - index);
   charge(Part::cross_attention);
-  if (config_.pre_norm && index < last)
-    for_each_row(rows, grain_of_rows(dim), [&](int row, Scratch&) {
-      normalize(row, model_->encoder[index + 1].first_norm, dim);
-    });
+  if (index < last) enter(model_->encoder[index + 1].first_norm, config_.encoder_dim, rows);
 }
 
 void Network::attend_within(const EncoderLayer& layer, const Range& group) {
@@ -264,7 +270,14 @@ void Network::decode(int step) {
           model_->first_decoder_norm, config_.decoder_dim, row);
   });
   charge(Part::embedding);
-  for (int index = 0; index < static_cast<int>(model_->decoder.size()); ++index) decode_layer(index, step);
+  int cache = 0;  // each pass has its own
+  for (int index = 0; index < static_cast<int>(model_->decoder.size()); ++index) {
+    const DecoderLayer& layer = model_->decoder[index];
+    for (int pass = 0; pass < layer.shape.passes; ++pass) {
+      if (pass > 0) enter(layer.first_norm, config_.decoder_dim, rows);
+      decode_layer(index, cache++, step);
+    }
+  }
   team_.parallel_for(logits_.chunks(), 1, [&](int member, int begin, int end) {
     kernels_.project(model_->output, operand(), logits_.rows_of(member), rows, begin, end,
                      scratch_[member].logits.get());
@@ -272,24 +285,23 @@ void Network::decode(int step) {
   charge(Part::projection);
 }
 
-void Network::decode_layer(int index, int step) {
+void Network::decode_layer(int index, int cache, int step) {
   const DecoderLayer& layer = model_->decoder[index];
-  if (layer.shape.attention.present()) attend_to_target(index, step);
+  if (layer.shape.attention.present()) attend_to_target(layer, cache, step);
   if (layer.shape.cross.present()) attend_to_source(index);
   if (layer.shape.ffn_dim) feed_forward(layer.fc1, layer.fc2, layer.ffn_norm, static_cast<int>(rows_.size()));
   charge(Part::feed_forward);
 }
 
-void Network::attend_to_target(int index, int step) {
-  const DecoderLayer& layer = model_->decoder[index];
+void Network::attend_to_target(const DecoderLayer& layer, int cache, int step) {
   const AttentionShape& shape = layer.shape.attention;
   const int rows = static_cast<int>(rows_.size());
   multiply(layer.qkv, rows);
   for_each_row(rows, 1, [&](int row, Scratch& scratch) {
     const Row& hypothesis = rows_[row];
-    float* kv = cache_.at(index, step, hypothesis.slot);
+    float* kv = cache_.at(cache, step, hypothesis.slot);
     std::copy_n(y(row) + shape.qkv_dim, 2 * shape.qkv_dim, kv);
-    for (int i = 0; i < step; ++i) scratch.kv_rows[i] = cache_.at(index, i, hypothesis.ancestors[i]);
+    for (int i = 0; i < step; ++i) scratch.kv_rows[i] = cache_.at(cache, i, hypothesis.ancestors[i]);
     scratch.kv_rows[step] = kv;
     attend(scratch, y(row), step + 1, shape, row);
   });

@@ -79,8 +79,8 @@ class Network {
   void attend_within(const EncoderLayer& layer, const Range& group);
   void compute_cross_kv(const Range& group, int from_last);
   void decode(int step);
-  void decode_layer(int index, int step);
-  void attend_to_target(int index, int step);
+  void decode_layer(int index, int cache, int step);
+  void attend_to_target(const DecoderLayer& layer, int cache, int step);
   void attend_to_source(int index);
 
   void multiply(const Matrix& weights, int rows, bool relu = false);
@@ -91,6 +91,7 @@ class Network {
   void feed_forward(const Matrix& fc1, const Matrix& fc2, const BranchNorm& norm, int rows);
   void embed(const Matrix& embedding, int token, const float* position, const Norm& next, int dim, int row) const;
   void attend(Scratch& scratch, const float* query, int keys, const AttentionShape& shape, int row) const;
+  void enter(const Norm& norm, int dim, int rows);
   void normalize(int row, const Norm& norm, int dim) const;
   void add_residual(int row, const BranchNorm& norm, int dim) const;
   void prepare(const float* values, int inputs, int row) const;

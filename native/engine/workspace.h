@@ -38,16 +38,16 @@ class Buffer {
   size_t size_ = 0;
 };
 
-// Keys and values of self-attention: for each layer so many floats for each position and slot. Allocated for a stretch
+// Keys and values of self-attention: for each pass so many floats for each position and slot. Allocated for a stretch
 // of positions at a time, since the longest hypothesis is seldom as long as it may become.
 class KeyValueCache {
  public:
-  // `widths`: floats of each layer.
+  // `widths`: floats of each pass.
   void start(const std::vector<size_t>& widths, int slots) {
-    layers_.clear();
+    passes_.clear();
     size_t size = 0;
     for (const size_t width : widths) {
-      layers_.push_back({size, width});
+      passes_.push_back({size, width});
       size += kStretch * slots * width;
     }
     if (size > stretch_floats_) stretches_.clear();
@@ -62,19 +62,19 @@ class KeyValueCache {
       stretches_.push_back(std::move(stretch));
     }
   }
-  float* at(int layer, int position, int slot) const {
+  float* at(int pass, int position, int slot) const {
     const size_t row = static_cast<size_t>(position % kStretch) * slots_ + slot;
-    return stretches_[position / kStretch] + layers_[layer].first + row * layers_[layer].width;
+    return stretches_[position / kStretch] + passes_[pass].first + row * passes_[pass].width;
   }
   size_t bytes() const { return stretches_.size() * stretch_floats_ * sizeof(float); }
 
  private:
-  struct Layer {
+  struct Pass {
     size_t first, width;  // the place of its floats in a stretch, and how many a row has
   };
   static constexpr int kStretch = 16;  // positions
   std::vector<Buffer<float>> stretches_;
-  std::vector<Layer> layers_;
+  std::vector<Pass> passes_;
   size_t stretch_floats_ = 0;
   int slots_ = 0;
 };

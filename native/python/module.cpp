@@ -44,11 +44,11 @@ ModelConfig config_of(const nb::dict& d) {
       get(d, "encoder_dim"), get(d, "decoder_dim"), get(d, "encoder_super_dim"), get(d, "decoder_super_dim"), get(d, "source_vocab"), get(d, "target_vocab"),
       get<bool>(d, "shared_embeddings"), get<bool>(d, "pre_norm"), {}, {}};
   for (nb::handle layer : get<nb::list>(d, "encoder"))
-    config.encoder.push_back({get(layer, "ffn_dim"), attention_of(layer, "heads", "qkv_dim")});
+    config.encoder.push_back({get(layer, "ffn_dim"), attention_of(layer, "heads", "qkv_dim"), get(layer, "passes")});
   for (nb::handle layer : get<nb::list>(d, "decoder"))
     config.decoder.push_back({get(layer, "ffn_dim"), attention_of(layer, "self_heads", "self_qkv_dim"),
                               attention_of(layer, "cross_heads", "cross_qkv_dim"),
-                              get(layer, "encoder_layers_attended")});
+                              get(layer, "encoder_layers_attended"), get(layer, "passes")});
   return config;
 }
 

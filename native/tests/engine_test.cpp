@@ -78,11 +78,11 @@ void check_translations(Engine& engine, const DecodeOptions& options) {
   }
 }
 
-// Widths of attentions of their own, and layers without one part, with no part, or with only one.
+// Widths of attentions of their own, layers without one part, with no part, or with only one, and several passes.
 ModelConfig uneven_config_of(Precision precision, bool shared) {
   ModelConfig config = config_of(precision, shared);
-  config.encoder = {{37, {0, 0}}, {0, {3, 36}}, {0, {0, 0}}, {5, {1, 8}}};
-  config.decoder = {{0, {3, 12}, {0, 0}, 1}, {40, {0, 0}, {6, 48}, 3}, {0, {0, 0}, {0, 0}, 1}, {0, {0, 0}, {1, 5}, 2}};
+  config.encoder = {{37, {0, 0}}, {0, {3, 36}, 2}, {0, {0, 0}, 3}, {5, {1, 8}, 2}};
+  config.decoder = {{0, {3, 12}, {0, 0}, 1, 2}, {40, {0, 0}, {6, 48}, 3, 3}, {0, {0, 0}, {0, 0}, 1, 2}, {7, {2, 8}, {1, 5}, 2, 2}};
   return config;
 }
 
@@ -195,6 +195,14 @@ TEST(impossible_inputs_and_shapes_are_refused) {
   bad = good;
   bad.decoder[0].cross.heads = -1;
   CHECK_THROWS(std::invalid_argument, bad.check());
+  for (const int passes : {0, 65}) {
+    bad = good;
+    bad.encoder[0].passes = passes;
+    CHECK_THROWS(std::invalid_argument, bad.check());
+    bad = good;
+    bad.decoder[1].passes = passes;
+    CHECK_THROWS(std::invalid_argument, bad.check());
+  }
   bad = good;
   bad.encoder[0].ffn_dim = -1;
   CHECK_THROWS(std::invalid_argument, bad.check());

@@ -79,6 +79,16 @@ def test_attended_layers_default_to_the_last() -> None:
         (("encoder", "layers", 0, "qkv_dim"), 0, r"encoder.layers\[0\].qkv_dim: 0 is not a positive"),
         (("encoder", "layers", 0, "qkv_dim"), 5, r"encoder.layers\[0\].heads: 2 heads .* qkv_dim 5"),
         (("encoder", "layers", 0, "self_qkv_dim"), 8, r"unknown key self_qkv_dim; .* qkv_dim"),
+        (
+            ("encoder", "layers", 0, "passes"),
+            0,
+            r"encoder.layers\[0\].passes: 0 is not a whole number from 1 to 64",
+        ),
+        (
+            ("encoder", "layers", 0, "passes"),
+            65,
+            r"encoder.layers\[0\].passes: 65 is not a whole number from 1",
+        ),
         (("decoder", "layers", 0, "cross_qkv_dim"), 3, r"decoder.layers\[0\].cross_heads: 2 heads"),
         (
             ("decoder", "layers", 0, "cross_heads"),
@@ -112,17 +122,17 @@ def test_a_layer_that_lacks_an_attention_has_no_width_of_it() -> None:
 
 
 def test_widths_and_parts_of_layers_round_trip() -> None:
-    layers = (EncoderLayer(0, 2, qkv_dim=6), EncoderLayer(12, 0))
+    layers = (EncoderLayer(0, 2, qkv_dim=6, passes=2), EncoderLayer(12, 0))
     decoder = (DecoderLayer(0, 0, 2, 2, cross_qkv_dim=4), DecoderLayer(12, 1, 0, self_qkv_dim=3))
     architecture = Architecture(8, Encoder(6, layers), Decoder(4, decoder))
     value = json.loads(json.dumps(architecture.to_dict()))
     assert value["encoder"]["layers"] == [
-        {"ffn_dim": 0, "heads": 2, "qkv_dim": 6},
+        {"ffn_dim": 0, "heads": 2, "qkv_dim": 6, "passes": 2},
         {"ffn_dim": 12, "heads": 0},
     ]
     assert Architecture.from_dict(value) == architecture
     assert transformer_text(architecture).splitlines()[2:4] == [
-        "  1: no ffn, heads 2 (qkv_dim 6)",
+        "  1: no ffn, heads 2 (qkv_dim 6), 2 passes",
         "  2: ffn 12, no attention",
     ]
     assert transformer_text(architecture).splitlines()[5:] == [
@@ -135,7 +145,8 @@ def test_an_equal_width_of_its_own_changes_nothing() -> None:
     value = SMALL.to_dict()
     value["encoder"]["layers"][0]["qkv_dim"] = value["decoder"]["layers"][0]["self_qkv_dim"] = 8
     again = Architecture.from_dict(value)
-    assert again == SMALL
+    value["decoder"]["layers"][0]["passes"] = 1
+    assert again == Architecture.from_dict(value) == SMALL
     assert again.short_hash() == SMALL.short_hash()
 
 

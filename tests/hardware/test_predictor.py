@@ -331,25 +331,28 @@ def test_features_of_one_architecture_by_hand() -> None:
         "steps": T,
     }
     value = architecture.to_dict()
-    value["encoder"]["layers"] = [{"ffn_dim": 3, "heads": 0}, {"ffn_dim": 0, "heads": 2, "qkv_dim": 6}]
+    value["encoder"]["layers"] = [
+        {"ffn_dim": 3, "heads": 0},
+        {"ffn_dim": 0, "heads": 2, "qkv_dim": 6, "passes": 2},
+    ]
     value["decoder"]["layers"] += [
-        {"ffn_dim": 0, "self_heads": 3, "self_qkv_dim": 9, "cross_heads": 0},
-        {"ffn_dim": 7, "self_heads": 0, "cross_heads": 1, "cross_qkv_dim": 3},
+        {"ffn_dim": 0, "self_heads": 3, "self_qkv_dim": 9, "cross_heads": 0, "passes": 3},
+        {"ffn_dim": 7, "self_heads": 0, "cross_heads": 1, "cross_qkv_dim": 3, "passes": 2},
     ]
     uneven = Architecture.from_dict(value)
     row |= {
-        "encoder_attention": S * 4 * 6,
+        "encoder_attention": S * 4 * 2 * 6,
         "encoder_ffn": S * 4 * 3,
-        "encoder_softmax": S * S * 2,
-        "encoder_layers": 1,
+        "encoder_softmax": S * S * 2 * 2,
+        "encoder_layers": 1 / 2 + 2 / 2,
         "cross_projection": S * 4 * (8 * 2 + 3),
-        "decoder_attention": T * 6 * (2 * (8 + 9) + 8 + 3) / 3,
-        "decoder_ffn": T * 6 * (5 + 7),
-        "decoder_layers": T * (3 + 1 + 2) / 3,
-        "self_keys": T * T * (8 + 9),
-        "self_softmax": T * T * (2 + 3),
-        "cross_keys": S * T * (8 * 2 + 3),
-        "cross_softmax": S * T * (8 + 1),
+        "decoder_attention": T * 6 * (8 + 3 * 6 + 2 * 1),
+        "decoder_ffn": T * 6 * (5 + 2 * 7),
+        "decoder_layers": T * (3 + 3 * 1 + 2 * 2) / 3,
+        "self_keys": T * T * (8 + 3 * 9),
+        "self_softmax": T * T * (2 + 3 * 3),
+        "cross_keys": S * T * (8 * 2 + 2 * 3),
+        "cross_softmax": S * T * (8 + 2 * 1),
     }
     assert dict(zip(TERMS, features([uneven], [(S, T)])[0], strict=True)) == row
     mean = features([architecture], [(S, T), (7, 9)])

@@ -69,7 +69,12 @@ def test_what_published_fields_cannot_express_is_refused() -> None:
     architecture = Architecture(8, Encoder(8, layers), Decoder(8, (DecoderLayer(8, 1, 1, 4),)))
     with pytest.raises(UserError, match="encoder_layers_attended 4"):
         architecture_to_reference(architecture)
-    for layer in (EncoderLayer(0, 1), EncoderLayer(8, 0), EncoderLayer(8, 1, qkv_dim=4)):
+    for layer in (
+        EncoderLayer(0, 1),
+        EncoderLayer(8, 0),
+        EncoderLayer(8, 1, qkv_dim=4),
+        EncoderLayer(8, 1, passes=2),
+    ):
         uneven = Architecture(8, Encoder(8, (layer,)), Decoder(8, (DecoderLayer(8, 1, 1),)))
         with pytest.raises(UserError, match="the published fields cannot express it"):
             architecture_to_reference(uneven)

@@ -53,6 +53,8 @@ WIDE_SPACE = DesignSpace.from_dict(
         "encoder_qkv_dim": [32, 16, 8],
         "decoder_self_qkv_dim": [16, 48, 8],
         "decoder_cross_qkv_dim": [8, 24],
+        "encoder_passes": [1, 2],
+        "decoder_passes": [2, 1],
         "qkv_dim": [32],
     },
     "wide test space",
@@ -60,13 +62,16 @@ WIDE_SPACE = DesignSpace.from_dict(
 # A decoder without self-attention, below and above a layer that has only that, and layers without any part.
 SPARSE = Architecture(
     16,
-    Encoder(16, (EncoderLayer(0, 2), EncoderLayer(0, 0), EncoderLayer(24, 0))),
-    Decoder(24, (DecoderLayer(0, 0, 2, 3, cross_qkv_dim=8), DecoderLayer(0, 0, 0), DecoderLayer(16, 0, 4))),
+    Encoder(16, (EncoderLayer(0, 2, passes=2), EncoderLayer(0, 0), EncoderLayer(24, 0))),
+    Decoder(
+        24,
+        (DecoderLayer(0, 0, 2, 3, cross_qkv_dim=8), DecoderLayer(0, 0, 0), DecoderLayer(16, 0, 4, passes=2)),
+    ),
 )
 SPARSE_SELF = replace(
     SPARSE,
     decoder=Decoder(
-        24, (DecoderLayer(16, 0, 0), DecoderLayer(0, 2, 0, self_qkv_dim=24), DecoderLayer(0, 0, 1))
+        24, (DecoderLayer(16, 0, 0), DecoderLayer(0, 2, 0, self_qkv_dim=24, passes=2), DecoderLayer(0, 0, 1))
     ),
 )
 # Family → architectures that the tests of all families build.

@@ -51,8 +51,8 @@ def random_artefact(seed: int, precision: str = "float32", uneven: bool = False)
 def _uneven_encoder_layer(layer: EncoderLayer, rng: random.Random) -> EncoderLayer:
     ffn_dim = rng.choice((layer.ffn_dim, layer.ffn_dim, 0))
     if rng.random() < 0.3:
-        return EncoderLayer(ffn_dim, 0)
-    return EncoderLayer(ffn_dim, layer.heads, _width(layer.heads, rng))
+        return EncoderLayer(ffn_dim, 0, passes=rng.choice((1, 2)))
+    return EncoderLayer(ffn_dim, layer.heads, _width(layer.heads, rng), passes=rng.choice((1, 1, 3)))
 
 
 def _uneven_decoder_layer(layer: DecoderLayer, rng: random.Random) -> DecoderLayer:
@@ -65,6 +65,7 @@ def _uneven_decoder_layer(layer: DecoderLayer, rng: random.Random) -> DecoderLay
         layer.encoder_layers_attended if cross else 1,
         self_qkv_dim=_width(layer.self_heads, rng) if own else None,
         cross_qkv_dim=_width(layer.cross_heads, rng) if cross else None,
+        passes=rng.choice((1, 1, 2)),
     )
 
 

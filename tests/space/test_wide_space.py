@@ -19,13 +19,14 @@ WIDE = DesignSpace(
     encoder_ffn_dim=(16,),
     encoder_heads=(2, 0),
     decoder_ffn_dim=(0, 16),
-    decoder_self_heads=(2, 1, 0),
+    decoder_self_heads=(2, 0),
     decoder_cross_heads=(0, 2),
     encoder_layers_attended=(1, 2),
     qkv_dim=(8,),
     encoder_qkv_dim=(8, 4),
     decoder_self_qkv_dim=(4, 6),
     decoder_cross_qkv_dim=(12, 8),
+    encoder_passes=(2, 1),
 )
 
 
@@ -34,7 +35,7 @@ def test_size_counts_what_enumerate_yields_and_sampling_reaches() -> None:
     assert len(architectures) == len(set(architectures)) == WIDE.size()
     assert all(architecture in WIDE for architecture in architectures)
     rng = random.Random(0)
-    assert {WIDE.sample(rng) for _ in range(40_000)} == set(architectures)
+    assert {WIDE.sample(rng) for _ in range(60_000)} == set(architectures)
 
 
 def test_operators_stay_inside_and_genes_are_stable() -> None:
@@ -62,7 +63,7 @@ def test_neighbours_connect_the_whole_space() -> None:
 def test_largest_and_smallest() -> None:
     assert WIDE.largest() == Architecture(
         8,
-        Encoder(8, (EncoderLayer(16, 2),) * 2),
+        Encoder(8, (EncoderLayer(16, 2, passes=2),) * 2),
         Decoder(8, (DecoderLayer(16, 2, 2, 2, self_qkv_dim=6, cross_qkv_dim=12),)),
     )
     assert WIDE.smallest() == Architecture(
@@ -100,6 +101,7 @@ def test_a_width_of_its_own_that_is_the_architectures_is_none() -> None:
         ({"encoder_heads": [2, True]}, "my.space.encoder_heads: True in"),
         ({"decoder_cross_heads": [0]}, "decoder_cross_heads: .* no decoder layer would see the source"),
         ({"qkv_dim": [8, 16]}, r"qkv_dim: \[8, 16\]: every attention has choices of its own"),
+        ({"encoder_passes": [1, 0]}, r"my.space.encoder_passes: 0 in \[1, 0\] is not a positive"),
         ({"encoder_layers": [2, 0]}, r"my.space.encoder_layers: 0 in \[2, 0\] is not a positive"),
     ],
 )

@@ -6,6 +6,8 @@ from typing import Any, ClassVar, Self
 from hat.arguments import check_count, plain_numbers
 from hat.errors import UserError
 
+MOST_PASSES = 64  # a bound for files from elsewhere
+
 
 class Part:
     """A part of an architecture, a dataclass; NumPy's numbers in its fields become Python's."""
@@ -31,7 +33,8 @@ class AttentionShape:
 @dataclass(frozen=True)
 class Layer(Part):
     """A layer with attentions, each of which has its fields under a prefix of their names. The layer has no
-    attention of 0 heads, and no feed-forward part of width 0; nor has it their normalization."""
+    attention of 0 heads, and no feed-forward part of width 0; nor has it their normalization. It runs
+    `passes` times, one after another, with the same weights: as many layers that share theirs."""
 
     ATTENTIONS: ClassVar[tuple[str, ...]]
 
@@ -51,7 +54,8 @@ class Layer(Part):
         """Raises UserError naming a field that no layer of an architecture of this `qkv_dim` can have."""
         for name, value in vars(self).items():
             if value is not None:
-                check_count(name, value, 0 if name.endswith(("heads", "ffn_dim")) else 1)
+                least = 0 if name.endswith(("heads", "ffn_dim")) else 1
+                check_count(name, value, least, MOST_PASSES if name == "passes" else None)
         for prefix in self.ATTENTIONS:
             name, width = f"{prefix}qkv_dim", vars(self)[f"{prefix}qkv_dim"]
             shape = self.attention(prefix, qkv_dim)
@@ -70,6 +74,7 @@ class EncoderLayer(Layer):
     ffn_dim: int
     heads: int
     qkv_dim: int | None = None
+    passes: int = 1
 
     def self_attention(self, qkv_dim: int) -> AttentionShape | None:
         """The layer's self-attention, None if it has none. `qkv_dim`: the architecture's."""
@@ -88,6 +93,7 @@ class DecoderLayer(Layer):
     encoder_layers_attended: int = 1
     self_qkv_dim: int | None = None
     cross_qkv_dim: int | None = None
+    passes: int = 1
 
     def self_attention(self, qkv_dim: int) -> AttentionShape | None:
         """The layer's self-attention, None if it has none. `qkv_dim`: the architecture's."""
@@ -101,6 +107,6 @@ class DecoderLayer(Layer):
         super().check(qkv_dim)
         if self.encoder_layers_attended > 1 and not self.cross_heads:
             raise UserError(
-                f"encoder_layers_attended: {self.encoder_layers_attended}, but cross_heads is 0: the layer does "
-                "not attend to the encoder"
+                f"encoder_layers_attended: {self.encoder_layers_attended}, but cross_heads is 0: "
+                "the layer does not attend to the encoder"
             )

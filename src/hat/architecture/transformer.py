@@ -12,6 +12,8 @@ from hat.arguments import check_count, plain_numbers
 from hat.errors import UserError
 from hat.files import check_keys, digest
 
+# The defaults of the fields that the published networks lack.
+DEFAULTS = {"qkv_dim": None, "self_qkv_dim": None, "cross_qkv_dim": None, "passes": 1}
 Kind = TypeVar("Kind", EncoderLayer, DecoderLayer)
 
 
@@ -95,12 +97,12 @@ class Architecture:
 
     def to_dict(self) -> dict[str, Any]:
         """The published schema: mappings, lists and integers only. Fields that the published networks lack
-        are left out where they are None."""
+        are left out where they have their defaults."""
         value = asdict(self)
         for side in ("encoder", "decoder"):
             layers = value[side]["layers"]
             value[side]["layers"] = [
-                {name: number for name, number in layer.items() if number is not None} for layer in layers
+                {k: v for k, v in layer.items() if k not in DEFAULTS or v != DEFAULTS[k]} for layer in layers
             ]
         return value
 
@@ -155,13 +157,16 @@ def transformer_work(architecture: Architecture, length: int) -> int:
     qkv, enc, dec = architecture.qkv_dim, architecture.encoder_dim, architecture.decoder_dim
     macs = length * (enc + 1) + length * (dec + 1)
     for layer in architecture.encoder.layers:
-        macs += _attention_work(layer.self_attention(qkv), enc, enc, queries=length, keys=length)
-        macs += _feed_forward_work(layer.ffn_dim, enc, length)
+        own = _attention_work(layer.self_attention(qkv), enc, enc, queries=length, keys=length)
+        macs += layer.passes * (own + _feed_forward_work(layer.ffn_dim, enc, length))
     for decoder_layer in architecture.decoder.layers:
         keys = length * decoder_layer.encoder_layers_attended
-        macs += _attention_work(decoder_layer.self_attention(qkv), dec, dec, queries=length, keys=length)
-        macs += _attention_work(decoder_layer.cross_attention(qkv), dec, enc, queries=length, keys=keys)
-        macs += _feed_forward_work(decoder_layer.ffn_dim, dec, length)
+        own = _attention_work(decoder_layer.self_attention(qkv), dec, dec, queries=length, keys=length)
+        cross = _attention_work(decoder_layer.cross_attention(qkv), dec, enc, queries=length, keys=keys)
+        ffn = _feed_forward_work(decoder_layer.ffn_dim, dec, length)
+        macs += decoder_layer.passes * (own + cross + ffn)
+        if shape := decoder_layer.cross_attention(qkv):  # its keys and values are the same in all passes
+            macs -= (decoder_layer.passes - 1) * 2 * keys * enc * shape.qkv_dim
     return macs
 
 
@@ -178,7 +183,7 @@ def _feed_forward_work(ffn_dim: int, dim: int, length: int) -> int:
 
 
 def transformer_decoder_states(architecture: Architecture) -> list[LayerState]:
-    """One self-attention and one cross-attention a layer, unless it lacks them."""
+    """A self-attention for each pass of a layer and one attention to the encoder, unless it lacks them."""
     states = []
     for layer in architecture.decoder.layers:
         own = layer.self_attention(architecture.qkv_dim)
@@ -186,11 +191,15 @@ def transformer_decoder_states(architecture: Architecture) -> list[LayerState]:
         attended = layer.encoder_layers_attended
         states.append(
             LayerState(
-                (("self", own.heads, own.head_dim),) if own else (),
+                tuple((name, own.heads, own.head_dim) for name in _pass_names(layer.passes)) if own else (),
                 (("cross", cross.heads, cross.head_dim, attended),) if cross else (),
             )
         )
     return states
+
+
+def _pass_names(passes: int) -> list[str]:
+    return ["self", *(f"pass{number}" for number in range(2, passes + 1))]
 
 
 def transformer_text(architecture: Architecture) -> str:
@@ -205,15 +214,20 @@ def transformer_text(architecture: Architecture) -> str:
 
 def _encoder_layer_text(layer: EncoderLayer) -> str:
     heads = f"heads {_heads_text(layer, '')}" if layer.heads else "no attention"
-    return f"{_ffn_text(layer)}, {heads}"
+    return f"{_ffn_text(layer)}, {heads}{_passes_text(layer)}"
 
 
 def _decoder_layer_text(layer: DecoderLayer) -> str:
     own = f"heads {_heads_text(layer, 'self_')} self" if layer.self_heads else "no self-attention"
     if not layer.cross_heads:
-        return f"{_ffn_text(layer)}, {own}, no attention to the encoder"
+        return f"{_ffn_text(layer)}, {own}, no attention to the encoder{_passes_text(layer)}"
     cross = f"{'' if layer.self_heads else 'heads '}{_heads_text(layer, 'cross_')} cross"
-    return f"{_ffn_text(layer)}, {own}, {cross}, attends to the last {layer.encoder_layers_attended}"
+    attended = f"attends to the last {layer.encoder_layers_attended}"
+    return f"{_ffn_text(layer)}, {own}, {cross}, {attended}{_passes_text(layer)}"
+
+
+def _passes_text(layer: EncoderLayer | DecoderLayer) -> str:
+    return f", {layer.passes} passes" if layer.passes > 1 else ""
 
 
 def _ffn_text(layer: EncoderLayer | DecoderLayer) -> str:

@@ -4,6 +4,7 @@ from typing import Any
 
 from hat.architecture import Architecture
 from hat.architecture.published import ATTENDED, schema_of
+from hat.architecture.transformer import DEFAULTS
 from hat.errors import UserError
 
 
@@ -27,7 +28,7 @@ def architecture_to_reference(architecture: Architecture) -> dict[str, dict[str,
     encoder, decoder = architecture.encoder, architecture.decoder
     for any_layer in (*encoder.layers, *decoder.layers):
         for name, value in vars(any_layer).items():
-            if value == 0 or (name.endswith("qkv_dim") and value is not None):
+            if value == 0 or (name in DEFAULTS and value != DEFAULTS[name]):
                 raise UserError(f"{name} {value}: the published fields cannot express it")
     for layer in decoder.layers:
         if layer.encoder_layers_attended not in codes:

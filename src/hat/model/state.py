@@ -67,6 +67,17 @@ class Cache:
             self.keys, self.values = self.keys[rows], self.values[rows]
 
 
+@dataclass
+class PassCaches:
+    """The caches of a layer's passes."""
+
+    passes: list[Cache]
+
+    def select(self, rows: Tensor) -> None:
+        for cache in self.passes:
+            cache.select(rows)
+
+
 class LayerCache(Protocol):
     """A layer's memory of the hypotheses, one row each: `Cache`, or that of another family."""
 

@@ -11,7 +11,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from hat.architecture import decoder_states
-from hat.model.state import Cache, Memory
+from hat.model.state import Cache, Memory, PassCaches
 from hat.model.transformer import Transformer
 from hat.tokens import PAD
 
@@ -114,7 +114,8 @@ class Workspace:
         self.graphs: dict[tuple[int, int, int], _Graph] = {}
         self._model = model
         states = decoder_states(model.config.architecture)
-        self._widths = [sum(heads * width for _, heads, width in state.self_attentions) for state in states]
+        # For each layer the widths of its passes' keys; a layer without self-attention has none.
+        self._widths = [[heads * width for _, heads, width in state.self_attentions] for state in states]
         self._matrix = model.target_matrix()
         self.position = torch.zeros(1, dtype=torch.long, device=self._matrix.device)
         self._allocate(0, 0)
@@ -138,8 +139,9 @@ class Workspace:
         self.cache[:, :, :old_rows, :old_length] = old
 
     def _allocate(self, rows: int, length: int) -> None:
-        # Keys and values of each layer, in the width of the widest.
-        self.cache = self._matrix.new_zeros(len(self._widths), 2, rows, length, max(self._widths))
+        # Keys and values of each pass, in the width of the widest.
+        widths = [width for passes in self._widths for width in passes]
+        self.cache = self._matrix.new_zeros(len(widths), 2, rows, length, max(widths, default=0))
         self.rows = torch.arange(rows, device=self._matrix.device)
         self.tokens, self.parents = torch.zeros_like(self.rows), torch.zeros_like(self.rows)
         self._order = torch.arange(length, device=self._matrix.device)
@@ -152,16 +154,17 @@ class Workspace:
         cache[:, :, :rows] = cache.index_select(2, self.parents[:rows])
         seen = (self._order[:length] <= self.position)[None]
         x = self._model.embed_at(self.tokens[:rows], self._positions[self.position])
-        layers = zip(self._model.decoder, cache[:, :, :rows], self._widths, self.memories, strict=True)
-        for block, past, width, memory in layers:
+        pasts = iter(cache[:, :, :rows])
+        for block, widths, memory in zip(self._model.layers(), self._widths, self.memories, strict=True):
             assert memory.mask is not None
             first = Memory(memory.keys[:sentences], memory.values[:sentences], memory.mask[:sentences])
-            x = block(x, first, seen, _StaticCache(past[..., :width], self.position))
+            caches: list[Cache] = [_StaticCache(next(pasts)[..., :width], self.position) for width in widths]
+            x = block(x, first, seen, PassCaches(caches or block.cache().passes))
         return self._model.logits(self._model.decoder_norm(x)[:, 0])
 
 
 class _StaticCache(Cache):
-    """One layer's keys and values (2, R, T, Q), of which `append` writes those at `position`."""
+    """One pass's keys and values (2, R, T, Q), of which `append` writes those at `position`."""
 
     def __init__(self, buffer: Tensor, position: Tensor) -> None:
         super().__init__()

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from hat.architecture import AttentionShape, DecoderLayer, EncoderLayer, ModelConfig
 from hat.model.layers import NO_DROPOUT, BranchNorm, CrossAttention, Dropout, FastDropout, SelfAttention
-from hat.model.state import Cache, Encoded, Memory
+from hat.model.state import Cache, Encoded, Memory, PassCaches
 from hat.model.translation_model import TranslationModel
 from hat.tokens import PAD
 
@@ -32,10 +32,16 @@ class EncoderBlock(nn.Module):
             self.fc1 = nn.Linear(dim, layer.ffn_dim)
             self.fc2 = nn.Linear(layer.ffn_dim, dim)
             self.ffn_norm = BranchNorm(dim, pre=pre)
+        self.passes = layer.passes
         self.drop_attention = FastDropout(unscaled)
         self.drop = FastDropout(rates.rate)
 
     def forward(self, x: Tensor, mask: Tensor | None) -> Tensor:
+        for _ in range(self.passes):
+            x = self._run(x, mask)
+        return x
+
+    def _run(self, x: Tensor, mask: Tensor | None) -> Tensor:
         if self.self_attention is not None:
             norm = self.self_attention_norm
             x = norm.after(x + self.drop_attention(self.self_attention(norm.before(x), mask)))
@@ -53,7 +59,7 @@ class DecoderBlock(nn.Module):
         self, dim: int, qkv_dim: int, layer: DecoderLayer, *, memory_dim: int, pre: bool, rates: Dropout
     ) -> None:
         super().__init__()
-        self.attended = layer.encoder_layers_attended
+        self.attended, self.passes = layer.encoder_layers_attended, layer.passes
         self.self_attention = _self_attention(dim, layer.self_attention(qkv_dim), rates.attention)
         if self.self_attention is not None:
             self.self_attention_norm = BranchNorm(dim, pre=pre)
@@ -75,12 +81,19 @@ class DecoderBlock(nn.Module):
             return Memory.without_keys(encoded.layers[-1])
         return self.cross_attention.memory(*encoded.last(self.attended))
 
-    def cache(self) -> Cache:
-        """The empty cache of this layer, for incremental decoding."""
-        return Cache()
+    def cache(self) -> PassCaches:
+        """The empty caches of this layer, for incremental decoding."""
+        return PassCaches([Cache() for _ in range(self.passes)])
 
-    def forward(self, x: Tensor, memory: Memory, mask: Tensor | None, cache: Cache | None = None) -> Tensor:
-        """x (B, T, D); with the cache of the positions before, x (B·K, 1, D)."""
+    def forward(
+        self, x: Tensor, memory: Memory, mask: Tensor | None, cache: PassCaches | None = None
+    ) -> Tensor:
+        """x (B, T, D); with the caches of the positions before, x (B·K, 1, D)."""
+        for number in range(self.passes):
+            x = self._run(x, memory, mask, None if cache is None else cache.passes[number])
+        return x
+
+    def _run(self, x: Tensor, memory: Memory, mask: Tensor | None, cache: Cache | None) -> Tensor:
         if self.self_attention is not None:
             norm = self.self_attention_norm
             x = norm.after(x + self.drop(self.self_attention(norm.before(x), mask, cache)))

@@ -8,7 +8,7 @@ from statistics import fmean
 import numpy as np
 from numpy.typing import NDArray
 
-from hat.architecture import Architecture
+from hat.architecture import Architecture, DecoderLayer, EncoderLayer
 from hat.arguments import check_choice
 from hat.errors import UserError
 
@@ -43,30 +43,41 @@ class Term:
     target: int = 0
 
 
-def _encoder_width(a: Architecture) -> int:
-    """Total width of the encoder's attentions."""
-    return sum(x.qkv_dim or a.qkv_dim for x in a.encoder.layers if x.heads)
+def _encoder_widths(a: Architecture) -> list[int]:
+    """Width of the self-attention of each encoder layer."""
+    return [(x.qkv_dim or a.qkv_dim) if x.heads else 0 for x in a.encoder.layers]
 
 
-def _self_width(a: Architecture) -> int:
-    """Total width of the decoder's self-attentions."""
-    return sum(x.self_qkv_dim or a.qkv_dim for x in a.decoder.layers if x.self_heads)
+def _self_widths(a: Architecture) -> list[int]:
+    """Width of the self-attention of each decoder layer."""
+    return [(x.self_qkv_dim or a.qkv_dim) if x.self_heads else 0 for x in a.decoder.layers]
 
 
-def _cross_width(a: Architecture) -> int:
-    """Total width of the attentions to the encoder."""
-    return sum(x.cross_qkv_dim or a.qkv_dim for x in a.decoder.layers if x.cross_heads)
+def _cross_widths(a: Architecture) -> list[int]:
+    """Width of each decoder layer's attention to the encoder."""
+    return [(x.cross_qkv_dim or a.qkv_dim) if x.cross_heads else 0 for x in a.decoder.layers]
 
 
-def _attended_width(a: Architecture) -> int:
-    """Total width of the attentions to the encoder, each as often as it attends to encoder layers."""
-    attentions = [x for x in a.decoder.layers if x.cross_heads]
-    return sum((x.cross_qkv_dim or a.qkv_dim) * x.encoder_layers_attended for x in attentions)
+def _decoder_widths(a: Architecture) -> list[float]:
+    """Of the weights of a decoder layer's attentions at each step four matrices are the self-attention's and
+    two the other's: the mean width of the six."""
+    return [(2 * own + cross) / 3 for own, cross in zip(_self_widths(a), _cross_widths(a), strict=True)]
 
 
-def _parts(*widths: int) -> int:
+def _run(layers: Sequence[EncoderLayer | DecoderLayer], counts: Sequence[float]) -> float:
+    """The sum of what each layer has, as often as the layer runs."""
+    return sum(layer.passes * count for layer, count in zip(layers, counts, strict=True))
+
+
+def _attended(a: Architecture, widths: Sequence[int]) -> int:
+    """The sum of widths, each as often as the decoder layer attends to encoder layers."""
+    layers = a.decoder.layers
+    return sum(x.encoder_layers_attended * width for x, width in zip(layers, widths, strict=True))
+
+
+def _parts(*sizes: int) -> int:
     """The number of sub-layers that are not absent."""
-    return sum(map(bool, widths))
+    return sum(map(bool, sizes))
 
 
 # More of any of these is never faster: work (multiply-accumulates; in the decoder also the weights that each
@@ -74,25 +85,40 @@ def _parts(*widths: int) -> int:
 # lacks sub-layers is a fraction of one). The weights stand for constant factors, the intercept for the cost
 # that every sentence has.
 TERMS = {
-    "encoder_attention": Term(lambda a: a.encoder.embed_dim * _encoder_width(a), source=1),
-    "encoder_ffn": Term(lambda a: a.encoder.embed_dim * sum(x.ffn_dim for x in a.encoder.layers), source=1),
-    "encoder_softmax": Term(lambda a: sum(x.heads for x in a.encoder.layers), source=2),
-    "encoder_layers": Term(lambda a: sum(_parts(x.ffn_dim, x.heads) for x in a.encoder.layers) / 2),
-    "cross_projection": Term(lambda a: a.encoder.embed_dim * _attended_width(a), source=1),
-    # Of a decoder layer's weights four matrices are its self-attention's and two its attention's to the
-    # encoder.
+    "encoder_attention": Term(
+        lambda a: a.encoder.embed_dim * _run(a.encoder.layers, _encoder_widths(a)), source=1
+    ),
+    "encoder_ffn": Term(
+        lambda a: a.encoder.embed_dim * sum(x.passes * x.ffn_dim for x in a.encoder.layers), source=1
+    ),
+    "encoder_softmax": Term(lambda a: sum(x.passes * x.heads for x in a.encoder.layers), source=2),
+    "encoder_layers": Term(
+        lambda a: sum(x.passes * _parts(x.ffn_dim, x.heads) for x in a.encoder.layers) / 2
+    ),
+    "cross_projection": Term(lambda a: a.encoder.embed_dim * _attended(a, _cross_widths(a)), source=1),
     "decoder_attention": Term(
-        lambda a: a.decoder.embed_dim * (2 * _self_width(a) + _cross_width(a)) / 3, target=1
+        lambda a: a.decoder.embed_dim * _run(a.decoder.layers, _decoder_widths(a)), target=1
     ),
-    "decoder_ffn": Term(lambda a: a.decoder.embed_dim * sum(x.ffn_dim for x in a.decoder.layers), target=1),
+    "decoder_ffn": Term(
+        lambda a: a.decoder.embed_dim * sum(x.passes * x.ffn_dim for x in a.decoder.layers), target=1
+    ),
     "decoder_layers": Term(
-        lambda a: sum(_parts(x.ffn_dim, x.self_heads, x.cross_heads) for x in a.decoder.layers) / 3, target=1
+        lambda a: (
+            sum(x.passes * _parts(x.ffn_dim, x.self_heads, x.cross_heads) for x in a.decoder.layers) / 3
+        ),
+        target=1,
     ),
-    "self_keys": Term(_self_width, target=2),
-    "self_softmax": Term(lambda a: sum(x.self_heads for x in a.decoder.layers), target=2),
-    "cross_keys": Term(_attended_width, source=1, target=1),
+    "self_keys": Term(lambda a: _run(a.decoder.layers, _self_widths(a)), target=2),
+    "self_softmax": Term(lambda a: sum(x.passes * x.self_heads for x in a.decoder.layers), target=2),
+    "cross_keys": Term(
+        lambda a: _attended(
+            a, [x.passes * n for x, n in zip(a.decoder.layers, _cross_widths(a), strict=True)]
+        ),
+        source=1,
+        target=1,
+    ),
     "cross_softmax": Term(
-        lambda a: sum(x.cross_heads * x.encoder_layers_attended for x in a.decoder.layers), source=1, target=1
+        lambda a: _attended(a, [x.passes * x.cross_heads for x in a.decoder.layers]), source=1, target=1
     ),
     "output_projection": Term(lambda a: a.decoder.embed_dim, target=1),
     "steps": Term(lambda a: 1, target=1),
@@ -103,13 +129,13 @@ WEIGHTS: dict[str, Callable[[Architecture], float]] = {
     "encoder_embedding": lambda a: a.encoder.embed_dim,
     "decoder_embedding": lambda a: a.decoder.embed_dim,
     "shared_embedding": lambda a: max(a.encoder.embed_dim, a.decoder.embed_dim),
-    "encoder_attention": TERMS["encoder_attention"].count,
-    "encoder_ffn": TERMS["encoder_ffn"].count,
-    "cross_attention": lambda a: a.encoder.embed_dim * _cross_width(a),
-    "decoder_attention": TERMS["decoder_attention"].count,
-    "decoder_ffn": TERMS["decoder_ffn"].count,
+    "encoder_attention": lambda a: a.encoder.embed_dim * sum(_encoder_widths(a)),
+    "encoder_ffn": lambda a: a.encoder.embed_dim * sum(x.ffn_dim for x in a.encoder.layers),
+    "cross_attention": lambda a: a.encoder.embed_dim * sum(_cross_widths(a)),
+    "decoder_attention": lambda a: a.decoder.embed_dim * sum(_decoder_widths(a)),
+    "decoder_ffn": lambda a: a.decoder.embed_dim * sum(x.ffn_dim for x in a.decoder.layers),
     "self_keys": TERMS["self_keys"].count,
-    "cross_keys": TERMS["cross_keys"].count,
+    "cross_keys": lambda a: _attended(a, _cross_widths(a)),
 }
 
 

@@ -20,7 +20,10 @@ MISSING = -1
 # Properties of each layer, and those with which a space may go beyond the published ones.
 ENCODER = ("encoder_ffn_dim", "encoder_heads")
 DECODER = ("decoder_ffn_dim", "decoder_self_heads", "decoder_cross_heads", "encoder_layers_attended")
-OPTIONAL = ("encoder_qkv_dim", "decoder_self_qkv_dim", "decoder_cross_qkv_dim")
+OPTIONAL = (
+    *("encoder_qkv_dim", "decoder_self_qkv_dim", "decoder_cross_qkv_dim"),
+    *("encoder_passes", "decoder_passes"),
+)
 ATTENTIONS = ("encoder_", "decoder_self_", "decoder_cross_")  # prefixes of their properties
 # A choice of 0 stands for layers without that part.
 MAY_BE_ABSENT = {*ENCODER, *DECODER[:-1]}
@@ -38,7 +41,8 @@ class DesignSpace:
     """The choices of every elastic dimension. Layers of one side share their choices.
 
     A choice of 0 heads or of an `ffn_dim` of 0 stands for layers without that part. The widths of the single
-    attentions are optional: without choices of their own they are the architecture's `qkv_dim`.
+    attentions are optional: without choices of their own they are the architecture's `qkv_dim`. So are the
+    passes of layers: without choices there is one.
     `encoder_layers_attended` counts from the top (1 = the last encoder layer); a choice above the depth of an
     architecture's encoder means the whole encoder. The order of choices fixes what a seed samples. Raises
     UserError where some combination cannot be built.
@@ -58,6 +62,8 @@ class DesignSpace:
     encoder_qkv_dim: Choices = ()
     decoder_self_qkv_dim: Choices = ()
     decoder_cross_qkv_dim: Choices = ()
+    encoder_passes: Choices = ()
+    decoder_passes: Choices = ()
 
     def __post_init__(self) -> None:
         for field in fields(self):
@@ -144,9 +150,9 @@ class DesignSpace:
     def encode(self, architecture: Architecture) -> Genes:
         """The genes: encoder and decoder embed_dim, encoder and decoder depth, qkv_dim; of every
         encoder layer ffn_dim and heads; of every decoder layer ffn_dim, self_heads, cross_heads and
-        encoder_layers_attended; of every layer also the widths of its attentions for which the space has
-        choices. Every gene is one of its choices, or MISSING in layers beyond the depth and in attentions
-        that a layer lacks. Raises UserError for an architecture outside the space.
+        encoder_layers_attended; of every layer also the widths of its attentions and the passes, for which
+        the space has choices. Every gene is one of its choices, or MISSING in layers beyond the depth and in
+        attentions that a layer lacks. Raises UserError for an architecture outside the space.
         """
         genes = self._genes(architecture)
         if not self._valid(genes) or self.decode(genes) != architecture:
@@ -175,8 +181,10 @@ class DesignSpace:
     def size(self) -> int:
         """The exact number of distinct architectures in the space."""
         dims = len(self.encoder_embed_dim) * len(self.decoder_embed_dim) * len(self.qkv_dim)
-        encoder_layer = len(self.encoder_ffn_dim) * self._attentions("encoder_")
-        own = len(self.decoder_ffn_dim) * self._attentions("decoder_self_")
+        encoder_layer = (
+            len(self.encoder_ffn_dim) * self._attentions("encoder_") * (len(self.encoder_passes) or 1)
+        )
+        own = len(self.decoder_ffn_dim) * self._attentions("decoder_self_") * (len(self.decoder_passes) or 1)
         total = 0
         for encoder_depth in self.encoder_layers:
             decoder_layer = own * self._attentions(

@@ -41,6 +41,7 @@ class GraphBuilder:
         self._weights: Weights = Int8View(artefact) if is_kmeans(precision) else artefact.weights
         self._shapes = weight_shapes(artefact.config.model)
         self._nodes: list[NodeProto] = []
+        self._names: set[str] = set()  # of values
         self._watched: list[str] = []  # (N, 1) each: sums over rows that `spoiled` checks
         self._constants: dict[str, TensorProto] = {}
 
@@ -52,7 +53,10 @@ class GraphBuilder:
     def ops(
         self, kind: str, *inputs: str, names: list[str], domain: str = "", **attributes: Any
     ) -> list[str]:
-        """One node with the outputs `names`."""
+        """One node with the outputs `names`; those that are taken, by an earlier pass of a layer, get a
+        number."""
+        names = [f"{name}.{len(self._nodes)}" if name in self._names else name for name in names]
+        self._names.update(names)
         self._nodes.append(helper.make_node(kind, inputs, names, names[0], domain=domain, **attributes))
         return names
 

@@ -17,6 +17,9 @@ to each other:
 | `source_bias`, `cross_keys.i`, `cross_values.i` | the encoder's outputs, one row per sentence |
 | `self_keys.i`, `self_values.i` (R', H, T, d) | `present_keys.i`, … of the last step; T = 0 at first |
 
+The second pass of a decoder layer that runs several times has `pass2_keys.i` and `pass2_values.i`, which
+become `present_pass2_keys.i`, …; the keys and values of the encoder are the same for all passes.
+
 A layer without self-attention or without attention to the encoder lacks those inputs and outputs. A decoder
 without any self-attention has the input `position` (1) int64 instead, the number of tokens decoded so far.
 

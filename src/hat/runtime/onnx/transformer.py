@@ -5,7 +5,7 @@ from functools import partial
 
 from onnx import ModelProto
 
-from hat.architecture import DecoderLayer
+from hat.architecture import DecoderLayer, decoder_states
 from hat.runtime.onnx.interface import decoder_ports, encoder_ports
 from hat.runtime.onnx.sides import DecoderSide, EncoderSide, Side
 
@@ -19,10 +19,11 @@ class EncoderGraph(EncoderSide):
         layers = []
         for index, layer in enumerate(architecture.encoder.layers):
             name = f"encoder.{index}"
-            if layer.heads:
-                attend = partial(self.self_attention, name=f"{name}.self_attention", heads=layer.heads)
-                x = _add(self, x, f"{name}.self_attention_norm", attend)
-            x = _feed_forward(self, x, name, layer.ffn_dim)
+            attend = partial(self.self_attention, name=f"{name}.self_attention", heads=layer.heads)
+            for _ in range(layer.passes):
+                if layer.heads:
+                    x = _add(self, x, f"{name}.self_attention_norm", attend)
+                x = _feed_forward(self, x, name, layer.ffn_dim)
             layers.append(x)
         [layers[-1]] = self.spoiled(layers[-1])
         if self.config.norm == "pre":
@@ -49,14 +50,19 @@ class DecoderGraph(DecoderSide):
 
     def build(self) -> ModelProto:
         x = self.embedded()
-        for index, layer in enumerate(self.config.transformer.decoder.layers):
-            x = self._layer(x, index, layer)
+        layers = self.config.transformer.decoder.layers
+        for index, (layer, state) in enumerate(
+            zip(layers, decoder_states(self.config.architecture), strict=True)
+        ):
+            names = [name for name, *_ in state.self_attentions] or [""] * layer.passes
+            for name in names:
+                x = self._layer(x, index, layer, caches=(f"{name}_keys.{index}", f"{name}_values.{index}"))
         self.best(self.layer_norm(x, "decoder_norm") if self.config.norm == "pre" else x)
         return self.model("decoder", decoder_ports(self.config))
 
-    def _layer(self, x: str, index: int, layer: DecoderLayer) -> str:
+    def _layer(self, x: str, index: int, layer: DecoderLayer, caches: tuple[str, str]) -> str:
+        """One pass of a layer, with the caches of its self-attention, if it has one."""
         name, attended = f"decoder.{index}", layer.encoder_layers_attended
-        caches = f"self_keys.{index}", f"self_values.{index}"
         memory = f"cross_keys.{index}", f"cross_values.{index}"
 
         def attend_self(z: str) -> str:
