@@ -12,6 +12,7 @@ from hat.report import slowest_model
 from plot_layout import spread
 from reports import all_of, newest, table
 from time_shares import markdown as shares_of_parts
+from wmt_scaling import wmt_scaling
 
 Row = Mapping[str, Any]
 # Row of the engines' report → its description.
@@ -290,4 +291,5 @@ TABLES: dict[str, Callable[[], str]] = {
     "compression-speed": compression_speed,
     "costs": costs,
     "time-shares": time_shares,
+    "wmt-scaling": wmt_scaling,
 }

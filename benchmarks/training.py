@@ -53,11 +53,13 @@ PHASES = ("forward", "backward", "loss, gradient norm, batches", "optimiser")
 
 @dataclass(frozen=True)
 class Contender:
-    """A version of HAT by its source folder ("" is this one), or the plain loop."""
+    """A version of HAT by its source folder ("" is this one), or the plain loop. `processes`: that share each
+    batch, and the threads."""
 
     name: str
     source: str = ""
     plain: bool = False
+    processes: int = 1
 
 
 class Worker:
@@ -70,6 +72,8 @@ class Worker:
         arguments = [case, "plain" if contender.plain else kind, str(threads)]
         if batch_tokens:
             arguments += ["--batch-tokens", str(batch_tokens)]
+        if contender.processes > 1:
+            arguments += ["--processes", str(contender.processes)]
         self._process = subprocess.Popen(
             [sys.executable, "-c", LAUNCH, str(WORKER), contender.source, *arguments],
             env=plain | {"OMP_NUM_THREADS": str(threads)},
@@ -181,7 +185,8 @@ def markdown(report: Mapping[str, Any]) -> str:
         f"Before: {report['before'] or 'not measured'}.",
         "",
         "Medians over updates in turn on the same batches. Share of peak: operations of the matrix products "
-        "over those of a large bf16 product measured in between. Gain: this version's speed over the "
+        "over those of a large bf16 product measured in between. Memory and phases of several processes: the "
+        "first one's. Gain: this version's speed over the "
         f"contender's, paired by batch, with its 95% interval ({report['clock'].replace('_', ' ')}).",
         "",
         "| network | threads | contender | target tokens/s | share of peak | memory, GB | gain | 95% |",
@@ -231,6 +236,9 @@ def main() -> None:
     parser.add_argument("--cases", default=",".join(f"{case}:{kind}" for case, kind in CASES))
     parser.add_argument("--threads", default=",".join(map(str, sorted({1, available_threads()}))))
     parser.add_argument("--no-plain", action="store_true", help="without the plain loop")
+    parser.add_argument(
+        "--processes", type=int, default=1, help="beside one process, so many of fewer threads"
+    )
     parser.add_argument("--rounds", type=int, default=30, help="updates of each contender")
     parser.add_argument("--processor-time", action="store_true")
     default = Path(__file__).parent / "results" / f"training-{date.today()}"
@@ -246,6 +254,8 @@ def main() -> None:
         for threads in map(int, options.threads.split(",")):
             for case, kind in (name.split(":") for name in options.cases.split(",")):
                 others = [] if options.no_plain else [Contender("plain loop", plain=True)]
+                if 1 < options.processes <= threads:
+                    others.append(Contender(f"{options.processes} processes", processes=options.processes))
                 row = measure(
                     [*versions, *others],
                     case=case,

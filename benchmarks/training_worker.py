@@ -166,7 +166,13 @@ def train_plain(case: Case, store: TokenStore, pause: Callable[[], object]) -> N
 
 
 def train_ours(
-    case: Case, kind: str, stores: tuple[TokenStore, TokenStore], threads: int, pause: Callable[[], object]
+    case: Case,
+    kind: str,
+    stores: tuple[TokenStore, TokenStore],
+    *,
+    threads: int,
+    processes: int,
+    pause: Callable[[], object],
 ) -> None:
     """`hat.training.train` of this version, without end."""
     space = zoo.space(case.space)
@@ -178,7 +184,8 @@ def train_ours(
     settings = TrainingSettings(
         updates=never,
         batch_tokens=case.batch_tokens,
-        threads=threads,
+        threads=threads // processes,
+        **({"processes": processes} if processes > 1 else {}),  # earlier versions have no such setting
         validate_every=never,
         checkpoint_every=never,
         learning_rate=1e-4,
@@ -315,6 +322,7 @@ def main() -> None:
     parser.add_argument("kind", choices=("sampled", "largest", "plain"))
     parser.add_argument("threads", type=int)
     parser.add_argument("--sentences", type=int, default=4000)
+    parser.add_argument("--processes", type=int, default=1, help="that share each batch, and the threads")
     parser.add_argument("--batch-tokens", type=int, help="instead of the case's")
     options = parser.parse_args()
     case = CASES[options.case]
@@ -330,7 +338,14 @@ def main() -> None:
         if options.kind == "plain":
             train_plain(case, stores[0], pauses)
         else:
-            train_ours(case, options.kind, (stores[0], stores[1]), options.threads, pauses)
+            train_ours(
+                case,
+                options.kind,
+                (stores[0], stores[1]),
+                threads=options.threads,
+                processes=options.processes,
+                pause=pauses,
+            )
 
 
 if __name__ == "__main__":

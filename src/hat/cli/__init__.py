@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from hat.cli.app import app
 from hat.cli.progress import Terminal
-from hat.cli.streams import ReaderGone, flush_output, open_streams
+from hat.cli.streams import ReaderGone, flush_output, open_streams, silence_followers
 from hat.disk import is_full
 from hat.errors import HatError, readable, visible, visible_lines
 
@@ -19,12 +19,15 @@ STOPPED = (130, 143)
 def main(arguments: list[str] | None = None) -> None:
     """Run the command line and exit: 0 done, 1 failed, 2 the user's mistake, 130 or 143 stopped.
 
+    Of several processes that torchrun has started, only the first one prints, unless `--debug` is given.
     If the reader of the output has gone (`| head -1`), it ends at once, with 0.
     """
     words = sys.argv[1:] if arguments is None else arguments
     debug = "--debug" in words
     try:
         open_streams()
+        if not debug:
+            silence_followers()
         try:
             app([word for word in words if word != "--debug"], prog_name="hat")
         except SystemExit as end:

@@ -44,6 +44,14 @@ def open_streams() -> None:
         sys.stdin.reconfigure(encoding="utf-8", errors="strict", newline="\n")
 
 
+def silence_followers() -> None:
+    """Drop all output of a process that torchrun has started beside the first one, which speaks for all."""
+    if "TORCHELASTIC_RUN_ID" in os.environ and os.environ.get("RANK") != "0":
+        nowhere = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(nowhere, OUTPUT)
+        os.dup2(nowhere, ERROR)
+
+
 def flush_output(failed: bool = False) -> None:
     """Write the buffered output. Raises the errors of writing, unless the command has `failed` already."""
     with suppress(*((ReaderGone, HatError) if failed else ())):

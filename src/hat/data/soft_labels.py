@@ -73,6 +73,10 @@ class SoftLabels:
         )
         return cls(folder, text, temperature=manifest["temperature"], ids=ids, parts=parts)
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Another process opens the files instead of getting their content."""
+        return SoftLabels.open, (self.folder, self.text)
+
     def batch(self, rows: Ids) -> tuple[Ids, npt.NDArray[np.float32]]:
         """Token ids and probabilities, both (B, T, k), of the sentences that `collate` reads as (B, T).
 

@@ -97,6 +97,10 @@ class TokenStore:
     def __len__(self) -> int:
         return int(self.manifest["sentences"])
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Another process opens the files instead of getting their content."""
+        return TokenStore.open, (self.folder,)
+
     def source(self, index: int) -> npt.NDArray[np.int64]:
         """Ids of source sentence `index`, without </s>."""
         start, end = self.source_offsets[index : index + 2]

@@ -22,6 +22,8 @@ from hat.pipeline.text.corpus import text_files
 from hat.predictor.published_sets import read_latency_csv
 from hat.recipe.file import check_savable, load_recipe, save_recipe
 from hat.recipe.recipe import Recipe
+from hat.training import Stopped
+from hat.training.distributed import ConnectionLost
 
 ACCEPTED_FILE = "recipe.accepted.yaml"
 
@@ -50,7 +52,8 @@ def trying(
     settings.
 
     If the work fails, settings that were not accepted are set back to what they were (in a new run, to the
-    recipe as `written`), and `say` gets a message; not if the work was only stopped, or the disk was full.
+    recipe as `written`), and `say` gets a message; not if the work was only stopped, the disk was full, or
+    another process of a training has ended.
     """
     path, kept = root / RECIPE_FILE, root / ACCEPTED_FILE
     before = _saved(kept) or _saved(path) or written
@@ -74,13 +77,22 @@ def trying(
     try:
         yield accept
     except BaseException as error:
-        if isinstance(error, Exception) and not is_full(error) and before and accepted != recipe:
+        if _blames_settings(error) and before and accepted != recipe:
             accepted = accepted if _is_consistent(accepted) else before
             save_recipe(path, accepted)
             kept.unlink()
             changes = _changes(recipe.model_dump(mode="json"), accepted.model_dump(mode="json"))
             say(f"the run keeps the settings it had: {'; '.join(changes)}")
         raise
+
+
+def _blames_settings(error: BaseException) -> bool:
+    """True for an error that the settings may have caused."""
+    return (
+        isinstance(error, Exception)
+        and not is_full(error)
+        and not isinstance(error, Stopped | ConnectionLost)
+    )
 
 
 def _saved(path: Path) -> Recipe | None:

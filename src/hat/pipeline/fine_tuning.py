@@ -35,6 +35,7 @@ def fine_tune(run: Path, artefact: Artefact, updates: int, progress: Progress = 
         "validate_every": max(1, updates // VALIDATIONS),
         "checkpoint_every": updates + 1,
         "patience": 0,
+        "processes": 1,
     }
     settings = TrainingSettings.model_validate(recipe.sub_training.model_dump() | changes)
     seed_and_threads(recipe.seed)

@@ -10,6 +10,7 @@ from hat.errors import UserError
 from hat.hardware import Timer
 from hat.pipeline.acceptance import check_settings, trying
 from hat.pipeline.current_status import finished, run_status, stage_status
+from hat.pipeline.followers import follow, follows, leading
 from hat.pipeline.last_status import forget_status, save_status
 from hat.pipeline.outcome.judging import constraint_lines
 from hat.pipeline.outcome.publish import publish
@@ -67,11 +68,16 @@ def run(
     The recipe is saved in the folder; settings that a stage refuses do not stay there (see `trying`).
     `written`: the recipe of a new run without overrides, where it makes sense without them. Raises UserError
     if a stage needs one that is neither done nor among `stages`, or another process works in the folder.
+
+    Of several processes that torchrun has started, the first one does all this, and the others take part in
+    its trainings (`hat.pipeline.followers`).
     """
+    if follows():
+        return follow(recipe, root)
     reporter = reporter or Quiet()
     check_usable(root)
     check_settings(Context(root, recipe, timer))
-    with locked(root):
+    with locked(root), leading():
         create_folder(root)
         with trying(root, recipe, reporter.say, written) as accept:
             context = Context(root, recipe, timer, writable=True, say=reporter.say)
@@ -85,6 +91,7 @@ def run(
                     accept(stage.name)
             if "evaluate" in stages:
                 publish(context)
+    return None
 
 
 def run_on_devices(

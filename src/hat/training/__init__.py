@@ -1,10 +1,11 @@
 """Training: the loop, its settings, sampling strategies, losses, the optimiser, checkpoints."""
 
 from hat.training.accelerator import uses_bf16
-from hat.training.loop import Lessons, Stopped, Updater, train
+from hat.training.loop import Stopped, Updater, train
 from hat.training.loss import Lesson, label_smoothed_loss, validation_loss
 from hat.training.sampling import SAMPLINGS, Sampling, UniformSampling
 from hat.training.settings import SuperTrainingSettings, TrainingSettings
+from hat.training.task import Lessons, Task
 from hat.training.teacher import write_soft_labels, write_translations
 from hat.training.threads import use_threads
 from hat.training.trainees import SubTrainee, SuperTrainee, Trainee
@@ -19,6 +20,7 @@ __all__ = [
     "SubTrainee",
     "SuperTrainee",
     "SuperTrainingSettings",
+    "Task",
     "Trainee",
     "TrainingResult",
     "TrainingSettings",

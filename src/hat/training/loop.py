@@ -2,10 +2,11 @@
 
 import signal
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from copy import deepcopy
 from dataclasses import asdict
-from functools import cache
+from functools import cache, partial
 from math import isfinite
 from pathlib import Path
 from types import FrameType
@@ -14,22 +15,23 @@ import torch
 from torch import Tensor
 
 from hat.data import Batch, TokenStore, collate, epoch_batches, sequential_batches
+from hat.data.batches import Ids
 from hat.errors import HatError
 from hat.progress import Progress, silent
 from hat.training.accelerator import accelerator, autocast, tensors
 from hat.training.checkpoint import load_checkpoint, save_checkpoint
+from hat.training.distributed import ALONE, World
 from hat.training.journal import Journal, Position
 from hat.training.loss import Lesson, Network, batch_loss, imitation_loss
 from hat.training.memory import kept_memory
 from hat.training.one_pass import OnePassAdamW
-from hat.training.optimizer import apply_gradients, optimizers
+from hat.training.optimizer import apply_gradients, gradients, optimizers, set_gradients
+from hat.training.processes import world_of
 from hat.training.settings import TrainingSettings
+from hat.training.task import Lessons, Task
 from hat.training.threads import TrainingThreads, Trial
 from hat.training.trainees import SubTrainee, SuperTrainee, Trainee
 from hat.training.validation import CHECKPOINT, SUMMARY, TrainingResult, Validator, finished_result
-
-# A teacher's lessons on the training text and on the validation text.
-Lessons = tuple[Lesson, Lesson]
 
 
 class Stopped(HatError):
@@ -73,38 +75,58 @@ def train(
 
     `texts`: for training and for validation; `lessons`: a teacher's labels of each, to learn from and to be
     judged by. Training continues from folder/checkpoint.safetensors if there is one, and ends in the same
-    bytes as an uninterrupted training on the same machine with the same numbers of threads, which
-    folder/threads.json records; not on a GPU, which sums in no fixed order.
-    Raises HatError if the loss diverges, Stopped after SIGTERM or SIGINT, UserError for a damaged checkpoint
-    or damaged labels.
+    bytes as an uninterrupted training on the same machine with the same numbers of processes and threads,
+    which the folder records; not on a GPU, which sums in no fixed order.
+    Raises HatError if the loss diverges or another process ends, Stopped after SIGTERM or SIGINT, UserError
+    for a damaged checkpoint or damaged labels.
     """
     if (folder / SUMMARY).exists():
         return finished_result(trainee, folder)
+    task = Task(trainee, texts, settings, seed, lessons)
+
+    with world_of(task, folder, work=partial(take_part, folder=folder), rehearsal=_rehearsal) as world:
+        return take_part(world, task, folder=folder, progress=progress)
+
+
+def take_part(world: World, task: Task, *, folder: Path, progress: Progress = silent) -> TrainingResult:
+    """The part that one process has in a training; only the first one writes."""
+    trainee, settings, (train_store, valid_store) = task.trainee, task.settings, task.texts
     trainee.module.to(accelerator())
-    train_store, valid_store = texts
-    lesson, valid_lesson = lessons or (None, None)
-    updater = Updater(trainee, settings, lesson=lesson, seed=seed)
-    threads = TrainingThreads(folder, settings.threads, _trial(updater, train_store))
+    lesson, valid_lesson = task.lessons or (None, None)
+    updater = Updater(trainee, settings, lesson=lesson, seed=task.seed, world=world)
+    threads = _threads(updater, train_store, folder)
     position = Position()
-    if (folder / CHECKPOINT).exists():
+    if world.main and (folder / CHECKPOINT).exists():
         position = Position(**load_checkpoint(folder / CHECKPOINT, trainee.module, updater.optimizers))
-    valid = [collate(valid_store, rows) for rows in sequential_batches(valid_store, settings.batch_tokens)]
-    validator = Validator(trainee, valid, settings=settings, lesson=valid_lesson, folder=folder)
-    journal = Journal(folder, position)
+    position = Position(**world.from_main(asdict(position)))
+    world.copy_weights(trainee.module)
+    world.copy_optimizers(updater.optimizers)
+    valid = sequential_batches(valid_store, settings.batch_tokens)[world.rank :: world.size]
+    validator = Validator(
+        trainee,
+        [collate(valid_store, rows) for rows in valid],
+        settings=settings,
+        lesson=valid_lesson,
+        folder=folder,
+        world=world,
+    )
+    journal = Journal(folder, position) if world.main else None
     with kept_memory(), stop_requests() as stop:
-        batches = _batches(train_store, settings.batch_tokens, seed, position)
+        batches = batches_of(task, world, position)
         while position.update < settings.updates and not validator.out_of_patience(position):
             with threads.update():
-                updater.update(position, batches, journal)
+                updater.update(position, next(batches), journal)
             if position.update % settings.validate_every == 0 or position.update == settings.updates:
                 validator.validate(position, journal)
-            if stop or threads.due or position.update % settings.checkpoint_every == 0:
+            stopped = world.largest(stop[0] if stop else 0)
+            due = stopped or threads.due or position.update % settings.checkpoint_every == 0
+            if due and world.main:
                 save_checkpoint(folder / CHECKPOINT, trainee.module, updater.optimizers, asdict(position))
-            if stop:
-                raise Stopped(stop[0])
+            if stopped:
+                raise Stopped(stopped)
             if threads.due:
                 threads.measure_again()
-            progress(position.update, settings.updates, journal.note)
+            progress(position.update, settings.updates, journal.note if journal else "")
     return validator.keep(position)
 
 
@@ -112,9 +134,16 @@ class Updater:
     """Optimiser updates of a trainee, from `lesson` too where there is one."""
 
     def __init__(
-        self, trainee: Trainee, settings: TrainingSettings, *, lesson: Lesson | None = None, seed: int = 0
+        self,
+        trainee: Trainee,
+        settings: TrainingSettings,
+        *,
+        lesson: Lesson | None = None,
+        seed: int = 0,
+        world: World = ALONE,
     ) -> None:
         self.trainee, self.settings, self.lesson, self.seed = trainee, settings, lesson, seed
+        self.world = world
         lends = isinstance(trainee, SubTrainee | SuperTrainee)
         self.optimizers = optimizers(trainee.module, settings, lends=lends)
 
@@ -130,21 +159,10 @@ class Updater:
         for optimizer in self.optimizers:
             optimizer.zero_grad()
 
-    def update(self, position: Position, batches: Iterator[Batch], journal: Journal) -> None:
-        """One update by the loss per target token of `accumulate` batches. Raises HatError if it diverges."""
+    def update(self, position: Position, batches: Sequence[Batch], journal: Journal | None) -> None:
+        """`learn`, and record it in position and journal. Raises HatError if the training diverges."""
         started = time.perf_counter()
-        # All randomness of an update, so that resuming needs no generator's state.
-        torch.manual_seed(self.seed + position.update)
-        self.trainee.module.train()
-        networks = self.networks(position.update)
-        self.zero_grad()
-        loss_sum, count = 0.0, 0
-        for _ in range(self.settings.accumulate):
-            batch = next(batches)
-            loss_sum += self.add_gradients(networks, batch)
-            count += batch.target_tokens
-        norm = self.step(count * len(networks), position.update)
-        mean = loss_sum / count / len(networks)
+        mean, norm, count = self.learn(position.update, batches)
         if not (isfinite(mean) and isfinite(norm)):
             raise HatError(
                 f"training diverged at update {position.update}: loss {mean}, gradient norm {norm}; "
@@ -152,14 +170,37 @@ class Updater:
             )
         position.update += 1
         position.tokens += count
-        journal.update(
-            position,
-            loss=mean,
-            norm=norm,
-            tokens=count,
-            seconds=time.perf_counter() - started,
-            learning_rate=self.optimizers[0].param_groups[0]["lr"],
-        )
+        if journal:
+            journal.update(
+                position,
+                loss=mean,
+                norm=norm,
+                tokens=count,
+                seconds=time.perf_counter() - started,
+                learning_rate=self.optimizers[0].param_groups[0]["lr"],
+            )
+
+    def learn(self, update: int, batches: Sequence[Batch]) -> tuple[float, float, int]:
+        """One update by the loss per target token of all processes' batches, of which `batches` are this
+        one's; returns that loss, the gradient's norm, and the number of tokens."""
+        # All randomness of an update, so that resuming needs no generator's state.
+        torch.manual_seed(self.world.seed(self.seed + update))
+        module = self.trainee.module.train()
+        networks = self.networks(update)
+        self.zero_grad()
+        loss_sum, tokens = 0.0, 0
+        for batch in batches:
+            loss_sum += self.add_gradients(networks, batch)
+            tokens += batch.target_tokens
+        if self.world.size > 1:
+            weights, precision = dict(module.named_parameters()), self.settings.exchange_precision
+            summed = self.world.sum_gradients(
+                gradients(module, self.optimizers), weights, precision=precision
+            )
+            set_gradients(module, self.optimizers, summed)
+        loss_sum, total = self.world.sums(loss_sum, tokens)
+        norm = self.step(int(total) * len(networks), update)
+        return loss_sum / total / len(networks), norm, int(total)
 
     def add_gradients(self, networks: list[Network], batch: Batch) -> float:
         """Add up the gradients of the networks' losses on a batch; returns the sum of these losses."""
@@ -187,6 +228,14 @@ class Updater:
         )
 
 
+def _threads(updater: Updater, store: TokenStore, folder: Path) -> TrainingThreads:
+    """The threads of this process; only one without others measures and records their number."""
+    world, trial = updater.world, _trial(updater, store)
+    if world.size == 1:
+        return TrainingThreads(folder, updater.settings.threads, trial)
+    return TrainingThreads(None, world.threads, trial)
+
+
 def _trial(updater: Updater, store: TokenStore) -> Trial:
     """The work of an update without its last step, which would change the weights."""
     batches = cache(lambda: epoch_batches(store, updater.settings.batch_tokens, updater.seed, 0))
@@ -200,12 +249,33 @@ def _trial(updater: Updater, store: TokenStore) -> Trial:
     return trial
 
 
-def _batches(store: TokenStore, budget: int, seed: int, position: Position) -> Iterator[Batch]:
-    """Batches from `position` on, without end; `position` follows."""
+def _rehearsal(task: Task) -> Callable[[World, int], object]:
+    """Updates of a copy of the trainee, by the processes of any world."""
+    store, settings = task.texts[0], task.settings
+    lesson = task.lessons[0] if task.lessons else None
+    updater = Updater(deepcopy(task.trainee), settings, lesson=lesson, seed=task.seed)
+    epoch = epoch_batches(store, settings.batch_tokens, task.seed, 0)
+
+    def update(world: World, number: int) -> None:
+        first = number * settings.accumulate
+        rows = [epoch[place % len(epoch)] for place in range(first, first + settings.accumulate)]
+        updater.world = world
+        updater.learn(number, [collate(store, some) for some in world.share(rows)])
+
+    return update
+
+
+def batches_of(task: Task, world: World, position: Position) -> Iterator[list[Batch]]:
+    """This process's batches of one update after another, from `position` on, without end; `position`
+    follows."""
+    store, settings = task.texts[0], task.settings
+    epoch = epoch_batches(store, settings.batch_tokens, task.seed, position.epoch)
     while True:
-        epoch = epoch_batches(store, budget, seed, position.epoch)
-        while position.batch < len(epoch):
-            rows = epoch[position.batch]
+        rows: list[Ids] = []
+        while len(rows) < settings.accumulate:
+            if position.batch == len(epoch):
+                position.epoch, position.batch = position.epoch + 1, 0
+                epoch = epoch_batches(store, settings.batch_tokens, task.seed, position.epoch)
+            rows.append(epoch[position.batch])
             position.batch += 1
-            yield collate(store, rows)
-        position.epoch, position.batch = position.epoch + 1, 0
+        yield [collate(store, some) for some in world.share(rows)]

@@ -182,11 +182,11 @@ def batch_loss(
 def validation_loss(
     network: Network, batches: Iterable[Batch], *, smoothing: float, lesson: Lesson | None = None
 ) -> float:
-    """Loss per target token, in nats. The caller puts the network into evaluation mode."""
+    """Loss per target token, in nats; 0 without batches. The caller puts the network into evaluation mode."""
     total, count = 0.0, 0
     for batch in batches:
         source, target_in, target = tensors(batch)
         logits = network(source, target_in)
         total += float(batch_loss(logits, target, batch=batch, smoothing=smoothing, lesson=lesson))
         count += batch.target_tokens
-    return total / count
+    return total / max(count, 1)

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 from math import cos, isfinite, pi, sqrt
 
 import torch
-from torch import nn, optim
+from torch import Tensor, nn, optim
 
 from hat.training.accelerator import uses_bf16
 from hat.training.muon import Muon
@@ -93,5 +93,22 @@ def gradient_norm(module: nn.Module, optimizers: Sequence[optim.Optimizer]) -> f
     """The norm of all gradients of an update together."""
     if isinstance(optimizers[0], OnePassAdamW):
         return optimizers[0].norm()
-    gradients = [parameter.grad for parameter in module.parameters() if parameter.grad is not None]
-    return float(nn.utils.get_total_norm(gradients))
+    return float(nn.utils.get_total_norm(gradients(module, optimizers).values()))
+
+
+def gradients(module: nn.Module, optimizers: Sequence[optim.Optimizer]) -> dict[str, Tensor]:
+    """The gradients of an update by parameter; of OnePassAdamW's those of the corners that were lent."""
+    if isinstance(optimizers[0], OnePassAdamW):
+        return optimizers[0].gradients
+    return {name: weight.grad for name, weight in module.named_parameters() if weight.grad is not None}
+
+
+def set_gradients(
+    module: nn.Module, optimizers: Sequence[optim.Optimizer], changed: dict[str, Tensor]
+) -> None:
+    """Put others in the place of the gradients."""
+    if isinstance(optimizers[0], OnePassAdamW):
+        optimizers[0].gradients = changed
+    else:
+        for name, weight in module.named_parameters():
+            weight.grad = changed.get(name)

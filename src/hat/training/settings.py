@@ -10,7 +10,7 @@ from hat.threads import MOST_THREADS
 from hat.training.sampling import SamplingName
 
 
-def _check_threads(value: object) -> object:
+def _check_count(value: object) -> object:
     if value == "auto" or (type(value) is int and 1 <= value <= MOST_THREADS):
         return value
     raise ValueError(f"{shown(value)} is neither auto nor a whole number from 1 to {MOST_THREADS}")
@@ -55,10 +55,18 @@ class TrainingSettings(Section):
         "auto",
         description="Precision of products. auto: bf16 where the accelerator multiplies it in hardware.",
     )
-    threads: Annotated[int | Literal["auto"], BeforeValidator(_check_threads)] = Field(
+    threads: Annotated[int | Literal["auto"], BeforeValidator(_check_count)] = Field(
         "auto",
         description="Processor threads. auto: the best number in a short measurement of this network. "
         "Decides only the order in which sums are rounded.",
+    )
+    processes: Annotated[int | Literal["auto"], BeforeValidator(_check_count)] = Field(
+        1,
+        description="Processes on this machine that share each batch; torchrun's take precedence. auto: as "
+        "many of one thread as a short measurement finds best, or one of several; on GPUs, one for each.",
+    )
+    exchange_precision: Literal["fp32", "bf16"] = Field(
+        "fp32", description="Precision of gradients on their way between processes; bf16 halves the traffic."
     )
     validate_every: int = Field(500, gt=0, description="Updates between validations; each leaves a snapshot.")
     patience: int = Field(0, ge=0, description="Stop after this many validations without gain; 0: never.")

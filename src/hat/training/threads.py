@@ -18,7 +18,6 @@ from hat.threads import available_threads, check_can_start, own_threads, process
 from hat.training.accelerator import accelerator
 
 RECORD = "threads.json"
-KEYS = ("threads", "processor", "measured")
 # The fewest threads whose time is within this factor of the least win: they leave other processes more room.
 NEAR = 1.05
 # Numbers of threads whose first trial takes this many times the least time are not tried again.
@@ -40,18 +39,18 @@ def start_threads() -> int:
     return own_threads() or min(torch.get_num_threads(), available_threads())
 
 
-def use_threads(folder: Path, asked: Threads, trial: Trial) -> int:
-    """Let PyTorch use `asked` threads; the number is recorded in `folder` and returned.
+def use_threads(folder: Path | None, asked: Threads, trial: Trial) -> int:
+    """Let PyTorch use `asked` threads; the number is recorded in `folder`, if it is given, and returned.
 
     "auto": the number in the user's environment, or else the recorded one of this work, or else the result of
     measuring `trial`. The record is valid on the same processor, if as many threads are available. Raises
     UserError for a damaged record, HatError if the system refuses the threads.
     """
-    given, recorded = _without_measuring(asked), _recorded(folder / RECORD)
-    threads = given or recorded or chosen(measure(_counts(available_threads()), trial))
+    given, known = _without_measuring(asked), recorded(folder / RECORD) if folder else None
+    threads = given or known or _best(trial)
     _set(threads)
-    if threads != recorded:
-        _record(folder, threads, measured=given is None)
+    if folder and threads != known:
+        record(folder / RECORD, threads, measured=given is None)
     return threads
 
 
@@ -63,7 +62,7 @@ class TrainingThreads:
     training then writes a checkpoint and calls `measure_again`.
     """
 
-    def __init__(self, folder: Path, asked: Threads, trial: Trial) -> None:
+    def __init__(self, folder: Path | None, asked: Threads, trial: Trial) -> None:
         use_threads(folder, asked, trial)
         self._folder, self._trial = folder, trial
         self._open = _without_measuring(asked) is None and available_threads() > 1
@@ -89,27 +88,30 @@ class TrainingThreads:
 
     def measure_again(self) -> None:
         """Choose the number of threads again, and record it, for the updates after a checkpoint."""
-        threads = chosen(measure(_counts(available_threads()), self._trial))
+        threads = _best(self._trial)
         _set(threads)
-        _record(self._folder, threads, measured=True)
+        if self._folder:
+            record(self._folder / RECORD, threads, measured=True)
         self._begin()
 
 
-def measure(counts: Sequence[int], trial: Trial) -> dict[int, float]:
+def measure(
+    counts: Sequence[int], trial: Trial, use: Callable[[int], object] | None = None
+) -> dict[int, float]:
     """Seconds of a trial with each number of threads, most first; in turn, so that a disturbance of the
-    machine affects all of them. Hopeless numbers are left out."""
-    if len(counts) == 1:
-        return {counts[0]: 0.0}
+    machine affects all of them. Hopeless numbers are left out. `use`: makes the trials use another number of
+    something else than threads."""
+    use = use or _set
     began, first = perf_counter(), dict[int, float]()
     for count in counts:
-        first[count] = min(_seconds(count, trial, number) for number in range(2))
+        first[count] = min(_seconds(count, trial, number, use) for number in range(2))
         if first[count] > HOPELESS * min(first.values()):
             break  # even fewer threads would be even slower
     best = min(first.values())
     times: dict[int, list[float]] = {count: [] for count, taken in first.items() if taken <= HOPELESS * best}
     for number in range(MOST_ROUNDS):
         for count, taken in times.items():
-            taken.append(_seconds(count, trial, number))
+            taken.append(_seconds(count, trial, number, use))
         if perf_counter() - began > ENOUGH_SECONDS:
             break
     return {count: statistics.median(taken) for count, taken in times.items()}
@@ -120,13 +122,18 @@ def chosen(times: dict[int, float]) -> int:
     return min(count for count, taken in times.items() if taken <= NEAR * min(times.values()))
 
 
-def _counts(most: int) -> list[int]:
+def _best(trial: Trial) -> int:
+    counts = counts_up_to(available_threads())
+    return chosen(measure(counts, trial)) if len(counts) > 1 else counts[0]
+
+
+def counts_up_to(most: int) -> list[int]:
     """Powers of two and `most`, most first."""
     return sorted({most, *(1 << power for power in range(most.bit_length()))}, reverse=True)
 
 
-def _seconds(count: int, trial: Trial, number: int) -> float:
-    _set(count)
+def _seconds(count: int, trial: Trial, number: int, use: Callable[[int], object]) -> float:
+    use(count)
     began = perf_counter()
     trial(number)
     return perf_counter() - began
@@ -144,17 +151,19 @@ def _without_measuring(asked: Threads) -> int | None:
     return start_threads() if given is None and accelerator().type != "cpu" else given
 
 
-def _record(folder: Path, threads: int, *, measured: bool) -> None:
-    write_json(folder / RECORD, {"threads": threads, "processor": processor(), "measured": measured})
+def record(path: Path, count: int, *, measured: bool) -> None:
+    """Record the number of something, which names the file, and the processor that it is for."""
+    write_json(path, {path.stem: count, "processor": processor(), "measured": measured})
 
 
-def _recorded(path: Path) -> int | None:
-    """The recorded number of threads of this work; None without a record that is valid on this machine."""
+def recorded(path: Path) -> int | None:
+    """The recorded number, of at most as many as there are threads; None without a record that is valid on
+    this machine. Raises UserError for a damaged record."""
     if not path.exists():
         return None
-    record = check_keys(read_json(path), KEYS, str(path))
-    threads = record["threads"]
-    if not isinstance(threads, int) or isinstance(threads, bool) or threads < 1:
-        raise UserError(f"{path}: threads: {threads!r} is not a positive whole number; delete the file")
-    fits = record["processor"] == processor() and threads <= available_threads()
-    return threads if fits else None
+    found = check_keys(read_json(path), (path.stem, "processor", "measured"), str(path))
+    count = found[path.stem]
+    if not isinstance(count, int) or isinstance(count, bool) or count < 1:
+        raise UserError(f"{path}: {path.stem}: {count!r} is not a positive whole number; delete the file")
+    fits = found["processor"] == processor() and count <= available_threads()
+    return count if fits else None

@@ -13,6 +13,7 @@ from hat.files import read_json, write_json
 from hat.model import TranslationModel
 from hat.training.accelerator import autocast
 from hat.training.checkpoint import load_tensors, load_weights, save_tensors
+from hat.training.distributed import World
 from hat.training.journal import Journal, Position
 from hat.training.loss import Lesson, validation_loss
 from hat.training.settings import TrainingSettings
@@ -33,7 +34,8 @@ class TrainingResult:
 
 class Validator:
     """Validates a trainee, leaving snapshots in `folder`. The best weights are those of the least validation
-    loss, computed as the training's loss is: with `lesson`, against the teacher's labels too."""
+    loss, computed as the training's loss is: with a lesson, against the teacher's labels too. Each process of
+    the world computes the losses of its `batches`."""
 
     def __init__(
         self,
@@ -43,17 +45,19 @@ class Validator:
         settings: TrainingSettings,
         lesson: Lesson | None,
         folder: Path,
+        world: World,
     ) -> None:
         self.trainee, self.batches, self.settings = trainee, batches, settings
-        self.lesson, self.folder = lesson, folder
+        self.lesson, self.folder, self.world = lesson, folder, world
 
-    def validate(self, position: Position, journal: Journal) -> None:
+    def validate(self, position: Position, journal: Journal | None) -> None:
         """Append the losses to the position's history and leave a snapshot; of the earlier ones, only the
         best and the last stay. Raises HatError if the training has diverged."""
         losses = self._losses()
         mean = sum(losses.values()) / len(losses)
         position.history.append({"update": position.update, "loss": mean, **losses})
-        journal.validation(position)
+        if journal:
+            journal.validation(position)
         module = self.trainee.module
         assert isinstance(module, TranslationModel)
         if not mean < 2 * log(module.config.target_vocab):  # twice the loss of a uniform guess
@@ -61,6 +65,8 @@ class Validator:
                 f"training diverged: validation loss {mean:.2f} at update {position.update}; "
                 "a lower learning_rate or a longer warmup may help"
             )
+        if not self.world.main:
+            return
         save_tensors(self._snapshot(position.update), dict(module.named_parameters()))
         for record in position.history[: -self.settings.average]:
             if record != position.best:
@@ -76,32 +82,42 @@ class Validator:
     def keep(self, position: Position) -> TrainingResult:
         """Keep the best snapshot or the average of the last ones, whichever validates better, and remove
         all that only an unfinished training needs."""
-        module, folder = self.trainee.module, self.folder
+        module, folder, main = self.trainee.module, self.folder, self.world.main
         recent = [record["update"] for record in position.history[-self.settings.average :]]
-        candidates = {f"average of updates {', '.join(map(str, recent))}": self._mean(recent)}
         best = position.best["update"]
-        candidates[f"update {best}"] = load_tensors(self._snapshot(best))[0]
+        names = (f"average of updates {', '.join(map(str, recent))}", f"update {best}")
+        candidates: list[dict[str, Tensor]] = [{}, {}]  # only process 0 reads files
+        if main:
+            candidates = [self._mean(recent), load_tensors(self._snapshot(best))[0]]
         losses = {}
-        for name, weights in candidates.items():
-            load_weights(folder, module, weights)
+        for name, weights in zip(names, candidates, strict=True):
+            if main:
+                load_weights(folder, module, weights)
+            self.world.copy_weights(module)
             values = self._losses()
             losses[name] = sum(values.values()) / len(values)
         kept = min(losses, key=lambda name: losses[name])
-        load_weights(folder, module.cpu(), candidates[kept])
+        weights = candidates[names.index(kept)]
+        if main:
+            load_weights(folder, module, weights)
+        self.world.copy_weights(module)
+        module.cpu()
         result = TrainingResult(losses[kept], kept, position.update, position.history)
-        save_tensors(folder / MODEL, candidates[kept])
-        write_json(folder / SUMMARY, {**asdict(result), "target_tokens": position.tokens})
-        _clear(folder)
+        if main:
+            save_tensors(folder / MODEL, weights)
+            write_json(folder / SUMMARY, {**asdict(result), "target_tokens": position.tokens})
+            _clear(folder)
         return result
 
     def _losses(self) -> dict[str, float]:
         self.trainee.module.eval()
         smoothing = self.settings.label_smoothing
         with autocast(self.settings):
-            return {
+            losses = {
                 name: validation_loss(network, self.batches, smoothing=smoothing, lesson=self.lesson)
                 for name, network in self.trainee.validated().items()
             }
+        return self.world.means(losses, self.batches)
 
     def _snapshot(self, update: int) -> Path:
         return self.folder / f"snapshot-{update}.safetensors"

@@ -108,6 +108,7 @@ def work(
     stages = tuple(STAGES) if command == "run" else (command,)
     with optional_packages(command):
         from hat import Run
+        from hat.pipeline.followers import follows
         from hat.report import print_report
 
         run = Run(target, run_dir, settings=overrides or ())
@@ -119,6 +120,8 @@ def work(
     terminal = Terminal()
     with stoppable(terminal):
         run.work(stages, reporter=terminal)
+    if follows():
+        raise typer.Exit
     if "evaluate" in stages:
         print_report(run.folder)
     else:

@@ -17,9 +17,9 @@ from hat.pipeline.steps.context import Context
 from hat.pipeline.steps.results import ARTEFACT, PREPARE, PREPARE_REPORT, STORES, TRAIN_SUPER, TRAINING
 from hat.pipeline.steps.step import Outcome, Step
 from hat.pipeline.text.tokenizers import tokenizer_config
-from hat.progress import Progress
+from hat.progress import Progress, silent
 from hat.runtime import DecodeOptions, TrainingLines, is_artefact
-from hat.training import SubTrainee, TrainingSettings, train
+from hat.training import SubTrainee, TrainingResult, TrainingSettings, train
 from hat.training.checkpoint import load_tensors, load_weights
 from hat.training.threads import start_threads
 from hat.version import __version__
@@ -31,13 +31,13 @@ MAX_LENGTH_FACTOR, MAX_LENGTH_OFFSET = 2.0, 20
 
 
 # Settings younger than runs: while they have their defaults, a step has the key that it had without them.
-YOUNGER = {"optimizer", "sampling", "draws"}
+YOUNGER = {"optimizer", "sampling", "draws", "exchange_precision"}
 
 
 def training_inputs(settings: TrainingSettings) -> dict[str, object]:
-    """The settings that decide the result; not the interval of checkpoints, nor the threads, which a resumed
-    training may change, nor those that its optimiser and schedule ignore."""
-    ignored = {"checkpoint_every", "threads"}
+    """The settings that decide the result; not the interval of checkpoints, nor the threads and processes,
+    which a resumed training may change, nor those that its optimiser and schedule ignore."""
+    ignored = {"checkpoint_every", "threads", "processes"}
     if settings.optimizer == "adam":
         ignored.add("matrix_learning_rate")
     if settings.schedule != "stable-decay":
@@ -105,27 +105,40 @@ def train_step(context: Context, model: FinalModel) -> Step:
             _train_and_export(context, model, folder, progress)
         (folder / WEIGHTS).unlink(missing_ok=True)  # a second copy would only take room
 
+    def help_training(folder: Path) -> None:
+        _train(context, model, folder)
+
     outputs = (ARTEFACT, TRAINING) if model.training else (ARTEFACT,)
-    return Step(model.train_step, inputs, outputs, run)
+    return Step(model.train_step, inputs, outputs, run, help=help_training)
+
+
+def _train(
+    context: Context, model: FinalModel, folder: Path, progress: Progress = silent
+) -> tuple[TranslationModel, TrainingResult | None]:
+    """The network with its kept weights; and how these came about, unless the SuperTransformer lends them."""
+    seed_and_threads(context.recipe.seed)
+    network = _initial(context, model)
+    if model.training is None:
+        return network, None
+    texts = lesson_texts(context) if model.taught else context.stores(PREPARE)
+    result = train(
+        SubTrainee(network),
+        texts,
+        settings=model.training,
+        folder=folder,
+        seed=context.recipe.seed,
+        progress=progress,
+        lessons=soft_labels(context, texts) if model.taught else None,
+    )
+    return network, result
 
 
 def _train_and_export(context: Context, model: FinalModel, folder: Path, progress: Progress) -> None:
     recipe = context.recipe
     prepared = context.outcome(PREPARE)
-    seed_and_threads(recipe.seed)
-    network = _initial(context, model)
+    network, result = _train(context, model, folder, progress)
     provenance: dict[str, Any] = {"hat": __version__, "run": recipe.name, "model": model.name}
-    if model.training:
-        texts = lesson_texts(context) if model.taught else context.stores(PREPARE)
-        result = train(
-            SubTrainee(network),
-            texts,
-            settings=model.training,
-            folder=folder,
-            seed=recipe.seed,
-            progress=progress,
-            lessons=soft_labels(context, texts) if model.taught else None,
-        )
+    if result:
         provenance |= {"validation_loss": result.loss, "updates": result.updates}
         if model.taught and recipe.distillation:
             settings, lessons = lesson_inputs(context)

@@ -8,7 +8,7 @@ from hat.pipeline.models.training import new_super, seed_and_threads, training_i
 from hat.pipeline.steps.context import Context
 from hat.pipeline.steps.results import PREPARE, STORES, TRAIN_SUPER, TRAINING
 from hat.pipeline.steps.step import Step
-from hat.progress import Progress
+from hat.progress import Progress, silent
 from hat.training import SAMPLINGS, SuperTrainee, train
 
 
@@ -24,7 +24,7 @@ def steps(context: Context) -> Iterator[Step]:
         "results": {"prepared text": context.outcome(PREPARE).digest_of(*STORES)},
     }
 
-    def run(folder: Path, progress: Progress) -> None:
+    def run(folder: Path, progress: Progress = silent) -> None:
         seed_and_threads(recipe.seed)
         settings = recipe.super_training
         network = new_super(context, settings)
@@ -38,4 +38,4 @@ def steps(context: Context) -> Iterator[Step]:
             progress=progress,
         )
 
-    yield Step(TRAIN_SUPER, inputs, (WEIGHTS, TRAINING), run)
+    yield Step(TRAIN_SUPER, inputs, (WEIGHTS, TRAINING), run, help=run)

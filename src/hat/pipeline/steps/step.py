@@ -32,13 +32,15 @@ class Step:
     `inputs`: JSON-like, everything that decides the result (settings under their recipe names, digests of
     upstream results under `results`). `outputs`: the files and folders in the step's folder that are the
     result, with the same bytes however often the step was interrupted; other files there (logs, times) are no
-    part of it. `run(folder, progress)` does the work, or continues it.
+    part of it. `run(folder, progress)` does the work, or continues it. `help(folder)`: the part of the other
+    processes, where several do the work together (`hat.training.distributed`).
     """
 
     name: str
     inputs: Mapping[str, Any]
     outputs: tuple[str, ...]
     run: Callable[[Path, Progress], None]
+    help: Callable[[Path], None] | None = None
 
     @property
     def version(self) -> int:
