@@ -8,7 +8,7 @@ from math import prod
 from hat import zoo
 from hat.architecture import ModelConfig, weight_shapes
 from hat.files import read_json
-from hat.recipe.file import load_recipe
+from hat.recipe import load_recipe
 from reports import all_of, table
 from training import operations_per_token
 

@@ -11,7 +11,7 @@ from pydantic import ValidationError
 from hat.data import TokenStore
 from hat.errors import UserError
 from hat.pipeline.models.training import training_inputs
-from hat.training import Task, Trainee, processes, train
+from hat.training import Task, Trainee, processes, threads, train
 from hat.training.distributed import ALONE, World
 from hat.training.processes import RECORD, Rehearsal, world_of
 from tests.training.tiny import RESULTS, lessons, settings, stores, sub, supernet
@@ -94,6 +94,7 @@ def test_measured_processes_train_as_those_asked_for(tmp_path: Path, monkeypatch
     texts = stores(tmp_path)
     monkeypatch.setattr(processes, "own_threads", lambda: 2)
     monkeypatch.setattr(processes, "chosen", max)
+    monkeypatch.setattr(threads, "HOPELESS", 1e9)
 
     def trained(name: str, **changes: object) -> Trainee:
         trainee = supernet()

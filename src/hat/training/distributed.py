@@ -111,9 +111,9 @@ class World:
     ) -> dict[str, Tensor]:
         """The sums of the processes' gradients, of the types of `weights`, by name.
 
-        Only those that exist somewhere are exchanged, and of a gradient of the leading corner of a weight only
-        this corner, the largest of the processes: nothing is sent for layers that are not sampled. `precision`:
-        of gradients on their way.
+        Only those that exist somewhere are exchanged, and of the gradient of a weight's leading corner only
+        this corner, the largest of all processes: nothing is sent for layers that were not sampled.
+        `precision`: that of gradients on their way.
         """
         own = [_size(gradients.get(name)) for name in weights]
         sizes = torch.tensor(own)
