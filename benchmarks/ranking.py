@@ -33,7 +33,7 @@ from hat.architecture import Architecture, cost
 from hat.cli import Terminal
 from hat.files import read_yaml
 from hat.hardware import environment
-from hat.predictor import TrainedAlone, leave_one_out, left_out_scores, transferred
+from hat.predictor import TrainedAlone, decoder_depth, leave_one_out, left_out_scores, transferred
 from hat.strict_yaml import parse_yaml
 from hat.training import SAMPLINGS, SuperTrainingSettings
 from ranking_report import agreement, markdown
@@ -130,7 +130,7 @@ def baselines(
     task = TrainedAlone(architectures, -np.mean(inherited, axis=0), -means)
     return {
         "parameter count": [float(cost(one).parameters) for one in architectures],
-        "decoder depth": [float(len(one.decoder.layers)) for one in architectures],
+        "decoder depth": [float(decoder_depth(one)) for one in architectures],
         "ranker of hat.predictor, leave-one-out": left_out_scores(task),
     }
 

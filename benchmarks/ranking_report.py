@@ -126,7 +126,7 @@ def markdown(report: Mapping[str, Any]) -> str:
 
 def published_table(tasks: Mapping[str, Any]) -> str:
     """The ranker and its baselines on published tasks."""
-    columns = ("inherited", "parameters", "decoder_layers", "ranker")
+    columns = ("inherited", "parameters", "decoder_depth", "ranker")
     rows = []
     for name, found in tasks.items():
         elsewhere = ", ".join(f"{tau:.3f} ({source})" for source, tau in found["transferred"].items())

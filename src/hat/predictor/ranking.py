@@ -18,9 +18,15 @@ from hat.errors import UserError, shown
 from hat.files import check_keys, read_json
 from hat.predictor.features import Array
 
+
+def decoder_depth(architecture: Architecture) -> int:
+    """The layers that a decoder step runs, those that run again with the same weights included."""
+    return sum(layer.passes for layer in architecture.decoder.layers)
+
+
 # Sums over layers: their logarithms, since the gain by more units falls as there are more.
 CAPACITY: dict[str, Callable[[Architecture], float]] = {
-    "decoder layers": lambda a: len(a.decoder.layers),
+    "decoder depth": decoder_depth,
     "log of FFN units in the encoder": lambda a: log1p(sum(x.ffn_dim for x in a.encoder.layers)),
     "log of FFN units in the decoder": lambda a: log1p(sum(x.ffn_dim for x in a.decoder.layers)),
 }
@@ -126,7 +132,7 @@ class RankAgreement:
     ranker: float
     inherited: float
     parameters: float
-    decoder_layers: float
+    decoder_depth: float
 
 
 def leave_one_out(task: TrainedAlone) -> RankAgreement:
@@ -159,7 +165,7 @@ def agreement(task: TrainedAlone, scores: Sequence[float] | Array) -> RankAgreem
         kendall_tau(scores, task.alone),
         kendall_tau(task.inherited, task.alone),
         kendall_tau([cost(one).parameters for one in task.architectures], task.alone),
-        kendall_tau([len(one.decoder.layers) for one in task.architectures], task.alone),
+        kendall_tau([decoder_depth(one) for one in task.architectures], task.alone),
     )
 
 
