@@ -1,19 +1,20 @@
 """The latency loop on this machine: predictor, repeatability, and the reliability of constraints.
 
-With the native engine in int8 on the multi30k space:
+On the multi30k space, with the native engine in int8 or on another device as it is declared:
 
 1. measuring until the predictor is good enough, and its held-out error;
 2. searches under random constraints, and judges their verdicts by one more measurement. The loss is minus
    the number of weights, so that every search ends at its constraint;
 3. half an hour after the first, a second measuring of the same models, to see if they agree.
 
-    python benchmarks/latency_loop.py [--constraints 50] [--pause 1800] [--output FOLDER]
+    python benchmarks/latency_loop.py [--device NAME] [--constraints 50] [--pause 1800] [--output FOLDER]
 
 Goes on where it was stopped, as long as the day's FOLDER is the same.
 """
 
 import random
 import time
+from dataclasses import replace
 from datetime import date
 from pathlib import Path
 from typing import Any
@@ -24,7 +25,9 @@ from hat.architecture import Architecture, ModelConfig, cost
 from hat.cli import Terminal
 from hat.files import read_json, write_json
 from hat.hardware import (
+    LOCAL,
     Bench,
+    Device,
     Figure,
     Measurement,
     MeasurementStore,
@@ -60,17 +63,35 @@ def config(architecture: Architecture) -> ModelConfig:
 
 
 class Loop:
-    """The device, and a store that several series share."""
+    """The device, and a store that several series share. `most`: models that are measured at first;
+    `rounds`: timings of each."""
 
-    def __init__(self, folder: Path, bench: Bench, terminal: Terminal) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        bench: Bench,
+        terminal: Terminal,
+        *,
+        device: Device,
+        most: int = MOST,
+        rounds: int = ROUNDS,
+    ) -> None:
         self.folder, self.bench, self.terminal = folder, bench, terminal
+        self.device, self.most, self.rounds = device, most, rounds
         self.store = MeasurementStore(folder / "measurements.sqlite")
 
     def series(self, name: str, interval: float = INTERVAL) -> Series:
         protocol = MeasureProtocol(
-            *LENGTHS, engine="native", threads=1, precision="int8", rounds=ROUNDS, warmup=1, interval=interval
+            *LENGTHS,
+            engine=self.device.engine,
+            threads=1,
+            precision=self.device.precision,
+            accelerator=self.device.accelerator,
+            rounds=self.rounds,
+            warmup=1,
+            interval=interval,
         )
-        return Series(self.store, name, "local", protocol, config(LARGEST))
+        return Series(self.store, name, self.device.name, protocol, config(LARGEST))
 
     def step(self, name: str, work: Any) -> Any:
         """The result of work(progress), remembered in a file."""
@@ -85,7 +106,7 @@ def first(loop: Loop, progress: Progress) -> dict[str, Any]:
     start = time.time()
     series = loop.series("first")
     samples = measure_until_predictable(
-        SPACE, config, series, loop.bench, most=MOST, target_mape=TARGET, seed=SEED, progress=progress
+        SPACE, config, series, loop.bench, most=loop.most, target_mape=TARGET, seed=SEED, progress=progress
     )
     seconds = time.time() - start
     measured = [sample.measurement for sample in samples]
@@ -173,7 +194,7 @@ def markdown(report: dict[str, Any]) -> str:
     slower = two["reference_ms"] / one["reference_ms"]
     lines = [
         f"# The latency loop, {report['date']}",
-        f"{machine['cpu']}, {machine['cores_allowed']} cores, native engine int8, 1 thread, beam 5, "
+        f"{machine['cpu']}, {machine['cores_allowed']} cores, {report['device']}, 1 thread, beam 5, "
         f"multi30k space, {len(LENGTHS[0])} pairs of lengths.",
     ]
     error = (
@@ -195,16 +216,24 @@ def markdown(report: dict[str, Any]) -> str:
     return "\n\n".join([*lines, table(["", "must", "found"], rows, "---")]) + "\n"
 
 
+def known_device(name: str) -> Device:
+    """The device of that name; this machine's processor with the native engine in int8."""
+    found = device_named(name)
+    return replace(found, engine="native", precision="int8") if name == LOCAL else found
+
+
 def main() -> None:
     line = parser(__doc__, "latency-loop")
+    line.add_argument("--device", default=LOCAL, help="one of `hat device list`")
     line.add_argument("--constraints", type=int, default=50)
     line.add_argument("--pause", type=float, default=1800, help="seconds between both measurings")
     line.add_argument("--work", type=Path, default=Path("runs/latency-loop"), help="measurements go here")
     options = line.parse_args()
     options.work.mkdir(parents=True, exist_ok=True)
     terminal = Terminal()
-    with open_bench(device_named("local")) as bench:
-        loop = Loop(options.work, bench, terminal)
+    device = known_device(options.device)
+    with open_bench(device) as bench:
+        loop = Loop(options.work, bench, terminal, device=device)
         one = loop.step("first", lambda progress: first(loop, progress))
         judged = [
             loop.step(f"constraint-{n}", lambda progress, n=n: constraint(loop, n, progress))
@@ -213,7 +242,8 @@ def main() -> None:
         time.sleep(max(0.0, one["started"] + options.pause - time.time()))
         two = loop.step("second", lambda progress: second(loop, progress))
     report = {"date": str(date.today()), "environment": environment(), "first": one, "second": two}
-    report["constraints"] = judged
+    name = "" if device.name == LOCAL else f"{device.name}, "
+    report |= {"constraints": judged, "device": f"{name}{device.engine} engine {device.precision}"}
     save_report(options.output, report, markdown(report))
 
 
