@@ -37,7 +37,7 @@ from hat.lines import read_lines
 from hat.model import StaticDecoder, TorchEngine
 from hat.pipeline import STAGES
 from hat.runtime import Artefact, Engine, EngineSettings, load_engine
-from latency_loop import Loop, constraint, first, known_device, second
+from latency_loop import Loop, constraint, first, second
 from training import Contender, Worker, operations_per_token
 
 GPU = "cuda:0"
@@ -241,7 +241,7 @@ def _opened(weights: dict[str, Artefact], gpu: str) -> Iterator[tuple[dict[str, 
 
 def latency_loop(sizes: Sizes, options: argparse.Namespace) -> None:
     """`latency_loop.py` with few models, and the second measuring at once."""
-    device = known_device(sizes.device)
+    device = device_named(sizes.device)
     with tempfile.TemporaryDirectory() as folder, open_bench(device) as bench:
         loop = Loop(Path(folder), bench, Terminal(), device=device, most=sizes.models, rounds=sizes.timings)
         say(first=loop.step("first", lambda progress: first(loop, progress)))

@@ -53,8 +53,9 @@ install_hat() {
   # and the parts that need the missing package say so.
   # shellcheck disable=SC2046  # requirements without spaces
   pip_install 60 'pytest>=8' $(requirements) || pip_install 60 --no-deps --requirement wheels/requirements.txt
-  # The native engine needs a C++ compiler; without one, or without time, HAT is pure Python.
-  pip_install 150 --no-deps . || CXX=/bin/false pip_install 60 --no-deps .
+  # The native engine needs a C++ compiler; without one, or where that takes too long, HAT is pure Python.
+  pip_install 150 --no-deps --config-settings build-dir=build/gpu-check/native . ||
+    pip_install 60 --no-deps --config-settings wheel.cmake=false .
 }
 
 # HAT's requirements for training, from pyproject.toml.

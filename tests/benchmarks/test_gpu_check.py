@@ -146,6 +146,7 @@ def write_text(folder: Path) -> None:
 
 @pytest.mark.slow
 def test_the_check_is_rehearsed_on_the_processor(tmp_path: Path) -> None:
+    pytest.importorskip("hat.runtime._native", reason="the native engine is not compiled")
     write_text(tmp_path / "text")
     output = tmp_path / "gpu.json"
     settings = {"PYTHON": sys.executable, "GPU_CHECK_REHEARSAL": "1", "GPU_CHECK_SECONDS": "1800"}

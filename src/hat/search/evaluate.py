@@ -18,7 +18,7 @@ def candidate_loss(
 
     def loss(architecture: Architecture) -> float:
         # Extracted once, rather than lent for every batch: the outputs are the same.
-        network = super_transformer.extract(architecture).eval().to(accelerator())
+        network = super_transformer.to(accelerator()).extract(architecture).eval()
         with autocast(settings):
             return validation_loss(network, batches, smoothing=settings.label_smoothing)
 
