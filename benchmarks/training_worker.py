@@ -43,6 +43,9 @@ PEAK_PRODUCT = (8192, 8192, 8192) if ON_GPU else (1024, 1024, 4096)
 # Operators by kind, the first that fits.
 KINDS = {
     "products": ("mm", "addmm", "bmm", "baddbmm", "mkldnn_linear"),
+    "attention, flash": ("_flash_attention_forward", "_flash_attention_backward"),
+    "attention, memory-efficient": ("_efficient_attention_forward", "_efficient_attention_backward"),
+    "attention, cuDNN": ("_cudnn_attention_forward", "_cudnn_attention_backward"),
     "optimiser": ("_fused_adamw_",),
     "copies and casts": ("copy_", "cat", "fill_", "zero_", "clone"),
     "norms and softmax": ("native_layer_norm", "native_layer_norm_backward", "_softmax", "_log_softmax"),

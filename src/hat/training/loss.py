@@ -15,7 +15,7 @@ from hat.training.kernels import kernels
 Network = Callable[[Tensor, Tensor], Tensor]
 
 
-# Scores that one turn of `SmoothedCrossEntropy` holds in float32. On a processor they fit into a core's
+# Scores that one turn of a loss's loop holds in float32. On a processor they fit into a core's
 # second-level cache; on a GPU, which takes microseconds to start each operation, they are 256 MiB.
 CHUNK, GPU_CHUNK = 1 << 18, 1 << 26
 # The words that the kernel of `SmoothedCrossEntropy` needs at least.
@@ -38,9 +38,7 @@ class SmoothedCrossEntropy(torch.autograd.Function):
             if gradient is not None:
                 ctx.save_for_backward(gradient)
             return torch.tensor(summed)
-        vocabulary = logits.shape[-1]
-        chunk_size = CHUNK if logits.device.type == "cpu" else GPU_CHUNK
-        rows, even = max(1, chunk_size // vocabulary), smoothing / vocabulary
+        rows, even = _rows_at_once(logits), smoothing / logits.shape[-1]
         dtype = torch.promote_types(logits.dtype, torch.float32)
         loss = torch.zeros((), dtype=dtype, device=logits.device)
         gradient = torch.empty_like(logits) if ctx.needs_input_grad[0] else None
@@ -72,7 +70,7 @@ class ImitatedCrossEntropy(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, logits: Tensor, target: Tensor, teacher: Tensor) -> Tensor:
         """The loss, in float32 or, of float64 logits, in float64."""
-        rows = max(1, CHUNK // logits.shape[-1])
+        rows = _rows_at_once(logits)
         dtype = torch.promote_types(logits.dtype, torch.float32)
         loss = torch.zeros((), dtype=dtype, device=logits.device)
         gradient = torch.empty_like(logits) if ctx.needs_input_grad[0] else None
@@ -99,6 +97,11 @@ def _normalizer(scores: Tensor, probabilities: Tensor) -> Tensor:
     """The logarithm of the sum of e^score, from the softmax: the largest probability is that of the largest
     score, and never 0."""
     return scores.amax(-1) - probabilities.amax(-1).log()
+
+
+def _rows_at_once(logits: Tensor) -> int:
+    chunk = CHUNK if logits.device.type == "cpu" else GPU_CHUNK
+    return max(1, chunk // logits.shape[-1])
 
 
 def _scaled(gradient: Tensor, factor: Tensor) -> Tensor:
