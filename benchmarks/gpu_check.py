@@ -119,6 +119,9 @@ def work(report: Report, name: str, command: list[str], limit: float) -> None:
                     report.part(name, seconds=round(time.monotonic() - began, 1))
                 print(line.rstrip()[:1000], flush=True)
             code = process.wait()
+        except KeyboardInterrupt:
+            report.part(name, state="cut off", seconds=round(time.monotonic() - began, 1))
+            raise
         finally:
             timer.cancel()
             end(process)
@@ -131,6 +134,21 @@ def work(report: Report, name: str, command: list[str], limit: float) -> None:
         print(ending["error"], flush=True)
     report.part(name, **ending)
     print(f"== {name}: {state} after {ending['seconds']} s", flush=True)
+
+
+def work_on_all(report: Report, options: argparse.Namespace, until: float) -> None:
+    """Run the parts that are asked for, one after another, until `time.monotonic()` is `until`."""
+    for name, command in commands(options.data.resolve(), options.rehearsal).items():
+        if name not in options.only:
+            continue
+        limit = LIMITS[name] * (PATIENCE if options.rehearsal else 1)
+        # Ending a part takes seconds too.
+        limit = min(limit, until - time.monotonic() - 2 * GRACE_SECONDS)
+        if limit < LEAST_SECONDS:
+            report.part(name, state="skipped", error="no time is left")
+        else:
+            more = update_seconds(report) if name == "run" else []
+            work(report, name, [*command, *more], limit)
 
 
 def row_of(line: str) -> dict[str, Any] | None:
@@ -192,16 +210,10 @@ def main() -> None:
     )
     # Ctrl-C and SIGTERM end the part under way as well.
     signal.signal(signal.SIGTERM, signal.default_int_handler)
-    for name, command in commands(options.data.resolve(), options.rehearsal).items():
-        if name in options.only:
-            limit = LIMITS[name] * (PATIENCE if options.rehearsal else 1)
-            # Ending a part takes seconds too.
-            limit = min(limit, until - time.monotonic() - 2 * GRACE_SECONDS)
-            if limit < LEAST_SECONDS:
-                report.part(name, state="skipped", error="no time is left")
-            else:
-                more = update_seconds(report) if name == "run" else []
-                work(report, name, [*command, *more], limit)
+    try:
+        work_on_all(report, options, until)
+    except KeyboardInterrupt:
+        sys.exit(f"cut off; {options.output} has what was found until now")
     states = {name: part["state"] for name, part in report.content["parts"].items()}
     print(f"\n{options.output}: {json.dumps(states)}")
 

@@ -85,7 +85,7 @@ WHOLE = Sizes(
     sub_seconds=15,
     recipe={
         "measure": {"samples": 8, "rounds": 16, "verify_rounds": 16},
-        "search.constraints": ["60%"],
+        "search.constraints": ["80%"],
         "search.population": 20,
         "search.parents": 6,
         "search.mutations": 8,
@@ -282,7 +282,8 @@ def recipe_changes(sizes: Sizes, data: Path, update_seconds: float) -> dict[str,
     ):
         # The second training's networks are smaller; their updates are taken to last as long.
         updates = min(most, max(100, round(seconds / update_seconds))) if seconds else 6
-        part = {"updates": updates, "validate_every": max(1, updates // 4), "warmup": max(1, updates // 10)}
+        part = {"updates": updates, "checkpoint_every": updates}
+        part |= {"validate_every": max(1, updates // 4), "warmup": max(1, updates // 10)}
         changes |= {f"{section}.{key}": value for key, value in part.items()}
     return changes
 

@@ -79,9 +79,10 @@ elif install_hat > "$log" 2>&1 && build/gpu-check/venv/bin/python -c 'import hat
   python=$root/build/gpu-check/venv/bin/python
   note="installed in $SECONDS s"
 else
-  [[ -x build/gpu-check/venv/bin/python ]] && python=$root/build/gpu-check/venv/bin/python
-  export PYTHONPATH=$root/src
   note="not installed, run from src: $(tail -n 5 "$log" | tr '\n' ' ')"
+  timeout 60 "$python" -m pip install --quiet --no-index --no-deps --find-links wheels --upgrade \
+    --target build/gpu-check/site --requirement wheels/requirements.txt >> "$log" 2>&1
+  export PYTHONPATH=$root/build/gpu-check/site:$root/src
 fi
 "$python" -c 'import hat.runtime._native' 2> /dev/null && note+="; with the native engine"
 echo "gpu_check: Python $version, $note"

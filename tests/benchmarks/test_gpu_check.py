@@ -95,7 +95,8 @@ gpu_check.main()
         check.send_signal(signal.SIGTERM)
         check.wait(20)
         end(check)
-    assert read(output)["parts"]["machine"]["rows"] == [{"speed": 3}]
+    record = read(output)["parts"]["machine"]
+    assert (record["state"], record["rows"]) == ("cut off", [{"speed": 3}])
 
 
 def test_parts_for_which_no_time_is_left_are_skipped(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
