@@ -125,7 +125,7 @@ def test_what_is_recorded_is_not_repeated(tmp_path: Path, monkeypatch: pytest.Mo
         speedrun.main()
     assert len(runs) == 2, "Multi30k is not there, and the second call has nothing to do"
     lines = (tmp_path / "out" / "records.jsonl").read_text("utf-8").splitlines()
-    assert [json.loads(line)["settings"]["warmup"] for line in lines] == [60, 9]
+    assert [json.loads(line)["settings"]["warmup"] for line in lines] == [40, 9]
 
 
 @pytest.mark.parametrize("network", speedrun.NETWORKS)
