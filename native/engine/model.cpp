@@ -57,14 +57,16 @@ void add_feed_forward(Packer& packer, const std::string& name, int dim, auto& la
 }
 
 EncoderLayer encoder_layer(Packer& packer, const std::string& name, const ModelConfig& c, const EncoderShape& shape) {
-  EncoderLayer layer{.shape = shape};
+  EncoderLayer layer{};
+  layer.shape = shape;
   add_self_attention(packer, name, c.encoder_dim, shape.attention, layer);
   add_feed_forward(packer, name, c.encoder_dim, layer);
   return layer;
 }
 
 DecoderLayer decoder_layer(Packer& packer, const std::string& name, const ModelConfig& c, const DecoderShape& shape) {
-  DecoderLayer layer{.shape = shape};
+  DecoderLayer layer{};
+  layer.shape = shape;
   const int cross = shape.cross.qkv_dim;
   if (shape.cross.present()) layer.cross_kv = packer.linear(name + ".cross_attention.kv", 2 * cross, c.encoder_dim);
   add_self_attention(packer, name, c.decoder_dim, shape.attention, layer);
