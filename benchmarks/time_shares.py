@@ -45,8 +45,8 @@ PARTS = (
 )
 # Part → beginnings of its weights' names. A matrix that source, target and output share counts as projection.
 WEIGHTS = {
-    "embedding": ("source_embedding", "target_embedding"),
-    "projection": ("embedding", "output_embedding", "decoder_norm"),
+    "embedding": ("source_embedding", "target_embedding", "source_factor", "target_factor"),
+    "projection": ("embedding", "output_embedding", "output_factor", "decoder_norm"),
     "encoder": ("encoder",),
     "self-attention": ("self_attention",),
     "cross-attention": ("cross_attention",),

@@ -93,6 +93,7 @@ void ModelConfig::check() const {
     throw std::invalid_argument("embedding_precision must equal precision, unless both are int8 or table");
   check_width("encoder embed_dim", encoder_dim, precision);
   check_width("decoder embed_dim", decoder_dim, precision);
+  if (embedding_rank) check_width("embedding_rank", embedding_rank, precision);
   check_range("encoder_super_dim", encoder_super_dim, encoder_dim, kMaxDim);
   check_range("decoder_super_dim", decoder_super_dim, decoder_dim, kMaxDim);
   check_range("source_vocab", source_vocab, 4, kMaxVocab);
@@ -127,8 +128,13 @@ void Model::lay_out(Packer& packer) {
     decoder.push_back(decoder_layer(packer, "decoder." + std::to_string(decoder.size()), c, shape));
   if (c.pre_norm) decoder_norm = packer.norm("decoder_norm", c.decoder_dim);
   const auto embedding = [&](const char* name, int tokens, int dim) {
-    return packer.matrix(c.embedding_precision, name, tokens, dim);
+    return packer.matrix(c.embedding_precision, name, tokens, c.embedding_rank ? c.embedding_rank : dim);
   };
+  if (c.embedding_rank) {
+    source_factor = packer.matrix(c.precision, "source_factor.weight", c.encoder_dim, c.embedding_rank);
+    target_factor = packer.matrix(c.precision, "target_factor.weight", c.decoder_dim, c.embedding_rank);
+    output_factor = packer.matrix(c.precision, "output_factor.weight", c.embedding_rank, c.decoder_dim);
+  }
   if (c.shared_embeddings) {
     output = embedding("embedding", c.target_vocab, std::max(c.encoder_dim, c.decoder_dim));
     source_embedding = target_embedding = output;
@@ -137,7 +143,7 @@ void Model::lay_out(Packer& packer) {
     target_embedding = embedding("target_embedding", c.target_vocab, c.decoder_dim);
     output = embedding("output_embedding", c.target_vocab, c.decoder_dim);
   }
-  output.inputs = c.decoder_dim;
+  output.inputs = c.embedding_rank ? c.embedding_rank : c.decoder_dim;
 }
 
 void Model::link_norms() {

@@ -37,6 +37,7 @@ struct ModelConfig {
   bool shared_embeddings, pre_norm;
   std::vector<EncoderShape> encoder;
   std::vector<DecoderShape> decoder;
+  int embedding_rank = 0;  // columns of the embeddings, which factors lead to a side's width; 0: there are no factors
 
   // Throws std::invalid_argument where these numbers do not describe a model.
   void check() const;
@@ -72,6 +73,7 @@ class Model {
   const ModelConfig config;
   const Kernels& kernels;
   Matrix source_embedding, target_embedding, output;
+  Matrix source_factor{}, target_factor{}, output_factor{};  // of models with an embedding_rank
   std::vector<EncoderLayer> encoder;
   std::vector<DecoderLayer> decoder;
   Norm encoder_norm{}, decoder_norm{};  // after the last layer; pre-norm models only

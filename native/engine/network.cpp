@@ -72,7 +72,7 @@ void Network::group_sentences() {
 
 void Network::allocate(int longest) {
   const size_t rows = std::max(slots_, group_rows_);
-  const int widest_x = std::max(config_.encoder_dim, config_.decoder_dim);
+  const int widest_x = std::max({config_.encoder_dim, config_.decoder_dim, config_.embedding_rank});
   int widest_y = widest_x, widest_qkv = 1, most_attended = 1;
   for (const EncoderShape& layer : config_.encoder) {
     widest_y = std::max({widest_y, layer.ffn_dim, 3 * layer.attention.qkv_dim});
@@ -147,22 +147,39 @@ void Network::feed_forward(const Matrix& fc1, const Matrix& fc2, const BranchNor
   multiply_and_add(fc2, norm, rows);
 }
 
+// x = the embedding of the token · √dim + position, or its product with the factor.
+template <class Token, class Position>
+void Network::embed(const Matrix& embedding, const Matrix& factor, const Norm& next, int dim, int rows,
+                    const Token& token, const Position& position) {
+  const float scale = static_cast<float>(std::sqrt(static_cast<double>(dim)));
+  const int rank = config_.embedding_rank;
+  if (rank) {
+    for_each_row(rows, grain_of_rows(rank), [&](int row, Scratch&) {
+      unpack_row(embedding, token(row), rank, scale, kernels_.unsigned_weights, x(row));
+      prepare(x(row), rank, row);
+    });
+    multiply(factor, rows);
+  }
+  for_each_row(rows, grain_of_rows(dim), [&](int row, Scratch&) {
+    if (rank)
+      std::copy_n(y(row), dim, x(row));
+    else
+      unpack_row(embedding, token(row), dim, scale, kernels_.unsigned_weights, x(row));
+    const float* added = position(row);
+    for (int i = 0; i < dim; ++i) x(row)[i] += added[i];
+    if (config_.pre_norm)
+      normalize(row, next, dim);
+    else
+      prepare(x(row), dim, row);
+  });
+}
+
 // ---- work of one member on one row ----
 // Every function leaves the row prepared for the next product, whose input is x or, in a pre-norm model, x normalised
 // by the norm of the branch that comes next.
 
 void Network::prepare(const float* values, int inputs, int row) const {
   kernels_.prepare(config_.precision, values, inputs, row, operand());
-}
-
-// x = the embedding of `token` · √dim + position.
-void Network::embed(const Matrix& embedding, int token, const float* position, const Norm& next, int dim,
-                    int row) const {
-  const float scale = static_cast<float>(std::sqrt(static_cast<double>(dim)));
-  unpack_row(embedding, token, dim, scale, kernels_.unsigned_weights, x(row));
-  for (int i = 0; i < dim; ++i) x(row)[i] += position[i];
-  if (config_.pre_norm) return normalize(row, next, dim);
-  prepare(x(row), dim, row);
 }
 
 void Network::normalize(int row, const Norm& norm, int dim) const {
@@ -194,11 +211,15 @@ void Network::enter(const Norm& norm, int dim, int rows) {
 
 void Network::encode(const Range& group) {
   const int first = offsets_[group.begin], rows = offsets_[group.end] - first;
-  for_each_row(rows, grain_of_rows(config_.encoder_dim), [&](int row, Scratch&) {
+  const auto token = [&](int row) {
     const TokenPlace place = locate(group, first + row);
-    embed(model_->source_embedding, (*sources_)[place.sentence][place.position],
-          source_positions_.row(kPad + 1 + place.position), model_->encoder[0].first_norm, config_.encoder_dim, row);
-  });
+    return (*sources_)[place.sentence][place.position];
+  };
+  const auto position = [&](int row) {
+    return source_positions_.row(kPad + 1 + locate(group, first + row).position);
+  };
+  embed(model_->source_embedding, model_->source_factor, model_->encoder[0].first_norm, config_.encoder_dim, rows,
+        token, position);
   charge(Part::embedding);
   for (int index = 0; index < static_cast<int>(model_->encoder.size()); ++index) encode_layer(index, group);
 }
@@ -265,10 +286,9 @@ Network::TokenPlace Network::locate(const Range& group, int token) const {
 void Network::decode(int step) {
   charge(Part::beam);
   const int rows = static_cast<int>(rows_.size());
-  for_each_row(rows, grain_of_rows(config_.decoder_dim), [&](int row, Scratch&) {
-    embed(model_->target_embedding, rows_[row].token, target_positions_.row(kPad + 1 + step),
-          model_->first_decoder_norm, config_.decoder_dim, row);
-  });
+  embed(
+      model_->target_embedding, model_->target_factor, model_->first_decoder_norm, config_.decoder_dim, rows,
+      [&](int row) { return rows_[row].token; }, [&](int) { return target_positions_.row(kPad + 1 + step); });
   charge(Part::embedding);
   int cache = 0;  // each pass has its own
   for (int index = 0; index < static_cast<int>(model_->decoder.size()); ++index) {
@@ -277,6 +297,12 @@ void Network::decode(int step) {
       if (pass > 0) enter(layer.first_norm, config_.decoder_dim, rows);
       decode_layer(index, cache++, step);
     }
+  }
+  if (config_.embedding_rank) {
+    multiply(model_->output_factor, rows);
+    for_each_row(rows, grain_of_rows(config_.embedding_rank), [&](int row, Scratch&) {
+      prepare(y(row), config_.embedding_rank, row);
+    });
   }
   team_.parallel_for(logits_.chunks(), 1, [&](int member, int begin, int end) {
     kernels_.project(model_->output, operand(), logits_.rows_of(member), rows, begin, end,

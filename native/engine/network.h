@@ -89,7 +89,10 @@ class Network {
   void for_each_row(int rows, int grain, const Work& work);
   void multiply_and_add(const Matrix& weights, const BranchNorm& norm, int rows);
   void feed_forward(const Matrix& fc1, const Matrix& fc2, const BranchNorm& norm, int rows);
-  void embed(const Matrix& embedding, int token, const float* position, const Norm& next, int dim, int row) const;
+  // Calls token(row) and position(row), a row of a table of positions.
+  template <class Token, class Position>
+  void embed(const Matrix& embedding, const Matrix& factor, const Norm& next, int dim, int rows, const Token& token,
+             const Position& position);
   void attend(Scratch& scratch, const float* query, int keys, const AttentionShape& shape, int row) const;
   void enter(const Norm& norm, int dim, int rows);
   void normalize(int row, const Norm& norm, int dim) const;

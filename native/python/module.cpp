@@ -41,8 +41,9 @@ AttentionShape attention_of(nb::handle layer, const char* heads, const char* qkv
 ModelConfig config_of(const nb::dict& d) {
   ModelConfig config{
       precision_of(get<std::string>(d, "precision")), precision_of(get<std::string>(d, "embedding_precision")),
-      get(d, "encoder_dim"), get(d, "decoder_dim"), get(d, "encoder_super_dim"), get(d, "decoder_super_dim"), get(d, "source_vocab"), get(d, "target_vocab"),
-      get<bool>(d, "shared_embeddings"), get<bool>(d, "pre_norm"), {}, {}};
+      get(d, "encoder_dim"), get(d, "decoder_dim"), get(d, "encoder_super_dim"), get(d, "decoder_super_dim"),
+      get(d, "source_vocab"), get(d, "target_vocab"), get<bool>(d, "shared_embeddings"), get<bool>(d, "pre_norm"),
+      {}, {}, get(d, "embedding_rank")};
   for (nb::handle layer : get<nb::list>(d, "encoder"))
     config.encoder.push_back({get(layer, "ffn_dim"), attention_of(layer, "heads", "qkv_dim"), get(layer, "passes")});
   for (nb::handle layer : get<nb::list>(d, "decoder"))

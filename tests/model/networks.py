@@ -74,11 +74,12 @@ SPARSE_SELF = replace(
         24, (DecoderLayer(16, 0, 0), DecoderLayer(0, 2, 0, self_qkv_dim=24, passes=2), DecoderLayer(0, 0, 1))
     ),
 )
+FACTORED = replace(SPACE, embedding_rank=(20, 12))
 # Family → architectures that the tests of all families build.
 EXAMPLES: dict[str, list[AnyArchitecture]] = {
     "transformer": [
         *(SPACE.largest(), *(SPACE.sample(random.Random(seed)) for seed in range(5))),
-        *(WIDE_SPACE.largest(), SPARSE, SPARSE_SELF),
+        *(WIDE_SPACE.largest(), SPARSE, SPARSE_SELF, FACTORED.smallest()),
     ],
     "evolved": [EvolvedArchitecture(16, 4, 2, 2)],
 }

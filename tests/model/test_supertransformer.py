@@ -8,16 +8,18 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from hat import zoo
 from hat.architecture import Architecture, ModelConfig, cost, weight_shapes
-from hat.architecture.weights import EMBEDDING_NAMES
+from hat.architecture.weights import EMBEDDING_NAMES, FACTOR_NAMES
 from hat.errors import UserError
 from hat.model import Dropout, Transformer
 from hat.model.layers import Attention, BranchNorm
 from hat.model.supertransformer import build_empty
 from hat.space import DesignSpace
-from tests.model.networks import SPACE, VOCAB, WIDE_SPACE, batch, perturbed
+from tests.model.networks import FACTORED, SPACE, VOCAB, WIDE_SPACE, batch, perturbed
+
+UNCOUNTED = (*EMBEDDING_NAMES, *FACTOR_NAMES)
 
 
-@pytest.mark.parametrize("space", [SPACE, WIDE_SPACE])
+@pytest.mark.parametrize("space", [SPACE, WIDE_SPACE, FACTORED])
 @pytest.mark.parametrize("embeddings", ["shared", "separate"])
 @pytest.mark.parametrize(("dtype", "tolerance"), [(torch.float64, 0.0), (torch.float32, 1e-6)])
 @torch.no_grad()
@@ -35,7 +37,7 @@ def test_lent_and_extracted_give_the_same_outputs(
 
 def test_built_modules_have_the_closed_forms_shapes_and_parameters() -> None:
     rng = random.Random(5)
-    spaces = [SPACE, WIDE_SPACE, *map(zoo.space, zoo.space_names())]
+    spaces = [SPACE, WIDE_SPACE, FACTORED, *map(zoo.space, zoo.space_names())]
     for trial in range(300):
         architecture = (WIDE_SPACE if trial >= 100 else spaces[trial % len(spaces)]).sample(rng)
         config = ModelConfig(architecture, 50, 50)
@@ -43,7 +45,7 @@ def test_built_modules_have_the_closed_forms_shapes_and_parameters() -> None:
             config = ModelConfig(architecture, 50, 60, embeddings="separate", norm="pre")
         parameters = dict(build_empty(config, Dropout()).named_parameters())
         assert {name: tuple(value.shape) for name, value in parameters.items()} == weight_shapes(config)
-        counted = sum(value.numel() for name, value in parameters.items() if name not in EMBEDDING_NAMES)
+        counted = sum(value.numel() for name, value in parameters.items() if name not in UNCOUNTED)
         final_norms = trial % 2 * 2 * (architecture.encoder_dim + architecture.decoder_dim)
         assert counted == cost(architecture).parameters + final_norms
 

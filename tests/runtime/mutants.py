@@ -43,7 +43,8 @@ KEYS = ("", "x", "a\nb", "\x1b[2J", "__metadata__", "\ud800", "dtype", "shape", 
 
 def bases(folder: Path) -> list[Files]:
     """Good artefacts: every kind of precision, with one vocabulary for both sides and with two; those with
-    one also have layers that lack parts and attentions with widths of their own."""
+    one also have layers that lack parts and attentions with widths of their own, the others factorised
+    embeddings."""
     for name, lines, size in (
         ("joint", LETTERS, 128),
         ("source", FEW_LETTERS, 40),
@@ -53,7 +54,9 @@ def bases(folder: Path) -> list[Files]:
     found = []
     for seed in (1, 2):
         for precision in PRECISIONS:
-            artefact = random_artefact(seed, precision, uneven=seed == 1)
+            artefact = random_artefact(
+                seed, precision, uneven=seed == 1, embedding_rank=10 if seed == 2 else None
+            )
             config = replace(
                 artefact.config,
                 tokenizer=TokenizerConfig(joint=seed == 1),

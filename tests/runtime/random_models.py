@@ -11,7 +11,9 @@ from hat.architecture import Architecture, Decoder, DecoderLayer, Encoder, Encod
 from hat.runtime import Artefact, Hypothesis
 
 
-def random_artefact(seed: int, precision: str = "float32", uneven: bool = False) -> Artefact:
+def random_artefact(
+    seed: int, precision: str = "float32", uneven: bool = False, *, embedding_rank: int | None = None
+) -> Artefact:
     """Unequal widths, mixed heads and depths, odd SuperTransformer widths, norms after or before; 128 words
     are two in each group of the ONNX graph's search for the best ones, 50 are none. `uneven`: attentions with
     widths of their own, and layers that lack parts."""
@@ -26,7 +28,7 @@ def random_artefact(seed: int, precision: str = "float32", uneven: bool = False)
     if uneven:
         encoder = tuple(_uneven_encoder_layer(layer, rng) for layer in encoder)
         decoder = tuple(_uneven_decoder_layer(layer, rng) for layer in decoder)
-    architecture = Architecture(24, Encoder(widths[0], encoder), Decoder(widths[1], decoder))
+    architecture = Architecture(24, Encoder(widths[0], encoder), Decoder(widths[1], decoder), embedding_rank)
     embeddings = "shared" if seed % 2 else "separate"
     vocabularies = (128, 128) if seed % 2 else (40, 50)
     supers = (widths[0] + rng.randint(0, 5), widths[1] + rng.randint(0, 25))

@@ -23,13 +23,28 @@ TINY = DesignSpace(
     encoder_layers_attended=(1, 3),
     qkv_dim=(8, 16),
 )
-SPACES = [TINY, *(zoo.space(name) for name in zoo.space_names())]
+RANKED = replace(TINY, embedding_rank=(8, 4))
+SPACES = [TINY, RANKED, *(zoo.space(name) for name in zoo.space_names())]
 
 
-def test_size_counts_what_enumerate_yields() -> None:
-    architectures = list(TINY.enumerate())
-    assert len(architectures) == len(set(architectures)) == TINY.size()
-    assert all(architecture in TINY for architecture in architectures)
+@pytest.mark.parametrize("space", [TINY, RANKED], ids=["published", "ranked"])
+def test_size_counts_what_enumerate_yields(space: DesignSpace) -> None:
+    architectures = list(space.enumerate())
+    assert len(architectures) == len(set(architectures)) == space.size()
+    assert all(architecture in space for architecture in architectures)
+
+
+def test_a_rank_is_a_gene_where_the_space_has_ranks() -> None:
+    rng = random.Random(4)
+    assert RANKED.size() == 2 * TINY.size()
+    assert {RANKED.sample(rng).embedding_rank for _ in range(50)} == {8, 4}
+    assert {RANKED.mutate(RANKED.largest(), rng, 1.0).embedding_rank for _ in range(50)} == {8, 4}
+    assert (RANKED.largest().embedding_rank, RANKED.smallest().embedding_rank) == (8, 4)
+    assert RANKED.largest() not in TINY
+    assert TINY.largest() not in RANKED
+    assert TINY.sample(rng).embedding_rank is None
+    assert "embedding_rank" not in TINY.to_dict()
+    assert DesignSpace.from_dict(RANKED.to_dict()) == RANKED
 
 
 def test_sampling_reaches_every_architecture_and_only_those() -> None:
@@ -109,6 +124,7 @@ def test_outsiders_are_named() -> None:
     ("change", "message"),
     [
         ({"qkv_dim": []}, "my.space.qkv_dim: no choices"),
+        ({"embedding_rank": [16, 0]}, r"my.space.embedding_rank: 0 in \[16, 0\] is not a positive"),
         ({"decoder_layers": [2, 0]}, r"my.space.decoder_layers: 0 in \[2, 0\] is not a positive"),
         ({"decoder_layers": [2, True]}, "my.space.decoder_layers: True in"),
         ({"encoder_ffn_dim": ["a"]}, "my.space.encoder_ffn_dim: 'a' in"),

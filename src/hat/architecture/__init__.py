@@ -13,10 +13,11 @@ from hat.architecture.families import (
 from hat.architecture.family import AnyArchitecture, Family, LayerState, Norm, load
 from hat.architecture.layers import AttentionShape, DecoderLayer, EncoderLayer
 from hat.architecture.transformer import Architecture, Decoder, Encoder
-from hat.architecture.weights import EMBEDDING_NAMES, Embeddings, ModelConfig, weight_shapes
+from hat.architecture.weights import EMBEDDING_NAMES, FACTOR_NAMES, Embeddings, ModelConfig, weight_shapes
 
 __all__ = [
     "EMBEDDING_NAMES",
+    "FACTOR_NAMES",
     "FAMILIES",
     "TRANSFORMER",
     "AnyArchitecture",

@@ -5,7 +5,7 @@ from math import prod
 
 from hat.architecture.families import family_of
 from hat.architecture.family import AnyArchitecture
-from hat.architecture.weights import EMBEDDING_NAMES, ModelConfig, weight_shapes
+from hat.architecture.weights import EMBEDDING_NAMES, FACTOR_NAMES, ModelConfig, weight_shapes
 
 PRECISION_BITS = {"float32": 32, "bfloat16": 16, "float16": 16, "int8": 8}
 PRECISION_BITS |= {f"kmeans{bits}": bits for bits in range(1, 9)}
@@ -35,7 +35,8 @@ def weight_counts(config: ModelConfig) -> tuple[int, int]:
     """Weights and biases, without and with embeddings."""
     sizes = {name: prod(shape) for name, shape in weight_shapes(config).items()}
     whole = sum(sizes.values())
-    return whole - sum(size for name, size in sizes.items() if name in EMBEDDING_NAMES), whole
+    embeddings = sum(sizes.get(name, 0) for name in (*EMBEDDING_NAMES, *FACTOR_NAMES))
+    return whole - embeddings, whole
 
 
 def artefact_bytes(config: ModelConfig, precision: str = "float32") -> tuple[int, int]:

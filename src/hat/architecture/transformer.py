@@ -38,17 +38,22 @@ class Architecture:
     """One SubTransformer of the design space (HAT, section 3.1).
 
     `qkv_dim` is the total width of queries, keys and values of every attention that has no width of its own;
-    a layer's own width becomes None where it is equal, so that equal networks are equal data. Raises
+    a layer's own width becomes None where it is equal, so that equal networks are equal data.
+    `embedding_rank`: embeddings and output projection are products of a matrix with so many columns and a
+    small one, the factor that leads to the side's width; None: they have no factors, as published. Raises
     UserError where it cannot be built.
     """
 
     qkv_dim: int
     encoder: Encoder
     decoder: Decoder
+    embedding_rank: int | None = None
 
     def __post_init__(self) -> None:
         plain_numbers(self)
         check_count("qkv_dim", self.qkv_dim)
+        if self.embedding_rank is not None:
+            check_count("embedding_rank", self.embedding_rank)
         for side, part in self._sides():
             check_count(f"{side}.embed_dim", part.embed_dim)
             if not part.layers:
@@ -87,11 +92,12 @@ class Architecture:
     @classmethod
     def from_dict(cls, value: object, where: str = "architecture") -> "Architecture":
         """Build from the published schema (nested mappings, as `to_dict` gives). Raises UserError."""
-        top = check_keys(value, ("qkv_dim", "encoder", "decoder"), where)
+        keys = ("qkv_dim", "encoder", "decoder", "embedding_rank")
+        top = check_keys(value, keys, where, optional=keys[3:])
         encoder = _side(EncoderLayer, top["encoder"], f"{where}.encoder")
         decoder = _side(DecoderLayer, top["decoder"], f"{where}.decoder")
         try:
-            return cls(top["qkv_dim"], Encoder(*encoder), Decoder(*decoder))
+            return cls(top["qkv_dim"], Encoder(*encoder), Decoder(*decoder), top.get("embedding_rank"))
         except UserError as error:
             raise UserError(f"{where}.{error}") from error
 
@@ -99,6 +105,8 @@ class Architecture:
         """The published schema: mappings, lists and integers only. Fields that the published networks lack
         are left out where they have their defaults."""
         value = asdict(self)
+        if self.embedding_rank is None:
+            del value["embedding_rank"]
         for side in ("encoder", "decoder"):
             layers = value[side]["layers"]
             value[side]["layers"] = [
@@ -156,6 +164,7 @@ def transformer_work(architecture: Architecture, length: int) -> int:
     """Multiply-accumulates of one teacher-forced pass by the rules of `cost`."""
     qkv, enc, dec = architecture.qkv_dim, architecture.encoder_dim, architecture.decoder_dim
     macs = length * (enc + 1) + length * (dec + 1)
+    macs += length * (architecture.embedding_rank or 0) * (enc + dec)
     for layer in architecture.encoder.layers:
         own = _attention_work(layer.self_attention(qkv), enc, enc, queries=length, keys=length)
         macs += layer.passes * (own + _feed_forward_work(layer.ffn_dim, enc, length))
@@ -205,7 +214,10 @@ def _pass_names(passes: int) -> list[str]:
 def transformer_text(architecture: Architecture) -> str:
     """The layers, one a line."""
     encoder, decoder = architecture.encoder, architecture.decoder
-    lines = [f"qkv_dim {architecture.qkv_dim}", f"encoder, embed_dim {encoder.embed_dim}"]
+    lines = [f"qkv_dim {architecture.qkv_dim}"]
+    if architecture.embedding_rank is not None:
+        lines.append(f"embedding_rank {architecture.embedding_rank}")
+    lines.append(f"encoder, embed_dim {encoder.embed_dim}")
     lines += [f"  {n}: {_encoder_layer_text(layer)}" for n, layer in enumerate(encoder.layers, 1)]
     lines.append(f"decoder, embed_dim {decoder.embed_dim}")
     lines += [f"  {n}: {_decoder_layer_text(layer)}" for n, layer in enumerate(decoder.layers, 1)]

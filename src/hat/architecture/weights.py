@@ -13,6 +13,8 @@ from hat.errors import UserError
 Embeddings = Literal["shared", "separate"]
 
 EMBEDDING_NAMES = ("embedding", "source_embedding", "target_embedding", "output_embedding")
+# The factors of embeddings and output projection (`Architecture.embedding_rank`).
+FACTOR_NAMES = ("source_factor.weight", "target_factor.weight", "output_factor.weight")
 
 
 @dataclass(frozen=True)
@@ -50,6 +52,11 @@ class ModelConfig:
             raise UserError("shared embeddings need one vocabulary for both sides")
 
     @property
+    def embedding_rank(self) -> int | None:
+        """`Architecture.embedding_rank`; None for other families."""
+        return self.architecture.embedding_rank if isinstance(self.architecture, Architecture) else None
+
+    @property
     def transformer(self) -> Architecture:
         """The architecture, for code that runs Transformers alone. Raises UserError for another family."""
         if not isinstance(self.architecture, Architecture):
@@ -64,13 +71,21 @@ def weight_shapes(config: ModelConfig) -> Shapes:
     same name, which is the whole of weight sharing.
     """
     architecture = config.architecture
-    enc, dec = architecture.encoder_dim, architecture.decoder_dim
+    return _embedding_shapes(config) | family_of(architecture).shapes(architecture, config.norm)
+
+
+def _embedding_shapes(config: ModelConfig) -> Shapes:
+    """Embeddings and output projection: V × D, or V × r and a factor of r × D or D × r for each use."""
+    enc, dec, rank = config.architecture.encoder_dim, config.architecture.decoder_dim, config.embedding_rank
+    shapes: Shapes
     if config.embeddings == "shared":
-        shapes: Shapes = {"embedding": (config.source_vocab, max(enc, dec))}
+        shapes = {"embedding": (config.source_vocab, rank or max(enc, dec))}
     else:
         shapes = {
-            "source_embedding": (config.source_vocab, enc),
-            "target_embedding": (config.target_vocab, dec),
-            "output_embedding": (config.target_vocab, dec),
+            "source_embedding": (config.source_vocab, rank or enc),
+            "target_embedding": (config.target_vocab, rank or dec),
+            "output_embedding": (config.target_vocab, rank or dec),
         }
-    return shapes | family_of(architecture).shapes(architecture, config.norm)
+    if rank:
+        shapes |= dict(zip(FACTOR_NAMES, ((enc, rank), (dec, rank), (rank, dec)), strict=True))
+    return shapes

@@ -49,13 +49,20 @@ class TranslationModel(nn.Module):
     def __init__(self, config: ModelConfig) -> None:
         super().__init__()
         self.config = config
-        enc, dec = config.architecture.encoder_dim, config.architecture.decoder_dim
+        enc, dec, rank = (
+            config.architecture.encoder_dim,
+            config.architecture.decoder_dim,
+            config.embedding_rank,
+        )
         if config.embeddings == "shared":
-            self.embedding = nn.Parameter(torch.empty(config.source_vocab, max(enc, dec)))
+            self.embedding = nn.Parameter(torch.empty(config.source_vocab, rank or max(enc, dec)))
         else:
-            self.source_embedding = nn.Parameter(torch.empty(config.source_vocab, enc))
-            self.target_embedding = nn.Parameter(torch.empty(config.target_vocab, dec))
-            self.output_embedding = nn.Parameter(torch.empty(config.target_vocab, dec))
+            self.source_embedding = nn.Parameter(torch.empty(config.source_vocab, rank or enc))
+            self.target_embedding = nn.Parameter(torch.empty(config.target_vocab, rank or dec))
+            self.output_embedding = nn.Parameter(torch.empty(config.target_vocab, rank or dec))
+        self.source_factor = nn.Linear(rank, enc, bias=False) if rank else nn.Identity()
+        self.target_factor = nn.Linear(rank, dec, bias=False) if rank else nn.Identity()
+        self.output_factor = nn.Linear(dec, rank, bias=False) if rank else nn.Identity()
 
     def forward(self, source: Tensor, target_in: Tensor) -> Tensor:
         """Logits (B, T, V) for source (B, S) and target_in (B, T), padded with 1 on either side."""
@@ -93,9 +100,8 @@ class TranslationModel(nn.Module):
 
     def embed_source(self, source: Tensor) -> Tensor:
         """Source tokens (B, S) -> (B, S, D)."""
-        return self._embed(
-            "source", source, self.config.architecture.encoder_dim, self.config.encoder_super_dim
-        )
+        width = self.config.architecture.encoder_dim
+        return self._embed("source", source, width, self.config.encoder_super_dim)
 
     def embed_target(self, target_in: Tensor) -> Tensor:
         """Target tokens (B, T) -> (B, T, D)."""
@@ -106,10 +112,13 @@ class TranslationModel(nn.Module):
         # The gradient of a shared matrix is that of the output projection, to which a few rows are added.
         # On a GPU these would be waited for, since pads are not among them.
         sparse = self.config.embeddings == "shared" and tokens.device.type == "cpu"
-        matrix = self._matrix(role)
+        matrix, rank = self._matrix(role), self.config.embedding_rank
         if isinstance(matrix, RoundedEmbedding):
             matrix = matrix.exact
-        return embed(tokens, matrix, width, super_dim=super_dim, sparse=sparse)
+        rows = F.embedding(tokens, matrix, padding_idx=PAD, sparse=sparse)[..., : rank or width]
+        factor = self.source_factor if role == "source" else self.target_factor
+        table = sinusoids(tokens.shape[1] + 2, super_dim, matrix.dtype, matrix.device)[:, :width]
+        return sqrt(width) * cast("Tensor", factor(rows)) + table[numbers(tokens)]
 
     def embed_next(self, tokens: Tensor, length: int) -> Tensor:
         """The tokens (N) that follow `length` others -> (N, 1, D)."""
@@ -117,22 +126,23 @@ class TranslationModel(nn.Module):
 
     def embed_at(self, tokens: Tensor, position: Tensor) -> Tensor:
         """The tokens (N) at one position of the target, a row of `target_positions` -> (N, 1, D)."""
-        matrix = self.target_matrix()
-        return sqrt(matrix.shape[1]) * F.embedding(tokens[:, None], matrix) + position
+        rows = self.target_factor(F.embedding(tokens[:, None], self.target_matrix()))
+        return sqrt(self.config.architecture.decoder_dim) * cast("Tensor", rows) + position
 
     def target_positions(self, length: int) -> Tensor:
         """The rows of the position table for `length` target tokens or more: (length or more, D)."""
         matrix = self.target_matrix()
         table = sinusoids(length + PAD + 1, self.config.decoder_super_dim, matrix.dtype, matrix.device)
-        return table[PAD + 1 :, : matrix.shape[1]]
+        return table[PAD + 1 :, : self.config.architecture.decoder_dim]
 
     def logits(self, x: Tensor) -> Tensor:
         """Output projection: (…, D) -> (…, V)."""
+        x = self.output_factor(x)
         return F.linear(x, self._matrix("output")[:, : x.shape[-1]])
 
     def target_matrix(self) -> Tensor:
-        """Embeddings of target tokens (V, D)."""
-        return self._matrix("target")[:, : self.config.architecture.decoder_dim]
+        """Embeddings of target tokens: (V, D), or (V, r) before the factor."""
+        return self._matrix("target")[:, : self.config.embedding_rank or self.config.architecture.decoder_dim]
 
     def _matrix(self, role: str) -> Tensor:
         name = "embedding" if self.config.embeddings == "shared" else f"{role}_embedding"
@@ -156,17 +166,11 @@ class TranslationModel(nn.Module):
                 nn.init.xavier_uniform_(parameter)
 
 
-def embed(tokens: Tensor, matrix: Tensor, width: int, *, super_dim: int, sparse: bool) -> Tensor:
-    """Scaled embeddings plus positions: tokens (B, L), matrix (V, width or more) -> (B, L, width).
-
-    Positions count real tokens from PAD + 1, whichever side the padding is on; a pad has none.
-    `sparse`: the gradient of `matrix` consists of the rows of `tokens` alone.
-    """
+def numbers(tokens: Tensor) -> Tensor:
+    """The rows of the position table for tokens (B, L): real tokens count from PAD + 1, whichever side the
+    padding is on; a pad has the row PAD, which is zero."""
     real = tokens.ne(PAD).long()
-    positions = real.cumsum(dim=1) * real + PAD
-    table = sinusoids(tokens.shape[1] + 2, super_dim, matrix.dtype, matrix.device)[:, :width]
-    rows = F.embedding(tokens, matrix, padding_idx=PAD, sparse=sparse)[..., :width]
-    return sqrt(width) * rows + table[positions]
+    return real.cumsum(dim=1) * real + PAD
 
 
 def sinusoids(rows: int, dim: int, dtype: torch.dtype, device: torch.device) -> Tensor:

@@ -80,6 +80,13 @@ def _parts(*sizes: int) -> int:
     return sum(map(bool, sizes))
 
 
+def _rank(architecture: Architecture) -> int:
+    """The columns of factorised embeddings; 0 for embeddings without factors."""
+    return architecture.embedding_rank or 0
+
+
+# The factors of embeddings of rank r cost what a feed-forward layer r wide costs; in the encoder, where there
+# is one of the two, half of it.
 # More of any of these is never faster: work (multiply-accumulates; in the decoder also the weights that each
 # step reads), keys and values read, elements of the attention softmax, kernels started (layers; a layer that
 # lacks sub-layers is a fraction of one). The weights stand for constant factors, the intercept for the cost
@@ -89,7 +96,8 @@ TERMS = {
         lambda a: a.encoder.embed_dim * _run(a.encoder.layers, _encoder_widths(a)), source=1
     ),
     "encoder_ffn": Term(
-        lambda a: a.encoder.embed_dim * sum(x.passes * x.ffn_dim for x in a.encoder.layers), source=1
+        lambda a: a.encoder.embed_dim * (sum(x.passes * x.ffn_dim for x in a.encoder.layers) + _rank(a) / 2),
+        source=1,
     ),
     "encoder_softmax": Term(lambda a: sum(x.passes * x.heads for x in a.encoder.layers), source=2),
     "encoder_layers": Term(
@@ -100,7 +108,8 @@ TERMS = {
         lambda a: a.decoder.embed_dim * _run(a.decoder.layers, _decoder_widths(a)), target=1
     ),
     "decoder_ffn": Term(
-        lambda a: a.decoder.embed_dim * sum(x.passes * x.ffn_dim for x in a.decoder.layers), target=1
+        lambda a: a.decoder.embed_dim * (sum(x.passes * x.ffn_dim for x in a.decoder.layers) + _rank(a)),
+        target=1,
     ),
     "decoder_layers": Term(
         lambda a: (
@@ -120,20 +129,20 @@ TERMS = {
     "cross_softmax": Term(
         lambda a: _attended(a, [x.passes * x.cross_heads for x in a.decoder.layers]), source=1, target=1
     ),
-    "output_projection": Term(lambda a: a.decoder.embed_dim, target=1),
+    "output_projection": Term(lambda a: _rank(a) or a.decoder.embed_dim, target=1),
     "steps": Term(lambda a: 1, target=1),
 }
 # More of any of these never takes less memory: the weights of each part (of embeddings for each word; shared
 # ones are as wide as the wider side), and the keys and values that decoding keeps.
 WEIGHTS: dict[str, Callable[[Architecture], float]] = {
-    "encoder_embedding": lambda a: a.encoder.embed_dim,
-    "decoder_embedding": lambda a: a.decoder.embed_dim,
-    "shared_embedding": lambda a: max(a.encoder.embed_dim, a.decoder.embed_dim),
+    "encoder_embedding": lambda a: _rank(a) or a.encoder.embed_dim,
+    "decoder_embedding": lambda a: _rank(a) or a.decoder.embed_dim,
+    "shared_embedding": lambda a: _rank(a) or max(a.encoder.embed_dim, a.decoder.embed_dim),
     "encoder_attention": lambda a: a.encoder.embed_dim * sum(_encoder_widths(a)),
-    "encoder_ffn": lambda a: a.encoder.embed_dim * sum(x.ffn_dim for x in a.encoder.layers),
+    "encoder_ffn": lambda a: a.encoder.embed_dim * (sum(x.ffn_dim for x in a.encoder.layers) + _rank(a) / 2),
     "cross_attention": lambda a: a.encoder.embed_dim * sum(_cross_widths(a)),
     "decoder_attention": lambda a: a.decoder.embed_dim * sum(_decoder_widths(a)),
-    "decoder_ffn": lambda a: a.decoder.embed_dim * sum(x.ffn_dim for x in a.decoder.layers),
+    "decoder_ffn": lambda a: a.decoder.embed_dim * (sum(x.ffn_dim for x in a.decoder.layers) + _rank(a)),
     "self_keys": TERMS["self_keys"].count,
     "cross_keys": lambda a: _attended(a, _cross_widths(a)),
 }

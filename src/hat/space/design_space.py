@@ -17,12 +17,14 @@ Choices = tuple[int, ...]
 # The gene of a layer, or of a property of an attention, that an architecture does not have; less than any
 # choice.
 MISSING = -1
+# The gene of embeddings without factors, which are no choice of a space with ranks.
+NO_RANK = 0
 # Properties of each layer, and those with which a space may go beyond the published ones.
 ENCODER = ("encoder_ffn_dim", "encoder_heads")
 DECODER = ("decoder_ffn_dim", "decoder_self_heads", "decoder_cross_heads", "encoder_layers_attended")
 OPTIONAL = (
     *("encoder_qkv_dim", "decoder_self_qkv_dim", "decoder_cross_qkv_dim"),
-    *("encoder_passes", "decoder_passes"),
+    *("encoder_passes", "decoder_passes", "embedding_rank"),
 )
 ATTENTIONS = ("encoder_", "decoder_self_", "decoder_cross_")  # prefixes of their properties
 # A choice of 0 stands for layers without that part.
@@ -42,7 +44,8 @@ class DesignSpace:
 
     A choice of 0 heads or of an `ffn_dim` of 0 stands for layers without that part. The widths of the single
     attentions are optional: without choices of their own they are the architecture's `qkv_dim`. So are the
-    passes of layers: without choices there is one.
+    passes of layers: without choices there is one. So is `embedding_rank`: without choices embeddings have no
+    factors.
     `encoder_layers_attended` counts from the top (1 = the last encoder layer); a choice above the depth of an
     architecture's encoder means the whole encoder. The order of choices fixes what a seed samples. Raises
     UserError where some combination cannot be built.
@@ -64,6 +67,7 @@ class DesignSpace:
     decoder_cross_qkv_dim: Choices = ()
     encoder_passes: Choices = ()
     decoder_passes: Choices = ()
+    embedding_rank: Choices = ()
 
     def __post_init__(self) -> None:
         for field in fields(self):
@@ -126,7 +130,8 @@ class DesignSpace:
         ):
             for genes in layers:
                 genes.extend(draw(names[len(known) :]))
-        return self._architecture((encoder_dim, decoder_dim, qkv_dim), encoder, decoder)
+        rank = rng.choice(self._ranks) if len(self._ranks) > 1 else self._ranks[0]
+        return self._architecture((encoder_dim, decoder_dim, qkv_dim), encoder, decoder, rank)
 
     def mutate(self, architecture: Architecture, rng: random.Random, probability: float) -> Architecture:
         """Draw each gene anew with `probability` (HAT, section 3.3), and all genes of a new layer."""
@@ -150,9 +155,10 @@ class DesignSpace:
     def encode(self, architecture: Architecture) -> Genes:
         """The genes: encoder and decoder embed_dim, encoder and decoder depth, qkv_dim; of every
         encoder layer ffn_dim and heads; of every decoder layer ffn_dim, self_heads, cross_heads and
-        encoder_layers_attended; of every layer also the widths of its attentions and the passes, for which
-        the space has choices. Every gene is one of its choices, or MISSING in layers beyond the depth and in
-        attentions that a layer lacks. Raises UserError for an architecture outside the space.
+        encoder_layers_attended; of every layer also the widths of its attentions and the passes, and last
+        embedding_rank, for which the space has choices. Every gene is one of its choices, or MISSING in
+        layers beyond the depth and in attentions that a layer lacks. Raises UserError for an architecture
+        outside the space.
         """
         genes = self._genes(architecture)
         if not self._valid(genes) or self.decode(genes) != architecture:
@@ -166,7 +172,10 @@ class DesignSpace:
         encoder = [tuple(islice(rest, len(self._encoder_genes))) for _ in range(max(self.encoder_layers))]
         decoder = [tuple(islice(rest, len(self._decoder_genes))) for _ in range(max(self.decoder_layers))]
         return self._architecture(
-            (encoder_dim, decoder_dim, qkv_dim), encoder[:encoder_depth], decoder[:decoder_depth]
+            (encoder_dim, decoder_dim, qkv_dim),
+            encoder[:encoder_depth],
+            decoder[:decoder_depth],
+            genes[-1] if self.embedding_rank else None,
         )
 
     @property
@@ -181,6 +190,7 @@ class DesignSpace:
     def size(self) -> int:
         """The exact number of distinct architectures in the space."""
         dims = len(self.encoder_embed_dim) * len(self.decoder_embed_dim) * len(self.qkv_dim)
+        dims *= len(self._ranks)
         encoder_layer = (
             len(self.encoder_ffn_dim) * self._attentions("encoder_") * (len(self.encoder_passes) or 1)
         )
@@ -203,14 +213,17 @@ class DesignSpace:
             choices["encoder_layers_attended"] = self._reachable(depth)
             decoder_genes = product(*choices.values())
             decoder_layers = dict.fromkeys(self._decoder_layer(genes, depth) for genes in decoder_genes)
-            for qkv_dim, encoder_dim, decoder_dim, encoder, decoder in product(
+            for rank, qkv_dim, encoder_dim, decoder_dim, encoder, decoder in product(
+                self._ranks,
                 self.qkv_dim,
                 self.encoder_embed_dim,
                 self.decoder_embed_dim,
                 product(encoder_layers, repeat=depth),
                 product(decoder_layers, repeat=decoder_depth),
             ):
-                yield Architecture(qkv_dim, Encoder(encoder_dim, encoder), Decoder(decoder_dim, decoder))
+                yield Architecture(
+                    qkv_dim, Encoder(encoder_dim, encoder), Decoder(decoder_dim, decoder), rank
+                )
 
     def largest(self) -> Architecture:
         """The largest choice of everything: the SuperTransformer's own architecture."""
@@ -271,22 +284,32 @@ class DesignSpace:
         """The names of a decoder layer's genes."""
         return (*DECODER, *(name for name in OPTIONAL if name.startswith("decoder") and self._choices(name)))
 
+    @property
+    def _ranks(self) -> tuple[int | None, ...]:
+        """The values of an architecture's `embedding_rank`."""
+        return self.embedding_rank or (None,)
+
     @cached_property
     def _gene_choices(self) -> tuple[Choices, ...]:
         names = ["encoder_embed_dim", "decoder_embed_dim", "encoder_layers", "decoder_layers", "qkv_dim"]
         names += self._encoder_genes * max(self.encoder_layers)
         names += self._decoder_genes * max(self.decoder_layers)
+        names += ["embedding_rank"] if self.embedding_rank else []
         return tuple(map(self._choices, names))
 
     def _architecture(
-        self, widths: Genes, encoder: Sequence[Sequence[int]], decoder: Sequence[Sequence[int]]
+        self,
+        widths: Genes,
+        encoder: Sequence[Sequence[int]],
+        decoder: Sequence[Sequence[int]],
+        rank: int | None,
     ) -> Architecture:
-        """From encoder and decoder embed_dim and qkv_dim, and the genes of each layer."""
+        """From encoder and decoder embed_dim and qkv_dim, the genes of each layer, and embedding_rank."""
         encoder_dim, decoder_dim, qkv_dim = widths
         encoder_layers = tuple(map(self._encoder_layer, encoder))
         decoder_layers = tuple(self._decoder_layer(genes, len(encoder)) for genes in decoder)
         return Architecture(
-            qkv_dim, Encoder(encoder_dim, encoder_layers), Decoder(decoder_dim, decoder_layers)
+            qkv_dim, Encoder(encoder_dim, encoder_layers), Decoder(decoder_dim, decoder_layers), rank
         )
 
     def _encoder_layer(self, genes: Sequence[int]) -> EncoderLayer:
@@ -309,6 +332,8 @@ class DesignSpace:
         for row in decoder.layers:
             genes += self._layer_genes(row, architecture.qkv_dim, "decoder_", self._decoder_genes)
         genes += [MISSING] * len(self._decoder_genes) * (max(self.decoder_layers) - len(decoder.layers))
+        if self.embedding_rank:
+            genes.append(architecture.embedding_rank or NO_RANK)
         return tuple(genes)
 
     def _layer_genes(

@@ -102,6 +102,7 @@ def _native_config(model: ModelConfig) -> dict[str, Any]:
         config |= {name: getattr(model, name) for name in (f"{side}_super_dim", f"{tokens}_vocab")}
     for side, layers in (("encoder", architecture.encoder.layers), ("decoder", architecture.decoder.layers)):
         config[side] = [_native_layer(layer, architecture.qkv_dim) for layer in layers]
+    config["embedding_rank"] = model.embedding_rank or 0
     return config | {"shared_embeddings": model.embeddings == "shared", "pre_norm": model.norm == "pre"}
 
 

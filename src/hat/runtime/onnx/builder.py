@@ -77,24 +77,26 @@ class GraphBuilder:
     def linear(
         self, x: str, name: str, factors: NDArray[np.float32] | None = None, inner: bool = False
     ) -> str:
-        """x (N, I) times a layer's weight, plus bias: (N, O); stacked projections lie side by side.
+        """x (N, I) times a layer's weight, plus its bias, if any: (N, O); stacked ones lie side by side.
 
         `factors` (O): multiplied with the outputs. `inner`: True if x is made within a branch; `spoiled`
         finds infinities and NaN of any other x in the residual stream.
         """
-        weight, bias = f"{name}.weight", self._stored(f"{name}.bias").ravel()
+        weight, bias = f"{name}.weight", f"{name}.bias"
         matrix = self._stored(weight)
         matrix = matrix.reshape(-1, matrix.shape[-1])
         by = np.ones(len(matrix), np.float32) if factors is None else factors
-        bias_name = self.constant(f"{name}.bias", bias * by)
+        added = [self.constant(bias, self._stored(bias).ravel() * by)] if bias in self._shapes else []
         if not self.int8:
-            return self.op("Gemm", x, self.constant(weight, matrix * by[:, None]), bias_name, transB=1)
+            return self.op("Gemm", x, self.constant(weight, matrix * by[:, None]), *added, transB=1)
         _check_width(weight, matrix.shape[1])
         if inner:
             self.watch(x)
         values = self.constant(weight, matrix.T)
         scales = self.constant(weight + SCALE, self._stored(weight + SCALE).ravel() * by)
-        return self.op("DynamicQuantizeMatMul", x, values, scales, "", bias_name, domain=CONTRIB)
+        return self.op(
+            "DynamicQuantizeMatMul", x, values, scales, *(["", *added] if added else []), domain=CONTRIB
+        )
 
     def layer_norm(self, x: str, name: str) -> str:
         """Layer normalization over the last axis."""
@@ -102,14 +104,15 @@ class GraphBuilder:
         constants = [self.constant(part, self._stored(part)) for part in parts]
         return self.op("LayerNormalization", x, *constants, epsilon=1e-5)
 
-    def lookup(self, tokens: str, matrix: str, dim: int) -> str:
-        """The first `dim` columns of the rows `tokens` (N) of an embedding, times √dim: (N, dim)."""
-        root = np.float32(dim**0.5)
-        rows = self.op("Gather", self._table(matrix, dim), tokens)
+    def lookup(self, tokens: str, matrix: str, columns: int, factor: float) -> str:
+        """The first columns of the rows `tokens` (N) of an embedding, times `factor`: (N, columns)."""
+        rows = self.op("Gather", self._table(matrix, columns), tokens)
         if not self.int8:
-            return self.op("Mul", rows, self.constant("root_dim", root))
+            return self.op("Mul", rows, self.constant("factor", np.float32(factor)))
         rows = self.op("Cast", rows, to=TensorProto.FLOAT)
-        scales = self.constant(f"{matrix}.row_scale", self._stored(matrix + SCALE)[:, None] * root)
+        scales = self.constant(
+            f"{matrix}.row_scale", self._stored(matrix + SCALE)[:, None] * np.float32(factor)
+        )
         return self.op("Mul", rows, self.op("Gather", scales, tokens))
 
     def project(self, x: str, matrix: str, dim: int) -> str:

@@ -48,7 +48,16 @@ class Side(GraphBuilder):
         waves = self.op("Sin", self.op("Add", angles, self.constant("phase", phases)))
         return self.op("Cast", waves, to=TensorProto.FLOAT)
 
+    def rows(self, tokens: str, role: str, dim: int) -> str:
+        """The embeddings of `tokens` (N) times √dim: (N, dim)."""
+        root, rank = dim**0.5, self.config.embedding_rank
+        if rank is None:
+            return self.lookup(tokens, self.embedding(role), dim, root)
+        rows = self.lookup(tokens, self.embedding(role), rank, 1.0)
+        return self.linear(rows, f"{role}_factor", np.full(dim, root, np.float32))
+
     def embedding(self, role: str) -> str:
+        """Name of the embeddings of `role`: "source", "target" or "output"."""
         return "embedding" if self.config.embeddings == "shared" else f"{role}_embedding"
 
 
@@ -63,7 +72,7 @@ class EncoderSide(Side):
         self.real = self.op("Cast", real, to=TensorProto.INT64)
         self._bias = self._source_bias(self.real)
         tokens = self.op("Reshape", "source", self.integers(-1))
-        x = self.lookup(tokens, self.embedding("source"), dim)
+        x = self.rows(tokens, "source", dim)
         return self.op("Add", x, self._positions(self.real, dim))
 
     def _source_bias(self, real: str) -> str:
@@ -118,7 +127,7 @@ class DecoderSide(Side):
         done = POSITION if keys is None else self.op("Shape", keys, start=2, end=3)
         number = self.op("Add", done, self.integers(PAD + 1))
         self._sentences = self.op("Shape", "source_bias", start=0, end=1)
-        x = self.lookup("tokens", self.embedding("target"), dim)
+        x = self.rows("tokens", "target", dim)
         return self.op("Add", x, self.positions(number, dim, self.config.decoder_super_dim))
 
     def followed(self, cache: str, new: str, axis: int) -> str:
@@ -154,7 +163,10 @@ class DecoderSide(Side):
         """The best words after x (R, D), as graph outputs.
 
         LogSoftmax and not ReduceLogSumExp, which onnxruntime computes ten times slower."""
-        logits = self.project(x, self.embedding("output"), self.config.architecture.decoder_dim)
+        rank = self.config.embedding_rank
+        if rank:
+            x = self.linear(x, "output_factor", inner=True)
+        logits = self.project(x, self.embedding("output"), rank or self.config.architecture.decoder_dim)
         log_probs = self.op("LogSoftmax", logits, axis=-1)
         wanted = self.op("GatherElements", log_probs, "wanted", axis=1)
         if self.config.target_vocab % TOP_GROUP:
