@@ -9,6 +9,7 @@ from engine_report import REQUIREMENTS, judge, paired_ratio
 from hat.architecture import AnyArchitecture, EvolvedArchitecture, cost
 from hat.files import read_json
 from hat.report import slowest_model
+from outer_choices import markdown as outer_choice_tables
 from plot_layout import spread
 from reports import all_of, newest, table
 from time_shares import markdown as shares_of_parts
@@ -278,6 +279,17 @@ def time_shares() -> str:
     return f"{shares_of_parts(report['rows'])}\n\n{notes}"
 
 
+def outer_choices() -> str:
+    """Beams and precisions of the demo's candidates."""
+    path = newest("outer-choices-demo")
+    report = read_json(path)
+    notes = (
+        f"Candidates of the demo's search with inherited weights, {report['sentences']} sentences of the "
+        f"validation text, one thread, {report['environment']['cpu']}. [Results](../{_where(path)})."
+    )
+    return f"{outer_choice_tables(report['rows'])}\n\n{notes}"
+
+
 TABLES: dict[str, Callable[[], str]] = {
     "demo": demo,
     "example": example,
@@ -292,4 +304,5 @@ TABLES: dict[str, Callable[[], str]] = {
     "costs": costs,
     "time-shares": time_shares,
     "wmt-scaling": wmt_scaling,
+    "outer-choices": outer_choices,
 }
