@@ -198,7 +198,7 @@ class Run:
         perhaps another engine. Raises UserError until the text is prepared."""
         from hat.pipeline.measuring.series import make_protocol
 
-        return make_protocol(self._context(), rounds, interval, engine)
+        return make_protocol(self._context(), rounds, interval, engine=engine)
 
     def measurements(self) -> "list[Measurement]":
         """The latencies measured for the predictor, the largest SubTransformer's first. Raises UserError

@@ -191,6 +191,20 @@ def test_a_tuned_length_penalty_is_the_deployed_and_exported_models(copy: Path, 
     assert decode_of(tmp_path / "out") == decode_of(copy / folders["models"]["hat-70pct"])
 
 
+def test_a_tuned_beam_is_the_deployed_and_the_timed_one(copy: Path) -> None:
+    reporter = again(copy, "evaluate.beam=3", "evaluate.tune_beam=100")
+    assert "evaluate/base: runs again, evaluate.tune_beam none -> 100.0" in "\n".join(reporter.said)
+    folders = json.loads((copy / "models.json").read_text())
+    assert {decode_of(copy / folder).beam for folder in folders["models"].values()} == {1}
+    assert {decode_of(copy / folder).beam for folder in folders["trained"].values()} == {3}
+    report = json.loads((copy / "report.json").read_text())
+    assert {model["beam"] for model in report["models"]} == {1}
+    assert "base (beam 1)" in (copy / "report.md").read_text()
+    assert "each model with its beam" in (copy / "report.md").read_text()
+    again(copy, "evaluate.beam=1", "evaluate.tune_beam=null")
+    assert "beam" not in json.loads((copy / "report.json").read_text())["models"][0]
+
+
 def decode_of(artefact: Path) -> DecodeOptions:
     return Artefact.load(artefact).config.decode
 

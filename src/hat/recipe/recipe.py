@@ -151,10 +151,18 @@ class Evaluate(Section):
     """Scores are divided by length to this power."""
     tune_length_penalty: bool = False
     """Choose it for each model instead, by the BLEU of the validation text."""
+    tune_beam: float | None = Field(default=None, ge=0)
+    """Deploy and time each model with the smallest beam that loses at most so much chrF on the validation
+    text against `beam`, for example 0.3. Unless given, all models have `beam`."""
     batch: int = Field(default=16, gt=0)
     """Sentences decoded at once; changes the speed, not the translations."""
     tokenised_bleu: Literal["none", "cased", "lowercase"] = "none"
     """Besides sacreBLEU, BLEU as HAT's authors report it: of Moses' tokens, compounds split at dashes."""
+
+    @property
+    def tunes(self) -> bool:
+        """True if the validation text decides how a model decodes."""
+        return self.tune_length_penalty or self.tune_beam is not None
 
 
 def _completed(baseline: Any, common: dict[Any, Any]) -> Any:
@@ -240,6 +248,11 @@ class Recipe(Section):
             raise ValueError(
                 f"baselines: {', '.join(one.name for one in others)}: published latencies say nothing about "
                 f"{FAMILIES[others[0].kind].title}; leave it out, or measure a device"
+            )
+        if self.evaluate.tune_beam is not None and self.device.latencies:
+            raise ValueError(
+                "evaluate: tune_beam: models with beams of their own are timed on a device, and published "
+                "latencies are none; leave it out, or measure a device"
             )
         limits = [limit for constraint in self.search.parsed_constraints for limit in constraint.limits]
         measured = [limit.objective.name for limit in limits if limit.objective.measure]

@@ -37,7 +37,7 @@ def models_table(report: Report) -> Table:
         f"speed-up and compression (artefact bytes, embeddings included): against {slowest['name']}",
         "latency: median ± half its 95% interval, of a whole decode, all models timed in the same rounds and "
         "relative to the largest SubTransformer",
-        _conditions_note(report["environment"], protocol),
+        _conditions_note(report["environment"], protocol, any("beam" in model for model in models)),
         *_engine_notes(models, protocol),
         f"BLEU: {models[0]['bleu_signature']}",
         f"chrF: {models[0]['chrf_signature']}",
@@ -156,8 +156,9 @@ def _model_row(model: Model, slowest: Model, default: str) -> dict[str, str]:
     memory, latency = model["peak_memory_bytes"], model["latency_ms"]
     half = (model["latency_high_ms"] - model["latency_low_ms"]) / 2
     inherited = " (inherited weights)" if model["kind"] == "inherited" else ""
+    beam = f" (beam {model['beam']})" if "beam" in model else ""
     return {
-        "model": model["name"] + ("*" if model["name"] == default else "") + inherited,
+        "model": model["name"] + ("*" if model["name"] == default else "") + inherited + beam,
         "latency ms": f"{milliseconds(latency, latency)} ± {milliseconds(half, latency)}",
         "memory MB": "–" if memory is None else f"{memory / 1e6:.0f}",
         "parameters": f"{model['parameters_with_embeddings'] / 1e6:.2f}M",
@@ -194,13 +195,14 @@ def _searched_note(model: Model) -> str:
     )
 
 
-def _conditions_note(environment: Mapping[str, Any], protocol: Mapping[str, Any]) -> str:
+def _conditions_note(environment: Mapping[str, Any], protocol: Mapping[str, Any], own_beams: bool) -> str:
     if "published" in environment:
         return f"not timed: latencies are predictions from {environment['published']}"
     lengths = zip(protocol["source_lengths"], protocol["target_lengths"], strict=True)
+    beam = "each model with its beam" if own_beams else f"beam {protocol['beam']}"
     return (
         f"timed on {environment['cpu']} with {protocol['threads']} of {environment['cores_allowed']} "
-        f"threads, engine {protocol['engine']}, {protocol['precision']}, beam {protocol['beam']}, "
+        f"threads, engine {protocol['engine']}, {protocol['precision']}, {beam}, "
         f"source→target tokens {', '.join(f'{source}→{target}' for source, target in lengths)}"
     )
 

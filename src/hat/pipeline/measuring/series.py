@@ -63,10 +63,11 @@ def measure_on_device(
     progress: Progress,
     seed: int,
     engine: str | None = None,
+    beam: int | None = None,
 ) -> list[Measurement]:
-    """Measure few models with the recipe's settings for that, in a series named after the folder. `engine`:
-    replaces the device's engine."""
-    with open_series(context, folder, verifying_protocol(context, engine)) as (series, bench):
+    """Measure few models with the recipe's settings for that, in a series named after the folder. `engine`
+    and `beam` replace the device's."""
+    with open_series(context, folder, verifying_protocol(context, engine, beam)) as (series, bench):
         return measure(models, series, bench, seed=context.recipe.seed + seed, progress=progress)
 
 
@@ -103,16 +104,19 @@ def _read_sample(row: object, where: str) -> Sampled:
     return Sampled(Measurement(**values), judged)
 
 
-def verifying_protocol(context: Context, engine: str | None = None) -> MeasureProtocol:
-    """The protocol for measurements of few models that are compared."""
+def verifying_protocol(
+    context: Context, engine: str | None = None, beam: int | None = None
+) -> MeasureProtocol:
+    """The protocol for measurements of few models that are compared; `engine`, `beam`: as `make_protocol`."""
     settings = context.recipe.measure
-    return make_protocol(context, settings.verify_rounds, settings.verify_interval, engine)
+    rounds, interval = settings.verify_rounds, settings.verify_interval
+    return make_protocol(context, rounds, interval, engine=engine, beam=beam)
 
 
 def make_protocol(
-    context: Context, rounds: int, interval: float, engine: str | None = None
+    context: Context, rounds: int, interval: float, *, engine: str | None = None, beam: int | None = None
 ) -> MeasureProtocol:
-    """The protocol of this run's measurements, in the device's engine unless another is named."""
+    """The protocol of this run's measurements, with the device's engine and beam unless others are given."""
     device, recipe = context.device, context.recipe
     sources, targets = zip(*lengths(context), strict=True)
     return MeasureProtocol(
@@ -121,7 +125,7 @@ def make_protocol(
         engine=engine or device.engine,
         threads=device.threads,
         precision=device.precision,
-        beam=recipe.device.beam,
+        beam=beam or recipe.device.beam,
         batch=recipe.device.batch,
         accelerator=device.accelerator,
         warmup=recipe.measure.warmup,

@@ -11,7 +11,7 @@ from hat.pipeline.measuring.series import measure_on_device, measurement_record,
 from hat.pipeline.models.final import FinalModel
 from hat.pipeline.steps.context import Context
 from hat.pipeline.steps.folder import MEASUREMENTS
-from hat.pipeline.steps.results import DEPLOYED, FINAL_LATENCIES, LATENCY_STEP, SCORES
+from hat.pipeline.steps.results import BEAM, DEPLOYED, FINAL_LATENCIES, LATENCY_STEP, SCORES
 from hat.progress import Progress
 
 
@@ -23,6 +23,13 @@ def deployed_artefact(context: Context, model: FinalModel) -> Path:
 def read_scores(context: Context, model: FinalModel) -> dict[str, Any]:
     """The scores of an evaluated model."""
     return dict(read_json(context.outcome(model.score_step).folder / SCORES))
+
+
+def timed_beam(context: Context, model: FinalModel) -> int:
+    """The beam with which an evaluated model is timed: the one chosen for it, or the device's."""
+    if context.recipe.evaluate.tune_beam is None:
+        return context.recipe.device.beam
+    return int(read_scores(context, model)[BEAM])
 
 
 def read_measurements(context: Context) -> dict[str, Any]:
@@ -40,15 +47,16 @@ def read_conditions(context: Context) -> dict[str, Any]:
 
 
 def measure_models(context: Context, models: Sequence[FinalModel], folder: Path, progress: Progress) -> None:
-    """Time models, those of one engine in the same rounds, and write the file of their measurements."""
+    """Time models, those of one engine and beam in the same rounds, and write their measurements."""
     rows: dict[str, Any] = {}
-    for engine in dict.fromkeys(context.engine_for(model.architecture) for model in models):
-        chosen = [model for model in models if context.engine_for(model.architecture) == engine]
+    conditions = [(context.engine_for(model.architecture), timed_beam(context, model)) for model in models]
+    for engine, beam in dict.fromkeys(conditions):
+        chosen = [model for model, its in zip(models, conditions, strict=True) if its == (engine, beam)]
         configs = [model.config(context) for model in chosen]
         measurements = measure_on_device(
-            context, configs, folder=folder, progress=progress, seed=3, engine=engine
+            context, configs, folder=folder, progress=progress, seed=3, engine=engine, beam=beam
         )
-        protocol = verifying_protocol(context, engine)
+        protocol = verifying_protocol(context, engine, beam)
         with context.open_bench() as bench:
             for model, measurement in zip(chosen, measurements, strict=True):
                 rows[model.name] = {

@@ -7,7 +7,7 @@ from typing import Any
 from hat.pipeline.measuring.series import VERIFYING, device_inputs
 from hat.pipeline.models.final import FinalModel, final_models
 from hat.pipeline.models.scoring import score_step
-from hat.pipeline.outcome.comparison import measure_models
+from hat.pipeline.outcome.comparison import measure_models, timed_beam
 from hat.pipeline.steps.context import Context
 from hat.pipeline.steps.results import FINAL_LATENCIES, LATENCY_STEP
 from hat.pipeline.steps.step import Step
@@ -30,10 +30,14 @@ def steps(context: Context) -> Iterator[Step]:
 
 
 def _describe(context: Context, model: FinalModel) -> dict[str, Any]:
-    described = {
+    described: dict[str, Any] = {
         "architecture": model.architecture.to_dict(),
         "baseline": not model.elastic,
         "twin": model.twin,
     }
-    engine = context.engine_for(model.architecture)
-    return described if engine == context.device.engine else {**described, "engine": engine}
+    engine, beam = context.engine_for(model.architecture), timed_beam(context, model)
+    if engine != context.device.engine:
+        described["engine"] = engine
+    if beam != context.recipe.device.beam:
+        described["beam"] = beam
+    return described

@@ -29,6 +29,8 @@ ARTEFACT, TRAINING = "artefact", "training.json"
 # evaluate. DEPLOYED is the model as the device runs it: at the device's precision.
 DEPLOYED, SCORES, TRANSLATIONS = "deployed", "scores.json", "translations.txt"
 FINAL_LATENCIES = "latencies.json"
+# Key of SCORES for the beam, where it was chosen for the model.
+BEAM = "beam"
 
 # Versions of the steps' algorithms: when a step's results change, its number here goes up by one. Results of
 # an older version stay on disk, are named by `hat status`, and are made again by the next run. Steps at FIRST
