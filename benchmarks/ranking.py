@@ -9,8 +9,8 @@ the ranker orders the architectures of published tasks: JSON files as hat.predic
 
 One thread. Finished trainings are lines of WORK/rows.jsonl, and a training that was stopped goes on. As the
 demo trains, 24 architectures and 4 strategies with 2 seeds each take about 70 minutes of an idle core;
---processor-minutes ends earlier, before a training, and the same command goes on later; once the first seed
-is finished, the results so far are reported.
+--processor-minutes ends earlier, before a training, and the same command goes on later; once the first
+strategy is finished with the first seed, the results so far are reported.
 
     python benchmarks/ranking.py [--recipe demo] [--space NAME|FILE] [--set KEY=VALUE ...] [--count 24]
                                  [--seeds 2] [--super-seeds 2] [--strategies NAME ...]
@@ -58,8 +58,8 @@ class Plan:
         }
 
     def work(self) -> dict[str, Any]:
-        """The record of all results; if time ends after the first seed, of those that are finished. Raises
-        OutOfTimeError if it ends before."""
+        """The record of all results; if time ends after the first strategy with the first seed, of those that
+        are finished. Raises OutOfTimeError if it ends before."""
         costs = self.study.step_costs(self.strategies)
         equal = {name: _of_equal_time(one, costs[name]) for name, one in self.strategies.items()}
         alone: list[list[float]] = [[] for _ in self.architectures]
@@ -70,9 +70,10 @@ class Plan:
                 if seed <= self.options.super_seeds:
                     self._inherited(seed, equal, inherited)
             except OutOfTimeError:
-                if seed == 1:
+                if not next(iter(inherited.values())):
                     raise
                 break
+        inherited = {name: losses for name, losses in inherited.items() if losses}
         return {
             "alone": alone,
             "inherited": inherited,

@@ -100,6 +100,8 @@ def markdown(report: Mapping[str, Any]) -> str:
         f"the processor time of {report['super_updates']} updates of the first strategy. "
         f"{report['processor_seconds'] / 60:.0f} minutes of processor time in all.",
         "",
+        f"Settings changed: {', '.join(report['settings']) or 'none'}.",
+        "",
         "τ: Kendall's, between inherited and stand-alone loss. Gap: mean of inherited minus stand-alone "
         "loss, in nats. Brackets: 95% bootstrap intervals over architectures. Cost: processor time of an "
         "update, relative to the first strategy's.",

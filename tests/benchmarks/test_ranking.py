@@ -83,6 +83,7 @@ def test_the_report_shows_every_strategy_and_baseline() -> None:
         "environment": {"cpu": "A", "cores_allowed": 2, "torch": "2"},
         "recipe": "demo",
         "space_name": "its space",
+        "settings": ["norm=pre"],
         "alone_training": {"updates": 800, "batch_tokens": 1200},
         "super_updates": 1800,
         "processor_seconds": 90.0,
@@ -93,6 +94,7 @@ def test_the_report_shows_every_strategy_and_baseline() -> None:
     text = markdown(report)
     assert "| good | 1.00 | 1800 | 1.000 [1.000, 1.000] | 0.100 [0.100, 0.100] | 0.000" in text
     assert "| bad | 2.50 | 720 | -1.000" in text
+    assert "Settings changed: norm=pre." in text
     for baseline in ("parameter count", "decoder depth", "another seed, trained alone"):
         assert f"| {baseline} | " in text
 
