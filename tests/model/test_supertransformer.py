@@ -62,11 +62,12 @@ def test_the_closed_forms_work_is_what_the_module_multiplies() -> None:
             network(tokens, tokens)
         counted = counter.get_total_flops() // 2 - length * architecture.decoder_dim * VOCAB
         counted += length * (architecture.encoder_dim + architecture.decoder_dim + 2)
-        for module in network.modules():
-            if isinstance(module, BranchNorm):
-                counted += length * module.normalized_shape[0]
-            elif isinstance(module, Attention):
-                counted += length * module.out.in_features + 3
+        for block in [*network.encoder, *network.decoder]:
+            for module in block.modules():
+                if isinstance(module, BranchNorm):
+                    counted += block.passes * length * module.normalized_shape[0]
+                elif isinstance(module, Attention):
+                    counted += block.passes * (length * module.out.in_features + 3)
         assert cost(architecture, length).flops == 2 * counted, architecture
 
 
