@@ -13,7 +13,7 @@ from torch.multiprocessing.spawn import spawn
 from hat.data import TokenStore
 from hat.model import Dropout, SuperTransformer
 from hat.progress import Progress, silent
-from hat.training import Stopped, SuperTrainee, Task, Trainee, UniformSampling
+from hat.training import Stopped, SuperTrainee, Task, Trainee, TrainingSettings, UniformSampling
 from hat.training.distributed import ALONE, connected
 from hat.training.loop import take_part
 from tests.training.tiny import CONFIG, SPACE, settings, stores, sub
@@ -21,8 +21,8 @@ from tests.training.tiny import CONFIG, SPACE, settings, stores, sub
 
 @dataclass(frozen=True)
 class Job:
-    """A training in float64 without dropout. `sizes`: the numbers of processes that do it, one after another;
-    each but the last stops at the updates in `stops`."""
+    """A training without dropout, in float64 unless its precision is bf16. `sizes`: the numbers of processes
+    that do it, one after another; each but the last stops at the updates in `stops`."""
 
     name: str
     sizes: Sequence[int]
@@ -31,7 +31,7 @@ class Job:
     stops: Sequence[int] = ()
 
 
-def trainee(kind: str) -> Trainee:
+def trainee(kind: str, plan: TrainingSettings) -> Trainee:
     torch.manual_seed(0)
     if kind == "sub":
         made: Trainee = sub(0.0)
@@ -39,7 +39,8 @@ def trainee(kind: str) -> Trainee:
         config = replace(CONFIG, architecture=SPACE.largest())
         model = SuperTransformer(config, Dropout(0.0))
         made = SuperTrainee(model, UniformSampling(SPACE), SPACE.smallest())
-    made.module.double()
+    if plan.precision == "fp32":
+        made.module.double()
     return made
 
 
@@ -70,7 +71,7 @@ def _member(rank: int, port: int, jobs: Sequence[Job], root: Path) -> None:
         for turn, size in enumerate(job.sizes):
             stop = StopAt(job.stops[turn]) if turn < len(job.stops) else silent
             if rank < size:
-                task = Task(trainee(job.kind), texts, plan)
+                task = Task(trainee(job.kind, plan), texts, plan)
                 _part(store, rank, size, name=f"{job.name}-{turn}", task=task, folder=root, stop=stop)
 
 

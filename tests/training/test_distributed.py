@@ -20,6 +20,8 @@ JOBS = [
     *(Job(f"super-{size}", (size,), "super") for size in (1, 2, 3)),
     *(Job(f"two-batches-{size}", (size,), changes={"accumulate": 2}) for size in (1, 2)),
     *(Job(f"read-by-{size}", (2, size), "super", stops=(21,)) for size in (1, 2, 3)),
+    *(Job(f"muon-{size}", (size,), changes={"optimizer": "muon", "updates": 20}) for size in (1, 2)),
+    *(Job(f"rounded-{size}", (size,), "super", {"precision": "bf16", "updates": 20}) for size in (1, 2)),
     Job("bf16-2", (2,), "super", changes={"exchange_precision": "bf16", "updates": 7}),
 ]
 
@@ -47,13 +49,12 @@ def curve(folder: Path) -> list[dict[str, float]]:
         ("super-2", "super-1"),
         ("super-3", "super-1"),
         ("two-batches-2", "two-batches-1"),
+        ("muon-2", "muon-1"),
         ("read-by-1", "super-1"),
         ("read-by-3", "super-1"),
     ],
 )
-def test_fifty_updates_by_several_processes_are_those_of_one(
-    trained: Path, together: str, alone: str
-) -> None:
+def test_updates_by_several_processes_are_those_of_one(trained: Path, together: str, alone: str) -> None:
     """Each batch is cut up, or each process has one of two. `read-by`: from a checkpoint of two processes."""
     ours, theirs = weights(trained / together), weights(trained / alone)
     assert max(float((ours[name] - theirs[name]).abs().max()) for name in theirs) < 1e-9
@@ -69,6 +70,13 @@ def test_two_processes_go_on_to_the_same_bytes(trained: Path) -> None:
 def test_losses_and_norms_are_those_of_one_process(trained: Path, size: int) -> None:
     for ours, alone in zip(curve(trained / f"super-{size}"), curve(trained / "super-1"), strict=True):
         assert ours == pytest.approx(alone, rel=1e-9)
+
+
+def test_processes_in_bf16_learn_as_one_does(trained: Path) -> None:
+    """Where there are kernels, bf16 gradients of lent corners are exchanged, in float32."""
+    ours, alone = curve(trained / "rounded-2"), curve(trained / "rounded-1")
+    assert [line["loss"] for line in ours] == pytest.approx([line["loss"] for line in alone], rel=5e-3)
+    assert ours[-1]["loss"] < ours[0]["loss"]
 
 
 def test_gradients_may_travel_as_bf16(trained: Path) -> None:
