@@ -164,6 +164,7 @@ def on_both_hosts(run: Path, restarts: int) -> list[subprocess.Popen[str]]:
         torchrun(
             *options,
             f"--local-addr={address}",
+            f"--rdzv-conf=is_host={int(host == HOSTS[0][0])}",  # both namespaces have the machine's name
             run=run,
             within=("ip", "netns", "exec", host, "env", "GLOO_SOCKET_IFNAME=eth0"),
         )
