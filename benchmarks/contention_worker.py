@@ -53,6 +53,7 @@ def training(threads: str) -> Work:
     """Updates of the demo's SuperTransformer. `threads`: "measured" (at the first work in each state), "idle"
     (as measured in that state), or "all"."""
     from hat.training import SuperTrainee, TrainingSettings, UniformSampling, Updater  # noqa: PLC0415
+    from hat.training.journal import Position  # noqa: PLC0415
 
     space = zoo.space("demo")
     trainee = SuperTrainee(_network(space), UniformSampling(space), space.smallest())
@@ -72,7 +73,7 @@ def training(threads: str) -> Work:
         chosen = choose(state)
         trainee.module.train()
         updater.add_gradients(updater.networks(update), text)
-        updater.step(text.target_tokens, update)
+        updater.step(text.target_tokens, Position(update))
         updater.zero_grad()
         update += 1
         return text.target_tokens, chosen

@@ -3,9 +3,10 @@
 import os
 import re
 from collections.abc import Iterator, Mapping
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from threading import Event, Thread
 
+from hat.control_groups import control_groups, lines
 from hat.errors import HatError
 
 # More than any machine has: a mistyped number must not exhaust this machine.
@@ -62,7 +63,7 @@ def start(thread: Thread, how_many: str = "no more threads;") -> None:
 
 def processor() -> str:
     """The system's name of the processor."""
-    info = "\n".join(_lines(Path("/proc/cpuinfo")))
+    info = "\n".join(lines(Path("/proc/cpuinfo")))
     model = re.search(r"^(?:model name|Model)\s*:\s*(.*)$", info, re.MULTILINE)
     if model:
         return model[1].strip()
@@ -107,60 +108,18 @@ _OWN = _asked(os.environ)
 
 def _quotas(root: Path) -> Iterator[int]:
     """The whole cores in the quota of each control group that this process is in, outer groups included."""
-    groups = _groups(root)
-    for kind, within, mounted in _mounts(root):
-        if kind not in groups:
-            continue
-        group = PurePosixPath(groups[kind])
-        inside = group.relative_to(within) if group.is_relative_to(within) else PurePosixPath()
-        if ".." in inside.parts:  # a group outside of this process's namespace
-            inside = PurePosixPath()
-        for folder in (inside, *inside.parents):
-            limit, period = _quota(kind, root / mounted / folder)
-            if limit > 0 and period > 0:
-                yield limit // period
-
-
-def _groups(root: Path) -> dict[str, str]:
-    """Kind of control groups (cgroup2 or cgroup) → this process's group in the tree that limits cores."""
-    groups = {}
-    for line in _lines(root / "proc/self/cgroup"):
-        number, _, rest = line.partition(":")
-        controllers, _, group = rest.partition(":")
-        if number == "0" and not controllers:
-            groups["cgroup2"] = group
-        elif "cpu" in controllers.split(","):
-            groups["cgroup"] = group
-    return groups
-
-
-def _mounts(root: Path) -> Iterator[tuple[str, str, str]]:
-    """Kind, root group and folder (below `root`) of each mounted tree of control groups."""
-    for line in _lines(root / "proc/self/mountinfo"):
-        fields, _, system = line.partition(" - ")
-        parts, kind, options = fields.split(" "), system.split(" ")[0], system.split(" ")[-1].split(",")
-        if len(parts) > 4 and (kind == "cgroup2" or (kind == "cgroup" and "cpu" in options)):
-            yield kind, _unescaped(parts[3]), _unescaped(parts[4]).lstrip("/")
-
-
-def _unescaped(path: str) -> str:
-    """The path with the kernel's octal escapes of blanks resolved."""
-    return re.sub(r"\\([0-7]{3})", lambda escape: chr(int(escape[1], 8)), path)
+    for kind, folder in control_groups("cpu", root):
+        limit, period = _quota(kind, folder)
+        if limit > 0 and period > 0:
+            yield limit // period
 
 
 def _quota(kind: str, folder: Path) -> tuple[int, int]:
     """Microseconds of processor time in each period, and the period; zeros where there is no limit."""
     if kind == "cgroup2":
-        values = " ".join(_lines(folder / "cpu.max")).split()
+        values = " ".join(lines(folder / "cpu.max")).split()
     else:
-        values = [line for name in ("quota", "period") for line in _lines(folder / f"cpu.cfs_{name}_us")]
+        values = [line for name in ("quota", "period") for line in lines(folder / f"cpu.cfs_{name}_us")]
     if len(values) != 2 or not all(re.fullmatch(r"\d{1,18}", value) for value in values):
         return 0, 0  # "max", −1, or no such file
     return int(values[0]), int(values[1])
-
-
-def _lines(path: Path) -> list[str]:
-    try:
-        return path.read_text(encoding="utf-8", errors="replace").splitlines()
-    except OSError:  # another system than Linux, or a file that this process may not read
-        return []

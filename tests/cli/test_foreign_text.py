@@ -63,6 +63,7 @@ def test_status_and_report_show_names_as_they_are(
         "state": "to do",
         "changes": (f"changed {name}",),
         "cost": {"wall_seconds": 1.0, "device_seconds": 1.0},
+        "skipped_updates": 0,
     }
     shown = name.replace(ESCAPES, SHOWN)
     print_status(Path("runs") / name, [step])

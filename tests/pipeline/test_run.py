@@ -2,7 +2,7 @@
 
 import json
 import shutil
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +19,7 @@ from hat.pipeline.current_status import DEPENDS
 from hat.pipeline.steps.results import VERSIONS, version_of
 from hat.pipeline.steps.step import OLDER
 from hat.recipe.file import design_space
+from hat.report import print_status
 from hat.runtime import Artefact, DecodeOptions, TrainingLines, Translator
 from hat.search import verified
 from tests.pipeline.tiny import STEPS, TINY, Recorder, flops_timer
@@ -102,6 +103,18 @@ def test_status(finished: Path, copy: Path) -> None:
     states = {step.step: step for step in status(recipe, root)}
     assert states["measure"].state == "to do"
     assert states["search"].state == "to do"
+
+
+def test_status_counts_the_updates_that_a_training_skipped(
+    copy: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (journal,) = copy.glob("steps/train-super/*/log.jsonl")
+    with journal.open("a") as lines:
+        lines.writelines(f'{{"update": {update}, "kind": "skipped", "loss": "nan"}}\n' for update in (3, 4))
+    steps = status(*open_run(str(copy)))
+    assert {one.step: one.skipped_updates for one in steps if one.skipped_updates} == {"train-super": 2}
+    print_status(copy, [asdict(one) for one in steps])
+    assert "train-super: 2 updates skipped; their loss or gradient was not finite" in capsys.readouterr().out
 
 
 def test_a_new_version_repeats_its_step_and_only_what_changes_with_it(

@@ -75,13 +75,13 @@ def sub(dropout: float = 0.1) -> SubTrainee:
     return SubTrainee(Transformer(CONFIG, Dropout(dropout)))
 
 
-def evolved() -> SubTrainee:
+def evolved(dropout: float = 0.1) -> SubTrainee:
     torch.manual_seed(0)
     config = ModelConfig(EvolvedArchitecture(16, 2, 1, 1), VOCAB, VOCAB)
-    return SubTrainee(build(config, Dropout(0.1, 0.1)))
+    return SubTrainee(build(config, Dropout(dropout, dropout)))
 
 
-def supernet() -> SuperTrainee:
+def supernet(dropout: float = 0.1) -> SuperTrainee:
     torch.manual_seed(0)
     config = type(CONFIG)(SPACE.largest(), VOCAB, VOCAB)
-    return SuperTrainee(SuperTransformer(config, Dropout(0.1)), UniformSampling(SPACE), SPACE.smallest())
+    return SuperTrainee(SuperTransformer(config, Dropout(dropout)), UniformSampling(SPACE), SPACE.smallest())

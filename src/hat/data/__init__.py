@@ -1,6 +1,6 @@
 """Corpora, tokenizers, memory-mapped token stores, batches by token budget."""
 
-from hat.data.batches import Batch, collate, epoch_batches, sequential_batches
+from hat.data.batches import Batch, collate, epoch_batches, sequential_batches, split
 from hat.data.builtin import BuiltinCorpus, generate
 from hat.data.corpus import Pair, ParallelText, read_pairs
 from hat.data.preparation import Corpora, Learner, prepare, typical_lengths
@@ -28,6 +28,7 @@ __all__ = [
     "prepare",
     "read_pairs",
     "sequential_batches",
+    "split",
     "train_tokenizers",
     "typical_lengths",
     "write_store",

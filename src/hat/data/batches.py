@@ -63,6 +63,31 @@ def collate(store: TokenStore, indices: Ids | Sequence[int]) -> Batch:
     return Batch(source, target_in, target_out=target_out, target_tokens=tokens, rows=rows)
 
 
+def split(batch: Batch, parts: int) -> list[Batch]:
+    """The batch in `parts` parts of nearly equally many sentences, in order; in single ones if it has fewer.
+    Each is as `collate` gives it: without columns that are padding alone."""
+    if parts == 1 or len(batch.rows) == 1:
+        return [batch]
+    groups = np.array_split(np.arange(len(batch.rows)), min(parts, len(batch.rows)))
+    return [_part(batch, group) for group in groups]
+
+
+def _part(batch: Batch, sentences: Ids) -> Batch:
+    source, target_in, target_out = (
+        array[sentences] for array in (batch.source, batch.target_in, batch.target_out)
+    )
+    first = int((source != PAD).any(axis=0).argmax())
+    tokens = target_out != PAD
+    length = int(tokens.sum(axis=1).max())
+    return Batch(
+        source[:, first:],
+        target_in[:, :length],
+        target_out=target_out[:, :length],
+        target_tokens=int(tokens.sum()),
+        rows=batch.rows[sentences],
+    )
+
+
 def _gather(tokens: npt.NDArray[np.integer], offsets: Ids, rows: Ids) -> tuple[Ids, Ids]:
     """The ids of some sentences end to end, and each one's length."""
     starts, ends = offsets[rows], offsets[rows + 1]

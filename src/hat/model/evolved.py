@@ -8,6 +8,7 @@ Axes: B batch, S source length, T target length, K beam, D embedding, H heads.
 """
 
 from dataclasses import dataclass, field
+from functools import partial
 
 import torch
 import torch.nn.functional as F
@@ -17,8 +18,9 @@ from hat.architecture import EvolvedArchitecture, ModelConfig
 from hat.architecture.evolved import CAUSAL_MERGE, LONG, MERGE, NEAR, SHORT
 from hat.errors import UserError
 from hat.model.layers import NO_DROPOUT, CrossAttention, Dropout, FastDropout, Projections, SelfAttention
+from hat.model.recomputation import run_layer
 from hat.model.state import Cache, Encoded, Memory
-from hat.model.translation_model import TranslationModel, causal_mask
+from hat.model.translation_model import DecoderModule, TranslationModel, causal_mask
 from hat.tokens import PAD
 
 
@@ -219,7 +221,7 @@ class EvolvedTransformer(TranslationModel):
         mask = None if hidden is None else hidden[:, None, None, :]
         x = self.drop_source(self.embed_source(source))
         for cell in self.encoder:
-            x = cell(x, mask, hidden)
+            x = run_layer(cell, partial(cell, mask=mask, real=hidden), x)
         return Encoded((self.encoder_norm(x),), hidden)
 
     def decode(self, target_in: Tensor, encoded: Encoded) -> Tensor:
@@ -229,7 +231,7 @@ class EvolvedTransformer(TranslationModel):
         mask = causal_mask(target_in)
         x = self.drop_target(self.embed_target(target_in))
         for cell in self.layers():
-            x = cell(x, cell.memory(encoded), mask, cell.cache(), hidden)
+            x = run_layer(cell, partial(_run_cell, cell, encoded, mask, hidden), x)
         return self.logits(self.decoder_norm(x))
 
     def reset_parameters(self) -> None:
@@ -243,6 +245,11 @@ class EvolvedTransformer(TranslationModel):
             elif isinstance(module, EncoderCell):
                 for matrix in module.gated.weight:
                     nn.init.xavier_uniform_(matrix)
+
+
+def _run_cell(cell: DecoderModule, encoded: Encoded, mask: Tensor, real: Tensor | None, x: Tensor) -> Tensor:
+    """The output of a decoder cell for a whole target x (B, T, D)."""
+    return cell(x, cell.memory(encoded), mask, cell.cache(), real)
 
 
 def _hide(x: Tensor, real: Tensor | None) -> Tensor:

@@ -6,11 +6,14 @@ after each residual sum, as published, or before each branch (`ModelConfig.norm`
 Axes: B batch, S source length, T target length, K beam, D embedding, Q qkv_dim, H heads, V vocabulary.
 """
 
+from functools import partial
+
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from hat.architecture import AttentionShape, DecoderLayer, EncoderLayer, ModelConfig
 from hat.model.layers import NO_DROPOUT, BranchNorm, CrossAttention, Dropout, FastDropout, SelfAttention
+from hat.model.recomputation import run_layer
 from hat.model.state import Cache, Encoded, Memory, PassCaches
 from hat.model.translation_model import TranslationModel
 from hat.tokens import PAD
@@ -150,6 +153,6 @@ class Transformer(TranslationModel):
         x = self.drop_source(self.embed_source(source))
         layers = []
         for block in self.encoder:
-            x = block(x, mask)
+            x = run_layer(block, partial(block, mask=mask), x)
             layers.append(self.encoder_norm(x))
         return Encoded(tuple(layers), None if mask is None else real)

@@ -1,7 +1,7 @@
 """The base of all networks: embeddings with positions, the ways to run the decoder, the output projection,
 initial weights. Axes: B batch, S source length, T target length, K beam, D embedding, V vocabulary."""
 
-from functools import lru_cache
+from functools import lru_cache, partial
 from math import log, sqrt
 from typing import Any, Protocol, cast
 
@@ -10,6 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from hat.architecture import ModelConfig
+from hat.model.recomputation import run_layer
 from hat.model.state import DecoderState, Encoded
 from hat.tokens import PAD
 
@@ -77,7 +78,7 @@ class TranslationModel(nn.Module):
         x = self.drop_target(self.embed_target(target_in))
         mask = causal_mask(target_in)
         for layer in self.layers():
-            x = layer(x, layer.memory(encoded), mask)
+            x = run_layer(layer, partial(_run_layer, layer, encoded, mask), x)
         return self.logits(self.decoder_norm(x))
 
     def start(self, source: Tensor) -> DecoderState[Any, Any]:
@@ -164,6 +165,11 @@ class TranslationModel(nn.Module):
                 nn.init.uniform_(parameter, -bound, bound)
             else:
                 nn.init.xavier_uniform_(parameter)
+
+
+def _run_layer(layer: DecoderModule, encoded: Encoded, mask: Tensor, x: Tensor) -> Tensor:
+    """The output of a decoder layer for a whole target x (B, T, D)."""
+    return layer(x, layer.memory(encoded), mask)
 
 
 def numbers(tokens: Tensor) -> Tensor:

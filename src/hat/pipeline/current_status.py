@@ -9,6 +9,7 @@ from hat.pipeline.steps.context import Context, NotFinished
 from hat.pipeline.steps.costs import read_cost
 from hat.pipeline.steps.results import version_of
 from hat.pipeline.steps.step import OLDER, changes, find, finished_steps, started
+from hat.pipeline.steps.training_log import skipped_updates
 from hat.recipe.recipe import Recipe
 
 # The state of results that depend on unfinished ones.
@@ -56,6 +57,7 @@ def stage_status(context: Context, stage: Stage) -> list[StepStatus]:
                     cost=read_cost(place),
                     changes=tuple(changes(context.root, step)),
                     folder=place.relative_to(context.root).as_posix(),
+                    skipped_updates=skipped_updates(place),
                 )
             )
     except NotFinished:

@@ -16,6 +16,7 @@ from hat.files import check_keys, digest, file_digest, read_json, write_json
 from hat.pipeline.steps.costs import StepCost, read_cost
 from hat.pipeline.steps.folder import RECIPE_FILE, TEXT_DIGESTS
 from hat.pipeline.steps.step import MANIFEST, read_outcome
+from hat.pipeline.steps.training_log import skipped_updates
 
 STATUS = "status.json"
 KEYS = ("device", "steps", "constraints", "decided_by")
@@ -32,7 +33,8 @@ CODE = (
 @dataclass(frozen=True)
 class StepStatus:
     """The status of one step. `state`: done, unfinished or to do. `changes`: the reasons to run it again, or
-    what that depends on. `folder`: the folder of its results in the run folder; empty if not known yet."""
+    what that depends on. `folder`: the folder of its results in the run folder; empty if not known yet.
+    `skipped_updates`: of a training, those whose loss or gradient was not finite."""
 
     stage: str
     step: str
@@ -40,6 +42,7 @@ class StepStatus:
     cost: StepCost = field(default_factory=StepCost)
     changes: tuple[str, ...] = ()
     folder: str = ""
+    skipped_updates: int = 0
 
 
 @dataclass(frozen=True)
@@ -101,11 +104,19 @@ def _present_status(root: Path, row: Mapping[str, Any], verify: bool) -> StepSta
     if not folder:
         return StepStatus(stage, name, "to do", changes=tuple(row["changes"]))
     place = root / folder
-    if (place / MANIFEST).exists():
+    done = (place / MANIFEST).exists()
+    if done:
         read_outcome(place).check(content=verify)
-        return StepStatus(stage, name, "done", cost=read_cost(place), folder=folder)
-    state = "unfinished" if place.is_dir() and any(place.iterdir()) else "to do"
-    return StepStatus(stage, name, state, cost=read_cost(place), changes=tuple(row["changes"]), folder=folder)
+    begun = place.is_dir() and any(place.iterdir())
+    return StepStatus(
+        stage,
+        name,
+        "done" if done else "unfinished" if begun else "to do",
+        cost=read_cost(place),
+        changes=() if done else tuple(row["changes"]),
+        folder=folder,
+        skipped_updates=skipped_updates(place),
+    )
 
 
 def _decided_by(root: Path, devices: Mapping[str, Any]) -> dict[str, Any]:

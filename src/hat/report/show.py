@@ -29,14 +29,19 @@ def print_report(root: Path) -> None:
 
 
 def print_status(root: Path, steps: Sequence[Mapping[str, Any]], constraints: Sequence[str] = ()) -> None:
-    """Print to standard output which steps are done, their costs, the verdicts on constraints, and the next
-    command. `steps`: as `hat status --json` prints them."""
+    """Print to standard output which steps are done, their costs, the verdicts on constraints, the updates
+    that trainings skipped, and the next command. `steps`: as `hat status --json` prints them."""
     rows = tuple(
         (step["step"], step["state"], *cost_cells(step["cost"]), "; ".join(step["changes"])) for step in steps
     )
     columns = ("step", "state", "wall time", "device hours", "why it runs again")
     console = _console()
-    _print_table(console, Table(str(root), columns, rows, tuple(constraints)))
+    skipped = (
+        f"{step['step']}: {step['skipped_updates']:,} updates skipped; their loss or gradient was not finite"
+        for step in steps
+        if step["skipped_updates"]
+    )
+    _print_table(console, Table(str(root), columns, rows, (*constraints, *skipped)))
     if waiting := next((step for step in steps if step["state"] != "done"), None):
         alone, everything = command("hat", waiting["stage"], root), command("hat", "run", root)
         advice = f"next: {waiting['step']}; `{alone}` alone, or `{everything}`"

@@ -72,6 +72,11 @@ class World:
         """True in the process that writes files and talks to the user."""
         return self.rank == 0
 
+    @property
+    def neighbours(self) -> int:
+        """The processes on this machine, this one included, as torchrun says; else all of them."""
+        return int(os.environ.get("LOCAL_WORLD_SIZE", self.size)) if self.size > 1 else 1
+
     def part(self, count: int) -> "World | None":
         """The world of the first `count` processes, in these; None in the others. All processes call it."""
         group = dist.new_group(list(range(count)), timeout=SILENCE)

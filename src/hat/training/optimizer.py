@@ -66,15 +66,18 @@ def apply_gradients(
     settings: TrainingSettings,
     tokens: int,
     update: int,
+    rate_factor: float = 1.0,
+    usable: bool = True,
 ) -> float:
-    """Divide the summed gradients by `tokens`, clip them and step, unless they are not finite. Returns their
-    norm before clipping."""
+    """Divide the summed gradients by `tokens`, clip them and step, with the learning rate of `update` times
+    `rate_factor`. Without effect if gradients are not finite or not `usable`. Returns their norm before
+    clipping."""
     norm = gradient_norm(module, optimizers) / tokens
     too_long = norm / settings.clip_norm if settings.clip_norm else 0.0
     # The step divides each gradient as it reads it, by a float32 on the gradients' device.
     device = next(module.parameters()).device
     divisor = torch.full((), tokens * max(1.0, too_long), dtype=torch.float32, device=device)
-    rate = learning_rate(update, settings)
+    rate = rate_factor * learning_rate(update, settings)
     for optimizer in optimizers:
         optimizer.grad_scale = divisor  # type: ignore[attr-defined]
         for group in optimizer.param_groups:
@@ -84,7 +87,7 @@ def apply_gradients(
                 group["lr"] = rate
                 # In the published code, epsilon joins the root of v before the bias correction.
                 group["eps"] = EPSILON / sqrt(1 - BETAS[1] ** (update + 1))
-        if isfinite(norm):
+        if usable and isfinite(norm):
             optimizer.step()
     return norm
 

@@ -55,6 +55,11 @@ class TrainingSettings(Section):
         "auto",
         description="Precision of products. auto: bf16 where the accelerator multiplies it in hardware.",
     )
+    activation_checkpointing: bool = Field(
+        False,
+        description="Keep only the inputs of layers, and compute the rest again backwards: a third more "
+        "time, less memory for activations, the same result.",
+    )
     threads: Annotated[int | Literal["auto"], BeforeValidator(_check_count)] = Field(
         "auto",
         description="Processor threads. auto: the best number in a short measurement of this network. "

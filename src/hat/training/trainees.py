@@ -28,7 +28,8 @@ class Trainee(Protocol):
         """The networks whose losses update `update` averages."""
 
     def validated(self) -> Mapping[str, Network]:
-        """The networks whose mean validation loss decides which weights are best, by name."""
+        """The networks whose mean validation loss decides which weights are best, by name; the largest one
+        comes first."""
 
 
 class SubTrainee:
@@ -42,6 +43,10 @@ class SubTrainee:
     def networks(self, update: int, lend: Lend | None = None) -> list[Network]:
         """The model, on its own weights or on those of `lend`."""
         return [self.module if lend is None else partial(self._lent, lend)]
+
+    def largest(self, lend: Lend) -> Network:
+        """The model on the weights of `lend`."""
+        return partial(self._lent, lend)
 
     def _lent(self, lend: Lend, source: Tensor, target_in: Tensor) -> Tensor:
         weights = borrow(self.module.config, lend)
@@ -66,6 +71,11 @@ class SuperTrainee:
         self.model.train(self.module.training)
         architectures = self.sampling.architectures(update)
         return [partial(self.model, architecture, lend=lend) for architecture in architectures]
+
+    def largest(self, lend: Lend) -> Network:
+        """The largest SubTransformer on the weights of `lend`."""
+        self.model.train(self.module.training)
+        return partial(self.model, self.ends["largest"], lend=lend)
 
     def validated(self) -> Mapping[str, Network]:
         self.model.train(self.module.training)

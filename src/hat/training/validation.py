@@ -1,5 +1,6 @@
 """The validations of a training, and the weights that it keeps: of the best snapshot, or an average."""
 
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from math import log
 from pathlib import Path
@@ -8,18 +9,20 @@ from typing import Any
 from torch import Tensor
 
 from hat.data import Batch
-from hat.errors import HatError
+from hat.errors import HatError, UserError
 from hat.files import read_json, write_json
 from hat.model import TranslationModel
 from hat.training.accelerator import autocast
-from hat.training.checkpoint import load_tensors, load_weights, save_tensors
+from hat.training.checkpoint import DamagedCheckpoint, load_tensors, load_weights, save_tensors
 from hat.training.distributed import World
-from hat.training.journal import Journal, Position
+from hat.training.journal import Journal, Position, loss_of
 from hat.training.loss import Lesson, validation_loss
+from hat.training.micro_batches import in_parts
+from hat.training.recovery import checkpoints, kept_positions
 from hat.training.settings import TrainingSettings
 from hat.training.trainees import Trainee
 
-CHECKPOINT, MODEL, SUMMARY = "checkpoint.safetensors", "model.safetensors", "training.json"
+MODEL, SUMMARY = "model.safetensors", "training.json"
 
 
 @dataclass(frozen=True)
@@ -46,14 +49,17 @@ class Validator:
         lesson: Lesson | None,
         folder: Path,
         world: World,
+        say: Callable[[str], None],
     ) -> None:
         self.trainee, self.batches, self.settings = trainee, batches, settings
-        self.lesson, self.folder, self.world = lesson, folder, world
+        self.lesson, self.folder = lesson, folder
+        self.world, self.say = world, say
 
     def validate(self, position: Position, journal: Journal | None) -> None:
         """Append the losses to the position's history and leave a snapshot; of the earlier ones, only the
-        best and the last stay. Raises HatError if the training has diverged."""
-        losses = self._losses()
+        best and the last stay, of this position and of the checkpoints. Raises HatError if the training has
+        diverged."""
+        losses = self._losses(position)
         mean = sum(losses.values()) / len(losses)
         position.history.append({"update": position.update, "loss": mean, **losses})
         if journal:
@@ -68,9 +74,7 @@ class Validator:
         if not self.world.main:
             return
         save_tensors(self._snapshot(position.update), dict(module.named_parameters()))
-        for record in position.history[: -self.settings.average]:
-            if record != position.best:
-                self._snapshot(record["update"]).unlink(missing_ok=True)
+        self._prune(position)
 
     def out_of_patience(self, position: Position) -> bool:
         """True after `patience` validations without gain."""
@@ -81,10 +85,17 @@ class Validator:
 
     def keep(self, position: Position) -> TrainingResult:
         """Keep the best snapshot or the average of the last ones, whichever validates better, and remove
-        all that only an unfinished training needs."""
+        all that only an unfinished training needs. Damaged snapshots are left out. Raises UserError if none
+        is whole."""
         module, folder, main = self.trainee.module, self.folder, self.world.main
-        recent = [record["update"] for record in position.history[-self.settings.average :]]
-        best = position.best["update"]
+        whole = self.world.from_main(list(filter(self._is_whole, position.history)) if main else [])
+        if not whole:
+            raise UserError(
+                f"{folder}: no snapshot of the weights is whole; delete the folder to train again"
+            )
+        best = min(whole, key=loss_of)["update"]
+        last = position.history[-self.settings.average :]
+        recent = [record["update"] for record in last if record in whole] or [best]
         names = (f"average of updates {', '.join(map(str, recent))}", f"update {best}")
         candidates: list[dict[str, Tensor]] = [{}, {}]  # only process 0 reads files
         if main:
@@ -94,7 +105,7 @@ class Validator:
             if main:
                 load_weights(folder, module, weights)
             self.world.copy_weights(module)
-            values = self._losses()
+            values = self._losses(position)
             losses[name] = sum(values.values()) / len(values)
         kept = min(losses, key=lambda name: losses[name])
         weights = candidates[names.index(kept)]
@@ -109,15 +120,37 @@ class Validator:
             _clear(folder)
         return result
 
-    def _losses(self) -> dict[str, float]:
+    def _losses(self, position: Position) -> dict[str, float]:
         self.trainee.module.eval()
-        smoothing = self.settings.label_smoothing
+        batches, smoothing = in_parts(self.batches, position.parts), self.settings.label_smoothing
         with autocast(self.settings):
             losses = {
-                name: validation_loss(network, self.batches, smoothing=smoothing, lesson=self.lesson)
+                name: validation_loss(network, batches, smoothing=smoothing, lesson=self.lesson)
                 for name, network in self.trainee.validated().items()
             }
         return self.world.means(losses, self.batches)
+
+    def _prune(self, position: Position) -> None:
+        # A training that goes on from a checkpoint needs that position's best snapshot again where the
+        # arithmetic differs, on a GPU or with another number of threads: its later losses may be larger.
+        needed = {
+            record["update"]
+            for one in (position, *kept_positions(self.folder))
+            if one.history
+            for record in (one.best, *one.history[-self.settings.average :])
+        }
+        for record in position.history:
+            if record["update"] not in needed:
+                self._snapshot(record["update"]).unlink(missing_ok=True)
+
+    def _is_whole(self, record: Mapping[str, Any]) -> bool:
+        """True if the snapshot of a validation is there and not damaged."""
+        path = self._snapshot(record["update"])
+        try:
+            return path.exists() and bool(load_tensors(path)[0])
+        except DamagedCheckpoint as error:
+            self.say(f"{path}: damaged snapshot ({error.problem}); left out of what is kept")
+            return False
 
     def _snapshot(self, update: int) -> Path:
         return self.folder / f"snapshot-{update}.safetensors"
@@ -139,5 +172,5 @@ def finished_result(trainee: Trainee, folder: Path) -> TrainingResult:
 
 
 def _clear(folder: Path) -> None:
-    for path in (*folder.glob("snapshot-*.safetensors"), folder / CHECKPOINT):
+    for path in (*folder.glob("snapshot-*.safetensors"), *checkpoints(folder)):
         path.unlink(missing_ok=True)

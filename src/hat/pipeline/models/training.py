@@ -35,9 +35,10 @@ YOUNGER = {"optimizer", "sampling", "draws", "exchange_precision"}
 
 
 def training_inputs(settings: TrainingSettings) -> dict[str, object]:
-    """The settings that decide the result; not the interval of checkpoints, nor the threads and processes,
-    which a resumed training may change, nor those that its optimiser and schedule ignore."""
-    ignored = {"checkpoint_every", "threads", "processes"}
+    """The settings that decide the result; not the interval of checkpoints, the threads and processes, nor
+    the memory for activations, which a resumed training may change, nor those that its optimiser and schedule
+    ignore."""
+    ignored = {"checkpoint_every", "threads", "processes", "activation_checkpointing"}
     if settings.optimizer == "adam":
         ignored.add("matrix_learning_rate")
     if settings.schedule != "stable-decay":
@@ -128,6 +129,7 @@ def _train(
         folder=folder,
         seed=context.recipe.seed,
         progress=progress,
+        say=context.say,
         lessons=soft_labels(context, texts) if model.taught else None,
     )
     return network, result

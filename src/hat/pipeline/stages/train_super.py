@@ -36,6 +36,7 @@ def steps(context: Context) -> Iterator[Step]:
             folder=folder,
             seed=recipe.seed,
             progress=progress,
+            say=context.say,
         )
 
     yield Step(TRAIN_SUPER, inputs, (WEIGHTS, TRAINING), run, help=run)
