@@ -68,7 +68,7 @@ def test_batches_are_computed_in_as_few_parts_as_fit(available: float, parts: in
 def test_the_warning_has_the_numbers() -> None:
     assert fit(NEED, 170 * ERROR * MIB)[1] == (
         "memory: about 189 MB needed beside the weights of 10 MB (gradients 10 MB, moments 21 MB, "
-        "activations of 900 tokens 107 MB), 232 MB available"
+        "activations of 900 tokens 107 MB), 285 MB available"
     )
 
 

@@ -31,6 +31,8 @@ def texts(tmp_path_factory: pytest.TempPathFactory) -> Texts:
 class LittleMemory:
     """A trainee on a machine that has no memory for more than `most` sentences at a time."""
 
+    distils = False
+
     def __init__(self, trainee: Trainee, most: int, error: Exception) -> None:
         self.trainee, self.module, self.most, self.error = trainee, trainee.module, most, error
 
