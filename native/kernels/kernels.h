@@ -105,6 +105,31 @@ struct AdamWStep {
   float gradient_factor, mean_rate, square_decay, square_rate, weight_decay, step_size, root_factor, epsilon;
 };
 
+// One head of attention: `dim` numbers of a query, key or value. Scores are multiplied by `scale`.
+struct HeadShape {
+  int queries, keys, dim;
+  float scale;
+};
+
+// Rows in bfloat16, one for each position, `stride` elements apart.
+struct HeadRows {
+  uint16_t* data;
+  size_t stride;
+};
+
+// A row of bytes for each query, `stride` apart: 1 for a key that it sees. Null: all see all.
+struct HeadMask {
+  const uint8_t* data;
+  size_t stride;
+};
+
+// Floats that the scratch of `attention` and `attention_gradients` holds.
+constexpr size_t head_scratch(const HeadShape& shape) {
+  constexpr size_t kMost = 16;  // floats in a vector of any instruction set
+  const size_t dim = shape.dim + kMost, keys = shape.keys + kMost, queries = shape.queries;
+  return 4 * (queries > keys ? queries : keys) * dim + 2 * queries * keys + dim * keys;
+}
+
 // ---- the kernels of one instruction set ----
 
 struct Kernels {
@@ -143,6 +168,15 @@ struct Kernels {
   // evenly over the vocabulary; unless null, `gradient` gets its gradient. `scratch` takes `vocabulary` floats.
   float (*smoothed_loss)(const uint16_t* logits, int vocabulary, int target, float smoothing, float* scratch,
                          uint16_t* gradient);
+
+  // The outputs of a head, a row for each query.
+  void (*attention)(const HeadShape& shape, const HeadRows& q, const HeadRows& k, const HeadRows& v,
+                    const HeadMask& mask, float* scratch, const HeadRows& out);
+
+  // The gradients of queries, keys and values from `slope`, that of the outputs.
+  void (*attention_gradients)(const HeadShape& shape, const HeadRows& q, const HeadRows& k, const HeadRows& v,
+                              const HeadMask& mask, const HeadRows& slope, float* scratch, const HeadRows& dq,
+                              const HeadRows& dk, const HeadRows& dv);
 };
 
 }  // namespace hat

@@ -16,6 +16,7 @@
 // A lanes_*.h defines some of it for several instruction sets. All functions are static: the linker must not replace
 // one by that of another instruction set.
 #include "kernels/adamw.h"
+#include "kernels/attention.h"
 #include "kernels/loss.h"
 #include "kernels/norm_attention.h"
 #include "kernels/prepare.h"
@@ -33,7 +34,7 @@ constexpr bool kHasTables = false;
 #endif
 
 extern const Kernels kernels;
-const Kernels kernels = {HAT_STRING(HAT_ISA), HAT_UNSIGNED, kHasTables, prepare,   multiply,
-                         add_norm,            attend,       project,    adamw,     square_sum, smoothed_loss};
+const Kernels kernels = {HAT_STRING(HAT_ISA), HAT_UNSIGNED, kHasTables, prepare, multiply, add_norm, attend, project,
+                         adamw, square_sum, smoothed_loss, attention, attention_gradients};
 
 }  // namespace hat::HAT_ISA

@@ -1,4 +1,4 @@
-// The Python module hat.training._kernels.
+// The Python module hat.model._kernels.
 #include <nanobind/nanobind.h>
 #include <nanobind/ndarray.h>
 #include <nanobind/stl/optional.h>
@@ -184,14 +184,102 @@ double smoothed_loss(const Array& logits, const Integers& target, double smoothi
   return total;
 }
 
+// Tensors (B, H, L, D) in bfloat16 of any strides but the last.
+using Heads = nb::ndarray<nb::ndim<4>, nb::device::cpu>;
+
+HeadRows rows_of(const Heads& array, size_t sentence, size_t head) {
+  return {static_cast<uint16_t*>(array.data()) + sentence * array.stride(0) + head * array.stride(1),
+          static_cast<size_t>(array.stride(2))};
+}
+
+// A mask (B or 1, 1, T or 1, S) of bytes.
+using Mask = nb::ndarray<const bool, nb::ndim<4>, nb::device::cpu>;
+
+struct Attention {
+  const Heads &q, &k, &v;
+  const std::optional<Mask>& mask;
+  const HeadShape shape;
+
+  Attention(const Heads& q, const Heads& k, const Heads& v, const std::optional<Mask>& mask)
+      : q(q), k(k), v(v), mask(mask),
+        shape{static_cast<int>(q.shape(2)), static_cast<int>(k.shape(2)), static_cast<int>(q.shape(3)),
+              static_cast<float>(1 / std::sqrt(double(q.shape(3))))} {
+    for (const Heads* one : {&q, &k, &v}) check(*one, one == &q ? q : k);
+    if (mask)
+      for (size_t axis : {0, 1, 2, 3}) {
+        const size_t sizes[] = {q.shape(0), 1, q.shape(2), k.shape(2)};
+        if (mask->shape(axis) != sizes[axis] && (mask->shape(axis) != 1 || axis == 3))
+          throw std::invalid_argument("a mask of another shape");
+        if (axis == 3 && mask->stride(3) != 1) throw std::invalid_argument("a mask's rows are not contiguous");
+      }
+  }
+
+  void check(const Heads& one, const Heads& like) const {
+    if (one.dtype() != kBfloat16 || one.stride(3) != 1 || one.shape(0) != q.shape(0) || one.shape(1) != q.shape(1) ||
+        one.shape(2) != like.shape(2) || one.shape(3) != q.shape(3))
+      throw std::invalid_argument("heads are not rows of bfloat16 of one shape");
+  }
+
+  HeadMask mask_of(size_t sentence) const {
+    if (!mask) return {nullptr, 0};
+    const size_t step = mask->shape(0) == 1 ? 0 : mask->stride(0);
+    return {reinterpret_cast<const uint8_t*>(mask->data()) + sentence * step,
+            mask->shape(2) == 1 ? 0 : static_cast<size_t>(mask->stride(2))};
+  }
+
+  template <class Work>
+  void for_each_head(int threads, const Work& work) const {
+    const nb::gil_scoped_release release;
+    Team& members = team(threads);
+    std::vector<std::vector<float>> scratch(threads, std::vector<float>(head_scratch(shape)));
+    const size_t heads = q.shape(1);
+    members.parallel_for(static_cast<int>(q.shape(0)), 1, [&](int member, int begin, int end) {
+      for (size_t sentence = begin; sentence < size_t(end); ++sentence)
+        for (size_t head = 0; head < heads; ++head) work(sentence, head, scratch[member].data());
+    });
+  }
+};
+
+void attention(const Heads& q, const Heads& k, const Heads& v, const std::optional<Mask>& mask, const Heads& out,
+               int threads) {
+  const Attention all(q, k, v, mask);
+  all.check(out, q);
+  const Kernels& kernels = choose_kernels("auto");
+  all.for_each_head(threads, [&](size_t i, size_t head, float* scratch) {
+    kernels.attention(all.shape, rows_of(q, i, head), rows_of(k, i, head), rows_of(v, i, head), all.mask_of(i), scratch,
+                      rows_of(out, i, head));
+  });
+}
+
+void attention_gradients(const Heads& q, const Heads& k, const Heads& v, const std::optional<Mask>& mask,
+                         const Heads& slope, const Heads& dq, const Heads& dk, const Heads& dv, int threads) {
+  const Attention all(q, k, v, mask);
+  for (const Heads* one : {&slope, &dq}) all.check(*one, q);
+  for (const Heads* one : {&dk, &dv}) all.check(*one, k);
+  const Kernels& kernels = choose_kernels("auto");
+  all.for_each_head(threads, [&](size_t i, size_t head, float* scratch) {
+    kernels.attention_gradients(all.shape, rows_of(q, i, head), rows_of(k, i, head), rows_of(v, i, head),
+                                all.mask_of(i), rows_of(slope, i, head), scratch, rows_of(dq, i, head),
+                                rows_of(dk, i, head), rows_of(dv, i, head));
+  });
+}
+
 }  // namespace
 
 NB_MODULE(_kernels, m) {
-  m.doc() = "Parts of training in one pass over memory each, on several threads: steps of AdamW, the loss.";
+  m.doc() = "Parts of training in one pass over memory each, on several threads: steps of AdamW, the loss, attention.";
   m.def("smoothed_loss", &smoothed_loss, nb::arg("logits").noconvert(), nb::arg("target").noconvert(),
         nb::arg("smoothing"), nb::arg("pad"), nb::arg("gradient").noconvert().none(), nb::arg("threads"),
         "The label-smoothed loss of bfloat16 logits (N, V) at target (N), summed over the rows whose target is not "
         "`pad`. `gradient`, or None, gets its gradient.");
+  m.def("attention", &attention, nb::arg("q").noconvert(), nb::arg("k").noconvert(), nb::arg("v").noconvert(),
+        nb::arg("mask").noconvert().none(), nb::arg("out").noconvert(), nb::arg("threads"),
+        "Attention of q (B, H, T, D) to k and v (B, H, S, D) in bfloat16, whose last axis is contiguous, into `out`. "
+        "`mask`: None or booleans (B or 1, 1, T or 1, S), true for keys that are seen.");
+  m.def("attention_gradients", &attention_gradients, nb::arg("q").noconvert(), nb::arg("k").noconvert(),
+        nb::arg("v").noconvert(), nb::arg("mask").noconvert().none(), nb::arg("slope").noconvert(),
+        nb::arg("dq").noconvert(), nb::arg("dk").noconvert(), nb::arg("dv").noconvert(), nb::arg("threads"),
+        "The gradients dq, dk, dv of `attention` from `slope`, that of its outputs (B, H, T, D).");
   nb::class_<PythonAdamW>(m, "AdamW")
       .def(nb::init<double, double>(), nb::arg("beta1"), nb::arg("beta2"))
       .def("add", &PythonAdamW::add, nb::arg("weights").noconvert(), nb::arg("mean").noconvert(),

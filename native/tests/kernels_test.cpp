@@ -2,6 +2,7 @@
 // array is a heap block of exactly the size that kernels.h promises, so that AddressSanitizer sees a
 // read or a write beyond it.
 #include <algorithm>
+#include <array>
 #include <bit>
 #include <cstring>
 #include <random>
@@ -425,6 +426,41 @@ TEST(the_smoothed_loss_and_its_gradient_are_the_textbooks) {
       for (int i = 0; i < words; ++i) {
         const double exact = std::exp(double(widened(logits[i]))) / total - 0.1 / words - (i == target ? 0.9 : 0);
         CHECK_NEAR(widened(gradient[i]), exact, std::fabs(exact) / 200 + 1e-7);
+      }
+    }
+  });
+}
+
+TEST(attention_of_a_head_is_the_textbooks) {
+  for_each_set([](const Kernels& kernels) {
+    for (const auto [queries, keys, dim] : {std::array{1, 1, 8}, {9, 17, 20}, {15, 15, 32}}) {
+      const HeadShape shape{queries, keys, dim, 0.3f};
+      const auto rows = [](int count, int size) {
+        std::vector<uint16_t> halves;
+        for (const float value : random_floats(size_t(count) * size))
+          halves.push_back(uint16_t(std::bit_cast<uint32_t>(value) >> 16));
+        return halves;
+      };
+      std::vector<uint16_t> q = rows(queries, dim), k = rows(keys, dim), v = rows(keys, dim), out(queries * dim);
+      std::vector<uint8_t> seen(keys, 1);
+      if (keys > 2) seen[1] = 0;
+      std::vector<float> scratch(head_scratch(shape));
+      const size_t step = dim;
+      kernels.attention(shape, {q.data(), step}, {k.data(), step}, {v.data(), step}, {seen.data(), 0}, scratch.data(),
+                        {out.data(), step});
+      for (int t = 0; t < queries; ++t) {
+        std::vector<double> weights(keys);
+        double total = 0;
+        for (int s = 0; s < keys; ++s) {
+          double score = 0;
+          for (int i = 0; i < dim; ++i) score += double(widened(q[t * dim + i])) * double(widened(k[s * dim + i]));
+          total += weights[s] = seen[s] ? std::exp(0.3 * score) : 0;
+        }
+        for (int i = 0; i < dim; ++i) {
+          double exact = 0;
+          for (int s = 0; s < keys; ++s) exact += weights[s] / total * double(widened(v[s * dim + i]));
+          CHECK_NEAR(widened(out[t * dim + i]), exact, std::fabs(exact) / 200 + 1e-4);
+        }
       }
     }
   });

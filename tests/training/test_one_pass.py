@@ -13,7 +13,7 @@ from hat.training.one_pass import OnePassAdamW, one_pass_fits
 from hat.training.optimizer import BETAS, apply_gradients, optimizers
 from tests.training.tiny import VOCAB, evolved, settings, stores, sub, supernet
 
-pytest.importorskip("hat.training._kernels", reason="the kernels of training are not built")
+pytest.importorskip("hat.model._kernels", reason="the kernels of training are not built")
 
 PLAN = settings(precision="bf16", dropout=0.0, weight_decay=0.1)
 

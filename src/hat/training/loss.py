@@ -8,9 +8,9 @@ import torch
 from torch import Tensor
 
 from hat.data import Batch, SoftLabels
+from hat.model.kernels import kernels
 from hat.tokens import PAD
 from hat.training.accelerator import tensors
-from hat.training.kernels import kernels
 
 Network = Callable[[Tensor, Tensor], Tensor]
 

@@ -14,8 +14,8 @@ from torch import Tensor, nn, optim
 
 from hat.architecture.weights import EMBEDDING_NAMES
 from hat.model import RoundedEmbedding, Transformer
+from hat.model.kernels import kernels
 from hat.training.accelerator import accelerator, uses_bf16
-from hat.training.kernels import kernels
 from hat.training.settings import TrainingSettings
 
 

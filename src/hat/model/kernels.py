@@ -7,8 +7,8 @@ from types import ModuleType
 
 @cache
 def kernels() -> ModuleType | None:
-    """The module `hat.training._kernels`; None in an installation without a compiler."""
+    """The module `hat.model._kernels`; None in an installation without a compiler."""
     try:
-        return import_module("hat.training._kernels")
+        return import_module("hat.model._kernels")
     except ImportError:
         return None
