@@ -245,8 +245,14 @@ def main() -> None:
     parser.add_argument("--output", type=Path, default=default)
     options = parser.parse_args()
     clock = "processor_seconds" if options.processor_time else "seconds"
-    machine = environment()
-    rows = []
+    report: dict[str, Any] = {
+        "date": str(date.today()),
+        "environment": environment(),
+        "before": options.before,
+        "clock": clock,
+        "rounds": options.rounds,
+        "rows": [],
+    }
     with tempfile.TemporaryDirectory(prefix="training-") as folder:
         versions = [Contender("now")]
         if options.before:
@@ -265,17 +271,10 @@ def main() -> None:
                     show=Terminal(),
                 )
                 vocabulary = {"wmt-space0": 32768, "multi30k": 4000, "demo": 2400}[case]
-                rows.append(row | {"summary": summary(row, vocabulary, clock)})
-    report = {
-        "date": str(date.today()),
-        "environment": machine,
-        "before": options.before,
-        "clock": clock,
-        "rounds": options.rounds,
-        "rows": rows,
-    }
-    write_json(options.output / "report.json", report)
-    write_text(options.output / "report.md", markdown(report))
+                report["rows"].append(row | {"summary": summary(row, vocabulary, clock)})
+                # After every network, so that a benchmark cut short leaves what it has measured.
+                write_json(options.output / "report.json", report)
+                write_text(options.output / "report.md", markdown(report))
     print(markdown(report))
 
 

@@ -53,6 +53,12 @@ struct Weight {
   Shape shape;
 };
 
+// Asking the processor what it can do takes microseconds, more in a virtual machine.
+const Kernels& best_kernels() {
+  static const Kernels& kernels = choose_kernels("auto");
+  return kernels;
+}
+
 // The threads of trainings on this thread, `threads` of them. While they wait they sleep: a moment of waiting actively
 // would be taken from the products that follow.
 Team& team(int threads) {
@@ -148,7 +154,7 @@ class PythonAdamW {
                    columns, by);
   }
 
-  const Kernels& kernels_ = choose_kernels("auto");
+  const Kernels& kernels_ = best_kernels();
   const double beta1_, beta2_;
   std::vector<Weight> weights_;
 };
@@ -165,7 +171,7 @@ double smoothed_loss(const Array& logits, const Integers& target, double smoothi
     if (target.data()[row] < 0 || target.data()[row] >= int64_t(vocabulary))
       throw std::invalid_argument("a target is outside the vocabulary");
   const nb::gil_scoped_release release;
-  const Kernels& kernels = choose_kernels("auto");
+  const Kernels& kernels = best_kernels();
   std::vector<float> losses(rows);
   std::vector<std::vector<float>> scratch(threads, std::vector<float>(vocabulary));
   team(threads).parallel_for(static_cast<int>(rows), 1, [&](int member, int begin, int end) {
@@ -244,7 +250,7 @@ void attention(const Heads& q, const Heads& k, const Heads& v, const std::option
                int threads) {
   const Attention all(q, k, v, mask);
   all.check(out, q);
-  const Kernels& kernels = choose_kernels("auto");
+  const Kernels& kernels = best_kernels();
   all.for_each_head(threads, [&](size_t i, size_t head, float* scratch) {
     kernels.attention(all.shape, rows_of(q, i, head), rows_of(k, i, head), rows_of(v, i, head), all.mask_of(i), scratch,
                       rows_of(out, i, head));
@@ -256,7 +262,7 @@ void attention_gradients(const Heads& q, const Heads& k, const Heads& v, const s
   const Attention all(q, k, v, mask);
   for (const Heads* one : {&slope, &dq}) all.check(*one, q);
   for (const Heads* one : {&dk, &dv}) all.check(*one, k);
-  const Kernels& kernels = choose_kernels("auto");
+  const Kernels& kernels = best_kernels();
   all.for_each_head(threads, [&](size_t i, size_t head, float* scratch) {
     kernels.attention_gradients(all.shape, rows_of(q, i, head), rows_of(k, i, head), rows_of(v, i, head),
                                 all.mask_of(i), rows_of(slope, i, head), scratch, rows_of(dq, i, head),

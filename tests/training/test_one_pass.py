@@ -1,17 +1,19 @@
 """AdamW in one pass over memory: the steps of torch's AdamW, from the gradients that lent weights receive."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import torch
 from torch import Tensor
 
+from hat.model import Transformer
 from hat.training import SubTrainee, SuperTrainee, train
 from hat.training.accelerator import autocast
 from hat.training.one_pass import OnePassAdamW, one_pass_fits
 from hat.training.optimizer import BETAS, apply_gradients, optimizers
-from tests.training.tiny import VOCAB, evolved, settings, stores, sub, supernet
+from tests.training.tiny import ARCHITECTURE, CONFIG, VOCAB, evolved, settings, stores, sub, supernet
 
 pytest.importorskip("hat.model._kernels", reason="the kernels of training are not built")
 
@@ -39,7 +41,12 @@ def whole(gradient: Tensor, shape: torch.Size) -> Tensor:
     return total
 
 
-@pytest.mark.parametrize("make", [sub, supernet])
+def ranked() -> SubTrainee:
+    torch.manual_seed(0)
+    return SubTrainee(Transformer(replace(CONFIG, architecture=replace(ARCHITECTURE, embedding_rank=8))))
+
+
+@pytest.mark.parametrize("make", [sub, supernet, ranked])
 # Of the SuperTransformer, update 0 has equal widths, 4 the wider encoder, 7 the wider decoder.
 @pytest.mark.parametrize("updates", [[0], [4], [7], [0, 4, 7]])
 def test_lent_weights_receive_thegradients_of_shared_ones(

@@ -46,7 +46,7 @@ def borrow(config: ModelConfig, lend: Lend) -> dict[str, Tensor]:
     """All weights of a network from `lend`, by name."""
     shapes = dict(weight_shapes(config))
     if "embedding" in shapes:
-        shapes["embedding"] = (config.target_vocab, config.architecture.decoder_dim)
+        shapes["embedding"] = (config.target_vocab, config.embedding_rank or config.architecture.decoder_dim)
     return {name: lend(name, shape) for name, shape in shapes.items()}
 
 

@@ -45,7 +45,8 @@ VERSIONS = {
     "fit": 2,  # an interval of the held-out error that covers it, ratios at each pair of lengths
     "losses": FIRST,  # of candidates, which all searches of a run remember; with it goes that of search
     "search": 2,  # chosen with its whole interval, verified once, judged by that interval
-    "train": 2,  # artefacts say what lines they were trained on
+    "train-super": 2,  # one pass of AdamW, kernels of loss and attention in bf16: other last bits
+    "train": 3,  # as train-super; artefacts say what lines they were trained on (2)
     "evaluate/latencies": 2,  # as measure
     "evaluate": 2,  # lines are translated sentence by sentence, unknown words copied
 }
