@@ -52,8 +52,13 @@ def _network(space: DesignSpace) -> "SuperTransformer":
 def training(threads: str) -> Work:
     """Updates of the demo's SuperTransformer. `threads`: "measured" (at the first work in each state), "idle"
     (as measured in that state), or "all"."""
-    from hat.training import SuperTrainee, TrainingSettings, UniformSampling, Updater  # noqa: PLC0415
-    from hat.training.journal import Position  # noqa: PLC0415
+    from hat.training import (  # noqa: PLC0415
+        Position,
+        SuperTrainee,
+        TrainingSettings,
+        UniformSampling,
+        Updater,
+    )
 
     space = zoo.space("demo")
     trainee = SuperTrainee(_network(space), UniformSampling(space), space.smallest())

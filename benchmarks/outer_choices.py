@@ -17,15 +17,10 @@ from pathlib import Path
 from statistics import fmean
 from typing import Any
 
+from hat import Run
 from hat.architecture import Architecture
 from hat.evaluation import score
-from hat.files import read_json
 from hat.model import SuperTransformer
-from hat.pipeline.current_status import finished
-from hat.pipeline.models.scoring import read_pair
-from hat.pipeline.models.training import load_super
-from hat.pipeline.runner import open_run
-from hat.pipeline.steps.results import PREPARE, VALIDATION
 from hat.runtime import Artefact, CodeBooks, Translator, usual_books
 from hat.strict_json import parse_json
 from reports import RESULTS, parser, save_record, table
@@ -178,28 +173,25 @@ def _row(rows: Sequence[Row], choice: Mapping[str, Any]) -> Row:
     return next(row for row in rows if row.items() >= choice.items())
 
 
-def candidates(run: Path, count: int) -> tuple[dict[str, Artefact], Text]:
+def candidates(run: Run, count: int) -> tuple[dict[str, Artefact], Text]:
     """Name → float32 artefact with inherited weights, and the validation text, of a finished run."""
-    recipe, root = open_run(str(run))
-    context = finished(recipe, root)
     losses: dict[Architecture, float] = {}
-    for memo in sorted((root / "losses").glob("*/evaluated.jsonl")):
+    for memo in sorted((run.folder / "losses").glob("*/evaluated.jsonl")):
         for line in memo.read_text("utf-8").splitlines():
             record = parse_json(line, str(memo))
             losses[Architecture.from_dict(record["architecture"])] = record["loss"]
-    latencies = context.predictor().predict([*losses])
+    latencies = run.predictor().predict([*losses])
     evaluated = [
         Evaluated(one, loss, float(latency))
         for (one, loss), latency in zip(losses.items(), latencies, strict=True)
     ]
-    network = load_super(context, recipe.super_training)
-    trained = read_json(root / "models.json")["trained"]
-    like = Artefact.load(root / next(iter(trained.values())))
+    network = run.super_transformer()
+    like = Artefact.load(next(iter(run.models().values())).trained)
     found = {
         f"{one.latency:.2f} ms": inherited(network, one.architecture, like)
         for one in spread(front(evaluated), count)
     }
-    return found, read_pair(context.outcome(PREPARE).folder, VALIDATION)
+    return found, run.validation_text()
 
 
 def inherited(network: SuperTransformer, architecture: Architecture, like: Artefact) -> Artefact:
@@ -216,11 +208,12 @@ def main() -> None:
     line.add_argument("--sentences", type=int, default=200)
     line.add_argument("--output", type=Path)
     options = line.parse_args()
-    artefacts, (sources, references) = candidates(options.run, options.candidates)
+    run = Run(options.run)
+    artefacts, (sources, references) = candidates(run, options.candidates)
     text = sources[: options.sentences], references[: options.sentences]
     measured = [row for name, artefact in artefacts.items() for row in rows(name, artefact, text)]
     print(markdown(measured))
-    name = open_run(str(options.run))[0].name
+    name = run.recipe.name
     default = RESULTS / f"outer-choices-{name}-{date.today()}.json"
     save_record(options.output or default, run=name, sentences=len(text[0]), rows=measured)
 

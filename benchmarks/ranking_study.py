@@ -26,6 +26,7 @@ from hat.progress import Progress
 from hat.search import candidate_loss
 from hat.training import (
     SAMPLINGS,
+    Position,
     SubTrainee,
     SuperTrainee,
     SuperTrainingSettings,
@@ -162,10 +163,10 @@ class Study:
             for update, batch in zip(range(COST_UPDATES), batches, strict=False):
                 for name, updater in updaters.items():
                     began = time.process_time()
-                    networks = updater.trainee.networks(update)
-                    updater.trainee.module.zero_grad()
+                    networks = updater.networks(update)
+                    updater.zero_grad()
                     updater.add_gradients(networks, batch)
-                    updater.step(batch.target_tokens * len(networks), update)
+                    updater.step(batch.target_tokens * len(networks), Position(update))
                     times[name].append(time.process_time() - began)
             means = {name: statistics.fmean(taken[2:]) for name, taken in times.items()}
             first = next(iter(means.values()))

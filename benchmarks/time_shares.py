@@ -27,8 +27,7 @@ from typing import Any
 from architectures import HAT
 from hat.architecture import Architecture, Decoder, DecoderLayer, ModelConfig
 from hat.errors import HatError
-from hat.hardware import Decoding, MeasureProtocol, forced
-from hat.hardware.protocol import random_sources
+from hat.hardware import Decoding, MeasureProtocol, forced, random_sources
 from hat.runtime import Artefact, EngineSettings, load_engine
 from hat.zoo import space
 from reports import parser, save_record, table

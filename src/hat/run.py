@@ -15,7 +15,7 @@ from hat.pipeline.prediction import find_fitted
 from hat.pipeline.stages import STAGES
 from hat.pipeline.steps.costs import StepCost, read_cost
 from hat.pipeline.steps.folder import is_run, open_folder
-from hat.pipeline.steps.results import ARTEFACT, PREPARE, TEST, TRANSLATIONS
+from hat.pipeline.steps.results import ARTEFACT, PREPARE, TEST, TRANSLATIONS, VALIDATION
 from hat.predictor import CostPredictor
 from hat.runtime import Translator
 
@@ -23,6 +23,7 @@ if TYPE_CHECKING:  # the [train] extra, which a finished run does without
     from hat.architecture import AnyArchitecture, ModelConfig
     from hat.data import TokenStore
     from hat.hardware import Measurement, MeasureProtocol, Timer
+    from hat.model import SuperTransformer
     from hat.pipeline.reporter import Reporter
     from hat.pipeline.steps.context import Context
     from hat.recipe import Recipe
@@ -183,6 +184,18 @@ class Run:
         from hat.pipeline.models.scoring import read_pair
 
         return read_pair(self._context().outcome(PREPARE).folder, TEST)
+
+    def validation_text(self) -> tuple[list[str], list[str]]:
+        """Source and target lines of the validation text. Raises UserError until it is prepared."""
+        from hat.pipeline.models.scoring import read_pair
+
+        return read_pair(self._context().outcome(PREPARE).folder, VALIDATION)
+
+    def super_transformer(self) -> "SuperTransformer":
+        """The trained SuperTransformer. Raises UserError until it is trained."""
+        from hat.pipeline.models.training import load_super
+
+        return load_super(self._context(), self.recipe.super_training)
 
     def token_stores(self) -> "tuple[TokenStore, TokenStore]":
         """Training and validation text as tokens. Raises UserError until they are prepared."""

@@ -13,7 +13,7 @@ from hat.hardware.measuring.sampling import Sampled, fit, measure_until_predicta
 from hat.hardware.measuring.side_by_side import Decoding, EngineTime, forced, time_engines, time_in_turn
 from hat.hardware.measuring.store import MeasurementStore
 from hat.hardware.measuring.verdict import Figure, Verdict, verdict
-from hat.hardware.protocol import MeasureProtocol
+from hat.hardware.protocol import MeasureProtocol, random_sources
 
 __all__ = [
     "LOCAL",
@@ -47,6 +47,7 @@ __all__ = [
     "measure_until_predictable",
     "noise_floor",
     "open_bench",
+    "random_sources",
     "time_engines",
     "time_in_turn",
     "transport_of",

@@ -1,6 +1,7 @@
 """Training: the loop, its settings, sampling strategies, losses, the optimiser, checkpoints."""
 
 from hat.training.accelerator import uses_bf16
+from hat.training.journal import Position
 from hat.training.loop import Stopped, Updater, train
 from hat.training.loss import Lesson, label_smoothed_loss, validation_loss
 from hat.training.sampling import SAMPLINGS, Sampling, UniformSampling
@@ -15,6 +16,7 @@ __all__ = [
     "SAMPLINGS",
     "Lesson",
     "Lessons",
+    "Position",
     "Sampling",
     "Stopped",
     "SubTrainee",
