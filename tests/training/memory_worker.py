@@ -5,7 +5,6 @@ Prints two numbers of bytes.
 """
 
 import random
-import resource
 import sys
 import tempfile
 from pathlib import Path
@@ -15,6 +14,7 @@ import torch
 from hat import zoo
 from hat.architecture import ModelConfig
 from hat.data import TokenStore, collate, sequential_batches, write_store
+from hat.hardware.agent.environment import peak_bytes, resident_bytes
 from hat.model import Dropout, build
 from hat.training import SubTrainee, TrainingSettings, Updater
 from hat.training.journal import Position
@@ -49,7 +49,7 @@ def main(
     with tempfile.TemporaryDirectory() as folder:
         store = text(Path(folder, "text"), vocabulary, length)
         updater, position = Updater(trainee, settings), Position()
-        before = resident()
+        before = resident_bytes()
         need = predicted_need(updater, store, position).bytes()
         largest = max(
             sequential_batches(store, batch_tokens), key=lambda rows: int(store.target_lengths[rows].sum())
@@ -60,13 +60,7 @@ def main(
                 updater.compute_gradients([batch], position)
                 updater.step(batch.target_tokens, position)
                 position.update += 1
-    most = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss << 10
-    print(round(need), most - before)
-
-
-def resident() -> int:
-    """Bytes of this process in memory."""
-    return int(Path("/proc/self/statm").read_text().split()[1]) * resource.getpagesize()
+    print(round(need), peak_bytes() - before)
 
 
 if __name__ == "__main__":

@@ -15,7 +15,7 @@ from hat.data import Batch, TokenStore, collate
 from hat.model import SuperTransformer
 from hat.pipeline.models.training import training_inputs
 from hat.recipe.file import load_recipe
-from hat.training import SAMPLINGS, SuperTrainee, SuperTrainingSettings, Updater, train
+from hat.training import SAMPLINGS, Position, SuperTrainee, SuperTrainingSettings, Updater, train
 from hat.training.accelerator import tensors
 from hat.training.loss import imitation_loss
 from hat.training.sampling import SamplingName
@@ -120,7 +120,7 @@ def test_an_update_has_the_mean_loss_and_gradient_of_its_subtransformers(
     )
     networks = len(losses)
     count = batch.target_tokens * networks
-    assert updater.step(count, 4) == pytest.approx(norm / count, rel=1e-4)
+    assert updater.step(count, Position(4)) == pytest.approx(norm / count, rel=1e-4)
 
 
 def test_the_largest_learns_nothing_from_those_that_it_teaches(tmp_path: Path) -> None:
