@@ -307,11 +307,7 @@ def test_no_process_is_started_elsewhere() -> None:
         for path in source.rglob("*.py")
         if starts.search(path.read_text())
     }
-    assert found == {
-        "hardware/device/child.py",
-        "hardware/agent/environment.py",
-        "training/processes.py",
-    }
+    assert found == {"hardware/device/child.py", "hardware/agent/environment.py", "training/processes.py"}
 
 
 def test_the_command_does_not_import_from_the_folder_it_is_called_in(tmp_path: Path) -> None:
