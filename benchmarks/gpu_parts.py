@@ -46,7 +46,7 @@ VOCABULARIES = {"wmt-space0": 32768, "multi30k": 4000, "demo": 2400}
 
 @dataclass(frozen=True)
 class Sizes:
-    """What the whole check and its rehearsal do differently. `trainings`: network, kind, token budget;
+    """The sizes of the whole check, or of its rehearsal. `trainings`: network, kind, token budget;
     `updates`: warm-up and timed ones of each. `vocabulary`, `batches`, `rounds`: of the engines. `models`,
     `timings`, `constraints`: of the latency loop. `recipe`: changes to that of multi30k."""
 
@@ -289,7 +289,7 @@ def recipe_changes(sizes: Sizes, data: Path, update_seconds: float) -> dict[str,
 
 
 def _results(work: Run, stage: str) -> dict[str, Any]:
-    """What a finished stage has found."""
+    """The results of a finished stage."""
     if stage in ("train-super", "train"):
         logs = sorted(work.folder.glob(f"steps/{stage}/**/log.jsonl"))
         return {"trainings": [_curve(path) for path in logs]}

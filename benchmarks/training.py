@@ -1,4 +1,4 @@
-"""How fast training is: this version, an earlier one and a plain loop around torch.nn.Transformer, in turn.
+"""Speed of training: this version, an earlier one and a plain loop around torch.nn.Transformer, in turn.
 
 Every contender runs in a process of its own (training_worker.py), one update at a time in turn, on the
 same batches. Results go to benchmarks/results/training-DATE/{report.md,report.json}. Nothing else should run

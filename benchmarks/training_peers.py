@@ -185,7 +185,7 @@ def joeynmt(python: str, folder: Path, *, threads: int, updates: int) -> float:
 
 
 def run(command: Sequence[str], folder: Path, threads: int) -> str:
-    """What a trainer prints. Raises UserError with its last lines if it fails."""
+    """The output of a trainer. Raises UserError with its last lines if it fails."""
     plain = {name: value for name, value in os.environ.items() if name not in COUNTS}
     done = subprocess.run(
         command,

@@ -73,7 +73,7 @@ def test_losses_and_norms_are_those_of_one_process(trained: Path, size: int) -> 
 
 
 def test_processes_in_bf16_learn_as_one_does(trained: Path) -> None:
-    """Where there are kernels, bf16 gradients of lent corners are exchanged, in float32."""
+    """bf16 gradients of lent corners are exchanged in float32, if there are kernels."""
     ours, alone = curve(trained / "rounded-2"), curve(trained / "rounded-1")
     assert [line["loss"] for line in ours] == pytest.approx([line["loss"] for line in alone], rel=5e-3)
     assert ours[-1]["loss"] < ours[0]["loss"]

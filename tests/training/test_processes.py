@@ -78,12 +78,12 @@ def test_a_finished_training_stands_whatever_the_processes() -> None:
 
 
 def test_texts_and_labels_are_opened_and_not_copied_by_other_processes(tmp_path: Path) -> None:
-    """What other processes get is pickled by `multiprocessing`."""
+    """`multiprocessing` pickles the task for the other processes."""
     text, valid = stores(tmp_path)
     labels = lessons(sub().module, tmp_path, text, valid)
     sent = pickle.dumps((text, valid, labels))
     assert len(sent) < 2000
-    (opened, _, ((lesson), _)) = pickle.loads(sent)
+    opened, _, (lesson, _) = pickle.loads(sent)
     assert isinstance(opened, TokenStore)
     assert opened.digest == text.digest
     assert (lesson.labels.ids == labels[0].labels.ids).all()

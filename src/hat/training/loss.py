@@ -22,6 +22,10 @@ CHUNK, GPU_CHUNK = 1 << 18, 1 << 26
 SMALLEST_VOCABULARY = 32
 
 
+# The losses of some rows, and their derivative by the scores, computed where it is needed.
+Piece = tuple[Tensor, Callable[[], Tensor]]
+
+
 class SmoothedCrossEntropy(torch.autograd.Function):
     """The label-smoothed loss of logits (N, V) at target (N), summed; its gradient is computed beside it.
 
@@ -38,24 +42,16 @@ class SmoothedCrossEntropy(torch.autograd.Function):
             if gradient is not None:
                 ctx.save_for_backward(gradient)
             return torch.tensor(summed)
-        rows, even = _rows_at_once(logits), smoothing / logits.shape[-1]
-        dtype = torch.promote_types(logits.dtype, torch.float32)
-        loss = torch.zeros((), dtype=dtype, device=logits.device)
-        gradient = torch.empty_like(logits) if ctx.needs_input_grad[0] else None
-        for start in range(0, len(logits), rows):
-            chunk = slice(start, start + rows)
-            scores, words = logits[chunk].to(dtype), target[chunk, None]
-            probabilities = scores.softmax(-1)
-            normalizer = _normalizer(scores, probabilities)
-            losses = normalizer - (1 - smoothing) * scores.gather(-1, words)[:, 0] - even * scores.sum(-1)
-            loss += losses.masked_fill_(words[:, 0] == PAD, 0).sum()
-            if gradient is not None:
-                right = torch.full_like(words, smoothing - 1, dtype=dtype)
-                differences = probabilities.sub_(even).scatter_add_(-1, words, right)
-                gradient[chunk] = differences.masked_fill_(words == PAD, 0)
-        if gradient is not None:
-            ctx.save_for_backward(gradient)
-        return loss
+        even = smoothing / logits.shape[-1]
+
+        def piece(rows: slice, scores: Tensor, probabilities: Tensor) -> Piece:
+            words = target[rows, None]
+            right = scores.gather(-1, words)[:, 0]
+            losses = _normalizer(scores, probabilities) - (1 - smoothing) * right - even * scores.sum(-1)
+            minus = torch.full_like(words, smoothing - 1, dtype=scores.dtype)
+            return losses, lambda: probabilities.sub_(even).scatter_add_(-1, words, minus)
+
+        return _by_rows(ctx, logits, target, piece)
 
     @staticmethod
     def backward(ctx: Any, *factors: Tensor) -> tuple[Tensor, None, None]:
@@ -70,27 +66,37 @@ class ImitatedCrossEntropy(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, logits: Tensor, target: Tensor, teacher: Tensor) -> Tensor:
         """The loss, in float32 or, of float64 logits, in float64."""
-        rows = _rows_at_once(logits)
-        dtype = torch.promote_types(logits.dtype, torch.float32)
-        loss = torch.zeros((), dtype=dtype, device=logits.device)
-        gradient = torch.empty_like(logits) if ctx.needs_input_grad[0] else None
-        for start in range(0, len(logits), rows):
-            chunk = slice(start, start + rows)
-            scores, pads = logits[chunk].to(dtype), target[chunk] == PAD
-            wanted = teacher[chunk].to(dtype).softmax(-1)
-            probabilities = scores.softmax(-1)
+
+        def piece(rows: slice, scores: Tensor, probabilities: Tensor) -> Piece:
+            wanted = teacher[rows].to(scores.dtype).softmax(-1)
             losses = _normalizer(scores, probabilities) - torch.linalg.vecdot(wanted, scores)
-            loss += losses.masked_fill_(pads, 0).sum()
-            if gradient is not None:
-                gradient[chunk] = probabilities.sub_(wanted).masked_fill_(pads[:, None], 0)
-        if gradient is not None:
-            ctx.save_for_backward(gradient)
-        return loss
+            return losses, lambda: probabilities.sub_(wanted)
+
+        return _by_rows(ctx, logits, target, piece)
 
     @staticmethod
     def backward(ctx: Any, *factors: Tensor) -> tuple[Tensor, None, None]:
         """The gradient with respect to the logits."""
         return _scaled(ctx.saved_tensors[0], factors[0]), None, None
+
+
+def _by_rows(ctx: Any, logits: Tensor, target: Tensor, piece: Callable[..., Piece]) -> Tensor:
+    """The sum of the losses that `piece` computes from the scores of some rows and their softmax, without
+    pads; the gradient is saved in `ctx`."""
+    count = _rows_at_once(logits)
+    dtype = torch.promote_types(logits.dtype, torch.float32)
+    loss = torch.zeros((), dtype=dtype, device=logits.device)
+    gradient = torch.empty_like(logits) if ctx.needs_input_grad[0] else None
+    for start in range(0, len(logits), count):
+        rows = slice(start, start + count)
+        scores, pads = logits[rows].to(dtype), target[rows] == PAD
+        losses, differences = piece(rows, scores, scores.softmax(-1))
+        loss += losses.masked_fill_(pads, 0).sum()
+        if gradient is not None:
+            gradient[rows] = differences().masked_fill_(pads[:, None], 0)
+    if gradient is not None:
+        ctx.save_for_backward(gradient)
+    return loss
 
 
 def _normalizer(scores: Tensor, probabilities: Tensor) -> Tensor:
